@@ -1,0 +1,6 @@
+"""`python -m hpdsearch`."""
+
+from hpdsearch.cli import main
+
+if __name__ == "__main__":
+    main()

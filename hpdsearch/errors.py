@@ -1,0 +1,41 @@
+"""The few kinds of error that a user can cause or meet.
+
+Each message says where, what was expected, what came and what to do. The command line prints it as one line and leaves
+with exit code 1; any other exception is a bug of ours and keeps its traceback.
+"""
+
+
+class HpdsearchError(Exception):
+    """Base of every error that hpdsearch raises on purpose."""
+
+
+class ShapeError(HpdsearchError, ValueError):
+    """An array or a number does not have the shape or range that was expected."""
+
+
+class CorpusError(HpdsearchError, ValueError):
+    """A corpus cannot be read as asked; the message names file and line."""
+
+
+class FilterError(HpdsearchError, ValueError):
+    """A filter on metadata cannot be understood; the message points at the character."""
+
+
+class EncoderError(HpdsearchError, ValueError):
+    """An encoder folder is missing, damaged, of another format or of another space."""
+
+
+class FolderError(HpdsearchError):
+    """An index folder is missing, foreign, of another format, or holds nothing committed yet."""
+
+
+class DamagedError(FolderError):
+    """A file of an index folder is missing, truncated or altered."""
+
+
+class LockedError(FolderError):
+    """Another process or thread is writing to the index folder."""
+
+
+class MissingExtraError(HpdsearchError, ImportError):
+    """An optional dependency is not installed; the message holds the command that installs it."""
