@@ -1,0 +1,29 @@
+"""float32 matrices: shape checks, unit length, exact inner products."""
+
+import numpy as np
+import numpy.typing as npt
+
+from hpdsearch.errors import ShapeError
+
+Matrix = npt.NDArray[np.float32]
+
+
+def require_matrix(array: np.ndarray, *, name: str, dim: int) -> None:
+    """Raise ShapeError unless array is (n, dim) and finite: faiss would fail with an empty AssertionError."""
+    if array.ndim != 2 or array.shape[1] != dim:
+        raise ShapeError(f"{name}: expected shape (n, {dim}), got {array.shape}")
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise ShapeError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
+
+
+def unit_rows(array: np.ndarray) -> Matrix:
+    """Return the rows of array (n, dim) scaled to length 1, as float32; a zero row stays zero."""
+    matrix = np.asarray(array, dtype=np.float32)
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return matrix / np.where(norms == 0, np.float32(1), norms)
+
+
+def cosines(query: np.ndarray, rows: np.ndarray) -> Matrix:
+    """Return the cosines (n,) in [-1, 1] of query (dim,) of unit length with rows (n, dim) of any length."""
+    return np.clip(unit_rows(rows) @ query.astype(np.float32), -1.0, 1.0)
