@@ -1,0 +1,114 @@
+"""A whole file -> one document: .txt, Markdown, reStructuredText, and HTML through resiliparse."""
+
+import re
+from itertools import pairwise
+from typing import IO
+
+from hpdsearch.corpus.lines import BOM, UTF16_BOMS, Place, text_lines
+from hpdsearch.corpus.sources import HTML_ENDINGS, Source
+from hpdsearch.errors import CorpusError
+from hpdsearch.records import Document
+
+MAIN = "main, [role=main]"
+# What surrounds a page's text: HTML's own elements and their ARIA roles; Sphinx's paragraph signs; DocBook's links.
+AROUND = [
+    *("nav", "footer", "aside"),
+    *(f"[role={role}]" for role in ("navigation", "banner", "contentinfo", "search", "complementary")),
+    *("a.headerlink", ".navheader", ".navfooter"),
+]
+CHARSET = re.compile(rb"""<(?:meta\s[^>]*?charset|\?xml\s[^>]*?encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
+CHARSET_WITHIN = 1024  # bytes: HTML standard, 4.2.5.4
+
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r" {0,3}(```|~~~)")
+ATX_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
+SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+RST_LINE = re.compile(r"([^\w\s])\1*\s*$", re.ASCII)
+
+
+def read_page(file: IO[bytes], source: Source, place: Place) -> Document:
+    """Make one document of a file; a page that has only a title gets it as its text."""
+    if source.ending in HTML_ENDINGS:
+        title, text = html_title_and_text(file.read(), place.name)
+    else:
+        text = "".join(text_lines(file, place)).replace("\r\n", "\n")
+        title = TITLE_OF[source.ending](text) if source.ending in TITLE_OF else ""
+    return Document(source.doc_id, text if text.strip() else title, title, {}, source.name)
+
+
+def html_title_and_text(raw: bytes, name: str) -> tuple[str, str]:
+    """Return a page's <title> and its visible text, a blank line between paragraphs, without menus."""
+    from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.html import HTMLTree
+
+    page = decode_html(raw, name)
+    if not page.strip():
+        return "", ""
+    tree = HTMLTree.parse(page)
+    title = " ".join((tree.title or "").split())
+    main = tree.document.query_selector_all(MAIN) if tree.document else []
+    if len(main) == 1 and (main[0].text or "").strip():
+        tree = HTMLTree.parse(main[0].html)
+    text = extract_plain_text(tree, preserve_formatting=True, alt_texts=False, skip_elements=AROUND)
+    return title, text.strip()
+
+
+def decode_html(raw: bytes, name: str) -> str:
+    """Decode by byte order mark, else by the charset that the page declares, else as UTF-8 or Windows-1252."""
+    from resiliparse.parse.encoding import map_encoding_to_html5
+
+    if raw.startswith(BOM):
+        encodings = ["utf-8-sig"]
+    elif raw.startswith(UTF16_BOMS):
+        encodings = ["utf-16"]
+    elif declared := CHARSET.search(raw[:CHARSET_WITHIN]):
+        label = map_encoding_to_html5(declared[1].decode("ascii")) or "utf-8"
+        # A page whose declaration can be read as ASCII is not UTF-16, whatever it says (HTML standard, 13.2.3.2).
+        encodings = ["utf-8" if label.startswith("utf-16") else label]
+    else:
+        encodings = ["utf-8", "windows-1252"]
+    for encoding in encodings:
+        try:
+            page = raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            failure = error
+        else:
+            if "\0" in page:
+                raise CorpusError(f"{name}: expected an HTML page, got a NUL character: this is a binary file")
+            return page
+    line = raw.count(b"\n", 0, failure.start) + 1
+    raise CorpusError(
+        f"{name}:{line}: expected {failure.encoding} as the page declares, got the byte 0x{raw[failure.start]:02x} "
+        f"at offset {failure.start} of the file; correct the declaration or convert the page"
+    )
+
+
+def markdown_title(text: str) -> str:
+    """Return the first heading of a Markdown text (# Title, or underlined), "" if there is none."""
+    fence = before = ""
+    for line in FRONT_MATTER.sub("", text, count=1).split("\n"):
+        if mark := FENCE.match(line):
+            fence = "" if mark[1] == fence else fence or mark[1]
+        elif not fence:
+            if heading := ATX_HEADING.match(line):
+                return heading[1]
+            if before and SETEXT_UNDERLINE.match(line):
+                return before
+        before = "" if fence else line.strip()
+    return ""
+
+
+def rst_title(text: str) -> str:
+    """Return the first section title of a reStructuredText, "" if there is none.
+
+    A title is a line of text followed by a line of one punctuation character, at least as long.
+    """
+    for line, underline in pairwise(text.split("\n")):
+        title = line.strip()
+        is_underlined = RST_LINE.match(underline) and len(underline.rstrip()) >= len(title)
+        if title and is_underlined and not RST_LINE.match(line):
+            return title
+    return ""
+
+
+TITLE_OF = {".md": markdown_title, ".rst": rst_title}
