@@ -17,7 +17,11 @@ class CorpusError(HpdsearchError, ValueError):
     """A corpus cannot be read as asked; the message names file and line."""
 
 
-class FilterError(HpdsearchError, ValueError):
+class QueryError(HpdsearchError, ValueError):
+    """A query cannot be answered as it is asked."""
+
+
+class FilterError(QueryError):
     """A filter on metadata cannot be understood; the message points at the character."""
 
 

@@ -20,7 +20,7 @@ def published(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
         fsync_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -4,7 +4,9 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    """What a phase does with its bar."""
+    """What a phase does with its bar; `total` may be corrected on the way."""
+
+    total: float | None
 
     def update(self, n: int, /) -> object:
         """Count n more units as done."""

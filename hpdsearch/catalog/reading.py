@@ -1,0 +1,225 @@
+"""Reading a catalog: one SQLite snapshot, held for as long as it is open. Safe to share between threads."""
+
+import json
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpdsearch.catalog.schema import (
+    APPLICATION_ID,
+    FILE_NAME,
+    FORMAT,
+    TABLES,
+    RowPassage,
+    SegmentEntry,
+    StoredDocument,
+    connect,
+    readable_error,
+    sum_of,
+    xor_of,
+)
+from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.filters import attributes_of, comparisons, parse_filter, point_at, to_sql
+from hpdsearch.records import Document
+
+_CHUNK = 500  # bound parameters a statement
+_SEGMENT_FIELDS = tuple(field.name for field in fields(SegmentEntry))
+
+
+class Catalog:
+    """One connection to a catalog: reading by `open`, writing by `CatalogWriter`. Safe to share between threads."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._close = weakref.finalize(self, connection.close)  # also when the last search on it has ended
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path) -> "Catalog":
+        """Open the state that is committed now, and keep it.
+
+        Raises:
+            FolderError: no index, nothing committed yet, a foreign file, or another format.
+            DamagedError: SQLite cannot read it.
+        """
+        path = folder / FILE_NAME
+        if not folder.is_dir():
+            raise FolderError(f"{folder}: no such folder; make one with: hpdsearch index CORPUS -o {folder}")
+        if not path.is_file():
+            raise FolderError(f"{folder}: not an hpdsearch index (it holds no {FILE_NAME})")
+        catalog = cls(path, connect(path))
+        try:
+            catalog._execute("BEGIN")
+            if not catalog._check_format():
+                raise FolderError(f"{folder}: nothing was committed here yet; run hpdsearch index again")
+        except BaseException:
+            catalog.close()
+            raise
+        return catalog
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        with self._lock:
+            self._close()
+
+    def meta(self) -> dict[str, Any]:
+        """Return the index-wide settings: JSON values by key."""
+        return {key: json.loads(value) for key, value in self._all("SELECT key, value FROM meta")}
+
+    def segments(self) -> list[SegmentEntry]:
+        """Return the segments in force, by first row."""
+        rows = self._all("SELECT * FROM segments ORDER BY first_row")
+        return [
+            SegmentEntry(**dict(zip(_SEGMENT_FIELDS, (*row[:-1], json.loads(row[-1])), strict=True))) for row in rows
+        ]
+
+    def tombstones(self) -> npt.NDArray[np.int64]:
+        """Return the deleted rows, ascending."""
+        return self._column("SELECT row FROM tombstones ORDER BY row")
+
+    def n_documents(self) -> int:
+        """Count the documents."""
+        return int(self._all("SELECT count(*) FROM documents")[0][0])
+
+    def n_passages(self) -> int:
+        """Count the passages of all documents."""
+        return int(self._all("SELECT count(*) FROM passages")[0][0])
+
+    def fields(self) -> list[str]:
+        """Return the names of the metadata fields, sorted."""
+        step = "SELECT (SELECT min(field) FROM attributes WHERE field > name) FROM names WHERE name IS NOT NULL"
+        query = (
+            f"WITH RECURSIVE names(name) AS (SELECT min(field) FROM attributes UNION ALL {step}) SELECT name FROM names"
+        )
+        return [name for (name,) in self._all(query) if name is not None]
+
+    def passages_at(self, rows: npt.NDArray[np.int64]) -> dict[int, tuple[int, str]]:
+        """Return (document number, doc_id) by row, for those of the rows that live."""
+        sql = "SELECT row, doc, doc_id FROM passages JOIN documents USING (doc) WHERE row IN ({})"
+        return {row: (doc, doc_id) for row, doc, doc_id in self._chunked(sql, rows.tolist())}
+
+    def documents(self, docs: Sequence[int]) -> dict[int, StoredDocument]:
+        """Return documents by number, each checked against its sum.
+
+        Raises:
+            DamagedError: a document is not what was written.
+        """
+        spans: dict[int, list[RowPassage]] = {}
+        for doc, *span in self._chunked(
+            "SELECT doc, row, start, end FROM passages WHERE doc IN ({}) ORDER BY row", docs
+        ):
+            spans.setdefault(doc, []).append((span[0], span[1], span[2]))
+        sql = "SELECT doc, doc_id, title, text, metadata, source, sum FROM documents WHERE doc IN ({})"
+        found = self._chunked(sql, docs)
+        return {row[0]: self._checked(row, tuple(spans.get(row[0], ()))) for row in found}
+
+    def all_documents(self, block: int = 1000) -> Iterator[StoredDocument]:
+        """Yield every document, checked as in `documents`."""
+        last = -1
+        while docs := self._column(
+            "SELECT doc FROM documents WHERE doc > ? ORDER BY doc LIMIT ?", last, block
+        ).tolist():
+            yield from self.documents(docs).values()
+            last = docs[-1]
+
+    def find(self, doc_ids: Sequence[str]) -> dict[str, int]:
+        """Return the document numbers of those doc_ids that are there."""
+        return dict(self._chunked("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", doc_ids))
+
+    def source_of(self, doc: int) -> str:
+        """Return where a document was read, by its number."""
+        return str(self._all("SELECT source FROM documents WHERE doc = ?", (doc,))[0][0])
+
+    def rows_where(self, where: str) -> npt.NDArray[np.int64]:
+        """Return the rows of all documents that match a filter, ascending.
+
+        Raises:
+            FilterError: the filter cannot be read, or names a field that no document has.
+        """
+        tree = parse_filter(where)
+        fields = self.fields()
+        for comparison in comparisons(tree):
+            if comparison.field not in fields:
+                known = ", ".join(fields) or "none"
+                message = f"no document has a field {comparison.field!r}; fields: {known}"
+                raise point_at(where, comparison.position, message)
+        condition, parameters = to_sql(tree)
+        sql = f"SELECT row FROM passages WHERE doc IN (SELECT doc FROM documents WHERE {condition}) ORDER BY row"
+        return self._column(sql, *parameters)
+
+    def problems(self) -> list[str]:
+        """Return what SQLite's own check and a recount of the attributes find wrong; empty: nothing."""
+        found = [str(row[0]) for row in self._all("PRAGMA integrity_check(20)") if row[0] != "ok"]
+        if found:
+            return [f"{self.path}: {problem}" for problem in found]
+        orphans = self._all("SELECT count(*) FROM passages WHERE doc NOT IN (SELECT doc FROM documents)")[0][0]
+        if orphans:
+            found.append(f"{self.path}: {orphans} passages belong to no document")
+        expected, stored = 0, 0
+        for doc, metadata in self._each("SELECT doc, metadata FROM documents"):
+            expected ^= xor_of((*attribute, doc) for attribute in attributes_of(json.loads(metadata)))
+        stored = xor_of(self._each("SELECT field, text, number, doc FROM attributes"))
+        if expected != stored:
+            found.append(f"{self.path}: the attributes that filters use are not those of the documents' metadata")
+        return found
+
+    def _checked(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
+        doc, doc_id, title, text, metadata, source, expected = row
+        if expected != sum_of(doc_id, title, text, metadata, source, passages):
+            raise DamagedError(f"{self.path}: document {doc_id!r} is not what was written; restore it or index again")
+        return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
+
+    def _check_format(self) -> bool:
+        """Tell whether anything is committed; raise if it is nothing that we can read."""
+        application = self._all("PRAGMA application_id")[0][0]
+        found = self._all("PRAGMA user_version")[0][0]
+        if application not in (0, APPLICATION_ID):
+            raise FolderError(f"{self.path}: is a database of another program; choose another folder")
+        tables = {name for (name,) in self._all("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if application == 0:
+            if tables:
+                raise FolderError(f"{self.path}: is a database of another program; choose another folder")
+            return False
+        if found != FORMAT:
+            advice = "a newer hpdsearch wrote it: upgrade" if found > FORMAT else "index again"
+            raise FolderError(f"{self.path}: expected format {FORMAT}, got {found}; {advice}")
+        if missing := set(TABLES) - tables:
+            raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; restore it or index again")
+        return True
+
+    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            raise readable_error(self.path, error) from error
+
+    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise readable_error(self.path, error) from error
+
+    def _each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Yield rows one at a time; only for the single-threaded `problems`."""
+        with closing(self._execute(sql)) as cursor:
+            yield from cursor
+
+    def _column(self, sql: str, *parameters: Any) -> npt.NDArray[np.int64]:
+        return np.array([value for (value,) in self._all(sql, parameters)], np.int64)
+
+    def _chunked(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(values), _CHUNK):
+            chunk = values[start : start + _CHUNK]
+            found += self._all(sql.format(",".join("?" * len(chunk))), chunk)
+        return found

@@ -1,0 +1,137 @@
+"""What the catalog's tables are, how a connection to them is made, and the sums that tell whether they are whole."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.records import Document
+
+FILE_NAME = "catalog.sqlite"
+FORMAT = 1
+APPLICATION_ID = 0x68706473  # "hpds": tells our catalogs from other SQLite files
+CACHE_KIB = 65_536
+
+SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents(
+    doc INTEGER PRIMARY KEY, doc_id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, text TEXT NOT NULL,
+    metadata TEXT NOT NULL, source TEXT NOT NULL, text_hash INTEGER NOT NULL, sum INTEGER NOT NULL);
+CREATE INDEX documents_by_text ON documents(text_hash);
+CREATE TABLE passages(row INTEGER PRIMARY KEY, doc INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL);
+CREATE INDEX passages_by_doc ON passages(doc);
+CREATE TABLE attributes(
+    field TEXT, text TEXT, number REAL, doc INTEGER, PRIMARY KEY (field, text, doc)) WITHOUT ROWID;
+CREATE INDEX attributes_by_number ON attributes(field, number) WHERE number IS NOT NULL;
+CREATE TABLE tombstones(row INTEGER PRIMARY KEY, purged INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE segments(
+    segment INTEGER PRIMARY KEY, first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL,
+    vectors_file TEXT NOT NULL, vectors_bytes INTEGER NOT NULL, vectors_sha256 TEXT NOT NULL, block_sums BLOB NOT NULL,
+    index_file TEXT NOT NULL, index_bytes INTEGER NOT NULL, index_sha256 TEXT NOT NULL, spec TEXT NOT NULL);
+"""
+TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments")
+
+RowPassage: TypeAlias = tuple[int, int, int]  # row, start, end
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """One segment in force: its rows, its two files with size and sum, its spec as JSON values."""
+
+    segment: int
+    first_row: int
+    n_rows: int
+    vectors_file: str
+    vectors_bytes: int
+    vectors_sha256: str
+    block_sums: bytes
+    index_file: str
+    index_bytes: int
+    index_sha256: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """A document with its place in the catalog: its number and its passages by row."""
+
+    doc: int
+    document: Document
+    passages: tuple[RowPassage, ...]
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Connect; a folder that cannot be written to is read as it lies."""
+    try:
+        try:
+            mode = "rwc" if create else "rw"
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=30,
+            )
+            if create:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            else:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            if create:
+                raise
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None, check_same_thread=False
+            )
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB if create else CACHE_KIB // 8}")
+    except sqlite3.DatabaseError as error:
+        raise readable_error(path, error) from error
+    return connection
+
+
+def readable_error(path: Path, error: sqlite3.DatabaseError) -> FolderError:
+    """Say what an error of SQLite means to the user."""
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        return FolderError(f"{path}: is locked by another program ({error}); try again")
+    if isinstance(error, sqlite3.OperationalError) and ("full" in str(error) or "disk" in str(error)):
+        return FolderError(f"{path}: cannot be written ({error}); make room, nothing was changed")
+    return DamagedError(f"{path}: SQLite cannot read it ({error}); restore it or index again")
+
+
+def stored_row(doc: int, document: Document, passages: tuple[RowPassage, ...]) -> tuple[Any, ...]:
+    """Return the row of table documents; metadata that is no JSON raises TypeError or ValueError."""
+    metadata = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
+    fields = (document.doc_id, document.title, document.text, metadata, document.source)
+    return doc, *fields, text_hash(document), sum_of(*fields, passages)
+
+
+def text_hash(document: Document) -> int:
+    """Return 64 bits that equal texts under equal titles share."""
+    return _hash64(document.title, document.text)
+
+
+def sum_of(doc_id: str, title: str, text: str, metadata: str, source: str, passages: tuple[RowPassage, ...]) -> int:
+    """Return 64 bits over all that the catalog stores of one document."""
+    return _hash64(doc_id, title, text, metadata, source, repr(passages))
+
+
+def _hash64(*parts: str) -> int:
+    """64 bits of blake2b over the parts and their lengths, as SQLite's signed integer."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return int.from_bytes(digest.digest(), "little", signed=True)
+
+
+def xor_of(rows: Iterable[tuple[Any, ...]]) -> int:
+    """Hash of a set of rows that does not depend on their order."""
+    result = 0
+    for row in rows:
+        result ^= _hash64(repr(row))
+    return result

@@ -1,0 +1,128 @@
+"""Changing a catalog: everything in one transaction, from open to commit."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from hpdsearch.catalog.reading import Catalog
+from hpdsearch.catalog.schema import (
+    APPLICATION_ID,
+    FILE_NAME,
+    FORMAT,
+    SCHEMA,
+    TABLES,
+    SegmentEntry,
+    connect,
+    readable_error,
+    stored_row,
+    text_hash,
+)
+from hpdsearch.filters import attributes_of
+from hpdsearch.records import Document, Passage
+
+
+class CatalogWriter(Catalog):
+    """Changes a catalog in one transaction, from `open` to `commit`; closing without commit changes nothing.
+
+    Only one may be open at a time; the engine's lock file sees to it.
+    """
+
+    @classmethod
+    def open(cls, folder: Path) -> "CatalogWriter":
+        """Open the catalog of a folder for writing; an empty one is made where there is none."""
+        path = folder / FILE_NAME
+        catalog = cls(path, connect(path, create=True))
+        try:
+            catalog._execute("BEGIN IMMEDIATE")
+            catalog.committed = catalog._check_format()
+        except BaseException:
+            catalog.close()
+            raise
+        return catalog
+
+    committed: bool  # whether anything was in force when it was opened
+
+    def clear(self) -> None:
+        """Make an empty catalog: what was in it goes when this is committed."""
+        for table in TABLES:
+            self._execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in SCHEMA.split(";"):
+            self._execute(statement)
+        self._execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._execute(f"PRAGMA user_version = {FORMAT}")
+
+    def set_meta(self, **values: Any) -> None:
+        """Set index-wide settings."""
+        rows = [(key, json.dumps(value, sort_keys=True)) for key, value in values.items()]
+        self._many("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def insert(self, documents: Sequence[tuple[Document, Sequence[Passage]]], first_row: int) -> None:
+        """Insert documents with their passages, which get the rows from first_row on; no doc_id may be there yet."""
+        row, next_doc = first_row, self.next_doc()
+        stored, spans, attributes = [], [], []
+        for doc, (document, passages) in enumerate(documents, start=next_doc):
+            placed = tuple((row + i, passage.start, passage.end) for i, passage in enumerate(passages))
+            row += len(placed)
+            stored.append(stored_row(doc, document, placed))
+            spans += [(at, doc, start, end) for at, start, end in placed]
+            attributes += [(*attribute, doc) for attribute in attributes_of(document.metadata)]
+        self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
+        self._many("INSERT INTO passages VALUES (?, ?, ?, ?)", spans)
+        self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
+
+    def same_text(self, document: Document) -> str | None:
+        """Return the doc_id of a document with the same title and text, if there is one."""
+        sql = "SELECT doc_id FROM documents WHERE text_hash = ? AND text = ? AND title = ? LIMIT 1"
+        found = self._all(sql, (text_hash(document), document.text, document.title))
+        return str(found[0][0]) if found else None
+
+    def remove(self, docs: Sequence[int]) -> int:
+        """Remove documents by number; their rows become tombstones. Return the count of rows."""
+        n_rows = 0
+        for stored in self.documents(docs).values():
+            rows = [(row,) for row, _, _ in stored.passages]
+            self._many("INSERT INTO tombstones(row) VALUES (?)", rows)
+            self._many("DELETE FROM passages WHERE row = ?", rows)
+            keys = [(field, text, stored.doc) for field, text, _ in attributes_of(stored.document.metadata)]
+            self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
+            self._execute("DELETE FROM documents WHERE doc = ?", (stored.doc,))
+            n_rows += len(rows)
+        return n_rows
+
+    def add_segment(self, entry: SegmentEntry) -> None:
+        """Bring a segment into force."""
+        values = [*astuple(entry)[:-1], json.dumps(entry.spec)]
+        self._execute(f"INSERT INTO segments VALUES ({','.join('?' * len(values))})", values)
+
+    def next_doc(self) -> int:
+        """Return the number that the next inserted document gets."""
+        return int(self._all("SELECT coalesce(max(doc), -1) + 1 FROM documents")[0][0])
+
+    def next_row(self) -> int:
+        """Return the first row that no segment holds."""
+        return int(self._all("SELECT coalesce(max(first_row + n_rows), 0) FROM segments")[0][0])
+
+    def unpurged(self) -> list[int]:
+        """Return the tombstones that the lexical index may still hold."""
+        return [int(row) for row in self._column("SELECT row FROM tombstones WHERE purged = 0 ORDER BY row")]
+
+    def mark_purged(self) -> None:
+        """Note that the lexical index holds no tombstone any more."""
+        self._execute("UPDATE tombstones SET purged = 1 WHERE purged = 0")
+
+    def commit(self) -> None:
+        """Bring every change into force, durably."""
+        self._execute("COMMIT")
+
+    def begin(self) -> None:
+        """Begin another transaction after commit()."""
+        self._execute("BEGIN IMMEDIATE")
+
+    def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.DatabaseError as error:
+            raise readable_error(self.path, error) from error

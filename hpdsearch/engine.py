@@ -1,0 +1,335 @@
+"""Index: one folder of documents that can be searched, added to and deleted from."""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+from hpdsearch.catalog import FORMAT, Catalog
+from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, QueryError
+from hpdsearch.index import IndexSpec, Segment, VectorFile
+from hpdsearch.ingest import Summary, ingest
+from hpdsearch.lexical import LexicalReader
+from hpdsearch.progress import SILENT, Progress
+from hpdsearch.records import Document, Hit
+from hpdsearch.search import Mode, State, search
+from hpdsearch.transaction import Transaction
+from hpdsearch.vectors import Matrix
+from hpdsearch.verify import find_problems
+
+StrPath = str | Path
+EncoderLike = str | Path | Encoder
+_OPEN_ATTEMPTS = 50
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index is and what it takes.
+
+    Attributes:
+        folder: its place.
+        format: number of the folder's layout.
+        generation: how many changes were committed.
+        n_documents: documents that can be found, n_passages in all.
+        n_deleted: passages deleted or replaced whose vectors still lie in the files.
+        fields: names of the metadata fields, for filters.
+        encoder: name or folder of the encoder of the documents; encoder_hash its sum; space the id of its space.
+        dim: numbers a vector.
+        segments: kind, codec and count of rows of each segment.
+        disk_bytes: bytes on disk by part (documents, words, vectors, codes).
+        memory_bytes: bytes of codes and lists that searching keeps in memory.
+        teacher_memory_bytes: what 768-wide float32 vectors of the same passages would take.
+    """
+
+    folder: str
+    format: int
+    generation: int
+    n_documents: int
+    n_passages: int
+    n_deleted: int
+    fields: list[str]
+    encoder: str
+    encoder_hash: str
+    space: str
+    dim: int
+    segments: list[dict[str, Any]]
+    disk_bytes: dict[str, int]
+    memory_bytes: int
+    teacher_memory_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+class Index:
+    """A searchable index folder. Make one with `build`, open one with `open`; safe to search from several threads.
+
+    An open index answers from the state that it opened; changes made through the same object are seen by it, changes
+    made by others after opening it again.
+
+    Attributes:
+        folder: its place.
+        summary: what became of the documents of `build`, or of the last `add` through this object.
+    """
+
+    def __init__(self, folder: Path, state: State, encoder: EncoderLike | None = None) -> None:
+        """Use `build` or `open`."""
+        self.folder = folder
+        self.summary: Summary | None = None
+        self._state = state
+        self._encoder_choice = encoder
+        self._encoder = encoder if isinstance(encoder, Encoder) else None
+        self._loading = threading.Lock()
+        if self._encoder is not None:
+            _of_space(self._encoder, state.catalog.meta(), folder)
+
+    @classmethod
+    def build(
+        cls,
+        folder: StrPath,
+        documents: Iterable[Document],
+        *,
+        encoder: EncoderLike = DEFAULT_ENCODER,
+        spec: IndexSpec | None = None,
+        overwrite: bool = False,
+        strict: bool = False,
+        progress: Progress = SILENT,
+    ) -> "Index":
+        """Index documents into a folder and open it. Nothing is in force before all of it is.
+
+        Args:
+            folder: made if it is not there; must be empty or an index.
+            documents: consumed once, a block in memory at a time.
+            encoder: a built-in name, an encoder folder, or a loaded encoder.
+            spec: which index to make; None: chosen by the count of vectors.
+            overwrite: replace an index that is there; it answers until the new one is in force.
+            strict: treat empty, cut and duplicate documents as errors.
+            progress: a bar a phase.
+
+        Raises:
+            CorpusError: no documents, a doc_id twice, or what `strict` forbids. FolderError: the folder cannot be used.
+            EncoderError: the encoder cannot be loaded.
+        """
+        folder, start = Path(folder), time.perf_counter()
+        loaded = _load(encoder)
+        with Transaction(folder, create=True, overwrite=overwrite) as change:
+            change.meta |= {"encoder": loaded.place, "encoder_hash": loaded.hash}
+            change.meta |= {"space": loaded.space, "dim": loaded.dim, "spec": (spec or IndexSpec()).as_dict()}
+            summary = ingest(documents, change, loaded, spec or IndexSpec(), strict=strict, progress=progress)
+            if not summary.n_documents:
+                raise CorpusError(f"expected at least one document with text, got none ({summary.n_empty} empty ones)")
+            _commit(change, progress)
+        index = cls(folder, _open_state(folder), loaded)
+        summary.seconds = time.perf_counter() - start
+        index.summary = summary
+        return index
+
+    @classmethod
+    def open(cls, folder: StrPath, *, encoder: EncoderLike | None = None) -> "Index":
+        """Open the state of a folder that is committed now.
+
+        Args:
+            folder: an index folder.
+            encoder: for queries; None: the one that the documents were encoded with. It must be of the same space.
+
+        Raises:
+            FolderError: no index there, nothing committed, or another format.
+            DamagedError: a file is missing or altered.
+            EncoderError: the encoder is of another space.
+        """
+        return cls(Path(folder), _open_state(Path(folder)), encoder)
+
+    @overload
+    def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; it counts as one query
+        self, query: str, k: int = ..., *, where: str | None = ..., mode: str | Mode = ...
+    ) -> list[Hit]: ...
+    @overload
+    def search(
+        self, query: Sequence[str], k: int = ..., *, where: str | None = ..., mode: str | Mode = ...
+    ) -> list[list[Hit]]: ...
+    def search(
+        self, query: str | Sequence[str], k: int = 10, *, where: str | None = None, mode: str | Mode = Mode.HYBRID
+    ) -> list[Hit] | list[list[Hit]]:
+        """Find the k best documents for a query, or for each of several.
+
+        Args:
+            query: plain words; a list of texts gives a list of lists.
+            k: hits wanted; fewer come only if fewer documents match.
+            where: a filter on metadata, as in 'year >= 2020 and lang = "en"'.
+            mode: "hybrid" (words and meaning), "dense" (meaning) or "lexical" (words).
+
+        Returns:
+            hits, best first; equal scores by doc_id.
+
+        Raises:
+            QueryError: a blank query or k < 1. FilterError: `where` cannot be read. DamagedError: a file was altered.
+        """
+        texts = [query] if isinstance(query, str) else list(query)
+        results = search(self._state, texts, self._encode, k=k, mode=_mode(mode), where=where)
+        return results[0] if isinstance(query, str) else results
+
+    def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> Summary:
+        """Add documents as one new segment; a document whose doc_id is there already replaces the old one.
+
+        Raises:
+            CorpusError: a doc_id came twice in `documents`. LockedError: another writer is at work.
+        """
+        start = time.perf_counter()
+        with Transaction(self.folder) as change:
+            encoder = self._document_encoder(change.meta)
+            spec = IndexSpec.from_dict(change.meta["spec"])
+            summary = ingest(documents, change, encoder, spec, strict=strict, progress=progress)
+            if summary.n_documents:
+                _commit(change, progress)
+        self._state = _open_state(self.folder)
+        summary.seconds = time.perf_counter() - start
+        self.summary = summary
+        return summary
+
+    def delete(self, doc_ids: Iterable[str]) -> int:
+        """Delete documents and return how many; all of them or, with an error, none.
+
+        Raises:
+            QueryError: a doc_id is not in the index. LockedError: another writer is at work.
+        """
+        wanted = list(dict.fromkeys([doc_ids] if isinstance(doc_ids, str) else doc_ids))
+        with Transaction(self.folder) as change:
+            there = change.catalog.find(wanted)
+            if missing := [doc_id for doc_id in wanted if doc_id not in there]:
+                shown = ", ".join(repr(doc_id) for doc_id in missing[:5]) + (" ..." if len(missing) > 5 else "")
+                raise QueryError(f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not there: {shown}")
+            if there:
+                change.catalog.remove(list(there.values()))
+                change.commit()
+        self._state = _open_state(self.folder)
+        return len(wanted)
+
+    def info(self) -> IndexInfo:
+        """Describe the index."""
+        state, meta = self._state, self._state.catalog.meta()
+        entries, n_passages = state.catalog.segments(), state.catalog.n_passages()
+        lexical = self.folder / meta["lexical"]
+        disk = {
+            "documents": sum(path.stat().st_size for path in self.folder.glob("catalog.sqlite*")),
+            "words": sum(path.stat().st_size for path in lexical.iterdir()),
+            "vectors": sum(entry.vectors_bytes for entry in entries),
+            "codes": sum(entry.index_bytes for entry in entries),
+        }
+        return IndexInfo(
+            folder=str(self.folder),
+            format=FORMAT,
+            generation=meta["generation"],
+            n_documents=len(self),
+            n_passages=n_passages,
+            n_deleted=len(state.tombstones),
+            fields=state.catalog.fields(),
+            encoder=meta["encoder"],
+            encoder_hash=meta["encoder_hash"],
+            space=meta["space"],
+            dim=meta["dim"],
+            segments=[{"rows": entry.n_rows, **entry.spec} for entry in entries],
+            disk_bytes=disk,
+            memory_bytes=sum(segment.memory_bytes for segment in state.segments),
+            teacher_memory_bytes=n_passages * 768 * 4,
+        )
+
+    def verify(self) -> list[str]:
+        """Read everything back against its sums; return one line for each problem, none if the index is whole."""
+        return find_problems(self.folder)
+
+    def close(self) -> None:
+        """Let go of the files; the index cannot be used afterwards."""
+        self._state.catalog.close()
+
+    def __len__(self) -> int:
+        return self._state.catalog.n_documents()
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _encode(self, texts: Sequence[str]) -> Matrix:
+        """Return the vectors (n, dim) of queries; the encoder is loaded by the first call."""
+        with self._loading:
+            if self._encoder is None:
+                meta = self._state.catalog.meta()
+                self._encoder = _of_space(_load(self._encoder_choice or meta["encoder"]), meta, self.folder)
+        return self._encoder.encode(texts)
+
+    def _document_encoder(self, meta: dict[str, Any]) -> Encoder:
+        """Return the encoder that the documents were encoded with."""
+        if self._encoder is not None and self._encoder.hash == meta["encoder_hash"]:
+            return self._encoder
+        return _of_space(_load(meta["encoder"]), meta, self.folder)
+
+
+def _load(encoder: EncoderLike) -> Encoder:
+    return encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
+
+
+def _of_space(encoder: Encoder, meta: dict[str, Any], folder: Path) -> Encoder:
+    """Return the encoder, or raise EncoderError unless its vectors may meet those of the index."""
+    if encoder.space != meta["space"]:
+        raise EncoderError(
+            f"{folder}: holds vectors of space {meta['space']} (encoder {meta['encoder']}), but encoder {encoder.name} "
+            f"is of space {encoder.space}; query with --encoder {meta['encoder']}, or index again with "
+            f"--overwrite --encoder {encoder.place}"
+        )
+    return encoder
+
+
+def _mode(mode: str | Mode) -> Mode:
+    try:
+        return Mode(mode)
+    except ValueError:
+        raise QueryError(f"mode: expected {', '.join(m.value for m in Mode)}, got {mode!r}") from None
+
+
+def _commit(change: Transaction, progress: Progress) -> None:
+    bar = progress.phase("committing", total=1, unit="step")
+    change.commit()
+    bar.update(1)
+    bar.close()
+
+
+def _open_state(folder: Path) -> State:
+    """Open what is committed now. A writer may commit and sweep meanwhile: then open again."""
+    for _ in range(_OPEN_ATTEMPTS):
+        catalog = Catalog.open(folder)
+        generation = catalog.meta()["generation"]
+        try:
+            state = _assemble(folder, catalog)
+        except DamagedError:
+            catalog.close()
+            if _generation(folder) == generation:
+                raise
+            continue
+        if _generation(folder) == generation:
+            return state
+        catalog.close()
+    raise FolderError(f"{folder}: changed {_OPEN_ATTEMPTS} times while it was opened; try again when writers are done")
+
+
+def _assemble(folder: Path, catalog: Catalog) -> State:
+    meta = catalog.meta()
+    segments = []
+    for entry in catalog.segments():
+        vectors = VectorFile(folder / entry.vectors_file, entry.n_rows, meta["dim"], entry.block_sums)
+        spec = IndexSpec.from_dict(entry.spec)
+        segments.append(Segment.open(entry.first_row, vectors, spec, folder / entry.index_file, entry.index_sha256))
+    return State(catalog, segments, LexicalReader(folder / meta["lexical"]), catalog.tombstones())
+
+
+def _generation(folder: Path) -> int:
+    catalog = Catalog.open(folder)
+    try:
+        return int(catalog.meta()["generation"])
+    finally:
+        catalog.close()

@@ -1,0 +1,187 @@
+"""One change of an index folder: lock it, sweep what a dead writer left, make files beside, commit once, sweep again.
+
+Order of a commit: vectors and index files (published whole), lexical rows (added), the catalog (the one commit point);
+only then are dead lexical rows and unnamed files removed. Whatever dies in between leaves the last committed state, and
+what it left behind is unknown to the catalog and removed by the next writer.
+"""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hpdsearch.catalog import FILE_NAME, CatalogWriter
+from hpdsearch.errors import FolderError, LockedError
+from hpdsearch.files import PARTIAL
+from hpdsearch.lexical import LexicalWriter, remove_lexical
+
+LOCK_NAME = "write.lock"
+LEXICAL = "lexical"
+_OUR_FILES = re.compile(rf"(vectors-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
+
+
+class Transaction:
+    """A change of one folder, from entering the `with` block to `commit`; leaving without commit changes nothing.
+
+    Attributes:
+        folder: the index folder.
+        catalog: the catalog, open for writing.
+        meta: its settings when the change began; empty if nothing was committed.
+        number: goes into the names of the files that this change makes.
+        committed: whether commit() has brought it into force.
+        first_row: the first row that it may give out.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False, overwrite: bool = False) -> None:
+        self.folder = folder
+        self._create, self._overwrite = create, overwrite
+        self._lexical: LexicalWriter | None = None
+
+    def __enter__(self) -> "Transaction":
+        if self._create:
+            self._prepare_folder()
+        elif not (self.folder / FILE_NAME).is_file():
+            raise FolderError(f"{self.folder}: not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER")
+        self._lock = lock_folder(self.folder)
+        try:
+            self.catalog = CatalogWriter.open(self.folder)
+            try:
+                self._begin()
+            except BaseException:
+                self.catalog.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _prepare_folder(self) -> None:
+        if self.folder.is_dir() and not (self.folder / FILE_NAME).exists():
+            others = sorted(path.name for path in self.folder.iterdir() if path.name != LOCK_NAME)
+            if others:
+                raise FolderError(f"{self.folder}: holds other files ({others[0]} ...); choose a folder of its own")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(f"{self.folder}: cannot be made ({error.strerror}); choose another folder") from error
+
+    def _begin(self) -> None:
+        if not self.catalog.committed:
+            if not self._create:
+                raise FolderError(f"{self.folder}: nothing was committed here yet; run hpdsearch index again")
+            self.meta: dict[str, Any] = {}
+        else:
+            if self._create and not self._overwrite:
+                raise FolderError(
+                    f"{self.folder}: holds an index already; use --overwrite to replace it, or: hpdsearch add"
+                )
+            self.meta = self.catalog.meta()
+        self.committed = False
+        self._sweep_files()
+        self.number = int(self.meta.get("next_number", 1))
+        if self._create:
+            self.catalog.clear()
+            self.meta = {"generation": self.meta.get("generation", 0), "lexical": f"{LEXICAL}/{self.number:06d}"}
+        else:
+            # Rows of a writer that died before its commit; theirs are given out again.
+            self.lexical.remove_from(self.catalog.next_row())
+            self._remove_dead_rows()
+        self.first_row = self.catalog.next_row()
+
+    @property
+    def lexical(self) -> LexicalWriter:
+        """The lexical index that this change writes to, opened when it is first needed."""
+        if self._lexical is None:
+            self._lexical = LexicalWriter(self.folder / self.meta["lexical"])
+        return self._lexical
+
+    @property
+    def vectors_path(self) -> Path:
+        """Place of the vectors file that this change may make."""
+        return self.folder / f"vectors-{self.number:06d}.f16"
+
+    @property
+    def index_path(self) -> Path:
+        """Place of the index file that this change may make."""
+        return self.folder / f"index-{self.number:06d}.faiss"
+
+    def commit(self) -> None:
+        """Bring the change into force: one committed state to the next, whatever dies."""
+        if self._lexical is not None:
+            self._lexical.commit()
+        self.meta |= {"generation": self.meta["generation"] + 1, "next_number": self.number + 1}
+        self.catalog.set_meta(**self.meta)
+        self.catalog.commit()
+        self.committed = True
+        self.catalog.begin()
+        self._sweep_files()
+        if self._remove_dead_rows():
+            self.lexical.commit()
+        self.catalog.commit()
+
+    def _sweep_files(self) -> None:
+        """Remove the files that the catalog does not name: of dead builds, or of an index that was overwritten."""
+        entries = self.catalog.segments() if self.meta else []
+        named = {name for entry in entries for name in (entry.vectors_file, entry.index_file)}
+        for path in self.folder.iterdir():
+            if _OUR_FILES.fullmatch(path.name) and path.name not in named:
+                path.unlink(missing_ok=True)
+        lexical = self.folder / LEXICAL
+        for path in lexical.iterdir() if lexical.is_dir() else ():
+            if f"{LEXICAL}/{path.name}" != self.meta.get("lexical"):
+                remove_lexical(path)
+
+    def _remove_dead_rows(self) -> int:
+        """Remove deleted rows from the lexical index, to be committed there before the catalog is."""
+        rows = self.catalog.unpurged()
+        if rows:
+            self.lexical.remove(rows)
+            self.catalog.mark_purged()
+        return len(rows)
+
+    def _remove_folder(self) -> None:
+        """Remove what a first build made that did not come to its commit."""
+        self.meta = {}
+        for path in [*self.folder.glob("*.f16*"), *self.folder.glob("*.faiss*"), *self.folder.glob(f"{FILE_NAME}*")]:
+            path.unlink(missing_ok=True)
+        remove_lexical(self.folder / LEXICAL)
+        (self.folder / LOCK_NAME).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if self._lexical is not None:
+                self._lexical.close()
+        finally:
+            nothing_committed = not self.catalog.committed and not self.committed
+            self.catalog.close()
+            if nothing_committed:
+                self._remove_folder()
+            self._lock.release()
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Take the folder's write lock; the operating system lets go of it when the process dies.
+
+    Raises:
+        LockedError: another writer holds it.
+    """
+    path = folder / LOCK_NAME
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        try:
+            holder = f"process {int(path.read_text())}"
+        except (ValueError, OSError):
+            holder = "another process"
+        raise LockedError(f"{folder}: {holder} is writing to this index; try again when it is done") from None
+    except OSError as error:
+        raise FolderError(f"{folder}: cannot be written to ({error.strerror})") from error
+    path.write_text(str(os.getpid()))
+    return lock
