@@ -1,0 +1,1 @@
+"""How an encoder is made: teacher embeddings, projection, student training, export, gates."""

@@ -1,0 +1,22 @@
+"""Texts to unit vectors: encoder folders, the encoders that ship with the package, and the spaces they share.
+
+Nothing here loads onnxruntime or tokenizers before an encoder is loaded, nor torch unless its backend is asked for.
+"""
+
+from hpdsearch.encoder.encoder import Backend, Encoder
+from hpdsearch.encoder.folder import EncoderCard, built_in_names, read_card
+from hpdsearch.encoder.space import Space, read_space, write_space
+
+__all__ = [
+    "DEFAULT_ENCODER",
+    "Backend",
+    "Encoder",
+    "EncoderCard",
+    "Space",
+    "built_in_names",
+    "read_card",
+    "read_space",
+    "write_space",
+]
+
+DEFAULT_ENCODER = "minilm-128"

@@ -1,0 +1,187 @@
+"""Encoder: opens an encoder folder and turns texts into unit vectors."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hpdsearch.encoder.batches import cut_windows, equal_length_batches, join_windows
+from hpdsearch.encoder.folder import (
+    CARD,
+    TOKENIZER,
+    EncoderCard,
+    built_in_names,
+    find_folder,
+    read_card,
+    verify_files,
+)
+from hpdsearch.encoder.threads import usable_cores
+from hpdsearch.encoder.tokens import Span, TextTokenizer
+from hpdsearch.errors import EncoderError
+from hpdsearch.files import sha256_of
+from hpdsearch.progress import SILENT, Bar, Progress
+from hpdsearch.vectors import Matrix
+
+BLOCK = 4096  # texts tokenized at once and batched by length
+
+
+class Backend(Enum):
+    """What runs the model."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+class Model(Protocol):
+    """What a backend offers.
+
+    Attributes:
+        threads: calls that should run at once.
+        token_budget: tokens a call should hold at most.
+    """
+
+    threads: int
+    token_budget: int
+
+    def __call__(self, ids: npt.NDArray[np.int64], /) -> Matrix:
+        """Return the unit vectors (n, dim) of windows of equal length, ids (n, tokens)."""
+
+
+class Encoder:
+    """Turns texts into unit vectors; may be used from several threads at once.
+
+    Attributes:
+        name: the encoder's name.
+        dim: width of the vectors.
+        max_tokens: tokens of text that the model reads at once; a longer text is read in consecutive windows.
+        space: id of the space of the vectors; only vectors of one space can be compared.
+        hash: "sha256:..." of encoder.json, which holds the sums of all other files.
+    """
+
+    def __init__(self, card: EncoderCard, *, hash: str, tokenizer: TextTokenizer, model: Model) -> None:
+        self.name = card.name
+        self.dim = card.dim
+        self.max_tokens = card.max_tokens
+        self.space = card.space
+        self.hash = hash
+        self._tokenizer = tokenizer
+        self._model = model
+
+    @classmethod
+    def load(
+        cls, name_or_folder: str | Path, *, backend: str | Backend = Backend.ONNX, threads: int | None = None
+    ) -> "Encoder":
+        """Open an encoder, verifying every file of its folder. Nothing is ever downloaded.
+
+        Args:
+            name_or_folder: a built-in encoder's name (see `names`) or the path of an encoder folder.
+            backend: "onnx", or "torch" for a GPU.
+            threads: cores to use; None for all that this process may use. With "torch" it is torch's own setting.
+
+        Raises:
+            EncoderError: there is no such encoder, a file is missing, altered or of another format, or the backend or
+                the number of threads does not exist.
+        """
+        chosen = _backend(backend)
+        if threads is not None and threads < 1:
+            raise EncoderError(f"threads: expected at least 1, got {threads}")
+        folder = find_folder(name_or_folder)
+        card = read_card(folder)
+        verify_files(folder, card)
+        model = _open_model(folder, chosen, threads=threads or usable_cores())
+        tokenizer = TextTokenizer.load(folder / TOKENIZER)
+        return cls(card, hash=f"sha256:{sha256_of(folder / CARD)}", tokenizer=tokenizer, model=model)
+
+    @staticmethod
+    def names() -> list[str]:
+        """Return the names of the encoders that ship with the package, sorted."""
+        return built_in_names()
+
+    def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
+        """Return the texts' vectors, float32 (n, dim), rows of length 1, in the order of the texts.
+
+        A text of more than max_tokens tokens is encoded in consecutive windows of max_tokens tokens (the last one may
+        be shorter); its vector is the mean of the windows' vectors weighted by their tokens, scaled to length 1.
+        An empty or blank text gets the vector of a text without tokens.
+
+        Args:
+            texts: any number, of any length.
+            progress: counts the texts.
+
+        Raises:
+            EncoderError: texts is one string or holds something else than strings; nothing is encoded then.
+        """
+        _require_strings(texts)
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        bar = progress.phase("encode", total=len(texts), unit="text")
+        try:
+            for first in range(0, len(texts), BLOCK):
+                vectors[first : first + BLOCK] = self._encode_block(texts[first : first + BLOCK], bar)
+        finally:
+            bar.close()
+        return vectors
+
+    def token_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return the (start, end) characters of every token of each text, without special tokens or truncation.
+
+        Starts and ends never descend; a character that makes several tokens gives several equal spans.
+
+        Raises:
+            EncoderError: texts is one string or holds something else than strings.
+        """
+        _require_strings(texts)
+        return self._tokenizer.spans(list(texts))
+
+    def _encode_block(self, texts: Sequence[str], bar: Bar) -> Matrix:
+        tokens = self._tokenizer.ids(list(texts))
+        start, end = self._tokenizer.start, self._tokenizer.end
+        windows = cut_windows(tokens, max_tokens=self.max_tokens, start=start, end=end)
+        is_last = np.append(windows.text[1:] != windows.text[:-1], True)
+        vectors = np.empty((len(windows.ids), self.dim), dtype=np.float32)
+
+        def run(batch: list[int]) -> int:
+            vectors[batch] = self._model(np.array([windows.ids[position] for position in batch], dtype=np.int64))
+            return int(is_last[batch].sum())
+
+        batches = list(equal_length_batches(windows.ids, token_budget=self._model.token_budget))
+        if len(batches) == 1 or self._model.threads == 1:
+            for batch in batches:
+                bar.update(run(batch))
+            return join_windows(vectors, windows, n_texts=len(texts))
+        pool = ThreadPoolExecutor(self._model.threads, thread_name_prefix="encode")
+        try:
+            for done in as_completed([pool.submit(run, batch) for batch in batches]):
+                bar.update(done.result())
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C the rest of the block is not worked off
+        return join_windows(vectors, windows, n_texts=len(texts))
+
+
+def _backend(backend: str | Backend) -> Backend:
+    try:
+        return Backend(backend)
+    except ValueError:
+        choices = ", ".join(choice.value for choice in Backend)
+        raise EncoderError(f"backend: expected one of {choices}, got {backend!r}") from None
+
+
+def _open_model(folder: Path, backend: Backend, *, threads: int) -> Model:
+    if backend is Backend.TORCH:
+        from hpdsearch.encoder.torch_backend import TorchModel
+
+        return TorchModel(folder)
+    from hpdsearch.encoder.onnx_backend import OnnxModel
+
+    return OnnxModel(folder, threads=threads)
+
+
+def _require_strings(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise EncoderError("texts: expected a list of strings, got one string; write [text]")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise EncoderError(f"texts[{position}]: expected a string, got {type(text).__name__}")

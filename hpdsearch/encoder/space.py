@@ -1,0 +1,117 @@
+"""A space: a teacher and the linear map from its embeddings onto a few ordered directions.
+
+Encoders of one space can meet each other; the id of a space is a hash of all that defines it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpdsearch.errors import EncoderError, ShapeError
+from hpdsearch.files import published, sha256_of
+from hpdsearch.vectors import Matrix, require_matrix, unit_rows
+
+FORMAT = 1
+CARD = "space.json"
+PROJECTION = "projection.safetensors"
+
+
+@dataclass(frozen=True)
+class Space:
+    """A teacher plus a projection.
+
+    Attributes:
+        teacher: the teacher's name.
+        components: (dim, teacher_dim), rows orthonormal, most important direction first.
+        id: "sha256:..." of space.json, which holds the sum of the projection.
+    """
+
+    teacher: str
+    components: Matrix
+    id: str
+
+    @property
+    def dim(self) -> int:
+        """Width of the space."""
+        return int(self.components.shape[0])
+
+    @property
+    def teacher_dim(self) -> int:
+        """Width of the teacher's embeddings."""
+        return int(self.components.shape[1])
+
+    def project(self, embeddings: np.ndarray) -> Matrix:
+        """Return the teacher's embeddings (n, teacher_dim) as unit vectors (n, dim) of this space."""
+        require_matrix(embeddings, name="teacher embeddings", dim=self.teacher_dim)
+        return unit_rows(embeddings @ self.components.T)
+
+
+def write_space(folder: Path, *, teacher: str, components: np.ndarray) -> Space:
+    """Write a space folder; equal arguments give equal bytes and so an equal id.
+
+    Args:
+        folder: made if it is not there.
+        teacher: the teacher's name.
+        components: (dim, teacher_dim), rows orthonormal, most important direction first.
+
+    Raises:
+        ShapeError: the rows of components are not orthonormal.
+    """
+    from safetensors.numpy import save
+
+    components = np.ascontiguousarray(components, dtype=np.float32)
+    gram = components.astype(np.float64) @ components.T
+    if not np.allclose(gram, np.eye(len(gram)), atol=1e-4):
+        worst = np.abs(gram - np.eye(len(gram))).max()
+        raise ShapeError(f"components: expected orthonormal rows, got products that are off by up to {worst:.2g}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with published(folder / PROJECTION) as file:
+        file.write(save({"components": components}))
+    dim, teacher_dim = components.shape
+    fields = {
+        "format": FORMAT,
+        "teacher": teacher,
+        "teacher_dim": teacher_dim,
+        "dim": dim,
+        "sha256": {PROJECTION: sha256_of(folder / PROJECTION)},
+    }
+    with published(folder / CARD) as file:
+        file.write((json.dumps(fields, indent=2) + "\n").encode())
+    return read_space(folder)
+
+
+def read_space(folder: Path) -> Space:
+    """Read and verify a space folder.
+
+    Raises:
+        EncoderError: a file is missing, altered or of another format.
+    """
+    from safetensors.numpy import load
+
+    for name in (CARD, PROJECTION):
+        if not (folder / name).is_file():
+            raise EncoderError(f"{folder}: expected a space folder, but there is no {name} in it")
+    card = (folder / CARD).read_bytes()
+    try:
+        fields = json.loads(card)
+        found, teacher, shape, sums = (
+            fields["format"],
+            fields["teacher"],
+            (fields["dim"], fields["teacher_dim"]),
+            fields["sha256"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"{folder / CARD}: expected the fields of a space, got {error!r}") from None
+    if found != FORMAT:
+        raise EncoderError(
+            f"{folder / CARD}: expected format {FORMAT}, got {found!r}; upgrade hpdsearch or copy it again"
+        )
+    if sums.get(PROJECTION) != sha256_of(folder / PROJECTION):
+        raise EncoderError(f"{folder / PROJECTION}: the file was altered or truncated; copy the space folder again")
+    components = load((folder / PROJECTION).read_bytes())["components"]
+    if components.shape != shape:
+        raise EncoderError(f"{folder / CARD}: expected components of shape {shape}, got {components.shape}")
+    return Space(teacher=teacher, components=components, id=f"sha256:{hashlib.sha256(card).hexdigest()}")

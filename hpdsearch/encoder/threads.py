@@ -1,0 +1,27 @@
+"""How many cores this process may really use."""
+
+import os
+from pathlib import Path
+
+CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+
+
+def usable_cores() -> int:
+    """Return the cores this process may use, at least 1: affinity mask and container quota are both heeded."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota()
+    return max(1, min(cores, int(quota + 0.5))) if quota else cores
+
+
+def cgroup_quota() -> float | None:
+    """Return the container's share of time in cores, or None if it is unlimited or unknown."""
+    try:
+        if CGROUP_V2.exists():
+            allowed, period = CGROUP_V2.read_text().split()
+        else:
+            allowed = (CGROUP_V1 / "cpu.cfs_quota_us").read_text()
+            period = (CGROUP_V1 / "cpu.cfs_period_us").read_text()
+        return int(allowed) / int(period) if int(allowed) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # "max", or no cgroups here
+        return None

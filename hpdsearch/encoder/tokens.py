@@ -1,0 +1,66 @@
+"""Text to token ids and character spans: a tokenizer.json without truncation or padding."""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpdsearch.errors import EncoderError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Span = tuple[int, int]
+
+
+class TextTokenizer:
+    """A tokenizer that never truncates; may be used from several threads at once.
+
+    Attributes:
+        start, end: ids of the special tokens around every input of the model ([CLS] and [SEP]).
+    """
+
+    def __init__(self, tokenizer: "Tokenizer") -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.start, self.end = tokenizer.encode("").ids
+
+    @classmethod
+    def load(cls, path: Path) -> "TextTokenizer":
+        """Read a tokenizer.json.
+
+        Raises:
+            EncoderError: tokenizers cannot read it, or it does not set one special token before and one after a text.
+        """
+        _allow_threads()
+        from tokenizers import Tokenizer
+
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise EncoderError(
+                f"{path}: expected a tokenizer with two special tokens around a text: {error}"
+            ) from error
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, without special tokens."""
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return the (start, end) characters of each text's tokens, ascending, without special tokens."""
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [encoding.offsets for encoding in encodings]
+
+
+@cache
+def _allow_threads() -> None:
+    """Let tokenizers use its threads here, but not in a forked child, which has none of them and would hang.
+
+    Left alone, tokenizers prints a warning at every fork; a value that the user has set stays.
+    """
+    if "TOKENIZERS_PARALLELISM" not in os.environ and hasattr(os, "register_at_fork"):
+        os.environ["TOKENIZERS_PARALLELISM"] = "true"
+        os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))

@@ -1,0 +1,20 @@
+"""Tiny real things that several tests use; this file also makes the modules beside it importable."""
+
+from pathlib import Path
+
+import pytest
+from tiny_encoder import make_tiny_encoder
+
+from hpdsearch.encoder import Encoder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny encoder; not to be altered."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoders") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_folder: Path) -> Encoder:
+    """Return the tiny encoder, loaded."""
+    return Encoder.load(tiny_folder)

@@ -1,0 +1,81 @@
+"""A real encoder that is made in milliseconds: two seeded Transformer layers over words and letters."""
+
+import hashlib
+import string
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+
+from hpdsearch.distill.export import Precision, export_encoder
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+_WORDS = """
+    the a of and in to is on for with cat dog bird fish tree house river sea ship star moon sun rain snow wind fire
+    stone gold iron king queen man woman child book song war peace red green blue big small old new runs sleeps sings
+"""
+WORDS = _WORDS.split()
+N_LAYERS, N_HEADS, HIDDEN, INNER = 2, 4, 32, 64
+MAX_TOKENS = 20
+EPSILON = 1e-12
+
+
+def make_tiny_encoder(
+    folder: Path, *, dim: int = 16, space_seed: int = 0, precision: Precision = Precision.FLOAT32
+) -> Path:
+    """Write an encoder folder of seeded random weights; other seeds are other spaces with other vectors."""
+    return export_encoder(
+        folder,
+        name="tiny",
+        space=f"sha256:{hashlib.sha256(f'tiny {space_seed}'.encode()).hexdigest()}",
+        bert=tiny_bert(),
+        head=np.random.default_rng(space_seed).normal(size=(dim, HIDDEN)).astype(np.float32),
+        n_heads=N_HEADS,
+        layer_norm_eps=EPSILON,
+        tokenizer=tiny_tokenizer(),
+        max_tokens=MAX_TOKENS,
+        precision=precision,
+    )
+
+
+def tiny_tokenizer() -> Tokenizer:
+    """Return a WordPiece tokenizer of some words, letters and digits, lower-casing as BERT's does."""
+    characters = string.ascii_lowercase + string.digits
+    pieces = dict.fromkeys([*SPECIAL, *WORDS, *characters, *(f"##{c}" for c in characters), *".,;:!?'-()"])
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    specials = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=specials)
+    return tokenizer
+
+
+def tiny_bert() -> dict[str, np.ndarray]:
+    """Return seeded weights under the names of BertModel.state_dict(), without a pooler."""
+    rng = np.random.default_rng(7)
+    shapes = {
+        "embeddings.word_embeddings.weight": (tiny_tokenizer().get_vocab_size(), HIDDEN),
+        "embeddings.position_embeddings.weight": (MAX_TOKENS + 8, HIDDEN),
+        "embeddings.token_type_embeddings.weight": (2, HIDDEN),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in (f"encoder.layer.{number}." for number in range(N_LAYERS)):
+        norms += [f"{layer}attention.output.LayerNorm", f"{layer}output.LayerNorm"]
+        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            shapes |= {f"{layer}{name}.weight": (HIDDEN, HIDDEN), f"{layer}{name}.bias": (HIDDEN,)}
+        shapes |= {f"{layer}intermediate.dense.weight": (INNER, HIDDEN), f"{layer}intermediate.dense.bias": (INNER,)}
+        shapes |= {f"{layer}output.dense.weight": (HIDDEN, INNER), f"{layer}output.dense.bias": (HIDDEN,)}
+    # Words weigh most, so that texts of different words have different vectors.
+    sizes = {"word_embeddings": 1.0, "weight": 0.2, "bias": 0.05}
+    weights = {
+        name: rng.normal(size=shape) * next(size for part, size in sizes.items() if part in name)
+        for name, shape in shapes.items()
+    }
+    for name in norms:
+        weights |= {f"{name}.weight": rng.normal(1, 0.1, HIDDEN), f"{name}.bias": rng.normal(0, 0.1, HIDDEN)}
+    return {name: weight.astype(np.float32) for name, weight in weights.items()}
