@@ -50,7 +50,9 @@ def to_document(record: dict[str, Any], id_field: str | None, fields: Fields, wh
     A document of which only the title holds something gets the title as its text.
     """
     doc_id = where if id_field is None else to_doc_id(record.pop(id_field), id_field, where)
-    text = record.pop(fields.text_field, None)
+    if fields.text_field not in record:
+        raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {listed(record)}')
+    text = record.pop(fields.text_field)
     if type(text) is not str:
         raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {described(text)}')
     title = record.pop(fields.title_field, None)

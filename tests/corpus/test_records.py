@@ -1,0 +1,263 @@
+"""Fields of .jsonl, .csv, .tsv and .parquet records."""
+
+import csv
+import json
+import sys
+
+import pyarrow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from hpdsearch.corpus import Fields, ReadStats, read_corpus
+from hpdsearch.errors import CorpusError, MissingExtraError
+
+FILLED = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).filter(str.strip)
+ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | FILLED,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(FILLED, values, max_size=3),
+    max_leaves=5,
+)
+
+
+def read_text(tmp_path, name, content, **options):
+    (tmp_path / name).write_bytes(content.encode())
+    return list(read_corpus(tmp_path / name, **options))
+
+
+def write_parquet(tmp_path, columns):
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet", row_group_size=7)
+    return tmp_path / "a.parquet"
+
+
+# ---- what is written is what is read
+
+
+@ONE_FOLDER
+@given(records=st.lists(st.tuples(FILLED, FILLED, JSON_VALUES), min_size=1, max_size=5), ascii_only=st.booleans())
+def test_jsonl_round_trip(tmp_path, records, ascii_only):
+    lines = [
+        json.dumps({"_id": i, "title": title, "text": text, "more": more}, ensure_ascii=ascii_only)
+        for i, (title, text, more) in enumerate(records)
+    ]
+    documents = read_text(tmp_path, "a.jsonl", "\n".join(lines))
+    assert [(d.title, d.text, d.metadata["more"]) for d in documents] == records
+    assert [d.doc_id for d in documents] == [str(i) for i in range(len(records))]
+
+
+@ONE_FOLDER
+@given(records=st.lists(st.tuples(FILLED, FILLED), min_size=1, max_size=5), tabs=st.booleans())
+def test_csv_and_tsv_round_trip(tmp_path, records, tabs):
+    path = tmp_path / ("a.tsv" if tabs else "a.csv")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t" if tabs else ",")
+        writer.writerow(["text", "place"])
+        writer.writerows(records)
+    assert [(d.text, d.metadata["place"]) for d in read_corpus(path)] == records
+
+
+@ONE_FOLDER
+@given(records=st.lists(st.tuples(FILLED, st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=20))
+def test_parquet_round_trip(tmp_path, records):
+    text, number = (list(column) for column in zip(*records, strict=True))
+    path = write_parquet(tmp_path, {"_id": list(range(len(records))), "text": text, "number": number})
+    stats = ReadStats()
+    documents = list(read_corpus(path, stats=stats))
+    assert [(d.text, d.metadata["number"]) for d in documents] == records
+    assert [d.doc_id for d in documents] == [str(i) for i in range(len(records))]
+    assert stats.bytes_read == stats.bytes_total == path.stat().st_size
+
+
+# ---- fields
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"key": "k", "body": "b", "head": "h", "text": "t", "id": "i"}'),
+        ("a.csv", "key,body,head,text,id\nk,b,h,t,i"),
+        ("a.tsv", "key\tbody\thead\ttext\tid\r\nk\tb\th\tt\ti\r\n"),
+    ],
+)
+def test_named_fields_are_used_and_the_others_are_metadata(tmp_path, name, content):
+    (document,) = read_text(tmp_path, name, content, fields=Fields("key", "body", "head"))
+    assert (document.doc_id, document.text, document.title) == ("k", "b", "h")
+    assert document.metadata == {"text": "t", "id": "i"}
+
+
+@pytest.mark.parametrize(
+    ("value", "doc_id"), [('"a b"', "a b"), ("7", "7"), ("-7", "-7"), ('"07"', "07"), (str(10**30), "1" + "0" * 30)]
+)
+def test_ids_are_strings_or_integers(tmp_path, value, doc_id):
+    (document,) = read_text(tmp_path, "a.jsonl", f'{{"id": {value}, "text": "t"}}')
+    assert document.doc_id == doc_id
+
+
+def test_a_record_without_an_id_is_named_by_file_and_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text('text,n\n"one\nline",1\ntwo,2\n')
+    assert [(d.doc_id, d.source) for d in read_corpus("a.csv")] == [("a.csv:2", "a.csv:2"), ("a.csv:4", "a.csv:4")]
+
+
+def test_a_document_that_has_only_a_title_gets_it_as_text(tmp_path):
+    stats = ReadStats()
+    documents = read_text(
+        tmp_path,
+        "a.jsonl",
+        '{"text": " ", "title": "T"}\n{"text": "", "title": ""}\n\n{"text": "x", "title": null}',
+        stats=stats,
+    )
+    assert [(d.text, d.title) for d in documents] == [("T", "T"), ("x", "")]
+    assert stats.n_empty == 2
+
+
+def test_a_huge_cell_is_read(tmp_path):
+    cell = 'words, "quoted", ' * 100_000
+    quoted = cell.replace('"', '""')
+    (document,) = read_text(tmp_path, "a.csv", f'text\n"{quoted}"\n')
+    assert document.text == cell
+
+
+def test_u2028_does_not_end_a_json_line(tmp_path):
+    (document,) = read_text(tmp_path, "a.jsonl", '{"text": "a\u2028b\x85c"}\r\n')
+    assert document.text == "a\u2028b\x85c"
+
+
+def test_surrogate_pairs_are_characters(tmp_path):
+    (document,) = read_text(tmp_path, "a.jsonl", r'{"text": "\ud83d\ude00 \\ud800"}')
+    assert document.text == "\U0001f600 \\ud800"
+
+
+def test_parquet_values_become_json_values(tmp_path):
+    import datetime
+    import decimal
+
+    columns = {
+        "text": pyarrow.array(["t"]).dictionary_encode(),
+        "day": [datetime.date(2024, 5, 6)],
+        "moment": [datetime.datetime(2024, 5, 6, 7, 8)],
+        "price": [decimal.Decimal("1.5")],
+        "gap": [float("nan")],
+        "tags": [["a", None]],
+        "nested": [{"x": 1.0, "y": [True]}],
+    }
+    (document,) = read_corpus(write_parquet(tmp_path, columns))
+    assert document.metadata == {
+        "day": "2024-05-06",
+        "moment": "2024-05-06T07:08:00",
+        "price": 1.5,
+        "gap": None,
+        "tags": ["a", None],
+        "nested": {"x": 1.0, "y": [True]},
+    }
+    json.dumps(document.metadata, allow_nan=False)
+
+
+# ---- errors
+
+JSONL_ERRORS = [
+    ('{"text": }', "expected a JSON object, got an error at column 10: Expecting value"),
+    ("plain text", "expected a JSON object, got an error at column 1: Expecting value"),
+    ('["text"]', 'expected a JSON object, got ["text"]'),
+    ('"text"', 'expected a JSON object, got "text"'),
+    ('{"text": null}', 'expected a "text" string, got null'),
+    ('{"text": 5}', 'expected a "text" string, got the number 5'),
+    ('{"text": ["a"]}', 'expected a "text" string, got a list'),
+    ('{"body": "a"}', 'expected a "text" string, got the fields body'),
+    ("{}", 'expected a "text" string, got no fields'),
+    ('{"text": "a", "title": {}}', 'expected a "title" string, got an object'),
+    ('{"text": "a", "id": ""}', "expected an \"id\" with characters in it, got ''"),
+    ('{"text": "a", "id": " "}', "expected an \"id\" with characters in it, got ' '"),
+    ('{"text": "a", "id": null}', 'expected an "id" string or integer, got null'),
+    ('{"text": "a", "id": 1.0}', 'expected an "id" string or integer, got the number 1.0'),
+    ('{"text": "a", "id": true}', 'expected an "id" string or integer, got a boolean'),
+    ('{"text": "a", "id": 1, "id": 2}', 'expected names that differ, got "id" twice in one object'),
+    ('{"text": "a", "x": {"y": 1, "y": 1}}', 'expected names that differ, got "y" twice in one object'),
+    ('{"text": "a", "id": 1, "_id": 2}', 'expected "id" or "_id", got both; say which one is the doc_id'),
+    ('{"text": "a", "x": NaN}', "expected a finite number, got NaN"),
+    ('{"text": "a", "x": -Infinity}', "expected a finite number, got -Infinity"),
+    ('{"text": "a", "x": 1e999}', "expected a finite number, got 1e999"),
+    (r'{"text": "a \ud800"}', "expected Unicode text, got half of a surrogate pair"),
+    (r'{"text": "a", "x": {"\uDFFF": 1}}', "expected Unicode text, got half of a surrogate pair"),
+    (r'{"text": "a\u0000b"}', "expected text, got a NUL character in it"),
+    ('{"text": "a", "x": ' + "[" * 100_000, "expected a JSON object, got one that is nested too deeply"),
+    ('{"text": "a", "x": ' + "1" * 5000 + "}", "Exceeds the limit"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), JSONL_ERRORS, ids=[message for _, message in JSONL_ERRORS])
+def test_a_wrong_json_line_is_refused(tmp_path, monkeypatch, line, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + line + "\n")
+    with pytest.raises(CorpusError) as error:
+        list(read_corpus("a.jsonl"))
+    assert str(error.value).startswith(f"a.jsonl:2: {message}")
+
+
+def test_a_named_id_must_be_in_each_json_object(tmp_path):
+    with pytest.raises(
+        CorpusError, match=r'a\.jsonl:1: expected a field "key" for the doc_id, got the fields id, text'
+    ):
+        read_text(tmp_path, "a.jsonl", '{"id": 1, "text": "a"}', fields=Fields(id_field="key"))
+
+
+def test_a_named_title_must_be_in_some_json_object(tmp_path):
+    fields = Fields(title_field="head")
+    assert len(read_text(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b", "head": "h"}', fields=fields)) == 2
+    with pytest.raises(CorpusError, match=r'a\.jsonl: expected a field "head" \(title_field\), got no line with it'):
+        read_text(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b"}', fields=fields)
+
+
+CSV_ERRORS = [
+    ("id,body\n", Fields(), '1: expected a column "text" (text_field), got the fields id, body'),
+    ("id,text\n", Fields(id_field="key"), '1: expected a column "key" (id_field), got the fields id, text'),
+    ("id,text\n", Fields(title_field="head"), '1: expected a column "head" (title_field), got the fields id, text'),
+    ("id,text,id\n", Fields(), '1: expected column names that differ, got "id" twice'),
+    ("id,_id,text\n", Fields(), '1: expected "id" or "_id", got both'),
+    ('id,text\n1,"a\nb"\n2\n', Fields(), "4: expected 2 cells as in the header, got 1"),
+    ("id,text\n1,a,b\n", Fields(), "2: expected 2 cells as in the header, got 3"),
+    ('id,text\n1,a\n2,"b\nc\n', Fields(), "3: expected 2 cells, got unexpected end of data; a cell that holds"),
+    ('id,text\n1,"a" b\n', Fields(), "2: expected 2 cells, got"),
+    ("id,text\n ,a\n", Fields(), "2: expected an \"id\" with characters in it, got ' '"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "fields", "message"), CSV_ERRORS, ids=[message for _, _, message in CSV_ERRORS])
+def test_a_wrong_csv_file_is_refused(tmp_path, monkeypatch, content, fields, message):
+    monkeypatch.chdir(tmp_path)
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
+        (tmp_path / name).write_bytes(content.replace(",", delimiter).encode())
+        with pytest.raises(CorpusError) as error:
+            list(read_corpus(name, fields=fields))
+        assert str(error.value).startswith(f"{name}:{message}")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"body": ["a"]}, '.parquet: expected a column "text" (text_field), got the fields body'),
+        ({"text": ["a", None]}, '.parquet:2: expected a "text" string, got null'),
+        ({"text": ["a"], "id": [1.0]}, '.parquet:1: expected an "id" string or integer, got the number 1.0'),
+        ({"text": ["a"], "x": [b"b"]}, '.parquet:1: column "x": expected a value that JSON can hold, got bytes'),
+        ({"text": ["a"], "x": [float("inf")]}, '.parquet:1: column "x": expected a finite number, got inf'),
+    ],
+)
+def test_a_wrong_parquet_file_is_refused(tmp_path, columns, message):
+    with pytest.raises(CorpusError) as error:
+        list(read_corpus(write_parquet(tmp_path, columns)))
+    assert message in str(error.value)
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "a.parquet").write_text("plain")
+    with pytest.raises(CorpusError, match=r"a\.parquet: expected a Parquet file, got: "):
+        list(read_corpus(tmp_path / "a.parquet"))
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path, {"text": ["a"]})
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "hpdsearch\[parquet\]"'):
+        read_corpus(path)
