@@ -209,6 +209,14 @@ class Index:
         self._state = _open_state(self.folder)
         return len(wanted)
 
+    def count(self, where: str) -> int:
+        """Count the documents that match a filter.
+
+        Raises:
+            FilterError: `where` cannot be read.
+        """
+        return self._state.catalog.count_where(where)
+
     def info(self) -> IndexInfo:
         """Describe the index."""
         state, meta = self._state, self._state.catalog.meta()

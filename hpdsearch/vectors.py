@@ -29,5 +29,6 @@ def cosines(query: np.ndarray, rows: np.ndarray) -> Matrix:
 
     Summed in float64 and rounded to 7 decimals: equal rows get equal scores wherever they stand in the matrix.
     """
-    products: npt.NDArray[np.float64] = unit_rows(rows).astype(np.float64) @ query.astype(np.float64)
-    return np.clip(products, -1.0, 1.0).round(7).astype(np.float32)
+    products = unit_rows(rows).astype(np.float64) @ query.astype(np.float64)
+    scores: Matrix = np.asarray(np.clip(products, -1.0, 1.0).round(7), dtype=np.float32)
+    return scores

@@ -145,16 +145,23 @@ class Catalog:
         Raises:
             FilterError: the filter cannot be read, or names a field that no document has.
         """
-        tree = parse_filter(where)
-        fields = self.fields()
-        for comparison in comparisons(tree):
-            if comparison.field not in fields:
-                known = ", ".join(fields) or "none"
-                message = f"no document has a field {comparison.field!r}; fields: {known}"
-                raise point_at(where, comparison.position, message)
-        condition, parameters = to_sql(tree)
+        condition, parameters = self._condition(where)
         sql = f"SELECT row FROM passages WHERE doc IN (SELECT doc FROM documents WHERE {condition}) ORDER BY row"
         return self._column(sql, *parameters)
+
+    def count_where(self, where: str) -> int:
+        """Count the documents that match a filter; raises as `rows_where`."""
+        condition, parameters = self._condition(where)
+        return int(self._all(f"SELECT count(*) FROM documents WHERE {condition}", parameters)[0][0])
+
+    def _condition(self, where: str) -> tuple[str, list[Any]]:
+        tree = parse_filter(where)
+        known = self.fields()
+        for comparison in comparisons(tree):
+            if comparison.field not in known:
+                message = f"no document has a field {comparison.field!r}; fields: {', '.join(known) or 'none'}"
+                raise point_at(where, comparison.position, message)
+        return to_sql(tree)
 
     def problems(self) -> list[str]:
         """Return what SQLite's own check and a recount of the attributes find wrong; empty: nothing."""

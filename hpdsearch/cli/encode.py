@@ -1,0 +1,66 @@
+"""Commands on encoders: encode, encoders."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpdsearch.cli.options import Corpus, bars, bytes_text, corpus_options, echo_json, encoder_option
+
+
+@click.command()
+@click.argument("corpus", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the vectors to this .npy file.")
+@encoder_option
+@corpus_options
+def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, **reading: Any) -> None:
+    """Encode the texts of a corpus: unit vectors, float32 (documents, dim).
+
+    Without -o each line is one JSON array. A title is encoded with its text; a long text gives the mean of its parts.
+
+    \b
+    hpdsearch encode corpus.txt -o vectors.npy
+    echo "fear of spiders" | hpdsearch encode -
+    """
+    from itertools import islice
+
+    from hpdsearch.cli.npy import NpyWriter
+    from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+
+    loaded = Encoder.load(encoder or DEFAULT_ENCODER)
+    documents = Corpus(corpus, **reading)
+    texts = (f"{d.title}\n{d.text}" if d.title and d.title != d.text else d.text for d in documents)
+    bar = bars().phase("encoding", total=None, unit="text")
+    writer = NpyWriter(output, loaded.dim) if output else None
+    try:
+        while block := list(islice(texts, 4096)):
+            vectors = loaded.encode(block)
+            if writer:
+                writer.append(vectors)
+            else:
+                for vector in vectors:
+                    echo_json([round(float(number), 6) for number in vector])
+            bar.total = documents.__length_hint__() or None
+            bar.update(len(block))
+        if writer:
+            writer.publish()
+    finally:
+        bar.close()
+        if writer:
+            writer.close()
+    if writer:
+        click.echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32")
+
+
+@click.command()
+def encoders() -> None:
+    """List the built-in encoders."""
+    from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+    from hpdsearch.encoder.folder import find_folder, read_card
+
+    for name in Encoder.names():
+        folder = find_folder(name)
+        card, size_bytes = read_card(folder), sum(path.stat().st_size for path in folder.iterdir())
+        default = " (default)" if name == DEFAULT_ENCODER else ""
+        size = f"{card.dim} numbers a vector, {card.max_tokens} tokens a passage, {bytes_text(size_bytes)}"
+        click.echo(f"{name}{default}: {size}, space {card.space}")

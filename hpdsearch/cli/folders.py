@@ -1,0 +1,202 @@
+"""Commands on index folders: index, add, delete, info, verify."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpdsearch.cli.options import (
+    Corpus,
+    bars,
+    bytes_text,
+    corpus_options,
+    default_folder,
+    echo_json,
+    encoder_option,
+    find_index,
+)
+from hpdsearch.errors import FolderError
+
+if TYPE_CHECKING:
+    from hpdsearch.engine import IndexInfo
+    from hpdsearch.ingest import Summary
+
+
+@click.command()
+@click.argument("corpus", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Index folder.  [default: indexes/NAME of CORPUS]"
+)
+@encoder_option
+@click.option("--kind", type=click.Choice(["auto", "flat", "ivf"]), default="auto", show_default=True)
+@click.option("--codec", type=click.Choice(["auto", "f32", "sq8"]), default="auto", show_default=True)
+@click.option("--nlist", type=int, default=0, help="Inverted lists (ivf).  [default: about 4 sqrt(n)]")
+@click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: nlist / 16]")
+@click.option("--overwrite", is_flag=True, help="Replace an index; it answers until the new one is in force.")
+@corpus_options
+def index(
+    corpus: tuple[str, ...],
+    output: Path | None,
+    encoder: str | None,
+    kind: str,
+    codec: str,
+    nlist: int,
+    nprobe: int,
+    overwrite: bool,
+    **reading: Any,
+) -> None:
+    """Index the documents of files and folders.
+
+    CORPUS: .txt (a document a line), .jsonl, .csv, .tsv, .parquet, each also as .gz; folders of .txt, .md, .rst and
+    .html (a document a file); - for standard input.
+
+    \b
+    hpdsearch index corpus.txt
+    hpdsearch index articles.jsonl.gz --text-field body -o indexes/news
+    hpdsearch index ~/notes
+    """
+    from hpdsearch.encoder import DEFAULT_ENCODER
+    from hpdsearch.engine import Index
+    from hpdsearch.index import Codec, IndexSpec, Kind
+
+    folder = output or default_folder(corpus[0])
+    documents = Corpus(corpus, **reading)
+    spec = IndexSpec(Kind(kind), Codec(codec), nlist, nprobe)
+    try:
+        with Index.build(
+            folder,
+            documents,
+            encoder=encoder or DEFAULT_ENCODER,
+            spec=spec,
+            overwrite=overwrite,
+            strict=documents.strict,
+            progress=bars(),
+        ) as built:
+            assert built.summary is not None
+            _print_summary(built.summary, documents, folder)
+            _print_sizes(built.info())
+    except KeyboardInterrupt:
+        state = "the old index is in force" if overwrite and folder.exists() else "nothing was committed"
+        raise click.ClickException(f"{folder}: stopped; {state}") from None
+    click.echo(f"ask it:     hpdsearch query -i {folder}")
+
+
+@click.command()
+@click.argument("folder")
+@click.argument("corpus", nargs=-1, required=True)
+@corpus_options
+def add(folder: str, corpus: tuple[str, ...], **reading: Any) -> None:
+    """Add documents to an index; a document with the same id as an older one replaces it.
+
+    \b
+    hpdsearch add indexes/news today.jsonl
+    """
+    from hpdsearch.engine import Index
+
+    path, documents = find_index(folder), Corpus(corpus, **reading)
+    with Index.open(path) as opened:
+        try:
+            summary = opened.add(documents, strict=documents.strict, progress=bars())
+        except KeyboardInterrupt:
+            raise click.ClickException(f"{path}: stopped; the index is as it was") from None
+        _print_summary(summary, documents, path)
+
+
+@click.command()
+@click.argument("folder")
+@click.argument("doc_ids", nargs=-1, metavar="DOC_ID...")
+@click.option("--ids-file", type=click.File(encoding="utf-8"), help="Take more ids from a file, one a line.")
+def delete(folder: str, doc_ids: tuple[str, ...], ids_file: Any) -> None:
+    """Delete documents from an index: all that are named or, if one is not there, none.
+
+    \b
+    hpdsearch delete indexes/news article-17 article-18
+    """
+    from hpdsearch.engine import Index
+
+    wanted = list(doc_ids)
+    if ids_file is not None:
+        wanted += [line.rstrip("\r\n") for line in ids_file if line.strip()]
+    if not wanted:
+        raise click.UsageError("expected a DOC_ID or --ids-file, got neither")
+    with Index.open(find_index(folder)) as opened:
+        n_deleted = opened.delete(wanted)
+        click.echo(f"{opened.folder}: {n_deleted:,} documents deleted, {len(opened):,} left")
+
+
+@click.command()
+@click.argument("folder", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(folder: str | None, as_json: bool) -> None:
+    """Describe an index: documents, encoder, segments, bytes.
+
+    \b
+    hpdsearch info indexes/news --json
+    """
+    from hpdsearch.engine import Index
+
+    with Index.open(find_index(folder)) as opened:
+        described = opened.info()
+    if as_json:
+        echo_json(described.as_dict())
+        return
+    click.echo(f"{described.folder}: {described.n_documents:,} documents, {described.n_passages:,} passages")
+    if described.n_deleted:
+        click.echo(f"deleted:    {described.n_deleted:,} passages whose vectors still lie in the files")
+    click.echo(f"encoder:    {described.encoder}, {described.dim} numbers a vector, space {described.space}")
+    click.echo(f"fields:     {', '.join(described.fields) or 'none'}")
+    for segment in described.segments:
+        lists = f", {segment['nlist']} lists, {segment['nprobe']} visited" if segment["nlist"] else ""
+        click.echo(f"segment:    {segment['rows']:,} vectors, {segment['kind']} {segment['codec']}{lists}")
+    _print_sizes(described)
+    click.echo(f"state:      generation {described.generation}, format {described.format}")
+
+
+@click.command()
+@click.argument("folder", required=False)
+def verify(folder: str | None) -> None:
+    """Read an index back against its checksums; exit code 1 if anything is not as it was written.
+
+    \b
+    hpdsearch verify indexes/news
+    """
+    from hpdsearch.verify import find_problems
+
+    path = find_index(folder)
+    problems = find_problems(path)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise FolderError(f"{path}: {len(problems)} problems; restore the files from a copy, or index again")
+    click.echo(f"{path}: whole")
+
+
+def _print_summary(summary: "Summary", corpus: Corpus, folder: Path) -> None:
+    rate = summary.n_documents / summary.seconds if summary.seconds else 0.0
+    documents = f"{summary.n_documents:,} documents, {summary.n_passages:,} passages"
+    click.echo(f"{folder}: {documents} in {summary.seconds:.1f} s ({rate:,.0f} documents/s)")
+    counts = {
+        "replaced older ones": summary.n_replaced,
+        "empty, skipped": summary.n_empty + corpus.stats.n_empty,
+        "long ones, cut into passages": summary.n_cut,
+        "duplicate texts, kept": summary.n_duplicates,
+        "long titles, not encoded whole": summary.n_shortened_titles,
+        "hidden files and folders, skipped": corpus.stats.n_hidden,
+        "links, not followed": corpus.stats.n_links,
+    }
+    noted = [f"{count:,} {what}" for what, count in counts.items() if count]
+    noted += [
+        f"{count:,} {ending or 'files without ending'}, not read"
+        for ending, count in sorted(corpus.stats.other_files.items())
+    ]
+    click.echo(f"noted:      {'; '.join(noted) or 'nothing skipped, cut or duplicate'}")
+
+
+def _print_sizes(described: "IndexInfo") -> None:
+    parts = ", ".join(f"{part} {bytes_text(size)}" for part, size in described.disk_bytes.items())
+    click.echo(f"on disk:    {bytes_text(sum(described.disk_bytes.values()))} ({parts})")
+    ratio = described.teacher_memory_bytes / max(described.memory_bytes, 1)
+    teacher = (
+        f"768-wide float32 vectors would take {bytes_text(described.teacher_memory_bytes)}, {ratio:.1f} times as much"
+    )
+    click.echo(f"in memory:  {bytes_text(described.memory_bytes)} ({teacher})")
