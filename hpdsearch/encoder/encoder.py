@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hpdsearch.encoder.batches import cut_windows, equal_length_batches, join_windows
 from hpdsearch.encoder.folder import (
+    BUILT_IN,
     CARD,
     TOKENIZER,
     EncoderCard,
@@ -60,10 +61,12 @@ class Encoder:
         max_tokens: tokens of text that the model reads at once; a longer text is read in consecutive windows.
         space: id of the space of the vectors; only vectors of one space can be compared.
         hash: "sha256:..." of encoder.json, which holds the sums of all other files.
+        place: what `load` finds it by: a built-in name, or the absolute path of its folder.
     """
 
-    def __init__(self, card: EncoderCard, *, hash: str, tokenizer: TextTokenizer, model: Model) -> None:
+    def __init__(self, card: EncoderCard, *, hash: str, place: str, tokenizer: TextTokenizer, model: Model) -> None:
         self.name = card.name
+        self.place = place
         self.dim = card.dim
         self.max_tokens = card.max_tokens
         self.space = card.space
@@ -94,7 +97,8 @@ class Encoder:
         verify_files(folder, card)
         model = _open_model(folder, chosen, threads=threads or usable_cores())
         tokenizer = TextTokenizer.load(folder / TOKENIZER)
-        return cls(card, hash=f"sha256:{sha256_of(folder / CARD)}", tokenizer=tokenizer, model=model)
+        place = folder.name if folder.parent == BUILT_IN else str(folder.absolute())
+        return cls(card, hash=f"sha256:{sha256_of(folder / CARD)}", place=place, tokenizer=tokenizer, model=model)
 
     @staticmethod
     def names() -> list[str]:
