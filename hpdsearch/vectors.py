@@ -21,7 +21,7 @@ def unit_rows(array: np.ndarray) -> Matrix:
     """Return the rows of array (n, dim) scaled to length 1, as float32; a zero row stays zero."""
     matrix = np.asarray(array, dtype=np.float32)
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return matrix / np.where(norms == 0, np.float32(1), norms)
+    return np.asarray(matrix / np.where(norms == 0, 1, norms), dtype=np.float32)
 
 
 def cosines(query: np.ndarray, rows: np.ndarray) -> Matrix:
