@@ -83,10 +83,9 @@ def folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
     Links to folders are not followed (a folder met twice would be indexed twice); links to files are.
     """
     for place, folders, files in os.walk(folder, onerror=refuse):
-        linked = {name for name in folders if not is_hidden(name) and Path(place, name).is_symlink()}
-        stats.n_links += len(linked)
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
-        folders[:] = [name for name in folders if not is_hidden(name) and name not in linked]
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        stats.n_links += sum(Path(place, name).is_symlink() for name in folders)  # os.walk does not enter them
         for name in files:
             if is_hidden(name):
                 continue
