@@ -12,8 +12,7 @@ from hpdsearch.records import Document, Passage
 Spans = Sequence[tuple[int, int]]
 TokenSpans = Callable[[list[str]], Sequence[Spans]]
 
-SPECIAL_TOKENS = 2  # [CLS] and [SEP]
-SMALLEST_MAX_TOKENS = 16
+SMALLEST_MAX_TOKENS = 14
 TITLE_SHARE = 0.25  # of the budget, where title and text do not both fit
 WINDOW = 0.25  # a passage may be this much longer or shorter than its fair share, to end at a good place
 LOOK_BACK = 4  # tokens: quotes and brackets between a sentence's mark and the next sentence
@@ -63,7 +62,7 @@ def cut_passages(
         documents: with texts that are not blank.
         token_spans: gives for each text the (start, end) characters of its tokens, neither truncated nor with special
             tokens. It is called once for the texts that may be too long, and again for the pieces of words cut in two.
-        max_tokens: the encoder's limit, two special tokens included; >= 16.
+        max_tokens: the encoder's limit, special tokens not counted; >= 14.
         overlap: largest part of a passage that the next one repeats, 0 <= overlap <= 0.3.
 
     Returns:
@@ -76,17 +75,16 @@ def cut_passages(
         raise ShapeError(f"max_tokens: expected at least {SMALLEST_MAX_TOKENS}, got {max_tokens}")
     if not 0 <= overlap <= 0.3:
         raise ShapeError(f"overlap: expected 0..0.3 of a passage, got {overlap}")
-    budget = max_tokens - SPECIAL_TOKENS
     drafts = [Draft(document, title_before_text(document), [Passage(0, len(document.text))]) for document in documents]
-    uncertain = [draft for draft in drafts if not certainly_fits(draft, budget)]
+    uncertain = [draft for draft in drafts if not certainly_fits(draft, max_tokens)]
     spans = (
         token_spans([part for draft in uncertain for part in (draft.title, draft.document.text)]) if uncertain else []
     )
     for draft, title_spans, text_spans in zip(uncertain, spans[::2], spans[1::2], strict=True):
-        if len(title_spans) + len(text_spans) > budget:
-            room = budget - fit_title(draft, title_spans, n_text=len(text_spans), budget=budget)
+        if len(title_spans) + len(text_spans) > max_tokens:
+            room = max_tokens - fit_title(draft, title_spans, n_text=len(text_spans), budget=max_tokens)
             draft.passages = cut_text(draft.document.text, text_spans, room, int(room * overlap))
-    split_what_is_too_long(uncertain, token_spans, budget)
+    split_what_is_too_long(uncertain, token_spans, max_tokens)
     return [draft.finished() for draft in drafts]
 
 

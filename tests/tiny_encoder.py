@@ -25,19 +25,24 @@ EPSILON = 1e-12
 
 
 def make_tiny_encoder(
-    folder: Path, *, dim: int = 16, space_seed: int = 0, precision: Precision = Precision.FLOAT32
+    folder: Path,
+    *,
+    dim: int = 16,
+    space_seed: int = 0,
+    precision: Precision = Precision.FLOAT32,
+    max_tokens: int = MAX_TOKENS,
 ) -> Path:
     """Write an encoder folder of seeded random weights; other seeds are other spaces with other vectors."""
     return export_encoder(
         folder,
         name="tiny",
         space=f"sha256:{hashlib.sha256(f'tiny {space_seed}'.encode()).hexdigest()}",
-        bert=tiny_bert(),
+        bert=tiny_bert(max_tokens),
         head=np.random.default_rng(space_seed).normal(size=(dim, HIDDEN)).astype(np.float32),
         n_heads=N_HEADS,
         layer_norm_eps=EPSILON,
         tokenizer=tiny_tokenizer(),
-        max_tokens=MAX_TOKENS,
+        max_tokens=max_tokens,
         precision=precision,
     )
 
@@ -55,12 +60,12 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def tiny_bert() -> dict[str, np.ndarray]:
+def tiny_bert(max_tokens: int = MAX_TOKENS) -> dict[str, np.ndarray]:
     """Return seeded weights under the names of BertModel.state_dict(), without a pooler."""
     rng = np.random.default_rng(7)
     shapes = {
         "embeddings.word_embeddings.weight": (tiny_tokenizer().get_vocab_size(), HIDDEN),
-        "embeddings.position_embeddings.weight": (MAX_TOKENS + 8, HIDDEN),
+        "embeddings.position_embeddings.weight": (max_tokens + 8, HIDDEN),
         "embeddings.token_type_embeddings.weight": (2, HIDDEN),
     }
     norms = ["embeddings.LayerNorm"]

@@ -1,0 +1,159 @@
+"""index, add, delete, info, verify: what they print, and their exit codes."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from cli_documents import DOCUMENTS
+
+from hpdsearch import Index
+
+
+def test_index_names_the_folder_after_the_corpus_and_counts(run, corpus, tiny_folder):
+    result = run("index", corpus, "--encoder", tiny_folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("indexes/words: 4 documents, 4 passages in ")
+    assert "nothing skipped, cut or duplicate" in result.stdout
+    assert f"768-wide float32 vectors would take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
+    assert result.stdout.rstrip().endswith("hpdsearch query -i indexes/words")
+
+
+def test_index_tells_what_it_skipped_cut_and_found_twice(run, tmp_path, tiny_folder):
+    path = tmp_path / "texts.txt"
+    path.write_text("fear of spiders\n\n   \nfear of spiders\n" + "fear of spiders. " * 400 + "\n")
+    result = run("index", path, "--encoder", tiny_folder)
+    assert result.exit_code == 0, result.output
+    for noted in ("2 empty, skipped", "1 long ones, cut into passages", "1 duplicate texts, kept"):
+        assert noted in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "texts.txt:2: expected a text, got an empty document"),
+        ("one text", "has the title and text of"),
+        ("one two three. " * 400, "is cut into"),
+    ],
+)
+def test_strict_makes_an_error_of_each(run, tmp_path, tiny_folder, line, message):
+    path = tmp_path / "texts.txt"
+    path.write_text(f"one text\n{line}\nanother text\n")
+    result = run("index", path, "--strict", "--encoder", tiny_folder)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "texts.txt:2" in result.stderr
+    assert not Path("indexes/texts").exists()
+
+
+def test_index_refuses_an_existing_index_unless_told_to_overwrite(indexed, corpus, tiny_folder):
+    refused = indexed("index", corpus, "--encoder", tiny_folder)
+    assert refused.exit_code == 1
+    assert "holds an index already" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    corpus.write_text(json.dumps({"id": "x", "text": "only this"}) + "\n")
+    assert indexed("index", corpus, "--encoder", tiny_folder, "--overwrite").exit_code == 0
+    with Index.open("indexes/words") as index:
+        assert [hit.doc_id for hit in index.search("only this")] == ["x"]
+
+
+def test_a_corpus_that_cannot_be_read_leaves_no_folder(run, tmp_path, tiny_folder):
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": null}\n')
+    result = run("index", path, "--encoder", tiny_folder)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1, "one clear line"
+    assert 'bad.jsonl:2: expected a "text" string, got null' in result.stderr
+    assert not Path("indexes/bad").exists()
+
+
+def test_a_doc_id_that_came_twice_names_both_places(run, tmp_path, tiny_folder):
+    path = tmp_path / "twice.jsonl"
+    path.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n{"id": "a", "text": "three"}\n')
+    result = run("index", path, "--encoder", tiny_folder)
+    assert result.exit_code == 1
+    assert "twice.jsonl:3: doc_id 'a' came before, at" in result.stderr
+    assert "twice.jsonl:1" in result.stderr
+
+
+def test_index_reads_standard_input(run, tiny_folder):
+    lines = "".join(json.dumps(document) + "\n" for document in DOCUMENTS)
+    result = run("index", "-", "--stdin-format", "jsonl", "--encoder", tiny_folder, input=lines)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("indexes/stdin: 4 documents")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "b.csv.gz"])
+def test_index_reads_csv_fields_by_name(run, tmp_path, tiny_folder, name):
+    data = b'key,body,lang\n1,"fear of, spiders",en\n2,great happiness,de\n'
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    result = run("index", name, "--id-field", "key", "--text-field", "body", "--encoder", tiny_folder)
+    assert result.exit_code == 0, result.output
+    answer = run("query", "spiders", "--where", 'lang = "de"', "--json")
+    assert [hit["doc_id"] for hit in json.loads(answer.stdout)["hits"]] == ["2"]
+
+
+def test_add_replaces_and_delete_removes(indexed, tmp_path):
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"id": "c1", "text": "replaced"}\n{"id": "new", "text": "a new one"}\n')
+    added = indexed("add", "words", more)
+    assert added.exit_code == 0, added.output
+    assert "2 documents" in added.stdout
+    assert "1 replaced older ones" in added.stdout
+    deleted = indexed("delete", "indexes/words", "s1", "j1")
+    assert deleted.stdout == "indexes/words: 2 documents deleted, 3 left\n"
+    info = json.loads(indexed("info", "--json").stdout)
+    assert (info["n_documents"], info["n_deleted"], len(info["segments"])) == (3, 3, 2)
+    assert indexed("verify").stdout == "indexes/words: whole\n"
+
+
+def test_delete_of_an_unknown_id_deletes_nothing(indexed, tmp_path):
+    (tmp_path / "ids").write_text("j1\nnobody\n")
+    result = indexed("delete", "words", "s1", "--ids-file", "ids")
+    assert result.exit_code == 1
+    assert "1 of 3 doc_ids are not there: 'nobody'" in result.stderr
+    assert json.loads(indexed("info", "--json").stdout)["n_documents"] == 4
+
+
+def test_delete_without_ids_is_a_usage_error(indexed):
+    assert indexed("delete", "words").exit_code == 2
+
+
+def test_info_shows_encoder_fields_and_segments(indexed):
+    result = indexed("info", "words")
+    assert result.exit_code == 0
+    for shown in ("4 documents, 4 passages", "fields:     tags, year", "4 vectors, flat sq8", "generation 1, format 1"):
+        assert shown in result.stdout
+
+
+def test_verify_names_an_altered_file(indexed):
+    path = Path("indexes/words/vectors-000001.f16")
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(bytes(data))
+    result = indexed("verify", "words")
+    assert result.exit_code == 1
+    assert f"{path}: is not what was written" in result.stdout
+    assert "1 problems; restore the files" in result.stderr
+
+
+def test_a_folder_that_is_no_index_is_an_error(run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for command in (
+        ("info", "photos"),
+        ("query", "x", "-i", "photos"),
+        ("verify", "photos"),
+        ("delete", "photos", "a"),
+    ):
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "photos: not an hpdsearch index" in result.stderr
+
+
+def test_index_does_not_touch_a_folder_with_other_files(run, corpus, tmp_path, tiny_folder):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"jpg")
+    result = run("index", corpus, "-o", "photos", "--encoder", tiny_folder)
+    assert result.exit_code == 1
+    assert "photos: holds other files (cat.jpg ...)" in result.stderr
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
