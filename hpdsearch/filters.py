@@ -2,10 +2,12 @@
 
 What a filter sees of a document are its attributes: one (field, text, number) for each value in the metadata. Nested
 fields are joined with dots, a list counts as each of its members, null counts as absent. `text` is the value as it is
-written; `number` is there for numbers and for strings that are written like one, since CSV knows no numbers.
+written; `number` is there for numbers and for strings that are written like one, since CSV knows no numbers. It is a
+64-bit float: integers of more than 15 digits are told apart only as text, `id = "9007199254740993"`.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +42,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Member:
+    """field in (values); `position` as in Comparison."""
+
+    field: str
+    values: tuple[Literal, ...]
+    position: int
+
+
+@dataclass(frozen=True)
 class Not:
     """Every document that `inner` does not match."""
 
@@ -48,21 +59,19 @@ class Not:
 
 @dataclass(frozen=True)
 class Both:
-    """left and right."""
+    """Every one of two or more parts."""
 
-    left: "Filter"
-    right: "Filter"
+    parts: tuple["Filter", ...]
 
 
 @dataclass(frozen=True)
 class Either:
-    """left or right."""
+    """At least one of two or more parts."""
 
-    left: "Filter"
-    right: "Filter"
+    parts: tuple["Filter", ...]
 
 
-Filter: TypeAlias = Comparison | Not | Both | Either
+Filter: TypeAlias = Comparison | Member | Not | Both | Either
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TOKEN = re.compile(
@@ -79,7 +88,11 @@ _NUMERIC = re.compile(_NUMBER)
 _OPS = {"==": Op.EQ, "<>": Op.NE} | {op.value: op for op in Op}
 _WORDS = {"true": True, "false": False, "null": None}
 _KEYWORDS = {"and", "or", "not", "in", "is"}
-_MAX_DEPTH = 100
+# SQLite's bounds: its parser keeps 100 symbols (before 3.46; up to six a level), an expression is 1,000 levels deep
+# (two a comparison in a chain), a statement has 32,766 parameters.
+_MAX_DEPTH = 10
+_MAX_COMPARISONS = 300
+_MAX_LITERALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,8 @@ class _Parser:
         self.tokens = list(self._tokens())
         self.at = 0
         self.depth = 0
+        self.n_comparisons = 0
+        self.n_literals = 0
 
     def parse(self) -> Filter:
         result = self._either()
@@ -131,16 +146,16 @@ class _Parser:
         yield _Token("end", "the end", len(self.text))
 
     def _either(self) -> Filter:
-        left = self._both()
+        parts = [self._both()]
         while self._take_word("or"):
-            left = Either(left, self._both())
-        return left
+            parts.append(self._both())
+        return Either(tuple(parts)) if len(parts) > 1 else parts[0]
 
     def _both(self) -> Filter:
-        left = self._factor()
+        parts = [self._factor()]
         while self._take_word("and"):
-            left = Both(left, self._factor())
-        return left
+            parts.append(self._factor())
+        return Both(tuple(parts)) if len(parts) > 1 else parts[0]
 
     def _factor(self) -> Filter:
         self.depth += 1
@@ -164,6 +179,9 @@ class _Parser:
             raise self._expected('a field, "not" or "("')
         self.at += 1
         field, position = token.text.strip("`"), token.position
+        self.n_comparisons += 1
+        if self.n_comparisons > _MAX_COMPARISONS:
+            raise self._error(position, f'more than {_MAX_COMPARISONS} comparisons; join those of a field with "in"')
         if self._take_word("is"):
             negated = self._take_word("not")
             if not self._take_word("null"):
@@ -188,15 +206,18 @@ class _Parser:
     def _members(self, field: str, position: int) -> Filter:
         if not self._take("("):
             raise self._expected('"("')
-        result: Filter = Comparison(field, Op.EQ, self._literal(), position)
+        values = [self._literal()]
         while self._take(","):
-            result = Either(result, Comparison(field, Op.EQ, self._literal(), position))
+            values.append(self._literal())
         if not self._take(")"):
             raise self._expected('"," or ")"')
-        return result
+        return Member(field, tuple(values), position)
 
     def _literal(self) -> Literal:
         token = self._peek()
+        self.n_literals += 1
+        if self.n_literals > _MAX_LITERALS:
+            raise self._error(token.position, f"more than {_MAX_LITERALS} literals")
         self.at += 1
         if token.kind == "string":
             return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
@@ -235,15 +256,13 @@ def point_at(text: str, position: int, message: str) -> FilterError:
     return FilterError(f"where: character {position + 1}: {message}\n  {line}\n  {' ' * position}^")
 
 
-def comparisons(tree: Filter) -> Iterator[Comparison]:
+def comparisons(tree: Filter) -> Iterator[Comparison | Member]:
     """Yield the comparisons of a filter from left to right."""
-    if isinstance(tree, Comparison):
+    if isinstance(tree, (Comparison, Member)):
         yield tree
-    elif isinstance(tree, Not):
-        yield from comparisons(tree.inner)
     else:
-        yield from comparisons(tree.left)
-        yield from comparisons(tree.right)
+        for part in (tree.inner,) if isinstance(tree, Not) else tree.parts:
+            yield from comparisons(part)
 
 
 def attributes_of(metadata: Mapping[str, Any]) -> list[Attribute]:
@@ -259,28 +278,56 @@ def _flatten(field: str, value: Any) -> Iterator[Attribute]:
         for inner in value:
             yield from _flatten(field, inner)
     elif isinstance(value, str):
-        yield field, value, float(value) if _NUMERIC.fullmatch(value.strip()) else None
+        number = value.strip()  # float() itself strips fewer characters
+        yield field, value, float(number) if _NUMERIC.fullmatch(number) else None
     elif isinstance(value, bool):
         yield field, json.dumps(value), None
     elif value is not None:
-        yield field, json.dumps(value), float(value)
+        yield field, json.dumps(value), _to_float(value)
 
 
-def to_sql(tree: Filter) -> tuple[str, list[Any]]:
+def _to_float(number: float) -> float:
+    """As float(), but an integer beyond its range is infinite, as a string of the same digits is."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def to_sql(tree: Filter, *, negated: bool = False) -> tuple[str, list[Any]]:
     """Return an SQL condition on documents.doc over attributes(field, text, number, doc), and its parameters."""
     if isinstance(tree, Not):
-        sql, parameters = to_sql(tree.inner)
-        return f"NOT ({sql})", parameters
+        return to_sql(tree.inner, negated=not negated)
     if isinstance(tree, (Both, Either)):
-        left, first = to_sql(tree.left)
-        right, second = to_sql(tree.right)
-        return f"({left}) {'AND' if isinstance(tree, Both) else 'OR'} ({right})", first + second
-    if tree.op is Op.NE:
-        sql, parameters = to_sql(Comparison(tree.field, Op.EQ, tree.value, tree.position))
-        return f"NOT ({sql})", parameters
-    if tree.value is None:
-        return "documents.doc NOT IN (SELECT doc FROM attributes WHERE field = ?)", [tree.field]
-    value = json.dumps(tree.value) if isinstance(tree.value, bool) else tree.value
-    column = "text" if isinstance(value, str) else "number"
-    sql = f"documents.doc IN (SELECT doc FROM attributes WHERE field = ? AND {column} {tree.op.value} ?)"
-    return sql, [tree.field, value]
+        word = "AND" if isinstance(tree, Both) is not negated else "OR"
+        conditions = [to_sql(part, negated=negated) for part in tree.parts]
+        sql = f" {word} ".join(f"({condition})" for condition, _ in conditions)
+        return sql, [parameter for _, parameters in conditions for parameter in parameters]
+    if isinstance(tree, Member):
+        return _among(tree.field, tree.values, negated)
+    if tree.op in (Op.EQ, Op.NE):
+        return _among(tree.field, (tree.value,), negated is not (tree.op is Op.NE))
+    column = "text" if isinstance(tree.value, str) else "number"
+    return _documents(f"{column} {tree.op.value} ?", negated), [tree.field, tree.value]
+
+
+def _among(field: str, values: tuple[Literal, ...], negated: bool) -> tuple[str, list[Any]]:
+    """Return the condition that one of the field's attributes equals one of the values (null: that it has none)."""
+    words = [json.dumps(value) if isinstance(value, bool) else value for value in values]
+    conditions: list[str] = []
+    parameters: list[Any] = []
+    for column, some in (
+        ("text", [word for word in words if isinstance(word, str)]),
+        ("number", [word for word in words if isinstance(word, float)]),
+    ):
+        if some:
+            conditions.append(_documents(f"{column} IN ({','.join('?' * len(some))})", negated))
+            parameters += [field, *some]
+    if None in words:
+        conditions.append(_documents("TRUE", not negated))
+        parameters.append(field)
+    return (" AND " if negated else " OR ").join(conditions), parameters
+
+
+def _documents(condition: str, negated: bool) -> str:
+    return f"documents.doc {'NOT ' * negated}IN (SELECT doc FROM attributes WHERE field = ? AND {condition})"

@@ -1,0 +1,446 @@
+import json
+import math
+import sqlite3
+from fractions import Fraction
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hpdsearch.errors import FilterError
+from hpdsearch.filters import (
+    Both,
+    Comparison,
+    Either,
+    Member,
+    Not,
+    Op,
+    attributes_of,
+    comparisons,
+    parse_filter,
+    to_sql,
+)
+
+SCHEMA = """
+CREATE TABLE documents(doc INTEGER PRIMARY KEY);
+CREATE TABLE attributes(field TEXT, text TEXT, number REAL, doc INTEGER, PRIMARY KEY (field, text, doc)) WITHOUT ROWID;
+"""
+
+
+def matching(where, corpus):
+    """Numbers of the documents (metadata by position) that SQLite finds for a filter."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(SCHEMA)
+        for doc, metadata in enumerate(corpus):
+            connection.execute("INSERT INTO documents VALUES (?)", (doc,))
+            rows = [(*attribute, doc) for attribute in attributes_of(metadata)]
+            connection.executemany("INSERT INTO attributes VALUES (?, ?, ?, ?)", rows)
+        condition, parameters = to_sql(parse_filter(where))
+        found = connection.execute(f"SELECT doc FROM documents WHERE {condition} ORDER BY doc", parameters)
+        return [doc for (doc,) in found]
+    finally:
+        connection.close()
+
+
+# ---- an independent reading of the module's promise: trees of tuples, evaluated over the metadata in plain Python
+
+
+def values_of(metadata, field):
+    """The values that a field has: dots walk into objects, lists count as their members, null as nothing."""
+
+    def walk(value, path):
+        if isinstance(value, list):
+            return [found for member in value for found in walk(member, path)]
+        if isinstance(value, dict):
+            return [found for key, inner in value.items() for found in walk(inner, [*path, key])]
+        return [value] if value is not None and ".".join(path) == field else []
+
+    return walk(metadata, [])
+
+
+def as_number(value):
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        if not set(value.strip()) <= set("0123456789+-.eE"):
+            return None
+        try:
+            value = Fraction(value.strip())
+        except ValueError:
+            return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def as_text(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+COMPARE = {
+    "=": lambda a, b: a == b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+def matches(tree, metadata):
+    kind, *rest = tree
+    if kind == "not":
+        return not matches(rest[0], metadata)
+    if kind in ("and", "or"):
+        return (all if kind == "and" else any)([matches(part, metadata) for part in rest])
+    if kind in ("in", "not in"):
+        return any(matches(("=", rest[0], value), metadata) for value in rest[1]) == (kind == "in")
+    field, literal = rest
+    if kind == "!=":
+        return not matches(("=", field, literal), metadata)
+    values = values_of(metadata, field)
+    if literal is None:
+        return not values
+    if isinstance(literal, bool):
+        return any(as_text(value) == json.dumps(literal) for value in values)
+    if isinstance(literal, str):
+        return any(COMPARE[kind](as_text(value), literal) for value in values)
+    return any(COMPARE[kind](as_number(value), literal) for value in values if as_number(value) is not None)
+
+
+# ---- random metadata, trees and spellings
+
+FIELDS = ["year", "lang", "a.b", "Größe", "and", "in", "with space", "x-1", "1st", "'quoted\"", "true"]
+WORDS = st.sampled_from(
+    ["en", "de", "true", "null", "", " ", "5", "05", "5.0", " 5 ", "1e1", "-3", ".5", "it's", 'a"b']
+)
+TEXTS = WORDS | st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=4)
+NUMBERS = st.sampled_from([0, 1, 5, 10, -3, 0.5, 2020]) | st.integers(-20, 20) | st.floats(-5, 5)
+SCALARS = TEXTS | NUMBERS | st.booleans() | st.none()
+METADATA = st.dictionaries(
+    st.sampled_from([field for field in FIELDS if "." not in field]),
+    SCALARS | st.lists(SCALARS, max_size=3),
+    max_size=5,
+) | st.fixed_dictionaries({"a": st.fixed_dictionaries({"b": SCALARS | st.lists(SCALARS | st.lists(SCALARS))})})
+LITERALS = TEXTS | NUMBERS.map(float) | st.booleans() | st.none()
+LEAVES = (
+    st.tuples(st.sampled_from(["=", "!="]), st.sampled_from(FIELDS), LITERALS)
+    | st.tuples(st.sampled_from(["<", "<=", ">", ">="]), st.sampled_from(FIELDS), TEXTS | NUMBERS.map(float))
+    | st.tuples(st.sampled_from(["in", "not in"]), st.sampled_from(FIELDS), st.lists(LITERALS, min_size=1, max_size=3))
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.tuples(st.just("not"), inner)
+        | st.tuples(st.sampled_from(["and", "or"]), inner, inner)
+        | st.tuples(st.sampled_from(["and", "or"]), inner, inner, inner)
+    ),
+    max_leaves=8,
+)
+
+
+def depth(tree):
+    return 1 + max((depth(part) for part in tree[1:]), default=0) if tree[0] in ("not", "and", "or") else 1
+
+
+def spelled(draw, tree):
+    """One of the many ways to write a tree down."""
+
+    def case(word):
+        return draw(st.sampled_from([word, word.upper(), word.title()]))
+
+    def gap():
+        return draw(st.sampled_from([" ", "  ", "\t", "\n "]))
+
+    def maybe_gap():
+        return draw(st.sampled_from(["", " ", "\n"]))
+
+    def field_text(name):
+        plain = name in ("year", "lang", "a.b", "Größe", "x-1", "true")
+        return name if plain and draw(st.booleans()) else f"`{name}`"
+
+    def literal_text(value):
+        if value is None or isinstance(value, bool):
+            return case(json.dumps(value))
+        if isinstance(value, float):
+            return draw(st.sampled_from([repr(value), f"{value:+.17e}"]))
+        quote = draw(st.sampled_from("'\""))
+        escaped = value.replace("\\", "\\\\").replace(quote, "\\" + quote)
+        return quote + escaped + quote
+
+    def write(tree):
+        kind, *rest = tree
+        if kind == "not":
+            return f"{case('not')}{maybe_gap()}({write(rest[0])}{maybe_gap()})"
+        if kind in ("and", "or"):
+            parts = [write(part) for part in rest]
+            loose = {"and": ("or", "and"), "or": ("or",)}[kind]  # `a and b` binds closer than `or`
+            parts = [f"({text})" if part[0] in loose else text for text, part in zip(parts, rest, strict=True)]
+            return f"{gap()}{case(kind)}{gap()}".join(parts)
+        field = field_text(rest[0])
+        if kind in ("in", "not in"):
+            words = gap().join(case(word) for word in kind.split())
+            members = f"{maybe_gap()},{maybe_gap()}".join(literal_text(value) for value in rest[1])
+            return f"{field}{gap()}{words}{maybe_gap()}({members})"
+        if rest[1] is None and draw(st.booleans()):
+            words = ["is", "not", "null"] if kind == "!=" else ["is", "null"]
+            return gap().join([field, *(case(word) for word in words)])
+        op = draw(st.sampled_from({"=": ["=", "=="], "!=": ["!=", "<>"]}.get(kind, [kind])))
+        return f"{field}{maybe_gap()}{op}{maybe_gap()}{literal_text(rest[1])}"
+
+    return maybe_gap() + write(tree) + maybe_gap()
+
+
+@st.composite
+def trees_and_spellings(draw):
+    tree = draw(TREES.filter(lambda tree: depth(tree) <= 5))
+    return tree, spelled(draw, tree)
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees_and_spellings(), st.lists(METADATA, min_size=1, max_size=6))
+def test_sqlite_finds_what_plain_python_finds(tree_and_text, corpus):
+    tree, text = tree_and_text
+    assert matching(text, corpus) == [doc for doc, metadata in enumerate(corpus) if matches(tree, metadata)], text
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(FIELDS), LITERALS, st.lists(METADATA, min_size=1, max_size=6))
+def test_unequal_is_the_complement_of_equal(field, literal, corpus):
+    value = json.dumps(literal) if not isinstance(literal, str) else json.dumps(literal, ensure_ascii=False)
+    if isinstance(literal, str):
+        value = "'" + literal.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    equal, unequal = matching(f"`{field}` = {value}", corpus), matching(f"`{field}` != {value}", corpus)
+    assert sorted(equal + unequal) == list(range(len(corpus)))
+
+
+CORPUS = [
+    {"year": 2019, "lang": "en"},
+    {"year": 2020, "lang": "de"},
+    {"year": "2021", "lang": ["en", "fr"]},
+    {"year": None, "lang": []},
+    {"zip": "02134", "open": True, "author": {"name": "Eve", "born": [1970, 1971]}},
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "docs"),
+    [
+        ("year >= 2020", [1, 2]),
+        ("year = 2020.0", [1]),
+        ("year = 2.02e3", [1]),
+        ("year == +2021", [2]),
+        ("year = '2020'", [1]),  # the text as it is written
+        ("year = '2020.0'", []),
+        ("year < '202'", [0]),  # strings are compared as strings
+        ("zip = 2134", [4]),
+        ("zip = '2134'", []),
+        ("zip = '02134'", [4]),
+        ("lang = 'en'", [0, 2]),
+        ("lang != 'en'", [1, 3, 4]),
+        ("lang in ('fr', 'de')", [1, 2]),
+        ("lang not in ('fr', 'de')", [0, 3, 4]),
+        ("lang is null", [3, 4]),
+        ("lang is not null", [0, 1, 2]),
+        ("year = null or year > 2020", [2, 3, 4]),
+        ("year in (null, 2019)", [0, 3, 4]),
+        ("open = true", [4]),
+        ("open = false", []),
+        ("open != true", [0, 1, 2, 3]),
+        ("open = 1", []),
+        ("author.name = 'Eve'", [4]),
+        ("author is null", [0, 1, 2, 3, 4]),  # its fields are author.name and author.born
+        ("author.born = 1971", [4]),
+        ("author.born != 1971", [0, 1, 2, 3]),
+        ("author.born > 1970 and author.born < 1971", [4]),  # one member for each
+        ("not year > 2019 and lang = 'en'", [0]),
+        ("not (year > 2019 and lang = 'en')", [0, 1, 3, 4]),
+        ("lang = 'de' or lang = 'en' and year = 2019", [0, 1]),
+        ("(lang = 'de' or lang = 'en') and year = 2019", [0]),
+        ("not not lang = 'de'", [1]),
+        ("LANG = 'de'", []),  # names of fields are taken as they are
+    ],
+)
+def test_filters_by_hand(where, docs):
+    assert matching(where, CORPUS) == docs
+
+
+def test_numbers_in_all_spellings():
+    corpus = [{"x": value} for value in (100000, -3, 0.5, "1E5", " 5 ", "٣", "1_000", "0x10", "inf", "nan", "")]
+    for where, docs in [
+        ("x = 1e5", [0, 3]),
+        ("x = -3", [1]),
+        ("x=-3.0", [1]),
+        ("x = .5", [2]),
+        ("x = 5.", [4]),
+        ("x = 3", [5]),
+        ("x < 1e400", [0, 1, 2, 3, 4, 5]),  # what is not written like a number has none
+    ]:
+        assert matching(where, corpus) == docs, where
+
+
+def test_integers_beyond_all_floats_are_infinite():
+    corpus = [{"x": 10**400}, {"x": -(10**400)}, {"x": 7}, {"x": "1" + "0" * 400}]
+    assert matching("x > 1e308", corpus) == [0, 3]
+    assert matching("x < -1e308", corpus) == [1]
+    assert matching("x = 1" + "0" * 400, corpus) == [0, 3]
+    assert matching("x = '1" + "0" * 400 + "'", corpus) == [0, 3]
+
+
+def test_long_integers_are_told_apart_as_text():
+    corpus = [{"id": 9007199254740992}, {"id": 9007199254740993}]
+    assert matching("id = '9007199254740993'", corpus) == [1]
+
+
+@pytest.mark.parametrize("space", ["\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\n"])
+def test_white_space_around_a_number_is_no_matter(space):
+    assert attributes_of({"x": f"{space}1.5{space}"}) == [("x", f"{space}1.5{space}", 1.5)]
+
+
+def test_attributes_by_hand():
+    metadata = {"n": 1, "f": 2.5, "t": "x", "b": False, "none": None, "l": [1, [2, None], "1"], "d": {"e": {"g": "3"}}}
+    assert attributes_of(metadata) == [
+        ("b", "false", None),
+        ("d.e.g", "3", 3.0),
+        ("f", "2.5", 2.5),
+        ("l", "1", 1.0),
+        ("l", "2", 2.0),
+        ("n", "1", 1.0),
+        ("t", "x", None),
+    ]
+    assert attributes_of({}) == attributes_of({"a": [], "b": {}, "c": None}) == []
+
+
+@settings(max_examples=60)
+@given(METADATA | st.dictionaries(st.text(), st.recursive(SCALARS, st.lists, max_leaves=5)))
+def test_a_field_and_text_stand_once(metadata):
+    keys = [attribute[:2] for attribute in attributes_of(metadata)]
+    assert keys == sorted(set(keys))
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("where", "character", "message"),
+    [
+        ("", 1, 'expected a field, "not" or "(", got the end'),
+        ("   ", 4, 'expected a field, "not" or "(", got the end'),
+        ("year", 5, "expected an operator (= != < <= > >= in is), got the end"),
+        ("year =", 7, 'expected a literal ("text", number, true, false, null), got the end'),
+        ("year = en", 8, "expected a literal (\"text\", number, true, false, null), got 'en'"),
+        ("year 2020", 6, "expected an operator (= != < <= > >= in is), got '2020'"),
+        ("year = 2020 lang = 'en'", 13, 'expected "and", "or" or the end, got \'lang\''),
+        ("year = 2020)", 12, 'expected "and", "or" or the end, got \')\''),
+        ("(year = 2020", 13, 'expected ")", got the end'),
+        ("year = 2020 and", 16, 'expected a field, "not" or "(", got the end'),
+        ("and = 1", 1, 'expected a field, "not" or "(", got \'and\''),
+        ("2020 = year", 1, 'expected a field, "not" or "(", got \'2020\''),
+        ("lang in ()", 10, "expected a literal (\"text\", number, true, false, null), got ')'"),
+        ("lang in 'en'", 9, 'expected "(", got "\'en\'"'),
+        ("lang in ('en' 'de')", 15, 'expected "," or ")", got "\'de\'"'),
+        ("lang in ('en',)", 15, "expected a literal (\"text\", number, true, false, null), got ')'"),
+        ("lang not 'en'", 10, 'expected "in", got "\'en\'"'),
+        ("lang is 'en'", 9, 'expected "null", got "\'en\'"'),
+        ("lang is not 5", 13, "expected \"null\", got '5'"),
+        ("open > true", 8, "> expects a number or a string, got true"),
+        ("open  <= NULL", 10, "<= expects a number or a string, got NULL"),
+        ("lang = 'en", 8, 'expected a closing quote, got "\'en"'),
+        ('lang = "en\\"', 8, "expected a closing quote, got '\"en\\\\\"'"),
+        ("`la ng = 'en'", 1, "expected a closing quote, got \"`la ng = 'en'\""),
+        ("x = 1 ; DROP TABLE documents", 7, "expected a field, an operator or a literal, got '; DROP TABLE documen'"),
+        ("x = 5and y = 1", 5, "expected a field, an operator or a literal, got '5and y = 1'"),
+        ("x = 1.2.3", 5, "expected a field, an operator or a literal, got '1.2.3'"),
+        ("a = 1\n  &&\tb = 2", 9, "expected a field, an operator or a literal, got '&&\\tb = 2'"),
+    ],
+)
+def test_an_error_names_and_points_at_the_character(where, character, message):
+    with pytest.raises(FilterError) as caught:
+        parse_filter(where)
+    first, line, mark = str(caught.value).split("\n")
+    assert first == f"where: character {character}: {message}"
+    assert line == "  " + where.replace("\n", " ").replace("\t", " ")
+    assert mark == " " * (character + 1) + "^"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(max_size=30)
+    | st.lists(
+        st.sampled_from(["x", "=", "1", "'a'", '"', "`", "(", ")", ",", "and", "not", "in", "is", "null", "\\"])
+    ).map(" ".join)
+)
+@example("\x00")
+@example("`" * 3)
+@example("x = '\\")
+def test_any_text_is_a_filter_or_a_filter_error(text):
+    try:
+        condition, parameters = to_sql(parse_filter(text))
+    except FilterError:
+        return
+    assert condition.count("?") == len(parameters)
+
+
+@pytest.mark.parametrize(
+    "hostile", ["'; DROP TABLE documents; --", '" OR 1=1 --', "?) OR (1=1", "%s {0} :x @y $z", "x\x00y"]
+)
+def test_what_a_user_writes_never_becomes_sql(hostile):
+    corpus = [{"x": hostile}, {hostile: 1}, {"x": "other"}]
+    literal = "'" + hostile.replace("'", "\\'") + "'"
+    assert matching(f"x = {literal}", corpus) == [0]
+    assert matching(f"x in ({literal}, 'none')", corpus) == [0]
+    assert matching(f"`{hostile}` = 1", corpus) == [1]
+    assert matching(f"`{hostile}` is null", corpus) == [0, 2]
+    condition, _ = to_sql(parse_filter(f"x = {literal} or `{hostile}` = 1 or x in ({literal})"))
+    assert hostile not in condition
+
+
+# ---- size: whatever the parser accepts, SQLite takes
+
+
+def nested(levels):
+    """So many levels, each `y = 1 or y = 3 and (...)`: the order that costs SQLite's parser most."""
+    text = "x in (1, 'a', null)"
+    for level in range(levels):
+        text = f"y not in (1, 'a', null) {('or', 'and')[level % 2]} y = 3 and ({text})"
+    return text
+
+
+@pytest.mark.parametrize("text", [nested(9), "not (" * 4 + "x = 1" + ")" * 4, "(" * 9 + "x = 1" + ")" * 9])
+def test_the_deepest_nesting_allowed_is_answered(text):
+    assert matching(text, [{"x": 1}, {"x": 2}]) in ([0], [])
+
+
+@pytest.mark.parametrize("text", [nested(10), "not " * 10 + "x = 1", "(" * 2000 + "x = 1" + ")" * 2000])
+def test_deeper_nesting_is_an_error(text):
+    with pytest.raises(FilterError, match="nested deeper than 10 levels"):
+        parse_filter(text)
+
+
+def test_a_chain_of_300_comparisons_is_answered_and_a_longer_one_is_an_error():
+    corpus = [{"x": 299}, {"x": 300}]
+    chain = [f"x = {i}" for i in range(301)]
+    assert matching(" or ".join(chain[:300]), corpus) == [0]
+    assert matching(" and ".join(f"x not in ({i}, 'a', null)" for i in range(300)), corpus) == [1]
+    inner = " or ".join(f"x in ({i}, 'a')" for i in range(280))
+    assert matching(nested(9).replace("x in (1, 'a', null)", inner), corpus) == []
+    with pytest.raises(FilterError, match='more than 300 comparisons; join those of a field with "in"') as caught:
+        parse_filter(" or ".join(chain))
+    assert f"character {len(' or '.join(chain[:300])) + 5}:" in str(caught.value)
+
+
+def test_a_list_of_10000_members_is_answered_and_a_longer_one_is_an_error():
+    members = ", ".join(str(i) for i in range(9_999))
+    assert matching(f"x in ({members}, 'last')", [{"x": 9_998}, {"x": 9_999}, {"x": "last"}]) == [0, 2]
+    assert matching(f"x not in ({members}, null)", [{"x": 9_998}, {"x": 9_999}, {}]) == [1]
+    with pytest.raises(FilterError, match="more than 10000 literals"):
+        parse_filter(f"x in ({members}, 1, 2)")
+
+
+def test_the_tree_and_its_comparisons_in_order():
+    tree = parse_filter("a = 1 and (b is not null or not `c d` in ('x', false))")
+    a, b = Comparison("a", Op.EQ, 1.0, 0), Comparison("b", Op.NE, None, 11)
+    c = Member("c d", ("x", False), 32)
+    assert tree == Both((a, Either((b, Not(c)))))
+    assert list(comparisons(tree)) == [a, b, c]
