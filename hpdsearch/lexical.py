@@ -9,7 +9,8 @@ import shutil
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _TOKENIZER = "hpdsearch_english"
 _LONGEST_WORD = 255  # bytes; longer runs of letters are data, not words
 _FOOTER_MAGIC = 1337  # tantivy, directory/footer.rs
 _WRITER_BYTES = 64_000_000
+_REMOVE_ROWS = 10_000  # named in one query
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 
@@ -56,14 +58,27 @@ def highlights(query: str, passage: str) -> tuple[tuple[int, int], ...]:
     return tuple((t.char_offset_from, t.char_offset_to or 0) for t in tokens if t.text in wanted)
 
 
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Turn what Tantivy raises on damaged files into DamagedError."""
+    try:
+        yield
+    except BaseException as error:
+        # A panic of Tantivy's is a BaseException whose class cannot be imported.
+        if not isinstance(error, (ValueError, OSError, TypeError)) and type(error).__name__ != "PanicException":
+            raise
+        raise DamagedError(f"{folder}: the lexical index cannot be read ({error}); build the index again") from error
+
+
 class LexicalWriter:
     """Adds and removes rows of one lexical folder; nothing is visible before commit()."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._index = tantivy.Index(_schema(), path=str(folder))
-        self._index.register_tokenizer(_TOKENIZER, _analyzer())
-        self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+        with _reading(folder):
+            self._index = tantivy.Index(_schema(), path=str(folder))
+            self._index.register_tokenizer(_TOKENIZER, _analyzer())
+            self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
 
     def add(self, row: int, title: str, passage: str) -> None:
         """Add one passage under its row."""
@@ -72,10 +87,12 @@ class LexicalWriter:
         document.add_text("body", f"{title}\n{passage}" if title else passage)
         self._writer.add_document(document)
 
-    def remove(self, rows: Iterable[int]) -> None:
+    def remove(self, rows: Sequence[int]) -> None:
         """Remove these rows."""
-        for row in rows:
-            self._writer.delete_documents_by_term("row", row)
+        # delete_documents_by_term() takes an int for a signed term and silently removes nothing of an unsigned field.
+        for start in range(0, len(rows), _REMOVE_ROWS):
+            query = tantivy.Query.term_set_query(self._index.schema, "row", rows[start : start + _REMOVE_ROWS])
+            self._writer.delete_documents_by_query(query)
 
     def remove_from(self, first_row: int) -> None:
         """Remove every row >= first_row."""
@@ -97,15 +114,14 @@ class LexicalReader:
     """Answers queries on the state that was committed when it was opened."""
 
     def __init__(self, folder: Path) -> None:
-        try:
+        self._folder = folder
+        with _reading(folder):
             index = tantivy.Index.open(str(folder))
-        except (ValueError, OSError) as error:
-            raise DamagedError(
-                f"{folder}: the lexical index cannot be opened ({error}); build the index again"
-            ) from error
-        index.register_tokenizer(_TOKENIZER, _analyzer())
-        self._schema = index.schema
-        self._searcher = index.searcher()
+            index.register_tokenizer(_TOKENIZER, _analyzer())
+            self._schema = index.schema
+            self._searcher = index.searcher()
+            # Tantivy opens the files of words when they are first asked.
+            self._searcher.search(self._term("", 1), limit=1, count=False)
 
     @property
     def n_rows(self) -> int:
@@ -132,9 +148,7 @@ class LexicalReader:
         if only is not None:
             among = tantivy.Query.const_score_query(tantivy.Query.term_set_query(self._schema, "row", only), 0.0)
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, among)])
-        hits = self._searcher.search(query, limit=min(n, self.n_rows), count=False).hits
-        rows = self._searcher.fast_field_values("row", [address for _, address in hits])
-        return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
+        return self._found(query, min(n, self.n_rows))
 
     def _term(self, stem: str, count: int) -> tantivy.Query:
         term = tantivy.Query.term_query(self._schema, "body", stem, index_option="freq")
@@ -144,9 +158,14 @@ class LexicalReader:
         """Return every row held, ascending."""
         if not self.n_rows:
             return np.empty(0, np.int64)
-        hits = self._searcher.search(tantivy.Query.all_query(), limit=self.n_rows, count=False).hits
-        rows = self._searcher.fast_field_values("row", [address for _, address in hits])
-        return np.sort(np.array(rows, np.int64))
+        rows, _ = self._found(tantivy.Query.all_query(), self.n_rows)
+        return np.sort(rows)
+
+    def _found(self, query: tantivy.Query, n: int) -> tuple[Rows, Scores]:
+        with _reading(self._folder):
+            hits = self._searcher.search(query, limit=n, count=False).hits
+            rows = self._searcher.fast_field_values("row", [address for _, address in hits])
+            return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
 
 
 def altered_files(folder: Path) -> list[Path]:

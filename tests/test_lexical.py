@@ -1,0 +1,353 @@
+import math
+import random
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hpdsearch.errors import DamagedError
+from hpdsearch.lexical import LexicalReader, LexicalWriter, altered_files, highlights, query_stems, remove_lexical
+
+WORDS = ["kon", "tar", "vilm", "pod", "graf", "zuk", "malp", "dorf", "rix", "plun"]  # no stop words, each its own stem
+
+
+def written(folder, passages, *, commits=1):
+    """A lexical folder of (title, passage) pairs in rows 0, 1, ..."""
+    writer = LexicalWriter(folder)
+    for part in np.array_split(np.arange(len(passages)), commits):
+        for row in part.tolist():
+            writer.add(row, *passages[row])
+        writer.commit()
+    writer.close()
+    return folder
+
+
+def bm25(query, passages):
+    """Okapi BM25 as in Lucene, over lists of words; scores by row, only of those that share a word."""
+    n, average = len(passages), sum(map(len, passages)) / len(passages)
+    scores = {}
+    for word, times in Counter(query).items():
+        df = sum(word in passage for passage in passages)
+        idf = math.log(1 + (n - df + 0.5) / (df + 0.5))
+        for row, passage in enumerate(passages):
+            if tf := passage.count(word):
+                norm = 1.2 * (0.25 + 0.75 * len(passage) / average)
+                scores[row] = scores.get(row, 0.0) + times * idf * tf * 2.2 / (tf + norm)
+    return scores
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    rng = random.Random(7)
+    frequencies = [1 / (i + 1) for i in range(len(WORDS))]
+    lengths = [rng.randint(1, 36) for _ in range(150)]  # Tantivy keeps lengths below 40 words exactly
+    passages = [rng.choices(WORDS, frequencies, k=length) for length in lengths]
+    titles = [rng.choices(WORDS, k=rng.randint(0, 3)) for _ in passages]
+    return titles, passages
+
+
+@pytest.fixture(scope="module")
+def folder(corpus, tmp_path_factory):
+    pairs = [(" ".join(title), " ".join(passage)) for title, passage in zip(*corpus, strict=True)]
+    return written(tmp_path_factory.mktemp("lexical") / "l", pairs)
+
+
+QUERIES = [["kon"], ["plun"], ["rix", "kon"], ["rix", "rix", "kon"], WORDS, ["tar", "unknown"], ["pod"] * 3 + ["graf"]]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=" ".join)
+def test_scores_and_order_are_those_of_bm25(folder, corpus, query):
+    assert all(query_stems(word) == [word] for word in WORDS)
+    expected = bm25(query, [title + passage for title, passage in zip(*corpus, strict=True)])
+    rows, scores = LexicalReader(folder).search(" ".join(query), 1000)
+    assert set(rows.tolist()) == set(expected)
+    assert len(rows) == len(expected)
+    np.testing.assert_allclose(scores, [expected[row] for row in rows.tolist()], atol=1e-3)
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_fewer_rows_are_the_best_ones(folder):
+    reader = LexicalReader(folder)
+    _, scores = reader.search("kon rix plun", 1000)
+    for n in (1, 7, 149):
+        few, best = reader.search("kon rix plun", n)
+        np.testing.assert_array_equal(best, scores[:n])
+        assert len(few) == n == len(set(few.tolist()))
+    assert [len(part) for part in reader.search("kon", 0)] == [0, 0]
+
+
+def test_segments_of_several_commits_score_as_one(folder, corpus, tmp_path):
+    pairs = [(" ".join(title), " ".join(passage)) for title, passage in zip(*corpus, strict=True)]
+    rows, scores = LexicalReader(written(tmp_path / "l", pairs, commits=5)).search("kon rix plun", 1000)
+    one_rows, one_scores = LexicalReader(folder).search("kon rix plun", 1000)
+    by_row = dict(zip(one_rows.tolist(), one_scores.tolist(), strict=True))
+    np.testing.assert_allclose(scores, [by_row[row] for row in rows.tolist()], atol=1e-5)
+
+
+def test_only_keeps_the_scores_of_the_named_rows(folder):
+    reader = LexicalReader(folder)
+    rows, scores = reader.search("kon rix", 1000)
+    by_row = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+    only = list(range(0, 150, 7))
+    found, found_scores = reader.search("kon rix", 1000, only=[*only, 5_000_000_000])
+    assert set(found.tolist()) == set(only) & set(by_row)
+    np.testing.assert_allclose(found_scores, [by_row[row] for row in found.tolist()], rtol=1e-6)
+    assert len(reader.search("kon", 10, only=[])[0]) == 0
+
+
+# ---- words
+
+
+def test_words_are_found_by_their_stem_case_and_accents_aside(tmp_path):
+    texts = ["Jumping FOXES", "naïve café", "the end", "Straße", "東京 tower", "x" * 300 + " giant", "don't stop"]
+    reader = LexicalReader(written(tmp_path / "l", [("", text) for text in texts]))
+    for query, rows in [
+        ("jumped fox", [0]),
+        ("NAIVE", [1]),
+        ("cafés", [1]),
+        ("strasse", [3]),
+        ("東京", [4]),
+        ("towers", [4]),
+        ("giant", [5]),
+        ("x" * 300, []),  # no word is so long
+        ("stopping", [6]),
+        ("ends", [2]),
+        ("fo", []),
+    ]:
+        assert sorted(reader.search(query, 10)[0].tolist()) == rows, query
+
+
+def test_stop_words_count_only_where_there_is_nothing_else(tmp_path):
+    reader = LexicalReader(written(tmp_path / "l", [("", "the who"), ("", "the lake"), ("", "lake district")]))
+    assert sorted(reader.search("the", 10)[0].tolist()) == [0, 1]
+    assert sorted(reader.search("the lake", 10)[0].tolist()) == [1, 2]
+    assert query_stems("the lakes of the north") == ["lake", "north"]
+    assert query_stems("To be, or not to be?") == ["to", "be", "or", "not", "to", "be"]
+    assert query_stems("?! -- ") == query_stems("") == []
+    assert len(reader.search("?!", 10)[0]) == 0
+
+
+def test_title_and_text_are_both_searched_and_do_not_run_together(tmp_path):
+    reader = LexicalReader(written(tmp_path / "l", [("alpha", "beta"), ("", "alphabeta")]))
+    assert reader.search("alpha", 10)[0].tolist() == reader.search("beta", 10)[0].tolist() == [0]
+    assert reader.search("alphabeta", 10)[0].tolist() == [1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+@example('kon AND (tar OR "vilm')
+@example("body:kon +tar -vilm ^2 ~3 * ? [a TO b] row:5 \\")
+@example("\x00\ud7ff\U0010ffff\u202e")
+def test_any_characters_are_a_query(folder, text):
+    rows, scores = LexicalReader(folder).search(text, 5)
+    assert len(rows) == len(scores) <= 5
+    for start, end in highlights(text, text):
+        assert 0 <= start < end <= len(text)
+
+
+def test_operators_are_words(folder):
+    reader = LexicalReader(folder)
+    for query in ("kon -tar", "kon AND tar", '"kon tar"', "body:kon^9 tar", "(kon tar"):
+        words, _ = reader.search(" ".join(word for word in WORDS[:2]), 1000)
+        assert set(reader.search(query, 1000)[0].tolist()) == set(words.tolist()), query
+
+
+# ---- highlights
+
+PIECES = ["😀", "𝒳 ", "e\u0301", " ", "\u0915\u094d\u0937 ", "🇩🇪 ", "ﬁ ", "İ ", "\r\n", "\x00", "ß-", "…", "\u200d"]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.lists(st.sampled_from(PIECES)).map("".join), st.sampled_from(["lake", "Lakes", "LAKE"]))))
+def test_highlights_are_characters_not_bytes(parts):
+    passage, expected = "", []
+    for noise, word in parts:
+        passage += noise + " "
+        expected.append((len(passage), len(passage) + len(word)))
+        passage += word + " "
+    assert highlights("my lakes", passage) == tuple(expected)
+    assert [passage[start:end].lower().rstrip("s") for start, end in expected] == ["lake"] * len(parts)
+
+
+def test_highlights_by_hand():
+    assert highlights("naive Café", "Ünder NAÏVE cafés, 𝒳 naïvely") == ((6, 11), (12, 17), (21, 28))
+    assert highlights("the lake", "the lake of the lakes") == ((4, 8), (16, 21))
+    assert highlights("the", "the lake") == ((0, 3),)
+    assert highlights("lake", "") == highlights("", "lake") == highlights("sea", "lake") == ()
+
+
+# ---- changes
+
+
+def test_removed_rows_are_gone_after_the_commit(folder, tmp_path):
+    pairs = [("", f"kon number{row}") for row in range(30)]
+    path = written(tmp_path / "l", pairs, commits=3)
+    writer = LexicalWriter(path)
+    writer.remove([3, 12, 29, 400])
+    before = LexicalReader(path)
+    writer.commit()
+    after = LexicalReader(path)
+    writer.close()
+    assert before.n_rows == len(before.search("kon", 99)[0]) == 30
+    assert after.all_rows().tolist() == [row for row in range(30) if row not in (3, 12, 29)]
+    assert set(after.search("kon", 99)[0].tolist()) == set(after.all_rows().tolist())
+    assert after.search("number12", 99)[0].tolist() == []
+    assert LexicalReader(path).n_rows == 27
+
+
+def test_many_rows_are_removed_at_once(tmp_path):
+    path = written(tmp_path / "l", [("", "kon")] * 25_000)
+    writer = LexicalWriter(path)
+    writer.remove(range(0, 25_000, 2))
+    writer.remove([])
+    writer.commit()
+    writer.close()
+    np.testing.assert_array_equal(LexicalReader(path).all_rows(), np.arange(1, 25_000, 2))
+
+
+def test_remove_from_removes_that_row_and_all_above(tmp_path):
+    path = written(tmp_path / "l", [("", "kon")] * 10, commits=2)
+    writer = LexicalWriter(path)
+    writer.remove_from(10)
+    writer.commit()
+    assert LexicalReader(path).n_rows == 10
+    writer.remove_from(4)
+    writer.add(4, "", "kon again")  # given out once more
+    writer.commit()
+    writer.close()
+    assert LexicalReader(path).all_rows().tolist() == [0, 1, 2, 3, 4]
+    assert LexicalReader(path).search("again", 9)[0].tolist() == [4]
+
+
+def test_nothing_is_in_force_before_the_commit(tmp_path):
+    path = written(tmp_path / "l", [("", "kon")])
+    writer = LexicalWriter(path)
+    writer.add(1, "", "kon")
+    writer.remove([0])
+    writer.close()
+    assert LexicalReader(path).all_rows().tolist() == [0]
+
+
+def test_a_reader_keeps_its_state_while_a_writer_commits_and_merges(tmp_path):
+    path = written(tmp_path / "l", [("", f"kon number{row}") for row in range(20)])
+    reader = LexicalReader(path)
+    expected = reader.search("kon number7", 99)
+    writer = LexicalWriter(path)
+    for step in range(9):  # enough segments to be merged
+        writer.add(100 + step, "", "kon kon kon")
+        writer.remove([step])
+        writer.commit()
+    writer.close()
+    np.testing.assert_array_equal(reader.search("kon number7", 99), expected)
+    assert reader.all_rows().tolist() == list(range(20))
+    assert LexicalReader(path).all_rows().tolist() == [*range(9, 20), *range(100, 109)]
+
+
+def test_an_empty_index_answers_nothing(tmp_path):
+    path = written(tmp_path / "l", [])
+    reader = LexicalReader(path)
+    assert reader.n_rows == len(reader.all_rows()) == len(reader.search("kon", 5)[0]) == 0
+    remove_lexical(path)
+    assert not path.exists()
+    remove_lexical(path)
+
+
+# ---- damage
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """A folder after many commits, merges and removals."""
+    path, rng = tmp_path_factory.mktemp("lexical") / "history", random.Random(3)
+    n_rows = 0
+    for _ in range(3):
+        writer = LexicalWriter(path)
+        for _ in range(5):
+            added = rng.randint(1, 20)
+            for row in range(n_rows, n_rows + added):
+                writer.add(row, "title", f"kon tar number{row}")
+            n_rows += added
+            writer.remove(rng.sample(range(n_rows), 1))
+            writer.commit()
+        writer.add(n_rows, "", "not committed")
+        writer.close()
+    writer = LexicalWriter(path)
+    writer.remove(range(n_rows - 5, n_rows))
+    writer.commit()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def changed(history, tmp_path):
+    """A copy to be damaged."""
+    return shutil.copytree(history, tmp_path / "l")
+
+
+def test_a_healthy_folder_has_no_altered_files(changed, folder):
+    assert altered_files(changed) == altered_files(folder) == []
+
+
+def test_a_flipped_bit_is_found_in_every_file_with_a_footer(changed):
+    paths = [path for path in changed.iterdir() if path.suffix not in ("", ".json", ".lock")]
+    assert {path.suffix for path in paths} >= {".term", ".idx", ".pos", ".fast", ".fieldnorm", ".store", ".del"}
+    for path in paths:
+        data = path.read_bytes()
+        n = len(data) - 8 - int.from_bytes(data[-8:-4], "little")  # the body; then footer, its length, a magic number
+        crc = data.index(b'"crc":') + len('"crc":')
+        for position in {0, n // 3, n // 2, n - 1, crc, len(data) - 8, len(data) - 4}:
+            damaged = bytearray(data)
+            damaged[position] ^= 1
+            path.write_bytes(damaged)
+            assert altered_files(changed) == [path], f"{path.suffix} {position}"
+        for length in (0, 7, len(data) // 2, len(data) - 1):
+            path.write_bytes(data[:length])
+            assert altered_files(changed) == [path], f"{path.suffix} {length}"
+        path.write_bytes(data)
+    assert altered_files(changed) == []
+
+
+def test_a_damaged_folder_raises_damaged_error_or_answers(changed):
+    rng = random.Random(5)
+    for path in sorted(path for path in changed.iterdir() if path.stat().st_size):
+        data = path.read_bytes()
+        copies = [data[: len(data) // 2], b""]
+        for _ in range(8):
+            damaged = bytearray(data)
+            damaged[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            copies.append(bytes(damaged))
+        for copy in copies:
+            path.write_bytes(copy)
+            try:
+                reader = LexicalReader(changed)
+                reader.search("kon number7", 99, only=range(50))
+                reader.all_rows()
+            except DamagedError as error:
+                assert str(changed) in str(error)  # noqa: PT017 - a flipped bit may also do no harm
+        path.write_bytes(data)
+
+
+def test_a_missing_file_is_an_error_when_it_is_opened(folder, tmp_path):
+    path = shutil.copytree(folder, tmp_path / "l")
+    needed = [file for file in path.iterdir() if not file.name.startswith(".")]
+    assert {file.suffix for file in needed} == {".json", ".term", ".idx", ".pos", ".fast", ".fieldnorm", ".store"}
+    for file in needed:
+        data = file.read_bytes()
+        file.unlink()
+        with pytest.raises(DamagedError, match=r"the lexical index cannot be read .*; build the index again"):
+            LexicalReader(path)
+        file.write_bytes(data)
+    assert LexicalReader(path).n_rows == 150
+
+
+def test_no_folder_and_no_index_are_errors(tmp_path):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(DamagedError, match=str(path)):
+            LexicalReader(path)
+    (tmp_path / "meta.json").write_text("{}")
+    for opened in (LexicalReader, LexicalWriter):
+        with pytest.raises(DamagedError, match="build the index again"):
+            opened(tmp_path)
