@@ -19,7 +19,8 @@ def require_matrix(array: np.ndarray, *, name: str, dim: int) -> None:
 
 def unit_rows(array: np.ndarray) -> Matrix:
     """Return the rows of array (n, dim) scaled to length 1, as float32; a zero row stays zero."""
-    matrix = np.asarray(array, dtype=np.float32)
+    # In another order numpy sums each row differently, and equal rows would get unequal lengths.
+    matrix = np.asarray(array, dtype=np.float32, order="C")
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     return np.asarray(matrix / np.where(norms == 0, 1, norms), dtype=np.float32)
 

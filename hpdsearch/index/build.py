@@ -14,6 +14,7 @@ from hpdsearch.progress import SILENT, Progress
 
 ADD_ROWS = 16_384
 POINTS_PER_LIST = 48  # training sample of k-means: faiss asks for 39 to 256
+MINIMUM_SAMPLE = 65_536
 ITERATIONS = 10
 SEED = 1234
 
@@ -30,7 +31,7 @@ class IndexFile:
 def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: Progress = SILENT) -> IndexFile:
     """Build the index of all rows of a vectors file and publish it at `path`.
 
-    Memory holds the codes, a training sample of at most POINTS_PER_LIST * nlist vectors and one block.
+    Memory holds the codes, one block and a training sample: POINTS_PER_LIST * nlist vectors, at least MINIMUM_SAMPLE.
     """
     spec = spec.settled(vectors.n_rows)
     index = _train(vectors, spec, progress)
@@ -65,7 +66,7 @@ def _train(vectors: VectorFile, spec: IndexSpec, progress: Progress) -> faiss.In
     index = _empty_index(spec, vectors.dim)
     if index.is_trained:
         return index
-    wanted = max(POINTS_PER_LIST * spec.nlist, 65_536)
+    wanted = max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE)
     bar = progress.phase("training", total=1, unit="step")
     rows = np.arange(vectors.n_rows)
     if vectors.n_rows > wanted:

@@ -37,7 +37,7 @@ class VectorWriter:
         return self
 
     def append(self, vectors: Matrix) -> None:
-        """Write the rows of vectors (m, dim)."""
+        """Write the rows of vectors (m, dim), of unit length: float16 holds nothing beyond 65,504."""
         require_matrix(vectors, name="vectors", dim=self.dim)
         data = vectors.astype("<f2").tobytes()
         self._file.write(data)
@@ -81,9 +81,11 @@ class VectorFile:
             raise DamagedError(f"{path}: the vectors file is missing; restore it or index again") from error
         if size != expected:
             raise DamagedError(f"{path}: expected {expected} bytes, got {size}; restore the file or index again")
+        n_blocks = -(-n_rows // BLOCK_ROWS)
+        if len(block_sums) != 4 * n_blocks:
+            got = f"{len(block_sums)} bytes of sums for {n_rows} rows, expected {4 * n_blocks}"
+            raise DamagedError(f"{path}: the catalog holds {got}; index again")
         self._sums = np.frombuffer(block_sums, "<u4")
-        if len(self._sums) != -(-n_rows // BLOCK_ROWS):
-            raise DamagedError(f"{path}: the catalog holds {len(self._sums)} sums for {n_rows} rows; index again")
         self._map = np.memmap(path, dtype="<f2", mode="r", shape=(n_rows, dim)) if n_rows else np.empty((0, dim), "<f2")
         self._trusted = np.zeros(len(self._sums), bool)
 
