@@ -79,12 +79,24 @@ def test_files_that_do_not_parse_are_named(folder: Path, name: str, advice: str)
         Encoder.load(folder)
 
 
-def test_a_built_in_name_wins_over_a_folder_of_that_name(tiny_folder: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_built_in_name_wins_over_a_folder_of_that_name(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(tiny_folder, tmp_path / DEFAULT_ENCODER)
     monkeypatch.chdir(tmp_path)
     assert Encoder.load(DEFAULT_ENCODER).name == DEFAULT_ENCODER
     assert Encoder.load(f"./{DEFAULT_ENCODER}").name == "tiny"
     assert Encoder.load(Path(DEFAULT_ENCODER)).name == "tiny"
+
+
+def test_the_place_of_an_encoder_opens_it_again(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_folder.parent)
+    place = Encoder.load("tiny").place
+    monkeypatch.chdir(tmp_path)
+    assert Encoder.load(place).hash == Encoder.load(tiny_folder).hash
+    assert Encoder.load(DEFAULT_ENCODER).place == DEFAULT_ENCODER
 
 
 def test_built_in_encoders_are_intact_and_name_themselves() -> None:
