@@ -7,6 +7,7 @@ that it did not see could tie with the k-th. Equal scores are ordered by doc_id.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import index
 
 import numpy as np
 import numpy.typing as npt
@@ -62,11 +63,13 @@ class State:
 
     def rows_where(self, where: str) -> Rows:
         """Return the rows that a filter lets through, ascending; the last few filters are remembered."""
-        if where not in self.filters:
+        rows = self.filters.get(where)
+        if rows is None:
+            rows = self.catalog.rows_where(where)
             if len(self.filters) >= MAX_CACHED_FILTERS:
                 self.filters.clear()
-            self.filters[where] = self.catalog.rows_where(where)
-        return self.filters[where]
+            self.filters[where] = rows
+        return rows
 
 
 def search(
@@ -91,6 +94,7 @@ def search(
     Raises:
         QueryError: k < 1 or a blank text. FilterError: the filter cannot be read.
     """
+    k = _whole_number(k)
     _check(texts, k)
     allowed = None if where is None else state.rows_where(where)
     if mode is Mode.LEXICAL:
@@ -100,8 +104,10 @@ def search(
     else:
         depth = max(FUSION_DEPTH, k)
         dense = _dense(state, encode(texts), depth, allowed)
+        # Behind its first `depth` a ranking holds whatever the search happened to see.
         rankings = [
-            fuse([ranking, _lexical(state, text, depth, allowed)]) for text, ranking in zip(texts, dense, strict=True)
+            fuse([ranking[:depth], _lexical(state, text, depth, allowed)[:depth]])
+            for text, ranking in zip(texts, dense, strict=True)
         ]
     return [_hits(state, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
 
@@ -118,12 +124,24 @@ def fuse(rankings: Sequence[Ranking]) -> Ranking:
     return sorted(fused, key=_order)
 
 
+def _whole_number(k: int) -> int:
+    try:
+        return index(k)
+    except TypeError:
+        raise QueryError(f"k: expected a whole number, got {k!r}") from None
+
+
 def _check(texts: Sequence[str], k: int) -> None:
     if k < 1:
         raise QueryError(f"k: expected at least 1, got {k}")
-    for position, text in enumerate(texts):
+    for position, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not text.strip():
-            raise QueryError(f"query {position + 1}: expected some words, got {text!r}")
+            raise QueryError(f"query {position}: expected some words, got {text!r}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            reason = f"half of a surrogate pair ({error.reason})"
+            raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 
 def _order(ranked: Ranked) -> tuple[float, str]:

@@ -1,0 +1,76 @@
+"""What a search must find, worked out the long way: plain numpy and plain SQL over what lies in the index folder."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from tiny_encoder import WORDS
+
+from hpdsearch.encoder import Encoder
+from hpdsearch.records import Document, Hit
+
+TOLERANCE = 1e-6  # two encodings of one query may differ in the last bit
+
+
+def some_documents(n: int, *, seed: int = 0, first: int = 0, longest: int = 8) -> list[Document]:
+    """Return short texts with metadata for filters of every selectivity; number i is in i % 2, i % 10 and i % 100."""
+    rng = np.random.default_rng(seed)
+    documents = []
+    for i in range(first, first + n):
+        words = rng.choice(WORDS, rng.integers(3, longest + 1))
+        metadata = {"number": i, "half": i % 2, "tenth": i % 10, "hundredth": i % 100}
+        documents.append(Document(f"d{i:05d}", " ".join(words), metadata=metadata))
+    return documents
+
+
+def stored_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.ndarray]:
+    """Return the stored vector, of unit length, of each (doc_id, passage) in force.
+
+    Each is held against the encoder's own vector of that text, so a vector under the wrong row does not pass.
+    """
+    with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
+        segments = connection.execute("SELECT first_row, n_rows, vectors_file FROM segments").fetchall()
+        sql = "SELECT row, doc_id, title, substr(text, start + 1, end - start) FROM passages JOIN documents USING (doc)"
+        placed = connection.execute(sql).fetchall()
+    stored = {}
+    for first_row, n_rows, name in segments:
+        vectors = np.fromfile(folder / name, "<f2").reshape(n_rows, encoder.dim).astype(np.float64)
+        stored |= {first_row + i: vector / np.linalg.norm(vector) for i, vector in enumerate(vectors)}
+    texts = [f"{title}\n{text}" if title and title != text else text for _, _, title, text in placed]
+    expected = encoder.encode(texts)
+    for (row, doc_id, _, _), vector in zip(placed, expected, strict=True):
+        assert np.abs(stored[row] - vector).max() < 1e-3, doc_id
+    return {(doc_id, text): stored[row] for row, doc_id, _, text in placed}
+
+
+def dense_scores(passages: Mapping[tuple[str, str], np.ndarray], query: np.ndarray) -> dict[str, float]:
+    """Return the cosine of each document's best passage."""
+    scores: dict[str, float] = {}
+    for (doc_id, _), vector in passages.items():
+        scores[doc_id] = max(scores.get(doc_id, -2.0), float(vector @ query.astype(np.float64)))
+    return scores
+
+
+def assert_best(hits: Sequence[Hit], scores: Mapping[str, float], k: int) -> None:
+    """Check that hits are the k best of scores, best first, equal scores by doc_id."""
+    found = [hit.doc_id for hit in hits]
+    assert len(set(found)) == len(found) == min(k, len(scores))
+    for hit in hits:
+        assert abs(hit.score - scores[hit.doc_id]) < TOLERANCE
+    assert found == [hit.doc_id for hit in sorted(hits, key=lambda hit: (-hit.score, hit.doc_id))]
+    if hits:
+        last = scores[found[-1]]
+        for doc_id in scores.keys() - set(found):
+            assert scores[doc_id] < last + TOLERANCE
+            assert scores[doc_id] != last or doc_id > found[-1]
+
+
+def fused_scores(rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
+    """Return the reciprocal rank fusion of rankings: the sum of 1 / (60 + rank), rank 1 for the best."""
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for position, hit in enumerate(ranking):
+            scores[hit.doc_id] = scores.get(hit.doc_id, 0.0) + 1 / (61 + position)
+    return scores
