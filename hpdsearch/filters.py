@@ -279,19 +279,19 @@ def _flatten(field: str, value: Any) -> Iterator[Attribute]:
             yield from _flatten(field, inner)
     elif isinstance(value, str):
         number = value.strip()  # float() itself strips fewer characters
-        yield field, value, float(number) if _NUMERIC.fullmatch(number) else None
+        yield field, value, _to_float(number) if _NUMERIC.fullmatch(number) else None
     elif isinstance(value, bool):
         yield field, json.dumps(value), None
     elif value is not None:
         yield field, json.dumps(value), _to_float(value)
 
 
-def _to_float(number: float) -> float:
+def _to_float(number: float | str) -> float:
     """As float(), but an integer beyond its range is infinite, as a string of the same digits is."""
     try:
-        return float(number)
+        return float(number) + 0.0  # SQLite knows no -0.0
     except OverflowError:
-        return math.inf if number > 0 else -math.inf
+        return math.copysign(math.inf, 1 if int(number) > 0 else -1)
 
 
 def to_sql(tree: Filter, *, negated: bool = False) -> tuple[str, list[Any]]:

@@ -17,6 +17,7 @@ from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
+    SQLITE_ERRORS,
     TABLES,
     RowPassage,
     SegmentEntry,
@@ -73,13 +74,13 @@ class Catalog:
 
     def meta(self) -> dict[str, Any]:
         """Return the index-wide settings: JSON values by key."""
-        return {key: json.loads(value) for key, value in self._all("SELECT key, value FROM meta")}
+        return {key: self._json(value) for key, value in self._all("SELECT key, value FROM meta WHERE key <> 'sum'")}
 
     def segments(self) -> list[SegmentEntry]:
         """Return the segments in force, by first row."""
         rows = self._all("SELECT * FROM segments ORDER BY first_row")
         return [
-            SegmentEntry(**dict(zip(_SEGMENT_FIELDS, (*row[:-1], json.loads(row[-1])), strict=True))) for row in rows
+            SegmentEntry(**dict(zip(_SEGMENT_FIELDS, (*row[:-1], self._json(row[-1])), strict=True))) for row in rows
         ]
 
     def tombstones(self) -> npt.NDArray[np.int64]:
@@ -165,15 +166,21 @@ class Catalog:
 
     def problems(self) -> list[str]:
         """Return what SQLite's own check and a recount of the attributes find wrong; empty: nothing."""
+        try:
+            return self._problems()
+        except DamagedError as error:
+            return [str(error)]
+
+    def _problems(self) -> list[str]:
         found = [str(row[0]) for row in self._all("PRAGMA integrity_check(20)") if row[0] != "ok"]
         if found:
             return [f"{self.path}: {problem}" for problem in found]
         orphans = self._all("SELECT count(*) FROM passages WHERE doc NOT IN (SELECT doc FROM documents)")[0][0]
         if orphans:
             found.append(f"{self.path}: {orphans} passages belong to no document")
-        expected, stored = 0, 0
+        expected = 0
         for doc, metadata in self._each("SELECT doc, metadata FROM documents"):
-            expected ^= xor_of((*attribute, doc) for attribute in attributes_of(json.loads(metadata)))
+            expected ^= xor_of((*attribute, doc) for attribute in attributes_of(self._json(metadata)))
         stored = xor_of(self._each("SELECT field, text, number, doc FROM attributes"))
         if expected != stored:
             found.append(f"{self.path}: the attributes that filters use are not those of the documents' metadata")
@@ -181,7 +188,8 @@ class Catalog:
 
     def _checked(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
         doc, doc_id, title, text, metadata, source, expected = row
-        if expected != sum_of(doc_id, title, text, metadata, source, passages):
+        strings = all(isinstance(value, str) for value in row[1:6])
+        if not strings or expected != sum_of(doc_id, title, text, metadata, source, passages):
             raise DamagedError(f"{self.path}: document {doc_id!r} is not what was written; restore it or index again")
         return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
 
@@ -201,25 +209,45 @@ class Catalog:
             raise FolderError(f"{self.path}: expected format {FORMAT}, got {found}; {advice}")
         if missing := set(TABLES) - tables:
             raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; restore it or index again")
+        stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
+        if stored and stored[0][0] != str(self._sum()):  # catalogs written before there was a sum have none
+            raise DamagedError(
+                f"{self.path}: its settings or segments are not what was written; restore it or index again"
+            )
         return True
+
+    def _sum(self) -> int:
+        """Return 64 bits over the settings and segments."""
+        return xor_of(self._all("SELECT key, value FROM meta WHERE key <> 'sum'")) ^ xor_of(
+            self._all("SELECT * FROM segments")
+        )
 
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, parameters)
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise readable_error(self.path, error) from error
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(sql, parameters).fetchall()
-            except sqlite3.DatabaseError as error:
+            except SQLITE_ERRORS as error:
                 raise readable_error(self.path, error) from error
 
     def _each(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Yield rows one at a time; only for the single-threaded `problems`."""
         with closing(self._execute(sql)) as cursor:
-            yield from cursor
+            try:
+                yield from cursor
+            except SQLITE_ERRORS as error:
+                raise readable_error(self.path, error) from error
+
+    def _json(self, text: Any) -> Any:
+        try:
+            return json.loads(text)
+        except (ValueError, TypeError) as error:
+            raise DamagedError(f"{self.path}: expected JSON, got {text!r:.80}; restore it or index again") from error
 
     def _column(self, sql: str, *parameters: Any) -> npt.NDArray[np.int64]:
         return np.array([value for (value,) in self._all(sql, parameters)], np.int64)

@@ -1,6 +1,7 @@
 """What the catalog's tables are, how a connection to them is made, and the sums that tell whether they are whole."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ CREATE TABLE segments(
 """
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments")
 
+# The second one where SQLite quotes, in the message of an error, a name of the schema that is no UTF-8 any more.
+SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+
 RowPassage: TypeAlias = tuple[int, int, int]  # row, start, end
 
 
@@ -65,40 +69,67 @@ class StoredDocument:
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Connect; a folder that cannot be written to is read as it lies."""
+    """Connect; a folder that cannot be written to is read as it lies.
+
+    Raises:
+        FolderError: it cannot be opened, or not without losing what was committed last.
+        DamagedError: it is no database.
+    """
+    if create:
+        return _connection(path, "mode=rwc", CACHE_KIB)
     try:
+        return _connection(path, "mode=rw", CACHE_KIB // 8)
+    except DamagedError:
+        raise
+    except FolderError:
+        wal = path.with_name(path.name + "-wal")
+        if os.access(path.parent, os.W_OK):
+            raise
+        if wal.exists() and wal.stat().st_size:
+            raise FolderError(
+                f"{path}: the last changes lie in {wal.name}, which cannot be read where nothing can be written; "
+                "open the index once in a folder that can be written to"
+            ) from None
+        return _connection(path, "immutable=1", CACHE_KIB // 8)
+
+
+def _connection(path: Path, parameters: str, cache_kib: int) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{parameters}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=30,
+        )
         try:
-            mode = "rwc" if create else "rw"
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=30,
-            )
-            if create:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-            else:
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            if create:
-                raise
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None, check_same_thread=False
-            )
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB if create else CACHE_KIB // 8}")
-    except sqlite3.DatabaseError as error:
+            connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    except SQLITE_ERRORS as error:
         raise readable_error(path, error) from error
     return connection
 
 
-def readable_error(path: Path, error: sqlite3.DatabaseError) -> FolderError:
+# How SQLite's messages begin (sqlite3ErrStr); others quote what was read, so that any word may stand in them.
+_MEANINGS = {
+    "database is locked": "is locked by another program ({}); try again",
+    "database table is locked": "is locked by another program ({}); try again",
+    "database or disk is full": "cannot be written ({}); make room, nothing was changed",
+    "disk I/O error": "cannot be read or written ({}); check the disk",
+    "attempt to write a readonly database": "cannot be written ({}); choose a folder that you may write to",
+    "unable to open database file": "cannot be opened ({}); check who may read and write it",
+    "Cannot operate on a closed database": "was closed; open the index again",
+}
+
+
+def readable_error(path: Path, error: Exception) -> FolderError:
     """Say what an error of SQLite means to the user."""
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return FolderError(f"{path}: is locked by another program ({error}); try again")
-    if isinstance(error, sqlite3.OperationalError) and ("full" in str(error) or "disk" in str(error)):
-        return FolderError(f"{path}: cannot be written ({error}); make room, nothing was changed")
+    for beginning, meaning in _MEANINGS.items():
+        if str(error).startswith(beginning):
+            return FolderError(f"{path}: {meaning.format(error)}")
     return DamagedError(f"{path}: SQLite cannot read it ({error}); restore it or index again")
 
 

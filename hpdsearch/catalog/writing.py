@@ -1,7 +1,6 @@
 """Changing a catalog: everything in one transaction, from open to commit."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -13,6 +12,7 @@ from hpdsearch.catalog.schema import (
     FILE_NAME,
     FORMAT,
     SCHEMA,
+    SQLITE_ERRORS,
     TABLES,
     SegmentEntry,
     connect,
@@ -22,6 +22,8 @@ from hpdsearch.catalog.schema import (
 )
 from hpdsearch.filters import attributes_of
 from hpdsearch.records import Document, Passage
+
+_METADATA = 4  # its place in a row of documents
 
 
 class CatalogWriter(Catalog):
@@ -36,6 +38,9 @@ class CatalogWriter(Catalog):
         path = folder / FILE_NAME
         catalog = cls(path, connect(path, create=True))
         try:
+            catalog._check_format()  # before the first change: it may be another program's
+            catalog._execute("PRAGMA journal_mode = WAL")
+            catalog._execute("PRAGMA synchronous = FULL")
             catalog._execute("BEGIN IMMEDIATE")
             catalog.committed = catalog._check_format()
         except BaseException:
@@ -44,6 +49,7 @@ class CatalogWriter(Catalog):
         return catalog
 
     committed: bool  # whether anything was in force when it was opened
+    _first_free_doc = 0
 
     def clear(self) -> None:
         """Make an empty catalog: what was in it goes when this is committed."""
@@ -68,7 +74,10 @@ class CatalogWriter(Catalog):
             row += len(placed)
             stored.append(stored_row(doc, document, placed))
             spans += [(at, doc, start, end) for at, start, end in placed]
-            attributes += [(*attribute, doc) for attribute in attributes_of(document.metadata)]
+            # Of the metadata as stored: JSON makes strings of all keys.
+            metadata = json.loads(stored[-1][_METADATA])
+            attributes += [(*attribute, doc) for attribute in attributes_of(metadata)]
+        self._first_free_doc = next_doc + len(stored)
         self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
         self._many("INSERT INTO passages VALUES (?, ?, ?, ?)", spans)
         self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
@@ -98,8 +107,10 @@ class CatalogWriter(Catalog):
         self._execute(f"INSERT INTO segments VALUES ({','.join('?' * len(values))})", values)
 
     def next_doc(self) -> int:
-        """Return the number that the next inserted document gets."""
-        return int(self._all("SELECT coalesce(max(doc), -1) + 1 FROM documents")[0][0])
+        """Return the number that the next inserted document gets; none is given out twice between open and close."""
+        after_last = int(self._all("SELECT coalesce(max(doc), -1) + 1 FROM documents")[0][0])
+        self._first_free_doc = max(self._first_free_doc, after_last)
+        return self._first_free_doc
 
     def next_row(self) -> int:
         """Return the first row that no segment holds."""
@@ -115,6 +126,7 @@ class CatalogWriter(Catalog):
 
     def commit(self) -> None:
         """Bring every change into force, durably."""
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('sum', ?)", (str(self._sum()),))
         self._execute("COMMIT")
 
     def begin(self) -> None:
@@ -124,5 +136,5 @@ class CatalogWriter(Catalog):
     def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:
             self._connection.executemany(sql, rows)
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise readable_error(self.path, error) from error
