@@ -134,7 +134,7 @@ def _require_document(document: Document, position: int) -> None:
         if not isinstance(getattr(document, name), str):
             raise CorpusError(f"{where}: expected a {name} string, got {type(getattr(document, name)).__name__}")
     try:
-        "".join((document.doc_id, document.title, document.text)).encode()
+        "".join((document.doc_id, document.title, document.text, document.source)).encode()
         json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
         raise CorpusError(f"{where}: expected Unicode text, got half of a surrogate pair ({error.reason})") from error
