@@ -3,6 +3,7 @@
 import re
 import shutil
 import textwrap
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from hpdsearch.records import Hit
 
 SHOWN_CHARACTERS = 320
+MATCH_CHARACTERS = 240  # of them, counted from a matching word
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _OPEN, _CLOSE = "\ue000", "\ue001"  # private characters that mark a highlight while lines are wrapped
 
@@ -25,7 +27,7 @@ def hit_lines(rank: int, hit: Hit) -> list[str]:
 
 
 def passage_lines(hit: Hit, width: int) -> list[str]:
-    """Return the passage around its first highlight, wrapped to `width` columns, highlights marked."""
+    """Return the passage where most words match, wrapped to `width` columns, highlights marked."""
     start, end = _window(hit)
     spans = [(a, b) for a, b in hit.highlights if start <= a and b <= end]
     text, at = "…" if start else "", start
@@ -78,12 +80,13 @@ def one_line(text: str, *, strip: bool = True) -> str:
 
 
 def _window(hit: Hit) -> tuple[int, int]:
-    """Return the characters (start, end) of the passage to show: all of a short one."""
+    """Return the characters (start, end) of the passage to show: all of a short one, else where most words match."""
     length = len(hit.passage)
     if length <= SHOWN_CHARACTERS:
         return 0, length
-    first = hit.highlights[0][0] if hit.highlights else 0
-    start = max(0, min(first - SHOWN_CHARACTERS // 4, length - SHOWN_CHARACTERS))
+    starts = [start for start, _ in hit.highlights] or [0]
+    first = max(starts, key=lambda start: bisect_left(starts, start + MATCH_CHARACTERS) - bisect_left(starts, start))
+    start = max(0, min(first - (SHOWN_CHARACTERS - MATCH_CHARACTERS) // 2, length - SHOWN_CHARACTERS))
     end = min(length, start + SHOWN_CHARACTERS)
     while 0 < start < first and not hit.passage[start - 1].isspace():
         start += 1

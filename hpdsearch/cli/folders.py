@@ -172,9 +172,10 @@ def verify(folder: str | None) -> None:
 
 
 def _print_summary(summary: "Summary", corpus: Corpus, folder: Path) -> None:
-    rate = summary.n_documents / summary.seconds if summary.seconds else 0.0
     documents = f"{summary.n_documents:,} documents, {summary.n_passages:,} passages"
-    click.echo(f"{folder}: {documents} in {summary.seconds:.1f} s ({rate:,.0f} documents/s)")
+    seconds = max(summary.seconds, 1e-9)
+    rate = f"{summary.n_documents / seconds:,.0f} documents/s, {summary.n_passages / seconds:,.0f} passages/s"
+    click.echo(f"{folder}: {documents} in {summary.seconds:.1f} s ({rate})")
     counts = {
         "replaced older ones": summary.n_replaced,
         "empty, skipped": summary.n_empty + corpus.stats.n_empty,

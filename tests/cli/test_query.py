@@ -130,10 +130,11 @@ def test_the_prompt_clears_on_ctrl_c_leaves_on_ctrl_d_and_keeps_history(tmp_path
     assert repl.history_file().read_text().count("+joy") == 1
 
 
-def test_long_passages_are_shown_around_the_first_match_and_controls_are_dropped():
-    passage = "word " * 200 + "needle\x1b[31m in the hay " + "word " * 200
+def test_long_passages_are_shown_where_most_words_match_and_controls_are_dropped():
+    passage = "hay " + "word " * 200 + "needle\x1b[31m in the hay " + "word " * 200
     at = passage.index("needle")
-    hit = Hit("id\n1", 0.5, "", passage, passage, ((at, at + 6),), {})
+    spans = ((0, 3), (at, at + 6), (at + 18, at + 21))
+    hit = Hit("id\n1", 0.5, "", passage, passage, spans, {})
     lines = hit_lines(1, hit)
     shown = " ".join(lines)
     assert "needle" in shown
