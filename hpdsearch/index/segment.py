@@ -12,6 +12,7 @@ from hpdsearch.index.spec import IndexSpec, Kind
 from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.vectors import Matrix, cosines
 
+_CORES = faiss.omp_get_max_threads()
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -69,6 +70,8 @@ class Segment:
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe or self.spec.nprobe)
         else:
             parameters = faiss.SearchParameters(sel=selector)
+        # One query gains nothing from more threads and would wait for them to wake; the setting is this thread's own.
+        faiss.omp_set_num_threads(1 if len(queries) == 1 else _CORES)
         _, found = self._index.search(queries, n, params=parameters)
         # faiss fills a short result list with row -1.
         return [self.first_row + rows[rows >= 0] for rows in found]
