@@ -1,7 +1,7 @@
 """What do kind, codec and rescore cost and keep? The vectors of an index, indexed again in every way.
 
-ann_recall@10 is the share of the exact ten nearest passages (all vectors scored in numpy) that are among the best ten of the
-candidates after exact rescoring. One query at a time; the encoder's time is not in it.
+ann_recall@10 is the share of the exact ten nearest passages (all vectors scored in numpy) that are among the best ten
+of the candidates after exact rescoring. One query at a time; the encoder's time is not in it.
 
     python benchmarks/index_kinds.py --index indexes/wordnet
 """

@@ -24,9 +24,10 @@ def main() -> None:
     parser = arguments(__doc__, "indexing_memory", repeats=1)
     parser.add_argument("--corpus", type=Path, required=True, help=".txt or .txt.gz, a document a line")
     parser.add_argument("--lines", type=positive, nargs="+", default=[200_000, 1_000_000], help="sizes")
+    parser.add_argument("--keep", type=Path, help="leave the largest index in this folder")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="built-in name or encoder folder")
     options = parser.parse_args()
-    finished = measure(options.corpus, options.lines, options.encoder, options.repeats)
+    finished = measure(options.corpus, options.lines, options.encoder, options.repeats, options.keep)
     measurements, targets = figures(finished)
     settings = {
         "repeats": options.repeats,
@@ -37,7 +38,9 @@ def main() -> None:
     write_result(result("indexing_memory", settings, measurements, targets), options.output)
 
 
-def measure(corpus: Path, sizes: Sequence[int], encoder: str, repeats: int) -> dict[int, list[Finished]]:
+def measure(
+    corpus: Path, sizes: Sequence[int], encoder: str, repeats: int, keep: Path | None = None
+) -> dict[int, list[Finished]]:
     """Return the finished processes that indexed the first n lines of a file, for each n.
 
     Raises:
@@ -48,7 +51,8 @@ def measure(corpus: Path, sizes: Sequence[int], encoder: str, repeats: int) -> d
         with tempfile.TemporaryDirectory() as folder:
             lines = Path(folder) / "lines.txt"
             copy_lines(corpus, lines, n)
-            return run([HPDSEARCH, "index", lines, "-o", Path(folder) / "index", "--encoder", encoder])
+            output = keep if keep and n == max(sizes) else Path(folder) / "index"
+            return run([HPDSEARCH, "index", lines, "-o", output, "--overwrite", "--encoder", encoder])
 
     by_name = interleaved({str(n): partial(index, n) for n in sizes}, repeats, warm_up=False)
     finished = {n: by_name[str(n)] for n in sizes}
