@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -169,8 +171,8 @@ class Index:
         Raises:
             QueryError: a blank query or k < 1. FilterError: `where` cannot be read. DamagedError: a file was altered.
         """
-        texts = [query] if isinstance(query, str) else list(query)
-        results = search(self._state, texts, self._encode, k=k, mode=_mode(mode), where=where)
+        texts, state = [query] if isinstance(query, str) else list(query), self._state
+        results = search(state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where)
         return results[0] if isinstance(query, str) else results
 
     def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> Summary:
@@ -223,8 +225,8 @@ class Index:
         entries, n_passages = state.catalog.segments(), state.catalog.n_passages()
         lexical = self.folder / meta["lexical"]
         disk = {
-            "documents": sum(path.stat().st_size for path in self.folder.glob("catalog.sqlite*")),
-            "words": sum(path.stat().st_size for path in lexical.iterdir()),
+            "documents": _size_bytes(self.folder.glob("catalog.sqlite*")),
+            "words": _size_bytes(lexical.glob("*")),
             "vectors": sum(entry.vectors_bytes for entry in entries),
             "codes": sum(entry.index_bytes for entry in entries),
         }
@@ -263,13 +265,18 @@ class Index:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _encode(self, texts: Sequence[str]) -> Matrix:
-        """Return the vectors (n, dim) of queries; the encoder is loaded by the first call."""
+    def _encode(self, state: State, texts: Sequence[str]) -> Matrix:
+        """Return the vectors (n, dim) of queries; the encoder is loaded by the first call.
+
+        Another process may have overwritten the index with vectors of another space before an add or delete here.
+        """
+        meta = state.catalog.meta()
         with self._loading:
-            if self._encoder is None:
-                meta = self._state.catalog.meta()
-                self._encoder = _of_space(_load(self._encoder_choice or meta["encoder"]), meta, self.folder)
-        return self._encoder.encode(texts)
+            other_space = self._encoder is not None and self._encoder.space != meta["space"]
+            if self._encoder is None or (other_space and self._encoder_choice is None):
+                self._encoder = _load(self._encoder_choice or meta["encoder"])
+            encoder = self._encoder
+        return _of_space(encoder, meta, self.folder).encode(texts)
 
     def _document_encoder(self, meta: dict[str, Any]) -> Encoder:
         """Return the encoder that the documents were encoded with."""
@@ -289,6 +296,11 @@ def _of_space(encoder: Encoder, meta: dict[str, Any], folder: Path) -> Encoder:
             f"{folder}: holds vectors of space {meta['space']} (encoder {meta['encoder']}), but encoder {encoder.name} "
             f"is of space {encoder.space}; query with --encoder {meta['encoder']}, or index again with "
             f"--overwrite --encoder {encoder.place}"
+        )
+    if encoder.dim != meta["dim"]:
+        raise EncoderError(
+            f"{folder}: holds vectors of {meta['dim']} numbers (encoder {meta['encoder']}), but encoder {encoder.name} "
+            f"makes {encoder.dim}; query with --encoder {meta['encoder']}"
         )
     return encoder
 
@@ -314,7 +326,7 @@ def _open_state(folder: Path) -> State:
         generation = catalog.meta()["generation"]
         try:
             state = _assemble(folder, catalog)
-        except DamagedError:
+        except (DamagedError, FileNotFoundError):
             catalog.close()
             if _generation(folder) == generation:
                 raise
@@ -333,6 +345,15 @@ def _assemble(folder: Path, catalog: Catalog) -> State:
         spec = IndexSpec.from_dict(entry.spec)
         segments.append(Segment.open(entry.first_row, vectors, spec, folder / entry.index_file, entry.index_sha256))
     return State(catalog, segments, LexicalReader(folder / meta["lexical"]), catalog.tombstones())
+
+
+def _size_bytes(paths: Iterable[Path]) -> int:
+    """Sum the sizes of files; those that a writer removes meanwhile count nothing."""
+    size = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
 
 
 def _generation(folder: Path) -> int:

@@ -14,8 +14,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hpdsearch.catalog import FILE_NAME, CatalogWriter
-from hpdsearch.errors import FolderError, LockedError
+from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
+from hpdsearch.errors import DamagedError, FolderError, LockedError
 from hpdsearch.files import PARTIAL
 from hpdsearch.lexical import LexicalWriter, remove_lexical
 
@@ -160,9 +160,20 @@ class Transaction:
         finally:
             nothing_committed = not self.catalog.committed and not self.committed
             self.catalog.close()
-            if nothing_committed:
+            # An interrupt may have come between SQLite's commit and our note of it: the file knows.
+            if nothing_committed and not _is_committed(self.folder):
                 self._remove_folder()
             self._lock.release()
+
+
+def _is_committed(folder: Path) -> bool:
+    try:
+        Catalog.open(folder).close()
+    except DamagedError:
+        return True
+    except FolderError:
+        return False
+    return True
 
 
 def lock_folder(folder: Path) -> FileLock:
