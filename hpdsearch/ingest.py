@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import length_hint
 
 from hpdsearch.catalog import SegmentEntry
@@ -76,11 +77,9 @@ def ingest(
     run = _Run(change, encoder, strict)
     bar = progress.phase("encoding", total=None, unit="doc")
     with VectorWriter(change.vectors_path, encoder.dim) as vectors:
-        run.add(first, vectors)
-        _advance(bar, len(first), documents)
-        for block in blocks:
-            run.add(block, vectors)
-            _advance(bar, len(block), documents)
+        for block in chain([first], blocks):
+            bar.total = length_hint(documents, 0) or None
+            run.add(block, vectors, bar)
         bar.close()
     if not vectors.n_rows:
         change.vectors_path.unlink()
@@ -118,9 +117,24 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield block
 
 
-def _advance(bar: Bar, n: int, documents: Iterable[Document]) -> None:
-    bar.total = length_hint(documents, 0) or None
-    bar.update(n)
+class _PartOf(Progress):
+    """Shows a phase inside another one's bar: `factor` of its units for each of its own."""
+
+    def __init__(self, bar: Bar, factor: float) -> None:
+        super().__init__()
+        self.bar, self.factor = bar, factor
+        self.total: float | None = None
+
+    def phase(self, name: str, *, total: int | None, unit: str) -> Bar:
+        """Begin a phase without a bar of its own."""
+        return self
+
+    def update(self, n: float, /) -> None:
+        """Count n units of the inner phase."""
+        self.bar.update(n * self.factor)
+
+    def close(self) -> None:
+        """The outer bar goes on."""
 
 
 def _require_document(document: Document, position: int) -> None:
@@ -151,8 +165,9 @@ class _Run:
         self.first_doc = change.catalog.next_doc()
         self.next_row = change.first_row
 
-    def add(self, documents: Sequence[Document], vectors: VectorWriter) -> None:
-        """Take a block through all stages."""
+    def add(self, documents: Sequence[Document], vectors: VectorWriter, bar: Bar) -> None:
+        """Take a block through all stages; the bar counts its documents while they are encoded."""
+        n_documents = len(documents)
         documents = [document for document in documents if self._holds_text(document)]
         self._make_way(documents)
         self._count_duplicates(documents)
@@ -163,7 +178,8 @@ class _Run:
             if cut.title_is_shortened:
                 self._note("n_shortened_titles", document, "has a title that is too long for the encoder")
         start = time.perf_counter()
-        vectors.append(self.encoder.encode([text for cut in cuts for text in cut.texts]))
+        texts = [text for cut in cuts for text in cut.texts]
+        vectors.append(self.encoder.encode(texts, progress=_PartOf(bar, n_documents / max(len(texts), 1))))
         self.summary.encode_seconds += time.perf_counter() - start
         self.change.catalog.insert([(d, c.passages) for d, c in zip(documents, cuts, strict=True)], self.next_row)
         for document, cut in zip(documents, cuts, strict=True):

@@ -8,7 +8,7 @@ class Bar(Protocol):
 
     total: float | None
 
-    def update(self, n: int, /) -> object:
+    def update(self, n: float, /) -> object:
         """Count n more units as done."""
 
     def close(self) -> object:
