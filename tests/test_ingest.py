@@ -58,9 +58,9 @@ def test_blocks_end_after_so_many_characters(
     sizes = []
     run_add = ingest_module._Run.add
 
-    def counted(self: Any, documents: Any, vectors: Any) -> None:
+    def counted(self: Any, documents: Any, *others: Any) -> None:
         sizes.append(len(documents))
-        run_add(self, documents, vectors)
+        run_add(self, documents, *others)
 
     monkeypatch.setattr(ingest_module._Run, "add", counted)
     monkeypatch.setattr(ingest_module, "BLOCK_CHARACTERS", 100)
