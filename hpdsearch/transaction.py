@@ -87,6 +87,8 @@ class Transaction:
             self.catalog.clear()
             self.meta = {"generation": self.meta.get("generation", 0), "lexical": f"{LEXICAL}/{self.number:06d}"}
         else:
+            for path in (self.folder / self.meta["lexical"]).glob(".tmp*"):  # Tantivy's, if it died replacing a file
+                path.unlink(missing_ok=True)
             # Rows of a writer that died before its commit; theirs are given out again.
             self.lexical.remove_from(self.catalog.next_row())
             self._remove_dead_rows()

@@ -1,5 +1,7 @@
 """Read an index folder back against its sums, and count its parts against one another."""
 
+import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -9,29 +11,43 @@ from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
 from hpdsearch.lexical import LexicalReader, altered_files
 
+_ATTEMPTS = 50
+
 
 def find_problems(folder: Path) -> list[str]:
     """Return one line for each thing that is not as it was written; empty: the index is whole.
 
+    A writer may be at work; what it brings into force meanwhile makes the check begin again.
+
     Raises:
         FolderError: the folder cannot be opened at all.
     """
-    catalog = Catalog.open(folder)
+    problems: list[str] = []
+    for _ in range(_ATTEMPTS):
+        with closing(Catalog.open(folder)) as catalog:
+            generation = catalog.meta()["generation"]
+            problems = _problems(folder, catalog)
+        if not problems:
+            break
+        with closing(Catalog.open(folder)) as catalog:
+            if catalog.meta()["generation"] == generation:
+                break
+    return problems
+
+
+def _problems(folder: Path, catalog: Catalog) -> list[str]:
+    if problems := catalog.problems():
+        return problems
     try:
-        if problems := catalog.problems():
-            return problems
-        try:
-            live = [row for stored in catalog.all_documents() for row, _, _ in stored.passages]
-        except DamagedError as error:
-            return [str(error)]
-        entries, lexical = catalog.segments(), folder / catalog.meta()["lexical"]
-        for entry in entries:
-            problems += _check_file(folder / entry.vectors_file, entry.vectors_bytes, entry.vectors_sha256)
-            problems += _check_file(folder / entry.index_file, entry.index_bytes, entry.index_sha256)
-        problems += _check_rows(folder, entries, live, catalog.tombstones().tolist())
-        return problems + _check_lexical(lexical, np.array(live, np.int64))
-    finally:
-        catalog.close()
+        live = [row for stored in catalog.all_documents() for row, _, _ in stored.passages]
+    except DamagedError as error:
+        return [str(error)]
+    entries, lexical = catalog.segments(), folder / catalog.meta()["lexical"]
+    for entry in entries:
+        problems += _check_file(folder / entry.vectors_file, entry.vectors_bytes, entry.vectors_sha256)
+        problems += _check_file(folder / entry.index_file, entry.index_bytes, entry.index_sha256)
+    problems += _check_rows(folder, entries, live, catalog.tombstones().tolist())
+    return problems + _check_lexical(lexical, np.array(live, np.int64))
 
 
 def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
@@ -54,13 +70,29 @@ def _check_rows(folder: Path, entries: list[SegmentEntry], live: list[int], dead
 
 
 def _check_lexical(folder: Path, live: np.ndarray) -> list[str]:
-    if altered := altered_files(folder):
-        return [f"{path}: is not what was written (its sum differs)" for path in altered]
     try:
+        in_force = _lexical_names(folder)
+        if altered := [path for path in altered_files(folder) if path.name in in_force]:
+            return [f"{path}: is not what was written (its sum differs)" for path in altered]
         held = LexicalReader(folder).all_rows()
     except DamagedError as error:
         return [str(error)]
+    except FileNotFoundError as error:
+        return [f"{error.filename}: is missing"]
     missing = np.setdiff1d(live, held)
     if len(missing):
         return [f"{folder}: the lexical index lacks {len(missing)} of {len(live)} passages"]
     return []
+
+
+def _lexical_names(folder: Path) -> set[str]:
+    """Return the names of the files in force; the others are those of a writer that is at work, or died."""
+    path = folder / "meta.json"
+    try:
+        segments = json.loads(path.read_bytes())["segments"]
+        ids = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in segments}
+        deletes = {f"{name}.{deletes['opstamp']}.del" for name, deletes in ids.items() if deletes}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{path}: is not what was written ({error!r})") from error
+    endings = ("term", "idx", "pos", "fieldnorm", "fast", "store")
+    return deletes | {f"{name}.{ending}" for name in ids for ending in endings}

@@ -17,6 +17,7 @@ from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
+    RESTORE,
     SQLITE_ERRORS,
     TABLES,
     RowPassage,
@@ -190,7 +191,7 @@ class Catalog:
         doc, doc_id, title, text, metadata, source, expected = row
         strings = all(isinstance(value, str) for value in row[1:6])
         if not strings or expected != sum_of(doc_id, title, text, metadata, source, passages):
-            raise DamagedError(f"{self.path}: document {doc_id!r} is not what was written; restore it or index again")
+            raise DamagedError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE}")
         return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
 
     def _check_format(self) -> bool:
@@ -205,15 +206,13 @@ class Catalog:
                 raise FolderError(f"{self.path}: is a database of another program; choose another folder")
             return False
         if found != FORMAT:
-            advice = "a newer hpdsearch wrote it: upgrade" if found > FORMAT else "index again"
+            advice = "a newer hpdsearch wrote it: upgrade" if found > FORMAT else "index again into another folder"
             raise FolderError(f"{self.path}: expected format {FORMAT}, got {found}; {advice}")
         if missing := set(TABLES) - tables:
-            raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; restore it or index again")
+            raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
         if stored and stored[0][0] != str(self._sum()):  # catalogs written before there was a sum have none
-            raise DamagedError(
-                f"{self.path}: its settings or segments are not what was written; restore it or index again"
-            )
+            raise DamagedError(f"{self.path}: its settings or segments are not what was written; {RESTORE}")
         return True
 
     def _sum(self) -> int:
@@ -247,7 +246,7 @@ class Catalog:
         try:
             return json.loads(text)
         except (ValueError, TypeError) as error:
-            raise DamagedError(f"{self.path}: expected JSON, got {text!r:.80}; restore it or index again") from error
+            raise DamagedError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE}") from error
 
     def _column(self, sql: str, *parameters: Any) -> npt.NDArray[np.int64]:
         return np.array([value for (value,) in self._all(sql, parameters)], np.int64)

@@ -15,6 +15,7 @@ from hpdsearch.records import Document
 FILE_NAME = "catalog.sqlite"
 FORMAT = 1
 APPLICATION_ID = 0x68706473  # "hpds": tells our catalogs from other SQLite files
+RESTORE = "restore it, or index again into another folder"
 CACHE_KIB = 65_536
 
 SCHEMA = """
@@ -130,7 +131,7 @@ def readable_error(path: Path, error: Exception) -> FolderError:
     for beginning, meaning in _MEANINGS.items():
         if str(error).startswith(beginning):
             return FolderError(f"{path}: {meaning.format(error)}")
-    return DamagedError(f"{path}: SQLite cannot read it ({error}); restore it or index again")
+    return DamagedError(f"{path}: SQLite cannot read it ({error}); {RESTORE}")
 
 
 def stored_row(doc: int, document: Document, passages: tuple[RowPassage, ...]) -> tuple[Any, ...]:

@@ -167,7 +167,9 @@ def verify(folder: str | None) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise FolderError(f"{path}: {len(problems)} problems; restore the files from a copy, or index again")
+        raise FolderError(
+            f"{path}: {len(problems)} problems; restore the files from a copy, or index again into another folder"
+        )
     click.echo(f"{path}: whole")
 
 

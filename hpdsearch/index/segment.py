@@ -34,13 +34,19 @@ class Segment:
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
-            raise DamagedError(f"{path}: the index file is missing; restore it or index again") from error
+            raise DamagedError(
+                f"{path}: the index file is missing; restore it, or index again with --overwrite"
+            ) from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise DamagedError(f"{path}: is not what was written (its sum differs); restore it or index again")
+            raise DamagedError(
+                f"{path}: is not what was written (its sum differs); restore it, or index again with --overwrite"
+            )
         index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
         if index.ntotal != vectors.n_rows or index.d != vectors.dim:
             got = f"{index.ntotal} x {index.d}"
-            raise DamagedError(f"{path}: expected {vectors.n_rows} x {vectors.dim} vectors, got {got}; index again")
+            raise DamagedError(
+                f"{path}: expected {vectors.n_rows} x {vectors.dim} vectors, got {got}; index again with --overwrite"
+            )
         return cls(first_row, vectors, spec, index)
 
     @property

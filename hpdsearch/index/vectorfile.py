@@ -78,13 +78,17 @@ class VectorFile:
         try:
             size = path.stat().st_size
         except FileNotFoundError as error:
-            raise DamagedError(f"{path}: the vectors file is missing; restore it or index again") from error
+            raise DamagedError(
+                f"{path}: the vectors file is missing; restore it, or index again with --overwrite"
+            ) from error
         if size != expected:
-            raise DamagedError(f"{path}: expected {expected} bytes, got {size}; restore the file or index again")
+            raise DamagedError(
+                f"{path}: expected {expected} bytes, got {size}; restore the file, or index again with --overwrite"
+            )
         n_blocks = -(-n_rows // BLOCK_ROWS)
         if len(block_sums) != 4 * n_blocks:
             got = f"{len(block_sums)} bytes of sums for {n_rows} rows, expected {4 * n_blocks}"
-            raise DamagedError(f"{path}: the catalog holds {got}; index again")
+            raise DamagedError(f"{path}: the catalog holds {got}; index again with --overwrite")
         self._sums = np.frombuffer(block_sums, "<u4")
         self._map = np.memmap(path, dtype="<f2", mode="r", shape=(n_rows, dim)) if n_rows else np.empty((0, dim), "<f2")
         self._trusted = np.zeros(len(self._sums), bool)
@@ -106,5 +110,7 @@ class VectorFile:
             return
         start = block * BLOCK_ROWS
         if zlib.crc32(self._map[start : start + BLOCK_ROWS].tobytes()) != self._sums[block]:
-            raise DamagedError(f"{self.path}: rows {start}.. are not what was written; restore the file or index again")
+            raise DamagedError(
+                f"{self.path}: rows {start}.. are not what was written; restore it, or index again with --overwrite"
+            )
         self._trusted[block] = True
