@@ -341,7 +341,7 @@ def test_another_format_names_both_and_says_what_to_do(folder, found, advice):
 
 def test_a_missing_table_is_damage(folder):
     alter(folder, "DROP TABLE passages")
-    with pytest.raises(DamagedError, match=r"the tables \['passages'\] are missing; restore it or index again"):
+    with pytest.raises(DamagedError, match=r"the tables \['passages'\] are missing; restore it, or index again"):
         Catalog.open(folder)
 
 
@@ -393,7 +393,7 @@ def alter(folder, statement):
 def test_an_altered_document_raises_and_the_others_are_read(folder, statement):
     alter(folder, statement)
     catalog = Catalog.open(folder)
-    with pytest.raises(DamagedError, match=f"{folder / FILE_NAME}: .*restore it or index again"):
+    with pytest.raises(DamagedError, match=f"{folder / FILE_NAME}: .*restore it, or index again"):
         catalog.documents([0])
     with pytest.raises(DamagedError):
         list(catalog.all_documents())
@@ -416,7 +416,7 @@ ATTRIBUTES = "the attributes that filters use are not those of the documents' me
         ("DELETE FROM attributes WHERE doc = 0", ATTRIBUTES),
         ("INSERT INTO attributes VALUES ('n', '7', 7, 0)", ATTRIBUTES),
         ("""UPDATE documents SET metadata = '{"n": 2}' WHERE doc = 0""", ATTRIBUTES),
-        ("UPDATE documents SET metadata = '{' WHERE doc = 0", "expected JSON, got '{'; restore it or index again"),
+        ("UPDATE documents SET metadata = '{' WHERE doc = 0", "expected JSON, got '{'; restore it, or index again"),
         ("UPDATE documents SET metadata = 5 WHERE doc = 0", ATTRIBUTES),
         ("UPDATE documents SET metadata = CAST(x'ff' AS TEXT) WHERE doc = 0", "SQLite cannot read it"),
         ("UPDATE passages SET doc = 77 WHERE doc = 0", "1 passages belong to no document"),
@@ -453,7 +453,7 @@ def test_altered_settings_and_segments_are_damage(folder, statement):
     alter(folder, statement)
     for opened in (Catalog, CatalogWriter):
         with pytest.raises(
-            DamagedError, match="its settings or segments are not what was written; restore it or index"
+            DamagedError, match="its settings or segments are not what was written; restore it, or index"
         ):
             opened.open(folder)
 

@@ -211,7 +211,7 @@ class Catalog:
         if missing := set(TABLES) - tables:
             raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
-        if stored and stored[0][0] != str(self._sum()):  # catalogs written before there was a sum have none
+        if not stored or stored[0][0] != str(self._sum()):
             raise DamagedError(f"{self.path}: its settings or segments are not what was written; {RESTORE}")
         return True
 
