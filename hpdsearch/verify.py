@@ -1,7 +1,7 @@
 """Read an index folder back against its sums, and count its parts against one another."""
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,16 @@ def _check_rows(folder: Path, entries: list[SegmentEntry], live: list[int], dead
 
 
 def _check_lexical(folder: Path, live: np.ndarray) -> list[str]:
+    if not (folder / "meta.json").is_file():
+        return [f"{folder / 'meta.json'}: is missing"]
+    for _ in range(_ATTEMPTS):
+        # A writer that is at work may remove a file between its listing and its reading.
+        with suppress(FileNotFoundError):
+            return _lexical_problems(folder, live)
+    return [f"{folder}: the lexical index changed {_ATTEMPTS} times while it was read; verify when writers are done"]
+
+
+def _lexical_problems(folder: Path, live: np.ndarray) -> list[str]:
     try:
         in_force = _lexical_names(folder)
         if altered := [path for path in altered_files(folder) if path.name in in_force]:
@@ -77,8 +87,6 @@ def _check_lexical(folder: Path, live: np.ndarray) -> list[str]:
         held = LexicalReader(folder).all_rows()
     except DamagedError as error:
         return [str(error)]
-    except FileNotFoundError as error:
-        return [f"{error.filename}: is missing"]
     missing = np.setdiff1d(live, held)
     if len(missing):
         return [f"{folder}: the lexical index lacks {len(missing)} of {len(live)} passages"]
