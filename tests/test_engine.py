@@ -15,12 +15,14 @@ import pytest
 from brute_force import assert_best, dense_scores, some_documents, stored_passages
 from tiny_encoder import make_tiny_encoder
 
-from hpdsearch.catalog import CatalogWriter
+from hpdsearch import engine
+from hpdsearch.catalog import Catalog, CatalogWriter
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, LockedError, QueryError
 from hpdsearch.records import Document
+from hpdsearch.search import State
 from hpdsearch.verify import find_problems
 
 DOCUMENTS = some_documents(30)
@@ -405,6 +407,39 @@ def test_the_next_writer_sweeps_what_a_dead_one_left_and_nothing_else(
 
 
 # ---- one writer, many readers
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_index_that_changes_while_it_is_opened_is_opened_again(
+    folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """The catalog is read, then a writer replaces all documents, then the other files are opened."""
+    new = some_documents(40, seed=9)
+    writer, assemble = Index.open(folder, encoder=tiny_encoder), engine._assemble
+    n_changes, changing = 1, False
+
+    def changed_before(folder: Path, catalog: Catalog) -> State:
+        nonlocal n_changes, changing
+        if n_changes and not changing:  # the writer opens what it has committed, too
+            n_changes -= 1
+            changing = True
+            if overwrite:
+                Index.build(folder, new, encoder=tiny_encoder, overwrite=True).close()
+            else:
+                writer.add(new)
+            changing = False
+        return assemble(folder, catalog)
+
+    monkeypatch.setattr(engine, "_assemble", changed_before)
+    with Index.open(folder, encoder=tiny_encoder) as index:
+        assert held(index) == expected(new)
+        found = {hit.doc_id for hit in index.search("cat", 100, mode="lexical")}
+        assert found == {document.doc_id for document in new if "cat" in document.text.split()}
+        assert index.info().generation == 2
+    monkeypatch.setattr(engine, "_OPEN_ATTEMPTS", 3)
+    n_changes = 100
+    with pytest.raises(FolderError, match="changed 3 times while it was opened; try again when writers are done"):
+        Index.open(folder)
 
 
 def test_a_second_writer_is_told_who_is_writing(folder: Path, tiny_encoder: Encoder) -> None:

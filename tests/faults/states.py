@@ -1,4 +1,4 @@
-"""The states that an index goes through in these tests, as plain dictionaries, and whether a folder holds one of them."""
+"""The states that an index goes through in these tests, as plain dictionaries, and which of them a folder holds."""
 
 import json
 import random
