@@ -21,6 +21,7 @@ from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, LockedError, QueryError
+from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Document
 from hpdsearch.search import State
 from hpdsearch.verify import find_problems
@@ -404,6 +405,26 @@ def test_the_next_writer_sweeps_what_a_dead_one_left_and_nothing_else(
     assert (folder / "notes.txt").read_text() == "mine"
     with Index.open(folder) as index:
         assert index.verify() == []
+
+
+def test_words_of_a_dead_overwrite_are_not_found_after_the_next(folder: Path, tiny_encoder: Encoder) -> None:
+    dead = LexicalWriter(folder / "lexical" / "000002")
+    for row in range(30):
+        dead.add(row, "", "xylophone")
+    dead.commit()
+    dead.close()
+    with Index.build(folder, DOCUMENTS, encoder=tiny_encoder, overwrite=True) as index:
+        assert (folder / "lexical" / "000002").exists()
+        assert index.search("xylophone", mode="lexical") == []
+        before = index.search("cat", mode="lexical")
+        dead = LexicalWriter(folder / "lexical" / "000002")
+        for row in range(30, 60):
+            dead.add(row, "", "xylophone cat")
+        dead.commit()
+        dead.close()
+        index.add([Document("x", "the queen")])
+        assert index.search("xylophone", mode="lexical") == []
+        assert [hit.doc_id for hit in index.search("cat", mode="lexical")] == [hit.doc_id for hit in before]
 
 
 # ---- one writer, many readers
