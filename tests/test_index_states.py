@@ -1,0 +1,158 @@
+"""An index through random changes, held against a plain dictionary after each of them."""
+
+import tempfile
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from brute_force import assert_best, dense_scores, stored_passages
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import hpdsearch.search as search_module
+from hpdsearch import ingest
+from hpdsearch.encoder import Encoder
+from hpdsearch.engine import Index
+from hpdsearch.errors import CorpusError, QueryError
+from hpdsearch.records import Document
+
+WORDS = ("cat", "dog", "moon", "queen", "river")
+doc_ids = st.integers(0, 14).map(str)
+words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4)
+long = words.map(lambda some: " ".join(f"{word} sleeps by the sea." for word in some * 4))
+documents = st.builds(
+    lambda doc_id, text, title, number: Document(doc_id, text, title, {"number": number} if number else {}),
+    doc_ids,
+    words.map(" ".join) | long | st.just(" "),
+    st.sampled_from(("", "", "war", "fire bird")),
+    st.integers(0, 3),
+)
+blocks = st.lists(documents, max_size=8)
+modes = st.sampled_from(("dense", "lexical", "hybrid"))
+
+
+def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
+    """Return the machine; `model` is what the index must hold."""
+
+    class IndexStates(RuleBasedStateMachine):
+        @initialize(some=blocks.filter(lambda some: any(document.text.strip() for document in some)))
+        def build(self, some: list[Document]) -> None:
+            self.place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self.folder = Path(self.place.name) / "index"
+            self.model: dict[str, Document] = {}
+            self.changed = True
+            some = list({document.doc_id: document for document in some if document.text.strip()}.values())
+            self.index = Index.build(self.folder, some, encoder=encoder)
+            self.model = {document.doc_id: document for document in some}
+
+        @rule(some=blocks)
+        def add(self, some: list[Document]) -> None:
+            held = [document for document in some if document.text.strip()]
+            ids = [document.doc_id for document in held]
+            if len(set(ids)) < len(ids):
+                with pytest.raises(CorpusError, match="came before"):
+                    self.index.add(iter(some))
+            else:
+                summary = self.index.add(iter(some))
+                assert (summary.n_documents, summary.n_empty) == (len(held), len(some) - len(held))
+                assert summary.n_replaced == len(self.model.keys() & set(ids))
+                self.model |= {document.doc_id: document for document in held}
+            self.changed = True
+
+        @rule(ids=st.lists(doc_ids, max_size=5))
+        def delete(self, ids: list[str]) -> None:
+            if set(ids) <= self.model.keys():
+                assert self.index.delete(ids) == len(set(ids))
+                self.model = {key: document for key, document in self.model.items() if key not in ids}
+            else:
+                with pytest.raises(QueryError, match="are not there"):
+                    self.index.delete(ids)
+            self.changed = True
+
+        @precondition(lambda self: self.model)
+        @rule()
+        def overwrite(self) -> None:
+            half = dict(sorted(self.model.items())[::2])
+            other = Index.build(self.folder, half.values(), encoder=encoder, overwrite=True)
+            assert len(self.index) == len(self.model)  # it answers from what it opened
+            self.index.close()
+            self.index, self.model = other, half
+            self.changed = True
+
+        @rule()
+        def reopen(self) -> None:
+            self.index.close()
+            self.index = Index.open(self.folder, encoder=encoder)
+            self.changed = True
+
+        @rule(query=words.map(" ".join), k=st.integers(1, 20), mode=modes, number=st.integers(0, 3))
+        def search(self, query: str, k: int, mode: str, number: int) -> None:
+            numbered = {key for key, document in self.model.items() if document.metadata.get("number") == number}
+            where = f"number = {number}" if numbered else None
+            matching = numbered or self.model.keys()
+            hits = self.index.search(query, k, mode=mode, where=where)
+            for hit in hits:
+                document = self.model[hit.doc_id]
+                assert (hit.text, hit.title, hit.metadata) == (document.text, document.title, document.metadata)
+                assert hit.passage in document.text
+            if mode == "dense":
+                passages = stored_passages(self.folder, encoder)
+                scores = dense_scores(passages, encoder.encode([query])[0])
+                assert_best(hits, {key: score for key, score in scores.items() if key in matching}, k)
+                return
+            found = {hit.doc_id for hit in hits}
+            sharing = {
+                key
+                for key in matching
+                if set(query.split()) & set(f"{self.model[key].title} {self.model[key].text}".split())
+            }
+            assert len(hits) == len(found) == min(k, len(sharing if mode == "lexical" else matching))
+            assert found <= (sharing if mode == "lexical" else matching)
+
+        @invariant()
+        def is_whole(self) -> None:
+            if not getattr(self, "changed", False):
+                return
+            self.changed = False
+            assert len(self.index) == len(self.model) == self.index.info().n_documents
+            assert self.index.verify() == []
+            passages = stored_passages(self.folder, encoder)
+            assert {doc_id for doc_id, _ in passages} == self.model.keys()
+            for word in WORDS:
+                hits = self.index.search(word, 100, mode="lexical")
+                holding = {key for key, document in self.model.items() if word in document.text.split()}
+                assert sorted(hit.doc_id for hit in hits) == sorted(holding)
+
+        def teardown(self) -> None:
+            if hasattr(self, "index"):
+                self.index.close()
+                self.place.cleanup()
+
+    return IndexStates
+
+
+@pytest.mark.parametrize("paths", ["few rows", "many rows"])
+def test_an_index_is_what_a_dictionary_would_be(
+    tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str
+) -> None:
+    monkeypatch.setattr(ingest, "BLOCK_DOCUMENTS", 3)
+    if paths == "many rows":
+        monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
+        monkeypatch.setattr(search_module, "ONLY_ROWS", 0)
+    run_state_machine_as_test(
+        lambda: states_of(tiny_encoder)(),
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=12,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
