@@ -53,8 +53,11 @@ def end(start: Start, folder: Path, encoder_folder: Path, first: int, kind: sign
     assert pipe.poll(PATIENCE)
     assert pipe.recv() is None
     time.sleep(delay)
-    os.kill(process.pid, kind)
-    process.join(PATIENCE)
+    for _ in range(PATIENCE // 5):
+        os.kill(process.pid, kind)
+        process.join(5)
+        if process.exitcode is not None:  # Python swallows an interrupt that comes within some object's __del__
+            break
     assert process.exitcode == (-signal.SIGKILL if kind == signal.SIGKILL else writer_process.INTERRUPTED)
     return last_report(pipe, otherwise=first - 1)
 
