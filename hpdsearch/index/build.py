@@ -11,6 +11,7 @@ from hpdsearch.files import BLOCK, published
 from hpdsearch.index.spec import Codec, IndexSpec, Kind
 from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.progress import SILENT, Progress
+from hpdsearch.vectors import Matrix
 
 ADD_ROWS = 16_384
 POINTS_PER_LIST = 48  # training sample of k-means: faiss asks for 39 to 256
@@ -39,6 +40,7 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
     for start in range(0, vectors.n_rows, ADD_ROWS):
         block = vectors.block(start, min(start + ADD_ROWS, vectors.n_rows))
         index.add(block)
+        vectors.release()
         bar.update(len(block))
     bar.close()
     return _publish(index, spec, path)
@@ -68,13 +70,22 @@ def _train(vectors: VectorFile, spec: IndexSpec, progress: Progress) -> faiss.In
         return index
     wanted = max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE)
     bar = progress.phase("training", total=1, unit="step")
-    rows = np.arange(vectors.n_rows)
-    if vectors.n_rows > wanted:
-        rows = np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, wanted, replace=False))
-    index.train(vectors.rows(rows))
+    index.train(_sample(vectors, wanted))
     bar.update(1)
     bar.close()
     return index
+
+
+def _sample(vectors: VectorFile, n: int) -> Matrix:
+    """Return n vectors (n, dim) drawn without replacement, or all if there are fewer; ascending by row."""
+    rows = np.arange(vectors.n_rows)
+    if vectors.n_rows > n:
+        rows = np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))
+    sample = np.empty((len(rows), vectors.dim), np.float32)
+    for start in range(0, len(rows), ADD_ROWS):
+        sample[start : start + ADD_ROWS] = vectors.rows(rows[start : start + ADD_ROWS])
+        vectors.release()
+    return sample
 
 
 def _publish(index: faiss.Index, spec: IndexSpec, path: Path) -> IndexFile:

@@ -1,6 +1,5 @@
 """One segment: an immutable run of consecutive rows, its faiss index for candidates, its vectors for exact scores."""
 
-import hashlib
 from pathlib import Path
 
 import faiss
@@ -8,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpdsearch.errors import DamagedError
+from hpdsearch.files import sha256_of
 from hpdsearch.index.spec import IndexSpec, Kind
 from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.vectors import Matrix, cosines
@@ -32,16 +32,16 @@ class Segment:
     def open(cls, first_row: int, vectors: VectorFile, spec: IndexSpec, path: Path, sha256: str) -> "Segment":
         """Open the index file, after checking its sum: faiss would crash or answer wrongly on a damaged one."""
         try:
-            data = path.read_bytes()
+            found = sha256_of(path)
         except FileNotFoundError as error:
             raise DamagedError(
                 f"{path}: the index file is missing; restore it, or index again with --overwrite"
             ) from error
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if found != sha256:
             raise DamagedError(
                 f"{path}: is not what was written (its sum differs); restore it, or index again with --overwrite"
             )
-        index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        index = faiss.read_index(str(path))
         if index.ntotal != vectors.n_rows or index.d != vectors.dim:
             got = f"{index.ntotal} x {index.d}"
             raise DamagedError(

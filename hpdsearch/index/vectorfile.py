@@ -4,6 +4,7 @@ A checksum for each block of rows lets a reader trust what it touches without re
 """
 
 import hashlib
+import mmap
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -90,7 +91,8 @@ class VectorFile:
             got = f"{len(block_sums)} bytes of sums for {n_rows} rows, expected {4 * n_blocks}"
             raise DamagedError(f"{path}: the catalog holds {got}; index again with --overwrite")
         self._sums = np.frombuffer(block_sums, "<u4")
-        self._map = np.memmap(path, dtype="<f2", mode="r", shape=(n_rows, dim)) if n_rows else np.empty((0, dim), "<f2")
+        self._file = _mapped(path) if n_rows else None
+        self._map = np.frombuffer(self._file or b"", "<f2").reshape(n_rows, dim)
         self._trusted = np.zeros(len(self._sums), bool)
 
     def rows(self, rows: np.ndarray) -> Matrix:
@@ -105,6 +107,11 @@ class VectorFile:
             self._check(block)
         return unit_rows(self._map[start:end])
 
+    def release(self) -> None:
+        """Let go of the memory that holds what was read; reading again is possible and reads from disk."""
+        if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
+
     def _check(self, block: int) -> None:
         if self._trusted[block]:
             return
@@ -114,3 +121,8 @@ class VectorFile:
                 f"{self.path}: rows {start}.. are not what was written; restore it, or index again with --overwrite"
             )
         self._trusted[block] = True
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -225,10 +225,10 @@ def test_a_damaged_index_file_is_an_error_that_names_it(segments, tmp_path, spec
         copies.append(bytes(damaged))
     for copy in copies:
         path.write_bytes(copy)
-        with pytest.raises(DamagedError, match=rf"{path}: is not what was written \(its sum differs\); restore it or"):
+        with pytest.raises(DamagedError, match=rf"{path}: is not what was written \(its sum differs\); restore it, or"):
             Segment.open(0, built.vectors, built.spec, path, expected)
     path.unlink()
-    with pytest.raises(DamagedError, match=f"{path}: the index file is missing; restore it or index again"):
+    with pytest.raises(DamagedError, match=f"{path}: the index file is missing; restore it, or index again"):
         Segment.open(0, built.vectors, built.spec, path, expected)
 
 

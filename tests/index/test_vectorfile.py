@@ -87,10 +87,12 @@ def test_a_missing_shortened_or_longer_file_is_an_error_that_names_it(tmp_path):
     data = path.read_bytes()
     for damaged in (data[:-1], data[: len(data) // 2], b"", data + b"\0"):
         path.write_bytes(damaged)
-        with pytest.raises(DamagedError, match=f"{path}: expected 1000 bytes, got {len(damaged)}; restore the file or"):
+        with pytest.raises(
+            DamagedError, match=f"{path}: expected 1000 bytes, got {len(damaged)}; restore the file, or"
+        ):
             opened(path, writer)
     path.unlink()
-    with pytest.raises(DamagedError, match=f"{path}: the vectors file is missing; restore it or index again"):
+    with pytest.raises(DamagedError, match=f"{path}: the vectors file is missing; restore it, or index again"):
         opened(path, writer)
 
 
@@ -113,7 +115,7 @@ def test_a_flipped_bit_is_found_when_its_block_is_read_and_not_before(tmp_path, 
     start, end = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, 200)
     others = [other for other in range(200) if not start <= other < end]
     np.testing.assert_allclose(file.rows(np.array(others)), vectors[others], atol=2**-10)
-    message = f"{path}: rows {start}.. are not what was written; restore the file or index again"
+    message = f"{path}: rows {start}.. are not what was written; restore it, or index again with --overwrite"
     for read in (
         lambda: file.rows(np.array([start])),
         lambda: file.rows(np.array([*others, end - 1])),
