@@ -326,7 +326,7 @@ def _open_state(folder: Path) -> State:
         generation = catalog.meta()["generation"]
         try:
             state = _assemble(folder, catalog)
-        except (DamagedError, FileNotFoundError):
+        except (DamagedError, FileNotFoundError, RuntimeError):  # the last is faiss's where a file has just been swept
             catalog.close()
             if _generation(folder) == generation:
                 raise
