@@ -51,12 +51,14 @@ def _problems(folder: Path, catalog: Catalog) -> list[str]:
 
 
 def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
-    if not path.is_file():
+    try:
+        found = path.stat().st_size
+        if found != size_bytes:
+            return [f"{path}: expected {size_bytes} bytes, got {found}"]
+        if sha256_of(path) != sha256:
+            return [f"{path}: is not what was written (its sum differs)"]
+    except FileNotFoundError:
         return [f"{path}: is missing"]
-    if path.stat().st_size != size_bytes:
-        return [f"{path}: expected {size_bytes} bytes, got {path.stat().st_size}"]
-    if sha256_of(path) != sha256:
-        return [f"{path}: is not what was written (its sum differs)"]
     return []
 
 
