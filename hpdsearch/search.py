@@ -148,6 +148,18 @@ def _order(ranked: Ranked) -> tuple[float, str]:
     return -ranked.score, ranked.doc_id
 
 
+def _best(state: State, rows: Rows, scores: npt.NDArray[np.float32], k: int) -> Ranking:
+    """Return a ranking whose first k are those of all rows; the catalog is asked about few more rows than that."""
+    order = np.argsort(-scores, kind="stable")
+    n = 2 * k
+    while True:
+        top = order[:n]
+        ranking = _rank(state, rows[top], scores[top])
+        if n >= len(rows) or _settled(ranking, scores[top], k):
+            return ranking
+        n *= WIDER
+
+
 def _rank(state: State, rows: Rows, scores: npt.NDArray[np.float32]) -> Ranking:
     """Return one entry a document, with its best passage; rows that the catalog does not know are left out."""
     known = state.catalog.passages_at(rows)
@@ -166,7 +178,7 @@ def _settled(ranking: Ranking, scores: npt.NDArray[np.float32], k: int) -> bool:
 
 def _dense(state: State, vectors: Matrix, k: int, allowed: Rows | None) -> list[Ranking]:
     if allowed is not None and len(allowed) <= EXACT_ROWS:
-        return [_rank(state, allowed, _exact_scores(state, vector, allowed)) for vector in vectors]
+        return [_best(state, allowed, _exact_scores(state, vector, allowed), k) for vector in vectors]
     masks = [_mask(segment, state.tombstones, allowed) for segment in state.segments]
     n_allowed = sum(s.n_rows if m is None else int(m.sum()) for s, m in zip(state.segments, masks, strict=True))
     rankings: list[Ranking] = [[] for _ in vectors]
@@ -177,7 +189,7 @@ def _dense(state: State, vectors: Matrix, k: int, allowed: Rows | None) -> list[
         unsettled = []
         for query, rows in zip(pending, found, strict=True):
             scores = _exact_scores(state, vectors[query], rows)
-            rankings[query] = _rank(state, rows, scores)
+            rankings[query] = _best(state, rows, scores, k)
             if len(rows) < n_allowed and not _settled(rankings[query], scores, k):
                 unsettled.append(query)
         pending = np.array(unsettled, np.int64)
