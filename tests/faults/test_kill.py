@@ -22,7 +22,7 @@ from hpdsearch.records import Document
 PATIENCE = 60  # seconds until a process that does not answer is a failure
 KILLS, FIRST_BUILD_KILLS, INTERRUPTS = 32, 12, 10
 FOREVER = 10**6
-LONGEST = 0.5  # seconds after which the latest kill comes: some three operations
+LONGEST = 0.2  # seconds after which the latest signal comes: longer than an operation
 
 Start = Callable[..., Any]
 
@@ -47,11 +47,17 @@ def is_nothing(folder: Path) -> bool:
     return False
 
 
-def end(start: Start, folder: Path, encoder_folder: Path, first: int, kind: signal.Signals, delay: float) -> int:
-    """Run a writer from state first - 1 on, send it a signal after `delay` seconds; return the last state reported."""
+def end(
+    start: Start, folder: Path, encoder_folder: Path, first: int, kind: signal.Signals, delay: float, n_whole: int = 0
+) -> int:
+    """Run a writer from state first - 1 on and send it a signal; return the last state that it reported.
+
+    The signal comes `delay` seconds after n_whole operations are done, the first of which is number `first`.
+    """
     process, pipe = start(writer_process.work, folder, encoder_folder, first, FOREVER)
-    assert pipe.poll(PATIENCE)
-    assert pipe.recv() is None
+    for expected in (None, *range(first, first + n_whole)):
+        assert pipe.poll(PATIENCE)
+        assert pipe.recv() == expected
     time.sleep(delay)
     for _ in range(PATIENCE // 5):
         os.kill(process.pid, kind)
@@ -59,7 +65,7 @@ def end(start: Start, folder: Path, encoder_folder: Path, first: int, kind: sign
         if process.exitcode is not None:  # Python swallows an interrupt that comes within some object's __del__
             break
     assert process.exitcode == (-signal.SIGKILL if kind == signal.SIGKILL else writer_process.INTERRUPTED)
-    return last_report(pipe, otherwise=first - 1)
+    return last_report(pipe, otherwise=first - 1 + n_whole)
 
 
 @pytest.fixture
@@ -74,8 +80,10 @@ def test_a_writer_killed_at_any_time_leaves_a_whole_state(
 ) -> None:
     chance = random.Random(1)
     number, seen = 0, set()
-    for _ in range(KILLS):
-        reported = end(start, folder, tiny_folder, number + 1, signal.SIGKILL, chance.uniform(0, LONGEST))
+    for turn in range(KILLS):
+        # Each kind of operation in turn is the one that is under way, unless the signal comes late.
+        delay, n_whole = LONGEST * (turn // 4) / (KILLS // 4), (turn - number - 1) % 4
+        reported = end(start, folder, tiny_folder, number + 1, signal.SIGKILL, delay, n_whole)
         seen.add(states.operation(reported + 1))
         number = states.state_of(folder, tiny_encoder, [reported, reported + 1])
         if chance.random() < 0.5:  # the next writer begins with what the dead one was about
