@@ -5,6 +5,7 @@ commits or removes afterwards does not reach them.
 """
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -19,10 +20,13 @@ import numpy.typing as npt
 import tantivy
 
 from hpdsearch.errors import DamagedError
+from hpdsearch.files import BLOCK
 
 _TOKENIZER = "hpdsearch_english"
 _LONGEST_WORD = 255  # bytes; longer runs of letters are data, not words
 _FOOTER_MAGIC = 1337  # tantivy, directory/footer.rs
+_ENDINGS = ("term", "idx", "pos", "fieldnorm", "fast", "store")  # the files of one segment
+_ATTEMPTS = 50
 _WRITER_BYTES = 64_000_000
 _REMOVE_ROWS = 10_000  # named in one query
 Rows = npt.NDArray[np.int64]
@@ -67,7 +71,9 @@ def _reading(folder: Path) -> Iterator[None]:
         # A panic of Tantivy's is a BaseException whose class cannot be imported.
         if not isinstance(error, (ValueError, OSError, TypeError)) and type(error).__name__ != "PanicException":
             raise
-        raise DamagedError(f"{folder}: the lexical index cannot be read ({error}); build the index again") from error
+        raise DamagedError(
+            f"{folder}: the lexical index cannot be read ({error}); index again with --overwrite"
+        ) from error
 
 
 class LexicalWriter:
@@ -115,6 +121,11 @@ class LexicalReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        if altered := altered_files(folder):
+            raise DamagedError(
+                f"{altered[0]}: is missing or not what was written (its sum differs); restore it, or index again with "
+                "--overwrite"
+            )
         with _reading(folder):
             index = tantivy.Index.open(str(folder))
             index.register_tokenizer(_TOKENIZER, _analyzer())
@@ -169,22 +180,56 @@ class LexicalReader:
 
 
 def altered_files(folder: Path) -> list[Path]:
-    """Return the files whose bytes are not those that Tantivy wrote, by the crc32 that it leaves in their footers."""
-    return [
-        path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "meta")) and not _is_whole(path)
-    ]
+    """Return the files in force that are missing, or whose bytes are not those that Tantivy wrote.
+
+    Raises:
+        DamagedError: meta.json, which names the files in force, cannot be read.
+    """
+    for _ in range(_ATTEMPTS):
+        before = _meta_of(folder)
+        altered = [path for path in _files_in_force(folder, before) if not _is_whole(path)]
+        if not altered or _meta_of(folder) == before:  # a writer may have replaced the files meanwhile
+            return altered
+    raise DamagedError(f"{folder}: changed {_ATTEMPTS} times while it was read; try again when writers are done")
+
+
+def _meta_of(folder: Path) -> bytes:
+    path = folder / "meta.json"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: is missing; restore it, or index again with --overwrite") from error
+
+
+def _files_in_force(folder: Path, meta: bytes) -> list[Path]:
+    """Return the files that meta.json names; all others are those of a writer that is at work, or died."""
+    try:
+        segments = json.loads(meta)["segments"]
+        ids = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in segments}
+        deletes = [f"{name}.{deletes['opstamp']}.del" for name, deletes in ids.items() if deletes]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        advice = "restore it, or index again with --overwrite"
+        raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
+    return [folder / name for name in sorted([*deletes, *(f"{name}.{end}" for name in ids for end in _ENDINGS)])]
 
 
 def _is_whole(path: Path) -> bool:
     """Check one file: body, JSON footer {"crc": ...}, length of the footer and a magic number (4 bytes each)."""
-    data = path.read_bytes()
-    length, magic = struct.unpack("<II", data[-8:]) if len(data) >= 8 else (0, 0)
-    if magic != _FOOTER_MAGIC or length > len(data) - 8:
-        return False
     try:
-        footer = json.loads(data[-8 - length : -8])
-        return bool(zlib.crc32(data[: -8 - length]) == footer["crc"])
-    except (ValueError, KeyError, TypeError):
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            length, magic = struct.unpack("<II", file.read(8)) if size >= 8 else (0, 0)
+            if magic != _FOOTER_MAGIC or length > size - 8:
+                return False
+            file.seek(size - 8 - length)
+            footer = json.loads(file.read(length))
+            file.seek(0)
+            crc, left = 0, size - 8 - length
+            while block := file.read(min(left, BLOCK)):
+                crc, left = zlib.crc32(block, crc), left - len(block)
+            return bool(crc == footer["crc"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
 
 

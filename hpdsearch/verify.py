@@ -1,7 +1,6 @@
 """Read an index folder back against its sums, and count its parts against one another."""
 
-import json
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -72,20 +71,9 @@ def _check_rows(folder: Path, entries: list[SegmentEntry], live: list[int], dead
 
 
 def _check_lexical(folder: Path, live: np.ndarray) -> list[str]:
-    if not (folder / "meta.json").is_file():
-        return [f"{folder / 'meta.json'}: is missing"]
-    for _ in range(_ATTEMPTS):
-        # A writer that is at work may remove a file between its listing and its reading.
-        with suppress(FileNotFoundError):
-            return _lexical_problems(folder, live)
-    return [f"{folder}: the lexical index changed {_ATTEMPTS} times while it was read; verify when writers are done"]
-
-
-def _lexical_problems(folder: Path, live: np.ndarray) -> list[str]:
     try:
-        in_force = _lexical_names(folder)
-        if altered := [path for path in altered_files(folder) if path.name in in_force]:
-            return [f"{path}: is not what was written (its sum differs)" for path in altered]
+        if altered := altered_files(folder):
+            return [f"{path}: is missing or not what was written (its sum differs)" for path in altered]
         held = LexicalReader(folder).all_rows()
     except DamagedError as error:
         return [str(error)]
@@ -93,16 +81,3 @@ def _lexical_problems(folder: Path, live: np.ndarray) -> list[str]:
     if len(missing):
         return [f"{folder}: the lexical index lacks {len(missing)} of {len(live)} passages"]
     return []
-
-
-def _lexical_names(folder: Path) -> set[str]:
-    """Return the names of the files in force; the others are those of a writer that is at work, or died."""
-    path = folder / "meta.json"
-    try:
-        segments = json.loads(path.read_bytes())["segments"]
-        ids = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in segments}
-        deletes = {f"{name}.{deletes['opstamp']}.del" for name, deletes in ids.items() if deletes}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedError(f"{path}: is not what was written ({error!r})") from error
-    endings = ("term", "idx", "pos", "fieldnorm", "fast", "store")
-    return deletes | {f"{name}.{ending}" for name in ids for ending in endings}

@@ -25,4 +25,6 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_benchmark_tables_of_the_readme_are_made_from_the_result_files() -> None:
     script = ROOT / "benchmarks" / "table.py"
     made = subprocess.run([sys.executable, script, "--targets"], capture_output=True, text=True, check=True).stdout
-    assert made.strip() in README, "paste the output of benchmarks/table.py --targets into README.md, section Benchmarks"
+    assert made.strip() in README, (
+        "paste the output of benchmarks/table.py --targets into README.md, section Benchmarks"
+    )
