@@ -24,6 +24,7 @@ Mask = npt.NDArray[np.bool_]
 
 RRF_CONSTANT = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
+RESCORED_HITS = 10  # hits that get the full `rescore`; the many wanted for fusion get two candidates each
 EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without the index
 ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
 WIDER = 4
@@ -203,7 +204,7 @@ def _candidates(
     """Return for each vector the candidate rows of all segments."""
     found: list[list[Rows]] = [[] for _ in vectors]
     for segment, mask in zip(segments, masks, strict=True):
-        n = k * segment.spec.rescore * wider
+        n = max(2 * k, min(k, RESCORED_HITS) * segment.spec.rescore) * wider
         nprobe = min(segment.spec.nprobe * wider, segment.spec.nlist)
         for rows, more in zip(found, segment.candidates(vectors, n, allowed=mask, nprobe=nprobe), strict=True):
             rows.append(more)

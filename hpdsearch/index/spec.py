@@ -38,7 +38,8 @@ class IndexSpec:
         codec: f32 or sq8.
         nlist: inverted lists; 0: about 4 sqrt(n), the rule of faiss's guidelines.
         nprobe: lists visited per query; 0: a sixteenth of nlist, at least 16.
-        rescore: how many candidates a wanted hit are scored again exactly, from the vectors file.
+        rescore: how many candidates for each of the first ten wanted hits are scored again exactly, from the vectors
+            file; further hits get two.
     """
 
     kind: Kind = Kind.AUTO
