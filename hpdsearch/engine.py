@@ -1,5 +1,6 @@
 """Index: one folder of documents that can be searched, added to and deleted from."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ from hpdsearch.search import Mode, State, search
 from hpdsearch.transaction import Transaction
 from hpdsearch.vectors import Matrix
 from hpdsearch.verify import find_problems
+
+logger = logging.getLogger(__name__)
 
 StrPath = str | Path
 EncoderLike = str | Path | Encoder
@@ -286,7 +289,12 @@ class Index:
 
 
 def _load(encoder: EncoderLike) -> Encoder:
-    return encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
+    if isinstance(encoder, Encoder):
+        return encoder
+    start = time.perf_counter()
+    loaded = Encoder.load(encoder)
+    logger.info("encoder %s loaded in %.0f ms", loaded.place, (time.perf_counter() - start) * 1000)
+    return loaded
 
 
 def _of_space(encoder: Encoder, meta: dict[str, Any], folder: Path) -> Encoder:
@@ -332,6 +340,7 @@ def _open_state(folder: Path) -> State:
                 raise
             continue
         if _generation(folder) == generation:
+            logger.info("%s: opened generation %d, %d segments", folder, generation, len(state.segments))
             return state
         catalog.close()
     raise FolderError(f"{folder}: changed {_OPEN_ATTEMPTS} times while it was opened; try again when writers are done")

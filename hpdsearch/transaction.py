@@ -5,6 +5,7 @@ only then are dead lexical rows and unnamed files removed. Whatever dies in betw
 what it left behind is unknown to the catalog and removed by the next writer.
 """
 
+import logging
 import os
 import re
 from contextlib import suppress
@@ -18,6 +19,8 @@ from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.errors import DamagedError, FolderError, LockedError
 from hpdsearch.files import PARTIAL
 from hpdsearch.lexical import LexicalWriter, remove_lexical
+
+logger = logging.getLogger(__name__)
 
 LOCK_NAME = "write.lock"
 LEXICAL = "lexical"
@@ -119,6 +122,7 @@ class Transaction:
         self.catalog.set_meta(**self.meta)
         self.catalog.commit()
         self.committed = True
+        logger.info("%s: committed generation %d", self.folder, self.meta["generation"])
         self.catalog.begin()
         self._sweep_files()
         if self._remove_dead_rows():
@@ -131,6 +135,7 @@ class Transaction:
         named = {name for entry in entries for name in (entry.vectors_file, entry.index_file)}
         for path in self.folder.iterdir():
             if _OUR_FILES.fullmatch(path.name) and path.name not in named:
+                logger.info("%s: not in force, removed", path)
                 path.unlink(missing_ok=True)
         lexical = self.folder / LEXICAL
         for path in lexical.iterdir() if lexical.is_dir() else ():

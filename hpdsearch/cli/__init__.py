@@ -44,7 +44,8 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
     hpdsearch query "fear of spiders"   ask once
     """
     ctx.obj = quiet
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    logging.basicConfig(format="%(name)s: %(message)s")
+    logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 for command in (index, query, add, delete, info, verify, encode, encoders):

@@ -126,6 +126,14 @@ def test_info_shows_encoder_fields_and_segments(indexed):
         assert shown in result.stdout
 
 
+def test_what_happens_is_logged(indexed, corpus, tiny_folder, caplog):
+    with caplog.at_level("INFO"):
+        indexed("-v", "index", corpus, "--encoder", tiny_folder, "--overwrite")
+    assert "indexes/words: committed generation 2" in caplog.text
+    assert "indexes/words/vectors-000001.f16: not in force, removed" in caplog.text
+    assert f"encoder {tiny_folder} loaded in" in caplog.text
+
+
 def test_verify_names_an_altered_file(indexed):
     path = Path("indexes/words/vectors-000001.f16")
     data = bytearray(path.read_bytes())
