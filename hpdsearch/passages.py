@@ -100,12 +100,17 @@ class Draft:
     def encoded(self, passage: Passage) -> str:
         """Return what the encoder is given for a passage."""
         text = self.document.text[passage.start : passage.end]
-        return f"{self.title}\n{text}" if self.title else text
+        return encoded_text(self.title, text)
 
     def finished(self) -> CutDocument:
         """Return the result."""
         texts = tuple(map(self.encoded, self.passages))
         return CutDocument(tuple(self.passages), texts, self.title_is_shortened)
+
+
+def encoded_text(title: str, text: str) -> str:
+    """Return what the encoder is given for a text under a title, which may be empty."""
+    return f"{title}\n{text}" if title else text
 
 
 def title_before_text(document: Document) -> str:

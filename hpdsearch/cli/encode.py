@@ -22,17 +22,19 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, **
     hpdsearch encode corpus.txt -o vectors.npy
     echo "fear of spiders" | hpdsearch encode -
     """
+    from contextlib import closing, nullcontext
     from itertools import islice
+    from operator import length_hint
 
     from hpdsearch.cli.npy import NpyWriter
     from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+    from hpdsearch.passages import encoded_text, title_before_text
 
     loaded = Encoder.load(encoder or DEFAULT_ENCODER)
     documents = Corpus(corpus, **reading)
-    texts = (f"{d.title}\n{d.text}" if d.title and d.title != d.text else d.text for d in documents)
+    texts = (encoded_text(title_before_text(document), document.text) for document in documents)
     bar = bars().phase("encoding", total=None, unit="text")
-    writer = NpyWriter(output, loaded.dim) if output else None
-    try:
+    with closing(bar), NpyWriter(output, loaded.dim) if output else nullcontext() as writer:
         while block := list(islice(texts, 4096)):
             vectors = loaded.encode(block)
             if writer:
@@ -40,14 +42,8 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, **
             else:
                 for vector in vectors:
                     echo_json([round(float(number), 6) for number in vector])
-            bar.total = documents.__length_hint__() or None
+            bar.total = length_hint(documents, 0) or None
             bar.update(len(block))
-        if writer:
-            writer.publish()
-    finally:
-        bar.close()
-        if writer:
-            writer.close()
     if writer:
         click.echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32")
 
