@@ -86,6 +86,7 @@ weight = click.FloatRange(min=0)
     "--teacher-texts", path="teacher_texts", type=at_least_1, help="Texts for the teacher, others: --assistant."
 )
 @click.option("--assistant", help="Encoder of the same space that embeds what --teacher-texts leaves over.")
+@spec_option("--anchor", path="anchor", type=weight, help="Weight of the assistant's (or own) vector in the target.")
 @spec_option("--trim-vocabulary", path="trim_vocabulary", is_flag=True, help="Leave out tokens that no text holds.")
 @spec_option("--float32", "precision", path="precision", flag_value="float32", help="Store float32 instead of int8.")
 @spec_option("--seed", path="seed", type=int, help="Of the split, the order, the variants and the training.")

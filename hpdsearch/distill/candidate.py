@@ -2,26 +2,38 @@
 
 my-encoder/
   training/settings.json   what is trained, and on what
-  training/checkpoint.bin  where it stands; removed when the encoder comes into force
+  training/space/          that was fitted, unless one was given
+  training/anchor.bin      the assistant's vectors, or the untrained student's
+  training/checkpoint.bin  where it stands
   training/log.csv         and loss.svg
   training/candidate/      the encoder as exported, until it is moved up
   training/write.lock      held while one process trains here
+
+Space, anchor, checkpoint and candidate are gone once the encoder is in force.
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from hpdsearch.distill.sentence_transformers_folder import MODULES
+from hpdsearch.distill.spaces import SPACE
 from hpdsearch.distill.training import CHECKPOINT
 from hpdsearch.encoder.folder import CARD, read_card
 from hpdsearch.errors import DistillError, EncoderError
+from hpdsearch.files import published
 
 TRAINING, CANDIDATE, SETTINGS, LOCK = "training", "candidate", "settings.json", "write.lock"
+ANCHOR = "anchor.bin"
+KEPT = (CHECKPOINT, ANCHOR, SPACE)  # of a training under way
+
+logger = logging.getLogger(__name__)
 
 
 def require_free(output: Path, *, overwrite: bool, used: tuple[str | Path | None, ...]) -> None:
@@ -48,6 +60,25 @@ def require_free(output: Path, *, overwrite: bool, used: tuple[str | Path | None
         raise DistillError(f"{output}: expected a folder that is new or empty, found other files; choose another")
 
 
+def begin_training(output: Path, settings: dict[str, Any]) -> Path:
+    """Return the folder of a training; what one with other settings left there is removed.
+
+    Args:
+        output: of the encoder.
+        settings: all that decides the result, as JSON; what is kept in the folder follows from them.
+    """
+    folder = output / TRAINING
+    content = (json.dumps(settings, indent=2, default=lambda value: value.value) + "\n").encode()
+    path = folder / SETTINGS
+    if not path.is_file() or path.read_bytes() != content:
+        if (folder / CHECKPOINT).is_file():
+            logger.warning("%s: of a training with other settings or texts; training begins anew", folder / CHECKPOINT)
+        _remove_kept(folder)
+        with published(path) as file:
+            file.write(content)
+    return folder
+
+
 def begin_candidate(output: Path) -> Path:
     """Return an empty folder for the encoder that is to be judged."""
     candidate = output / TRAINING / CANDIDATE
@@ -57,9 +88,9 @@ def begin_candidate(output: Path) -> Path:
 
 
 def put_in_force(output: Path) -> None:
-    """Move the candidate up, encoder.json last, and remove the checkpoint.
+    """Move the candidate up, encoder.json last, and remove what the training has kept, the checkpoint first.
 
-    Killed on the way, it leaves the checkpoint, from whose end the same call makes the same candidate again.
+    Killed before that, the same call makes the same candidate again from the checkpoint's end.
     """
     candidate = output / TRAINING / CANDIDATE
     old = _files_of_encoder(output)
@@ -70,7 +101,12 @@ def put_in_force(output: Path) -> None:
         _remove(output / path.name)
         path.replace(output / path.name)
     candidate.rmdir()
-    (output / TRAINING / CHECKPOINT).unlink(missing_ok=True)
+    _remove_kept(output / TRAINING)
+
+
+def _remove_kept(folder: Path) -> None:
+    for name in KEPT:
+        _remove(folder / name)
 
 
 def _files_of_encoder(folder: Path) -> set[str]:

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from hpdsearch.distill.base import Base, keep_layers, load_base
 from hpdsearch.distill.cache import EmbeddingCache
-from hpdsearch.distill.candidate import SETTINGS, TRAINING, begin_candidate, put_in_force, require_free, room
+from hpdsearch.distill.candidate import ANCHOR, begin_candidate, begin_training, put_in_force, require_free, room
+from hpdsearch.distill.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distill.gates import Verdict, judge
 from hpdsearch.distill.making import export_student, make_student
 from hpdsearch.distill.model_card import CardFields, TextSource, model_card
@@ -23,17 +25,18 @@ from hpdsearch.distill.projection import ProjectionSpec, fit_projection
 from hpdsearch.distill.sentence_transformers_folder import write_sentence_transformers
 from hpdsearch.distill.spaces import SPACE, find_space, own_space
 from hpdsearch.distill.spec import NOT_STATED, DistillSpec, Origin, Split, split_texts
-from hpdsearch.distill.student import student_vectors, token_ids
+from hpdsearch.distill.student import Student, student_vectors, token_ids
 from hpdsearch.distill.teacher import Teacher, embed, open_cache
 from hpdsearch.distill.texts import read_texts
-from hpdsearch.distill.training import CHECKPOINT, LOG, Texts, train
+from hpdsearch.distill.training import LOG, Texts, train
 from hpdsearch.distill.vocabulary import trim_vocabulary
-from hpdsearch.encoder import Encoder, Space, write_space
+from hpdsearch.encoder import Encoder, Space, read_space, write_space
+from hpdsearch.encoder.space import CARD as SPACE_CARD
 from hpdsearch.errors import DistillError
 from hpdsearch.files import published
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document
-from hpdsearch.vectors import Matrix
+from hpdsearch.vectors import Matrix, unit_rows
 
 VERDICT, README, PLOT = "verdict.json", "README.md", "loss.svg"
 BLOCK = 4096  # embeddings in memory at once
@@ -158,31 +161,26 @@ def distill_from(
     _require_fitting(teacher, space, assistant, base, split, spec)
     embed(teacher, [*split.held_out, *split.by_teacher], cache, progress=progress)
     with room(output):
-        candidate, energy = begin_candidate(output), None
+        folder = begin_training(output, _settings(teacher, base, split, space, assistant, spec))
+        energy = None
         if space is None:
-            projection = fit_projection(_blocks(cache, split.fitted), spec.projection or ProjectionSpec())
-            components, energy = projection.components, float(projection.energy[-1])
-            space = write_space(
-                candidate / SPACE, teacher=teacher.name, teacher_hash=teacher.hash, components=components
-            )
+            space, energy = _fitted_space(folder / SPACE, teacher, cache, split, spec)
         else:
             logger.info("trained into the space %s of %s", space.id, space.teacher)
-            write_space(
-                candidate / SPACE,
-                teacher=space.teacher,
-                teacher_hash=space.teacher_hash,
-                components=space.components,
-            )
-        targets = _targets(space, cache, split, assistant, progress)
         if spec.trim_vocabulary:
             tokenizer, words, _ = trim_vocabulary(base.tokenizer, base.tensors[WORDS], split.learned)
             base = replace(base, tokenizer=tokenizer, tensors=base.tensors | {WORDS: words})
-        known = Texts(token_ids(base, split.learned, max_tokens=training.max_tokens), targets)
+        student, known = _begun(space, cache, split, base, assistant, spec, folder, progress)
         projected = space.project(cache.embeddings(split.held_out))
         judged = Texts(token_ids(base, split.held_out, max_tokens=training.max_tokens), projected)
-        student = make_student(base, known, space, spec)
-        folder = _training_folder(output, teacher, base, space, assistant, spec, known)
         train(student, known, judged, training, folder, progress=progress)
+        candidate = begin_candidate(output)
+        write_space(
+            candidate / SPACE,
+            teacher=space.teacher,
+            teacher_hash=space.teacher_hash,
+            components=space.components,
+        )
         encoder = export_student(
             student, candidate, name=output.resolve().name, space=space.id, precision=spec.precision
         )
@@ -241,17 +239,55 @@ def _blocks(cache: EmbeddingCache, texts: Sequence[str]) -> Iterator[Matrix]:
         yield cache.embeddings(texts[first : first + BLOCK])
 
 
-def _targets(
-    space: Space, cache: EmbeddingCache, split: Split, assistant: Encoder | None, progress: Progress
-) -> Matrix:
-    """Return the vectors in the space (n, dim) of the texts to learn from, in their order."""
-    targets, n_projected = np.empty((len(split.learned), space.dim), dtype=np.float32), 0
-    for block in _blocks(cache, split.by_teacher):
-        targets[n_projected : n_projected + len(block)] = space.project(block)
-        n_projected += len(block)
-    if assistant and split.by_assistant:
-        targets[n_projected:] = assistant.encode(split.by_assistant, progress=progress)
-    return targets
+def _fitted_space(
+    folder: Path, teacher: Teacher, cache: EmbeddingCache, split: Split, spec: DistillSpec
+) -> tuple[Space, float]:
+    """Return a new space and the energy that it explains.
+
+    A resumed training reads what the first one has fitted: fitted again with another number of cores, its last bits
+    may differ.
+    """
+    projection = fit_projection(_blocks(cache, split.fitted), spec.projection or ProjectionSpec())
+    if not (folder / SPACE_CARD).is_file():
+        write_space(folder, teacher=teacher.name, teacher_hash=teacher.hash, components=projection.components)
+    return read_space(folder), float(projection.energy[-1])
+
+
+def _begun(
+    space: Space,
+    cache: EmbeddingCache,
+    split: Split,
+    base: Base,
+    assistant: Encoder | None,
+    spec: DistillSpec,
+    folder: Path,
+    progress: Progress,
+) -> tuple[Student, Texts]:
+    """Return the untrained student and what it has to learn: the teacher's vectors, drawn to the anchor's."""
+    ids = token_ids(base, split.learned, max_tokens=spec.completed_training().max_tokens)
+    targets, n_taught = np.empty((len(ids), space.dim), dtype=np.float32), len(split.by_teacher)
+    for first, block in zip(range(0, n_taught, BLOCK), _blocks(cache, split.by_teacher), strict=True):
+        targets[first : first + len(block)] = space.project(block)
+    anchors = None
+    if assistant and (spec.anchor or split.by_assistant):
+        wanted = split.learned if spec.anchor else split.by_assistant
+        anchors = _kept(folder / ANCHOR, lambda: assistant.encode(wanted, progress=progress))
+        targets[n_taught:] = anchors[len(wanted) - len(split.by_assistant) :]
+    student = make_student(base, Texts(ids, targets), space, spec)
+    if spec.anchor:
+        if anchors is None:
+            anchors = _kept(folder / ANCHOR, lambda: student_vectors(student, ids))
+        targets = unit_rows(targets + spec.anchor * anchors)
+    return student, Texts(ids, targets)
+
+
+def _kept(path: Path, make: Callable[[], Matrix]) -> Matrix:
+    """Return vectors that took long to make, from the file where they are, or made and put there."""
+    if (found := read_checkpoint(path)) is not None:
+        return found[0]["vectors"].numpy()
+    vectors = make()
+    write_checkpoint(path, {"vectors": torch.from_numpy(vectors)}, {})
+    return vectors
 
 
 def _require_fitting(
@@ -303,38 +339,34 @@ def _require_fitting(
         )
 
 
-def _training_folder(
-    output: Path, teacher: Teacher, base: Base, space: Space, assistant: Encoder | None, spec: DistillSpec, texts: Texts
-) -> Path:
-    """Return the folder of checkpoint and log; a checkpoint of other settings or texts is removed."""
-    folder = output / TRAINING
-    digest = hashlib.sha256(np.ascontiguousarray(texts.targets).tobytes())
-    for number, ids in enumerate(texts.ids):  # the bytes of json.dumps(all ids), without holding them
-        digest.update(f"{', ' if number else '['}{json.dumps(list(ids))}".encode())
-    digest.update(b"]" if texts.ids else b"[]")
+def _settings(
+    teacher: Teacher,
+    base: Base,
+    split: Split,
+    space: Space | None,
+    assistant: Encoder | None,
+    spec: DistillSpec,
+) -> dict[str, Any]:
+    """Return all that decides the result, for people to read and for a resumed training to compare."""
+    digest = hashlib.sha256(base.tokenizer.to_str().encode())
     for name in sorted(base.tensors):
         digest.update(base.tensors[name].tobytes())
+    for texts in (split.held_out, split.by_teacher, split.by_assistant):
+        digest.update(len(texts).to_bytes(8, "little"))
+        for text in texts:
+            digest.update(json.dumps(text).encode())
     completed: dict[str, Any] = asdict(replace(spec, training=spec.completed_training()))
     # Neither changes what is trained: from its end the same student is stored or judged in another way.
     del completed["gates"], completed["precision"]
-    settings: dict[str, Any] = {
-        "teacher": teacher.name,
+    return {
+        "teacher": {"name": teacher.name, "hash": teacher.hash},
         "student": base.name,
-        "space": space.id,
-        "assistant": assistant.name if assistant else None,
-        "n_texts": len(texts.ids),
+        "space": space.id if space else None,
+        "assistant": {"name": assistant.name, "hash": assistant.hash} if assistant else None,
+        "n_texts": len(split.learned),
         "spec": completed,
         "sha256": digest.hexdigest(),
     }
-    content = (json.dumps(settings, indent=2, default=lambda value: value.value) + "\n").encode()
-    path = folder / SETTINGS
-    if not path.is_file() or path.read_bytes() != content:
-        if (folder / CHECKPOINT).is_file():
-            logger.warning("%s: of a training with other settings or texts; training begins anew", folder / CHECKPOINT)
-            (folder / CHECKPOINT).unlink()
-        with published(path) as file:
-            file.write(content)
-    return folder
 
 
 def _card(encoder: Encoder, teacher: Teacher, base: Base, verdict: Verdict, origin: Origin, *, n_texts: int) -> str:

@@ -36,6 +36,9 @@ class DistillSpec:
         n_held_out: texts to choose the checkpoint and to judge by, at most a tenth of all.
         variants: made of each short training text (see variants.py).
         teacher_texts: training texts that the teacher embeds, None for all; the others are left to the assistant.
+        anchor: weight, beside the teacher's vector in the target, of the assistant's vector, or without an assistant of
+            the untrained student's own. Both models together may be better than either, and the student has less far
+            to go.
         shuffle: whether the texts are put in random order first; without it the teacher embeds the first ones.
         trim_vocabulary: whether tokens that no training text holds are left out.
         precision: of the stored weights.
@@ -51,6 +54,7 @@ class DistillSpec:
     n_held_out: int = 1000
     variants: int = 0
     teacher_texts: int | None = None
+    anchor: float = 0.0
     shuffle: bool = True
     trim_vocabulary: bool = False
     precision: Precision = Precision.INT8

@@ -4,7 +4,7 @@ A student is a dictionary of float32 tensors and the way from token ids to unit 
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from torch.nn import functional
 from hpdsearch.distill.base import Base
 from hpdsearch.distill.export import count_layers
 from hpdsearch.distill.onnx_graph import HEAD, WORDS
+from hpdsearch.distill.workers import Workers
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.errors import ShapeError
 from hpdsearch.vectors import Matrix, unit_rows
@@ -49,6 +50,9 @@ class Student(Protocol):
     def embed(self, ids: Ids) -> Tensor:
         """Return unit vectors (n, dim) of token ids, special tokens not included, each text one window."""
 
+    def parts(self, ids: Ids) -> list[list[int]]:
+        """Return the positions of a batch's texts in parts that are best embedded one by one, largest first."""
+
 
 class TransformerStudent:
     """A BERT-like Transformer, the mean over its tokens, and a linear head."""
@@ -67,6 +71,10 @@ class TransformerStudent:
     def embed(self, ids: Ids) -> Tensor:
         """Return unit vectors (n, dim)."""
         return functional.normalize(functional.linear(self.pooled(ids), self.tensors[HEAD]))
+
+    def parts(self, ids: Ids) -> list[list[int]]:
+        """Return what is padded to one length."""
+        return list(padded_batches(ids))[::-1]
 
     def pooled(self, ids: Ids) -> Tensor:
         """Return the means over the tokens (n, hidden), in the order of ids."""
@@ -129,6 +137,10 @@ class StaticStudent:
         offsets = torch.tensor([0, *map(len, ids)], device=table.device).cumsum(0)[:-1]
         return functional.normalize(functional.embedding_bag(flat, table, offsets, mode="mean"))
 
+    def parts(self, ids: Ids) -> list[list[int]]:
+        """Return one part: each would have a gradient as large as the table."""
+        return [list(range(len(ids)))]
+
 
 def padded_batches(ids: Ids) -> Iterator[list[int]]:
     """Yield the positions of texts in batches of similar length, shortest text first, every position once."""
@@ -175,16 +187,24 @@ def fit_head(pooled: Matrix, targets: Matrix, start: HeadStart = HeadStart.BOTH,
 
 def pooled_vectors(student: TransformerStudent, ids: Ids, *, block: int = 512) -> Matrix:
     """Return the means over the tokens (n, hidden) of any number of texts, without gradients."""
-    with torch.inference_mode():
-        parts = [student.pooled(ids[first : first + block]).cpu().numpy() for first in range(0, len(ids), block)]
-    return np.concatenate(parts)
+    with Workers() as workers:
+        return _in_blocks(student.pooled, ids, block, workers)
 
 
-def student_vectors(student: Student, ids: Ids, *, block: int = 512) -> Matrix:
-    """Return unit vectors (n, dim) of any number of texts, without gradients."""
-    with torch.inference_mode():
-        parts = [student.embed(ids[first : first + block]).cpu().numpy() for first in range(0, len(ids), block)]
-    return np.concatenate(parts)
+def student_vectors(student: Student, ids: Ids, *, block: int = 512, workers: Workers | None = None) -> Matrix:
+    """Return unit vectors (n, dim) of any number of texts, without gradients; None starts workers for it."""
+    if workers:
+        return _in_blocks(student.embed, ids, block, workers)
+    with Workers() as workers:
+        return _in_blocks(student.embed, ids, block, workers)
+
+
+def _in_blocks(function: Callable[[Ids], Tensor], ids: Ids, block: int, workers: Workers) -> Matrix:
+    def of(first: int) -> Matrix:
+        with torch.inference_mode():
+            return function(ids[first : first + block]).cpu().numpy()
+
+    return np.concatenate(workers.map(of, range(0, len(ids), block)))
 
 
 def token_table(student: TransformerStudent, *, counts: np.ndarray, smoothing: float = 1e-3) -> Matrix:

@@ -6,18 +6,21 @@ import math
 import time
 from array import array
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from hpdsearch.distill.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distill.losses import LossSpec, distillation_losses
 from hpdsearch.distill.onnx_graph import WORDS
 from hpdsearch.distill.student import Ids, Student, student_vectors
 from hpdsearch.distill.teacher import fastest_dtype
+from hpdsearch.distill.workers import Workers
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbour_agreement
 from hpdsearch.progress import SILENT, Progress
@@ -108,7 +111,15 @@ def train(
     """
     if len(texts.ids) < spec.batch_size:
         raise DistillError(f"texts: expected at least {spec.batch_size} (a batch) to train on, got {len(texts.ids)}")
-    run = _Run(student, texts, held_out, spec, folder)
+    with Workers() as workers:
+        run = _Run(student, texts, held_out, spec, folder, workers)
+        _go_on(run, checkpoint_minutes, progress)
+    return run.leave_best()
+
+
+def _go_on(run: "_Run", checkpoint_minutes: float, progress: Progress) -> None:
+    """Train until the end."""
+    spec = run.spec
     bar = progress.phase("train", total=run.n_steps * spec.batch_size, unit="text")
     bar.update(run.step * spec.batch_size)
     saved_at = time.monotonic()
@@ -121,14 +132,16 @@ def train(
                 saved_at = time.monotonic()
     finally:
         bar.close()
-    return run.leave_best()
 
 
 class _Run:
     """One training: what a checkpoint holds, and a step."""
 
-    def __init__(self, student: Student, texts: Texts, held_out: Texts, spec: TrainingSpec, folder: Path) -> None:
+    def __init__(
+        self, student: Student, texts: Texts, held_out: Texts, spec: TrainingSpec, folder: Path, workers: Workers
+    ) -> None:
         self.student, self.texts, self.held_out, self.spec, self.folder = student, texts, held_out, spec, folder
+        self.workers = workers
         self.steps_an_epoch = len(texts.ids) // spec.batch_size
         self.n_steps = max(1, round(spec.epochs * self.steps_an_epoch))
         names = [name for name in sorted(student.tensors) if spec.train_words or name != WORDS]
@@ -153,14 +166,20 @@ class _Run:
         rate = self.spec.learning_rate * schedule(self.step, self.n_steps, warmup=self.spec.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        device = next(iter(self.trained.values())).device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            vectors = self.student.embed([self.texts.ids[position] for position in batch]).float()
-        targets = torch.from_numpy(self.texts.targets[batch]).to(device)
+        ids = [self.texts.ids[position] for position in batch]
+        parts = self.student.parts(ids)
+        found = self.workers.map(lambda part: self._embed([ids[place] for place in part]), parts)
+        # The terms compare all texts of a batch: their gradients by the vectors first, then each part's by the tensors.
+        vectors = torch.cat([part.detach() for part in found]).requires_grad_()
+        order = np.concatenate(parts)
+        targets = torch.from_numpy(self.texts.targets[batch[order]]).to(vectors.device)
         terms = distillation_losses(vectors, targets, self.spec.loss)
         loss = torch.stack(list(terms.values())).sum()
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (by_vectors,) = torch.autograd.grad(loss, [vectors])
+        rows = torch.split(by_vectors, [len(part) for part in parts])
+        gradients = self.workers.map(lambda part: self._gradients(*part), zip(found, rows, strict=True))
+        for tensor, *of_parts in zip(self.trained.values(), *gradients, strict=True):
+            tensor.grad = reduce(torch.Tensor.add_, of_parts)
         torch.nn.utils.clip_grad_norm_(self.trained.values(), self.spec.max_norm)
         self.optimizer.step()
         self.step += 1
@@ -170,6 +189,16 @@ class _Run:
         if self.step % max(1, self.n_steps // MEASUREMENTS) == 0 or self.step == self.n_steps:
             shown = {name: round(term.item(), 6) for name, term in terms.items()}
             self._measure(loss=round(float(np.mean(self.losses[-AVERAGED:])), 6), rate=rate, **shown)
+
+    def _embed(self, ids: Ids) -> Tensor:
+        """Return the vectors of a part of the batch, in a thread of its own."""
+        device = next(iter(self.trained.values())).device
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+            return self.student.embed(ids).float()
+
+    def _gradients(self, vectors: Tensor, by_vectors: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients by the trained tensors, in a thread of its own; one that has no part in it gets 0."""
+        return torch.autograd.grad(vectors, list(self.trained.values()), by_vectors, materialize_grads=True)
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -219,7 +248,7 @@ class _Run:
 
     def _measure(self, **shown: float) -> None:
         """Take the held-out agreement, keep the state if it is the best, and log."""
-        vectors = student_vectors(self.student, self.held_out.ids)
+        vectors = student_vectors(self.student, self.held_out.ids, workers=self.workers)
         if not np.isfinite(vectors).all():
             raise self._diverged("the student's vectors are not finite")
         agreement = neighbour_agreement(vectors, self.held_out.targets)
