@@ -173,7 +173,10 @@ def distill_from(
         student, known = _begun(space, cache, split, base, assistant, spec, folder, progress)
         projected = space.project(cache.embeddings(split.held_out))
         judged = Texts(token_ids(base, split.held_out, max_tokens=training.max_tokens), projected)
+        untrained = {name: tensor.clone() for name, tensor in student.tensors.items()}
         train(student, known, judged, training, folder, progress=progress)
+        for name, tensor in student.tensors.items():
+            tensor.lerp_(untrained[name], spec.untrained_share)
         candidate = begin_candidate(output)
         write_space(
             candidate / SPACE,
@@ -356,8 +359,8 @@ def _settings(
         for text in texts:
             digest.update(json.dumps(text).encode())
     completed: dict[str, Any] = asdict(replace(spec, training=spec.completed_training()))
-    # Neither changes what is trained: from its end the same student is stored or judged in another way.
-    del completed["gates"], completed["precision"]
+    # None changes what is trained: from its end the student is mixed, stored or judged in another way.
+    del completed["gates"], completed["precision"], completed["untrained_share"]
     return {
         "teacher": {"name": teacher.name, "hash": teacher.hash},
         "student": base.name,

@@ -39,6 +39,8 @@ class DistillSpec:
         anchor: weight, beside the teacher's vector in the target, of the assistant's vector, or without an assistant of
             the untrained student's own. Both models together may be better than either, and the student has less far
             to go.
+        untrained_share: 0..1, of the untrained student's weights in the result, whose weights lie between both ends:
+            keeps more of what it knows beyond the texts (Wortsman et al. 2022, arXiv:2109.01903).
         shuffle: whether the texts are put in random order first; without it the teacher embeds the first ones.
         trim_vocabulary: whether tokens that no training text holds are left out.
         precision: of the stored weights.
@@ -55,6 +57,7 @@ class DistillSpec:
     variants: int = 0
     teacher_texts: int | None = None
     anchor: float = 0.0
+    untrained_share: float = 0.0
     shuffle: bool = True
     trim_vocabulary: bool = False
     precision: Precision = Precision.INT8

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from hpdsearch.distill.teacher_folder import (
     open_transformer,
     read_teacher_folder,
 )
+from hpdsearch.distill.workers import Workers
 from hpdsearch.encoder.torch_backend import best_device
 from hpdsearch.errors import EncoderError
 from hpdsearch.progress import SILENT, Bar, Progress
@@ -136,14 +138,21 @@ class Teacher:
         if isinstance(texts, str):
             raise EncoderError("texts: expected a list of strings, got one string; write [text]")
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        budget = TOKEN_BUDGET.get(self.device, GPU_TOKEN_BUDGET)
-        # Autocast around all batches: it keeps the bfloat16 copies of the weights until its block ends.
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+        budget, counted = TOKEN_BUDGET.get(self.device, GPU_TOKEN_BUDGET), Lock()
+
+        def fill(batches: list[list[int]]) -> None:
+            # Autocast around all batches: it keeps the bfloat16 copies of the weights until its block ends.
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+                for batch in batches:
+                    vectors[[first + position for position in batch]] = self._forward([ids[p] for p in batch])
+                    with counted:
+                        bar.update(len(batch))
+
+        with Workers(None if self.device == "cpu" else 1) as workers:
             for first in range(0, len(texts), BLOCK):
                 ids = self._ids(texts[first : first + BLOCK])
-                for batch in near_equal_batches([len(of_text) for of_text in ids], token_budget=budget):
-                    vectors[[first + position for position in batch]] = self._forward([ids[p] for p in batch])
-                    bar.update(len(batch))
+                batches = list(near_equal_batches([len(of_text) for of_text in ids], token_budget=budget))
+                workers.map(fill, [batches[number :: workers.n_threads] for number in range(workers.n_threads)])
         return vectors
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:

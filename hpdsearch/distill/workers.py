@@ -12,15 +12,16 @@ R = TypeVar("R")
 
 
 class Workers:
-    """As many threads as torch has cores; within it torch takes one core a thread, in the caller's thread too.
+    """As many threads as torch takes cores; until their end torch takes one core a thread, in the caller's thread too.
 
     Products over a student's few hundred numbers are too small to be shared by cores: with another program on one of
     them, the other waits at every product.
     """
 
-    def __init__(self) -> None:
-        """Take torch's number of threads; nothing is started yet."""
-        self.n_threads = torch.get_num_threads()
+    def __init__(self, n_threads: int | None = None) -> None:
+        """Take torch's number of threads, or another (a GPU wants one); nothing is started yet."""
+        self.n_cores = torch.get_num_threads()
+        self.n_threads = n_threads or self.n_cores
 
     def __enter__(self) -> "Workers":
         """Start the threads."""
@@ -31,7 +32,7 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """End the threads and give the caller's thread its cores back."""
         self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self.n_threads)
+        torch.set_num_threads(self.n_cores)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Return the function's results in the order of the items; grad modes and autocast are each thread's own."""

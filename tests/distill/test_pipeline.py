@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_distillation
+from safetensors.numpy import load_file
 from tiny_distillation import DIM, MOMENTS, SPEC, TRAINING, contents, make_models, make_texts, run
 from tiny_encoder import make_tiny_encoder, make_tiny_static, tiny_tokenizer
 from tiny_teacher import make_plain_teacher, make_tiny_teacher
@@ -201,6 +202,44 @@ def test_the_assistant_embeds_what_the_teacher_leaves(models, made, place):
     assert done.n_texts == 216
     (manifest,) = cache.rglob("manifest.json")
     assert '"rows": 124' in manifest.read_text()  # 100 and the 24 held out
+
+
+def test_a_heavy_anchor_is_what_is_learned_and_a_light_one_lies_between(models, made, place):
+    texts = make_texts(n=60, seed=4)
+    spec = replace(SPEC, projection=None, precision=Precision.FLOAT32)
+    teacher = made.space.project(Teacher.load(models / "teacher").encode(texts))
+    other = run(models, place, spec=replace(QUICK, projection=None, seed=5), output=place / "other", space=made.folder, force=True)
+    assistant = Encoder.load(other.folder).encode(texts)
+    nearness = []  # to the teacher, to the assistant
+    for anchor in (0.0, 1.0, 1000.0):
+        options = {"space": made.folder, "assistant": other.folder, "output": place / f"{anchor:g}", "force": True}
+        vectors = Encoder.load(run(models, place, spec=replace(spec, anchor=anchor), **options).folder).encode(texts)
+        nearness.append([float((vectors * wanted).sum(axis=1).mean()) for wanted in (teacher, assistant)])
+    to_teacher, to_assistant = np.transpose(nearness)
+    assert to_teacher[0] > to_teacher[1] > to_teacher[2]
+    assert to_assistant[0] < to_assistant[1] < to_assistant[2]
+
+
+def test_anchored_to_itself_alone_the_student_stays_where_it_was(models, made, place):
+    spec = replace(SPEC, projection=None, anchor=1000.0, precision=Precision.FLOAT32)
+    first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32), output=place / "first")
+    again = run(models, place, spec=spec, student=first.folder, output=place / "again", force=True)
+    texts = make_texts(n=60, seed=4)
+    vectors = [Encoder.load(made.folder).encode(texts) for made in (first, again)]
+    assert (vectors[0] * vectors[1]).sum(axis=1).mean() > 0.99
+
+
+def test_an_untrained_share_mixes_the_weights_of_both_ends_without_training_again(models, made, place):
+    spec = replace(QUICK, gates=UNREACHABLE, precision=Precision.FLOAT32)
+    weights, written = [], set()
+    for share in (0.0, 1.0, 0.25):
+        failed = run(models, place, spec=replace(spec, untrained_share=share))
+        weights.append(load_file(failed.folder / "model.safetensors"))
+        written.add((place / "encoder" / "training" / "checkpoint.bin").stat().st_mtime_ns)
+    assert len(written) == 1
+    for name, mixed in weights[2].items():
+        np.testing.assert_allclose(mixed, 0.75 * weights[0][name] + 0.25 * weights[1][name], atol=1e-6)
+    assert any(np.abs(weights[0][name] - weights[1][name]).max() > 1e-3 for name in weights[0])
 
 
 def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, made, place):
