@@ -211,7 +211,8 @@ def _asking(name: str, documents: System) -> System:
     if encoder.space != documents.space:
         raise EncoderError(
             f"--queries-encoder: expected an encoder of the space of {documents.name}, {documents.space}, "
-            f"but {encoder.name} is of {encoder.space}"
+            f"but {encoder.name} is of {encoder.space}; take one that `hpdsearch encoders` lists with that space, or "
+            "make one with hpdsearch distill --space"
         )
     return System(f"{encoder.name} asks {documents.name}", encoder.space, encoder.dim, encoder.encode, documents.encode)
 

@@ -12,6 +12,7 @@ my-encoder/
 Space, anchor, checkpoint and candidate are gone once the encoder is in force.
 """
 
+import errno
 import json
 import logging
 import shutil
@@ -25,12 +26,13 @@ from filelock import FileLock, Timeout
 from hpdsearch.distill.sentence_transformers_folder import MODULES
 from hpdsearch.distill.spaces import SPACE
 from hpdsearch.distill.training import CHECKPOINT
-from hpdsearch.encoder.folder import CARD, read_card
+from hpdsearch.encoder.folder import CARD, built_in_names, read_card
 from hpdsearch.errors import DistillError, EncoderError
 from hpdsearch.files import published
 
 TRAINING, CANDIDATE, SETTINGS, LOCK = "training", "candidate", "settings.json", "write.lock"
 ANCHOR = "anchor.bin"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 KEPT = (CHECKPOINT, ANCHOR, SPACE)  # of a training under way
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,8 @@ def require_free(output: Path, *, overwrite: bool, used: tuple[str | Path | None
     Raises:
         DistillError: it may not.
     """
-    if any(path is not None and Path(path).resolve() == output.resolve() for path in used):
+    folders = [Path(path) for path in used if path is not None and str(path) not in built_in_names()]
+    if any(folder.resolve() == output.resolve() for folder in folders):
         raise DistillError(f"{output}: the new encoder is made from the one in this folder; choose another folder")
     if (output / CARD).is_file():
         if not overwrite:
@@ -128,7 +131,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def room(output: Path) -> Iterator[None]:
-    """Be the only one who makes an encoder in a folder, and say what a full disk means here.
+    """Be the only one who makes an encoder in a folder, and say what a full disk or another failure means here.
 
     Raises:
         DistillError: another process is at it, or something could not be written.
@@ -142,7 +145,8 @@ def room(output: Path) -> Iterator[None]:
             f"{output}: another process is making an encoder here; wait for its end, or choose another folder"
         ) from None
     except OSError as error:
+        where, why = error.filename or output, error.strerror or error
+        remedy = "make room" if error.errno in FULL else "see to it"
         raise DistillError(
-            f"{error.filename or output}: cannot be written ({error.strerror or error}); make room and run the command "
-            "again: it goes on where it was"
+            f"{where}: cannot be read or written ({why}); {remedy} and run the command again: it goes on where it was"
         ) from error

@@ -212,16 +212,19 @@ def embed(
     Raises:
         CacheError: another process is writing to the cache, or the disk is full.
     """
-    with cache.writing():
-        missing = list(cache.missing(texts))
-        bar = progress.phase("teacher embeddings", total=len(texts), unit="text")
-        try:
+    bar = progress.phase("teacher embeddings", total=len(texts), unit="text")
+    try:
+        if next(cache.missing(texts), None) is None:
+            bar.update(len(texts))
+            return  # without the writer's lock, which another process may hold for hours
+        with cache.writing():
+            missing = list(cache.missing(texts))
             bar.update(len(texts) - len(missing))
             for first in range(0, len(missing), texts_a_shard):
                 shard = missing[first : first + texts_a_shard]
                 cache.add(shard, teacher._encode(shard, bar))
-        finally:
-            bar.close()
+    finally:
+        bar.close()
 
 
 def near_equal_batches(lengths: Sequence[int], *, token_budget: int) -> Iterator[list[int]]:
