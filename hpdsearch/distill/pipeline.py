@@ -3,43 +3,37 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import torch
-
 from hpdsearch.distill.base import Base, keep_layers, load_base
 from hpdsearch.distill.cache import EmbeddingCache
-from hpdsearch.distill.candidate import ANCHOR, begin_candidate, begin_training, put_in_force, require_free, room
-from hpdsearch.distill.checkpoint import read_checkpoint, write_checkpoint
+from hpdsearch.distill.candidate import begin_candidate, begin_training, put_in_force, require_free, room
 from hpdsearch.distill.gates import Verdict, judge
-from hpdsearch.distill.making import export_student, make_student
+from hpdsearch.distill.making import export_student
 from hpdsearch.distill.model_card import CardFields, TextSource, model_card
 from hpdsearch.distill.onnx_graph import WORDS
 from hpdsearch.distill.plot import plot_training
-from hpdsearch.distill.projection import ProjectionSpec, fit_projection
+from hpdsearch.distill.projection import ProjectionSpec
 from hpdsearch.distill.sentence_transformers_folder import write_sentence_transformers
 from hpdsearch.distill.spaces import SPACE, find_space, own_space
 from hpdsearch.distill.spec import NOT_STATED, DistillSpec, Origin, Split, split_texts
-from hpdsearch.distill.student import Student, student_vectors, token_ids
+from hpdsearch.distill.student import student_vectors, token_ids
+from hpdsearch.distill.targets import begin_student, fitted_space
 from hpdsearch.distill.teacher import Teacher, embed, open_cache
 from hpdsearch.distill.texts import read_texts
 from hpdsearch.distill.training import LOG, Texts, train
 from hpdsearch.distill.vocabulary import trim_vocabulary
-from hpdsearch.encoder import Encoder, Space, read_space, write_space
-from hpdsearch.encoder.space import CARD as SPACE_CARD
+from hpdsearch.encoder import Encoder, Space, write_space
 from hpdsearch.errors import DistillError
 from hpdsearch.files import published
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document
-from hpdsearch.vectors import Matrix, unit_rows
 
 VERDICT, README, PLOT = "verdict.json", "README.md", "loss.svg"
-BLOCK = 4096  # embeddings in memory at once
 
 T = TypeVar("T", str, Document)
 logger = logging.getLogger(__name__)
@@ -164,13 +158,13 @@ def distill_from(
         folder = begin_training(output, _settings(teacher, base, split, space, assistant, spec))
         energy = None
         if space is None:
-            space, energy = _fitted_space(folder / SPACE, teacher, cache, split, spec)
+            space, energy = fitted_space(folder / SPACE, teacher, cache, split, spec)
         else:
             logger.info("trained into the space %s of %s", space.id, space.teacher)
         if spec.trim_vocabulary:
             tokenizer, words, _ = trim_vocabulary(base.tokenizer, base.tensors[WORDS], split.learned)
             base = replace(base, tokenizer=tokenizer, tensors=base.tensors | {WORDS: words})
-        student, known = _begun(space, cache, split, base, assistant, spec, folder, progress)
+        student, known = begin_student(space, cache, split, base, assistant, spec, folder, progress)
         projected = space.project(cache.embeddings(split.held_out))
         judged = Texts(token_ids(base, split.held_out, max_tokens=training.max_tokens), projected)
         untrained = {name: tensor.clone() for name, tensor in student.tensors.items()}
@@ -235,62 +229,6 @@ def _as_strings(texts: Iterable[str] | Iterable[Document], base: Base) -> list[s
     if first and isinstance(first[0], str):
         return list(dict.fromkeys(all_of(str)))
     return read_texts(all_of(Document), token_spans, max_tokens=base.max_tokens).texts
-
-
-def _blocks(cache: EmbeddingCache, texts: Sequence[str]) -> Iterator[Matrix]:
-    for first in range(0, len(texts), BLOCK):
-        yield cache.embeddings(texts[first : first + BLOCK])
-
-
-def _fitted_space(
-    folder: Path, teacher: Teacher, cache: EmbeddingCache, split: Split, spec: DistillSpec
-) -> tuple[Space, float]:
-    """Return a new space and the energy that it explains.
-
-    A resumed training reads what the first one has fitted: fitted again with another number of cores, its last bits
-    may differ.
-    """
-    projection = fit_projection(_blocks(cache, split.fitted), spec.projection or ProjectionSpec())
-    if not (folder / SPACE_CARD).is_file():
-        write_space(folder, teacher=teacher.name, teacher_hash=teacher.hash, components=projection.components)
-    return read_space(folder), float(projection.energy[-1])
-
-
-def _begun(
-    space: Space,
-    cache: EmbeddingCache,
-    split: Split,
-    base: Base,
-    assistant: Encoder | None,
-    spec: DistillSpec,
-    folder: Path,
-    progress: Progress,
-) -> tuple[Student, Texts]:
-    """Return the untrained student and what it has to learn: the teacher's vectors, drawn to the anchor's."""
-    ids = token_ids(base, split.learned, max_tokens=spec.completed_training().max_tokens)
-    targets, n_taught = np.empty((len(ids), space.dim), dtype=np.float32), len(split.by_teacher)
-    for first, block in zip(range(0, n_taught, BLOCK), _blocks(cache, split.by_teacher), strict=True):
-        targets[first : first + len(block)] = space.project(block)
-    anchors = None
-    if assistant and (spec.anchor or split.by_assistant):
-        wanted = split.learned if spec.anchor else split.by_assistant
-        anchors = _kept(folder / ANCHOR, lambda: assistant.encode(wanted, progress=progress))
-        targets[n_taught:] = anchors[len(wanted) - len(split.by_assistant) :]
-    student = make_student(base, Texts(ids, targets), space, spec)
-    if spec.anchor:
-        if anchors is None:
-            anchors = _kept(folder / ANCHOR, lambda: student_vectors(student, ids))
-        targets = unit_rows(targets + spec.anchor * anchors)
-    return student, Texts(ids, targets)
-
-
-def _kept(path: Path, make: Callable[[], Matrix]) -> Matrix:
-    """Return vectors that took long to make, from the file where they are, or made and put there."""
-    if (found := read_checkpoint(path)) is not None:
-        return found[0]["vectors"].numpy()
-    vectors = make()
-    write_checkpoint(path, {"vectors": torch.from_numpy(vectors)}, {})
-    return vectors
 
 
 def _require_fitting(
