@@ -90,6 +90,7 @@ weight = click.FloatRange(min=0)
 @spec_option(
     "--untrained-share", path="untrained_share", type=click.FloatRange(0, 1), help="Of its weights in the result."
 )
+@spec_option("--restored", path="restored", type=click.FloatRange(0, 1), help="How far shrunk numbers are scaled back.")
 @spec_option("--trim-vocabulary", path="trim_vocabulary", is_flag=True, help="Leave out tokens that no text holds.")
 @spec_option("--float32", "precision", path="precision", flag_value="float32", help="Store float32 instead of int8.")
 @spec_option("--seed", path="seed", type=int, help="Of the split, the order, the variants and the training.")

@@ -4,6 +4,8 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hpdsearch.distill.base import Base, keep_layers
 from hpdsearch.distill.export import Precision, export_encoder
@@ -16,6 +18,7 @@ from hpdsearch.distill.student import (
     TransformerStudent,
     fit_head,
     pooled_vectors,
+    student_vectors,
     token_table,
 )
 from hpdsearch.distill.training import Texts
@@ -24,6 +27,7 @@ from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.torch_backend import best_device
 
 HEAD_TEXTS = 10_000  # texts that a head is fitted to before training
+TINY = 1e-12
 
 
 def make_student(base: Base, texts: Texts, space: Space, spec: DistillSpec) -> Student:
@@ -38,6 +42,26 @@ def make_student(base: Base, texts: Texts, space: Space, spec: DistillSpec) -> S
     tokens = np.fromiter(chain.from_iterable(texts.ids), dtype=np.int64)
     counts = np.bincount(tokens, minlength=base.tokenizer.get_vocab_size())
     return StaticStudent(base, token_table(student, counts=counts), device=best_device())
+
+
+def finish_student(student: Student, untrained: dict[str, Tensor], taught: Texts, spec: DistillSpec) -> None:
+    """Do to a trained student, in place, what the spec wants after training.
+
+    Args:
+        student: trained.
+        untrained: its tensors before, by name.
+        taught: some of its texts with the teacher's vectors.
+        spec: untrained_share and restored.
+    """
+    for name, tensor in student.tensors.items():
+        tensor.lerp_(untrained[name], spec.untrained_share)
+    if spec.restored:
+        found = student_vectors(student, taught.ids)
+        ratios = np.sqrt((taught.targets**2).mean(axis=0) / np.maximum((found**2).mean(axis=0), TINY))
+        last = TABLE if TABLE in student.tensors else HEAD
+        tensor = student.tensors[last]  # (vocabulary, dim) or (dim, hidden)
+        factors = torch.from_numpy(ratios**spec.restored).to(tensor)
+        tensor *= factors if last == TABLE else factors[:, None]
 
 
 def export_student(student: Student, folder: Path, *, name: str, space: str, precision: Precision) -> Encoder:

@@ -13,7 +13,7 @@ from hpdsearch.distill.base import Base, keep_layers, load_base
 from hpdsearch.distill.cache import EmbeddingCache
 from hpdsearch.distill.candidate import begin_candidate, begin_training, put_in_force, require_free, room
 from hpdsearch.distill.gates import Verdict, judge
-from hpdsearch.distill.making import export_student
+from hpdsearch.distill.making import export_student, finish_student
 from hpdsearch.distill.model_card import CardFields, TextSource, model_card
 from hpdsearch.distill.onnx_graph import WORDS
 from hpdsearch.distill.plot import plot_training
@@ -33,6 +33,7 @@ from hpdsearch.files import published
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document
 
+BLOCK = 4096  # texts that a trained student's mean squares are taken over
 VERDICT, README, PLOT = "verdict.json", "README.md", "loss.svg"
 
 T = TypeVar("T", str, Document)
@@ -169,8 +170,8 @@ def distill_from(
         judged = Texts(token_ids(base, split.held_out, max_tokens=training.max_tokens), projected)
         untrained = {name: tensor.clone() for name, tensor in student.tensors.items()}
         train(student, known, judged, training, folder, progress=progress)
-        for name, tensor in student.tensors.items():
-            tensor.lerp_(untrained[name], spec.untrained_share)
+        some = space.project(cache.embeddings(split.by_teacher[:BLOCK]))
+        finish_student(student, untrained, Texts(known.ids[: len(some)], some), spec)
         candidate = begin_candidate(output)
         write_space(
             candidate / SPACE,
@@ -297,8 +298,9 @@ def _settings(
         for text in texts:
             digest.update(json.dumps(text).encode())
     completed: dict[str, Any] = asdict(replace(spec, training=spec.completed_training()))
-    # None changes what is trained: from its end the student is mixed, stored or judged in another way.
-    del completed["gates"], completed["precision"], completed["untrained_share"]
+    # From the end of one training the student is finished, stored or judged in another way.
+    for name in ("gates", "precision", "untrained_share", "restored"):
+        del completed[name]
     return {
         "teacher": {"name": teacher.name, "hash": teacher.hash},
         "student": base.name,

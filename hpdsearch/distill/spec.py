@@ -41,6 +41,8 @@ class DistillSpec:
             to go.
         untrained_share: 0..1, of the untrained student's weights in the result, whose weights lie between both ends:
             keeps more of what it knows beyond the texts (Wortsman et al. 2022, arXiv:2109.01903).
+        restored: 0..1, how far each number of the vectors is scaled to its mean square in the teacher's (0 not, 1
+            wholly): a student shrinks what it cannot predict, and those directions tell near texts apart.
         shuffle: whether the texts are put in random order first; without it the teacher embeds the first ones.
         trim_vocabulary: whether tokens that no training text holds are left out.
         precision: of the stored weights.
@@ -58,6 +60,7 @@ class DistillSpec:
     teacher_texts: int | None = None
     anchor: float = 0.0
     untrained_share: float = 0.0
+    restored: float = 0.0
     shuffle: bool = True
     trim_vocabulary: bool = False
     precision: Precision = Precision.INT8

@@ -244,6 +244,26 @@ def test_an_untrained_share_mixes_the_weights_of_both_ends_without_training_agai
     assert any(np.abs(weights[0][name] - weights[1][name]).max() > 1e-3 for name in weights[0])
 
 
+@pytest.mark.parametrize("static", [False, True])
+def test_restored_numbers_have_the_teachers_mean_squares(models, made, place, static):
+    spec = replace(SPEC if not static else DistillSpec(static=True, training=TRAINING), precision=Precision.FLOAT32)
+    texts = split_texts(make_texts(), spec).fitted
+    wanted = made.space.project(Teacher.load(models / "teacher").encode(texts))
+    distances = []
+    for restored in (0.0, 0.5, 1.0):
+        done = run(
+            models,
+            place,
+            spec=replace(spec, projection=None, restored=restored),
+            space=made.folder,
+            output=place / f"{restored:g}",
+            force=True,
+        )
+        found = Encoder.load(done.folder).encode(texts)
+        distances.append(np.abs(np.log((found**2).mean(axis=0) / (wanted**2).mean(axis=0))).mean())
+    assert distances[0] > distances[1] > distances[2]
+
+
 def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, made, place):
     texts = [text for text in make_texts() if "queen" not in text.split()]
     trimmed = run(models, place, texts, spec=replace(QUICK, trim_vocabulary=True), force=True)
