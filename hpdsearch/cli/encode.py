@@ -73,7 +73,7 @@ def export(encoder: str, output: Path, dim: int | None) -> None:
     OUTPUT must be new or empty. It holds float32 weights and needs no hpdsearch to be opened.
 
     \b
-    hpdsearch export minilm-128 my-model --dim 64
+    hpdsearch export base my-model --dim 64
     python -c 'from sentence_transformers import SentenceTransformer; SentenceTransformer("my-model")'
     """
     from hpdsearch.distill.sentence_transformers_folder import write_sentence_transformers

@@ -49,7 +49,8 @@ def require_free(output: Path, *, overwrite: bool, used: tuple[str | Path | None
     Raises:
         DistillError: it may not.
     """
-    folders = [Path(path) for path in used if path is not None and str(path) not in built_in_names()]
+    names = built_in_names()  # a string may be one of them, a Path is a folder
+    folders = [Path(path) for path in used if path is not None and not (isinstance(path, str) and path in names)]
     if any(folder.resolve() == output.resolve() for folder in folders):
         raise DistillError(f"{output}: the new encoder is made from the one in this folder; choose another folder")
     if (output / CARD).is_file():

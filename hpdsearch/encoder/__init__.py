@@ -21,4 +21,4 @@ __all__ = [
     "write_space",
 ]
 
-DEFAULT_ENCODER = "minilm-128"
+DEFAULT_ENCODER = "base"

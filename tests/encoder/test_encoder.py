@@ -25,8 +25,9 @@ from tiny_encoder import (
 from transformers import BertConfig, BertModel
 
 from hpdsearch.distill.export import Precision
-from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, read_space
 from hpdsearch.encoder.encoder import BLOCK
+from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.errors import EncoderError
 from hpdsearch.progress import Progress
 from hpdsearch.vectors import Matrix
@@ -256,11 +257,28 @@ def test_a_forked_child_can_encode_and_nothing_warns(tiny_folder: Path) -> None:
 def test_the_default_encoder_ships_and_knows_what_belongs_together() -> None:
     assert DEFAULT_ENCODER in Encoder.names()
     encoder = Encoder.load(DEFAULT_ENCODER)
-    assert (encoder.name, encoder.dim, encoder.max_tokens) == (DEFAULT_ENCODER, 128, 256)
+    assert (encoder.name, encoder.dim, encoder.max_tokens) == (DEFAULT_ENCODER, 256, 256)
     vectors = encoder.encode(
         ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply on Monday."]
     )
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+
+
+def test_the_members_of_the_family_find_each_others_texts() -> None:
+    texts = [
+        "a man plays the guitar",
+        "stocks fell sharply",
+        "how to bake bread",
+        "fear of spiders",
+        "the sea at night",
+    ]
+    encoders = [Encoder.load(name) for name in Encoder.names()]
+    (space,) = (BUILT_IN / "spaces").iterdir()
+    assert {encoder.space for encoder in encoders} == {read_space(space).id}
+    for one in encoders:
+        for other in encoders:
+            cosines = one.encode(texts) @ other.encode(texts).T
+            assert (cosines.argmax(axis=1) == np.arange(len(texts))).all(), (one.name, other.name)
 
 
 def test_backends_agree_on_the_default_encoder() -> None:
