@@ -52,7 +52,7 @@ class TrainingSpec:
         seed: of the batches.
     """
 
-    epochs: float = 3.0
+    epochs: float = 2.0
     batch_size: int = 64
     learning_rate: float = 2e-4
     warmup: float = 0.05
