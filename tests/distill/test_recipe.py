@@ -132,7 +132,7 @@ def test_what_a_static_recipe_leaves_open_suits_static_students():
             "spec.training.loss: expected fields among place, .*'plaice'",
         ),
         ({"spec": {"training": 3}}, "spec.training: expected fields among epochs, .* got 3"),
-        ({"spec": {"training": {"epochs": "2"}}}, "spec.training.epochs: expected a value like 3.0, got '2'"),
+        ({"spec": {"training": {"epochs": "2"}}}, "spec.training.epochs: expected a value like 2.0, got '2'"),
         ({"spec": {"static": 1}}, "spec.static: expected a value like False, got 1"),
         ({"spec": {"seed": True}}, "spec.seed: expected a value like 0, got True"),
         ({"spec": {"precision": "int4"}}, "spec.precision: expected one of float32, int8, got 'int4'"),
