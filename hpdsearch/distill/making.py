@@ -27,7 +27,7 @@ from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.torch_backend import best_device
 
 HEAD_TEXTS = 10_000  # texts that a head is fitted to before training
-TINY = 1e-12
+TINY = 1e-12  # a number that is 0 in every vector stays 0
 
 
 def make_student(base: Base, texts: Texts, space: Space, spec: DistillSpec) -> Student:

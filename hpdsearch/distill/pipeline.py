@@ -92,7 +92,7 @@ def distill(
         spec: what is made; None for the defaults.
         space: a built-in space, a space folder or an encoder folder with one, of this teacher; None: see
             DistillSpec.projection.
-        assistant: an encoder of the same space that embeds the texts beyond spec.teacher_texts.
+        assistant: an encoder of the same space that embeds the texts beyond spec.teacher_texts, with spec.anchor all.
         cache: folder for the teachers' embeddings; None for the user's cache folder.
         overwrite: replace an encoder that is in `output`; it stays in force until the new one has passed.
         force: let the encoder come into force although its verdict failed.

@@ -227,7 +227,7 @@ def test_anchored_to_itself_alone_the_student_stays_where_it_was(models, made, p
     first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32), output=place / "first")
     again = run(models, place, spec=spec, student=first.folder, output=place / "again", force=True)
     texts = make_texts(n=60, seed=4)
-    vectors = [Encoder.load(made.folder).encode(texts) for made in (first, again)]
+    vectors = [Encoder.load(done.folder).encode(texts) for done in (first, again)]
     assert (vectors[0] * vectors[1]).sum(axis=1).mean() > 0.99
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_training import make_student, make_texts
 
+from hpdsearch.distill.losses import LossSpec, distillation_losses
 from hpdsearch.distill.student import student_vectors
 from hpdsearch.distill.training import TrainingSpec, train
 from hpdsearch.distill.workers import Workers
@@ -52,8 +53,6 @@ def test_a_training_gives_equal_bytes_on_any_number_of_cores(tmp_path):
 
 
 def test_gradients_by_parts_are_those_of_the_whole_batch(tmp_path):
-    from hpdsearch.distill.losses import LossSpec, distillation_losses
-
     spec = TrainingSpec(epochs=0.01, batch_size=48, learning_rate=1e-2, neighbours=1, weight_decay=0, warmup=0)
     student = make_student(tmp_path / "encoder")
     texts, held_out = make_texts(student)
