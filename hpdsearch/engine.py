@@ -3,24 +3,25 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
-from hpdsearch.catalog import FORMAT, Catalog
 from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
-from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, QueryError
-from hpdsearch.index import IndexSpec, Segment, VectorFile
+from hpdsearch.errors import CorpusError, EncoderError, QueryError
+from hpdsearch.index import IndexSpec
+from hpdsearch.info import IndexInfo, describe
 from hpdsearch.ingest import Summary, ingest
-from hpdsearch.lexical import LexicalReader
+from hpdsearch.opening import open_state
+from hpdsearch.passages import title_before_text
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode, State, search
+from hpdsearch.segments import rebuild_index, rewrite, settle
 from hpdsearch.transaction import Transaction
+from hpdsearch.update import update
 from hpdsearch.vectors import Matrix
 from hpdsearch.verify import find_problems
 
@@ -28,47 +29,6 @@ logger = logging.getLogger(__name__)
 
 StrPath = str | Path
 EncoderLike = str | Path | Encoder
-_OPEN_ATTEMPTS = 50
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """What an index is and what it takes.
-
-    Attributes:
-        folder: its place.
-        format: number of the folder's layout.
-        generation: how many changes were committed.
-        n_documents: documents that can be found, n_passages in all.
-        n_deleted: passages deleted or replaced whose vectors still lie in the files.
-        fields: names of the metadata fields, for filters.
-        encoder: name or folder of the encoder of the documents; encoder_hash its sum; space the id of its space.
-        dim: numbers a vector.
-        segments: kind, codec and count of rows of each segment.
-        disk_bytes: bytes on disk by part (documents, words, vectors, codes).
-        memory_bytes: bytes of codes and lists that searching keeps in memory.
-        teacher_memory_bytes: what 768-wide float32 vectors of the same passages would take.
-    """
-
-    folder: str
-    format: int
-    generation: int
-    n_documents: int
-    n_passages: int
-    n_deleted: int
-    fields: list[str]
-    encoder: str
-    encoder_hash: str
-    space: str
-    dim: int
-    segments: list[dict[str, Any]]
-    disk_bytes: dict[str, int]
-    memory_bytes: int
-    teacher_memory_bytes: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
 
 
 class Index:
@@ -132,7 +92,7 @@ class Index:
             if not summary.n_documents:
                 raise CorpusError(f"expected at least one document with text, got none ({summary.n_empty} empty ones)")
             _commit(change, progress)
-        index = cls(folder, _open_state(folder), loaded)
+        index = cls(folder, open_state(folder), loaded)
         summary.seconds = time.perf_counter() - start
         index.summary = summary
         return index
@@ -151,18 +111,30 @@ class Index:
             DamagedError: a file is missing or altered.
             EncoderError: the encoder is of another space or too narrow.
         """
-        return cls(Path(folder), _open_state(Path(folder)), encoder)
+        return cls(Path(folder), open_state(Path(folder)), encoder)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; it counts as one query
-        self, query: str, k: int = ..., *, where: str | None = ..., mode: str | Mode = ...
+        self, query: str, k: int = ..., *, where: str | None = ..., mode: str | Mode = ..., recall: float | None = ...
     ) -> list[Hit]: ...
     @overload
     def search(
-        self, query: Sequence[str], k: int = ..., *, where: str | None = ..., mode: str | Mode = ...
+        self,
+        query: Sequence[str],
+        k: int = ...,
+        *,
+        where: str | None = ...,
+        mode: str | Mode = ...,
+        recall: float | None = ...,
     ) -> list[list[Hit]]: ...
     def search(
-        self, query: str | Sequence[str], k: int = 10, *, where: str | None = None, mode: str | Mode = Mode.HYBRID
+        self,
+        query: str | Sequence[str],
+        k: int = 10,
+        *,
+        where: str | None = None,
+        mode: str | Mode = Mode.HYBRID,
+        recall: float | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """Find the k best documents for a query, or for each of several.
 
@@ -171,6 +143,8 @@ class Index:
             k: hits wanted; fewer come only if fewer documents match.
             where: a filter on metadata, as in 'year >= 2020 and lang = "en"'.
             mode: "hybrid" (words and meaning), "dense" (meaning) or "lexical" (words).
+            recall: the share of the exact ten nearest passages to be found, 0 < recall <= 1: another point of the
+                measured curve (see `info`); None: what the index was built for.
 
         Returns:
             hits, best first; equal scores by doc_id.
@@ -179,23 +153,48 @@ class Index:
             QueryError: a blank query or k < 1. FilterError: `where` cannot be read. DamagedError: a file was altered.
         """
         texts, state = [query] if isinstance(query, str) else list(query), self._state
-        results = search(state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where)
+        results = search(state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where, recall=recall)
         return results[0] if isinstance(query, str) else results
 
     def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> Summary:
-        """Add documents as one new segment; a document whose doc_id is there already replaces the old one.
+        """Add documents; one whose doc_id is there already replaces the old one.
 
         Raises:
             CorpusError: a doc_id came twice in `documents`. LockedError: another writer is at work.
         """
+        return self._write(partial(ingest, documents), strict, progress)
+
+    def update(
+        self,
+        documents: Iterable[Document],
+        *,
+        under: Sequence[StrPath],
+        strict: bool = False,
+        progress: Progress = SILENT,
+    ) -> Summary:
+        """Make the index hold these documents as they are now: only what changed is written, only new texts encoded.
+
+        Args:
+            documents: all that the sources hold now, consumed once.
+            under: the files and folders that they come from, named as when they were indexed: what was read there
+                and is not among `documents` is deleted. Documents of other sources stay.
+            strict: as in `build`, of the documents that changed.
+            progress: a bar a phase.
+
+        Raises:
+            CorpusError: a doc_id came twice in `documents`. LockedError: another writer is at work.
+        """
+        return self._write(partial(update, documents, [str(path) for path in under]), strict, progress)
+
+    def _write(self, write: Callable[..., Summary], strict: bool, progress: Progress) -> Summary:
         start = time.perf_counter()
         with Transaction(self.folder) as change:
             encoder = self._document_encoder(change.meta)
             spec = IndexSpec.from_dict(change.meta["spec"])
-            summary = ingest(documents, change, encoder, spec, strict=strict, progress=progress)
-            if summary.n_documents:
+            summary = write(change, encoder, spec, strict=strict, progress=progress)
+            if summary.n_documents or summary.n_removed:
                 _commit(change, progress)
-        self._state = _open_state(self.folder)
+        self._reopen()
         summary.seconds = time.perf_counter() - start
         self.summary = summary
         return summary
@@ -214,8 +213,9 @@ class Index:
                 raise QueryError(f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not there: {shown}")
             if there:
                 change.catalog.remove(list(there.values()))
+                settle(change, IndexSpec.from_dict(change.meta["spec"]), None, [], SILENT)
                 change.commit()
-        self._state = _open_state(self.folder)
+        self._reopen()
         return len(wanted)
 
     def count(self, where: str) -> int:
@@ -226,34 +226,37 @@ class Index:
         """
         return self._state.catalog.count_where(where)
 
+    def compact(self, *, progress: Progress = SILENT) -> None:
+        """Merge all segments into one and take what was deleted off the disk; readers go on meanwhile.
+
+        Raises:
+            LockedError: another writer is at work. FolderError: no room on the disk.
+        """
+        with Transaction(self.folder) as change:
+            entries, dead = change.catalog.segments(), change.catalog.tombstones()
+            if len(entries) > 1 or len(dead):
+                rewrite(change, entries, IndexSpec.from_dict(change.meta["spec"]), progress)
+            _rewrite_words(change, progress)
+            _commit(change, progress)
+            change.catalog.vacuum()
+        self._reopen()
+
+    def tune(self, spec: IndexSpec, *, progress: Progress = SILENT) -> None:
+        """Make other index files of the stored vectors, by another spec; the old ones answer until all are in force.
+
+        Raises:
+            LockedError: another writer is at work. ShapeError: the spec does not fit the vectors.
+        """
+        with Transaction(self.folder) as change:
+            change.meta["spec"] = spec.as_dict()
+            for entry in change.catalog.segments():
+                rebuild_index(change, entry, spec, progress)
+            _commit(change, progress)
+        self._reopen()
+
     def info(self) -> IndexInfo:
         """Describe the index."""
-        state, meta = self._state, self._state.catalog.meta()
-        entries, n_passages = state.catalog.segments(), state.catalog.n_passages()
-        lexical = self.folder / meta["lexical"]
-        disk = {
-            "documents": _size_bytes(self.folder.glob("catalog.sqlite*")),
-            "words": _size_bytes(lexical.glob("*")),
-            "vectors": sum(entry.vectors_bytes for entry in entries),
-            "codes": sum(entry.index_bytes for entry in entries),
-        }
-        return IndexInfo(
-            folder=str(self.folder),
-            format=FORMAT,
-            generation=meta["generation"],
-            n_documents=len(self),
-            n_passages=n_passages,
-            n_deleted=len(state.tombstones),
-            fields=state.catalog.fields(),
-            encoder=meta["encoder"],
-            encoder_hash=meta["encoder_hash"],
-            space=meta["space"],
-            dim=meta["dim"],
-            segments=[{"rows": entry.n_rows, **entry.spec} for entry in entries],
-            disk_bytes=disk,
-            memory_bytes=sum(segment.memory_bytes for segment in state.segments),
-            teacher_memory_bytes=n_passages * 768 * 4,
-        )
+        return describe(self.folder, self._state)
 
     def verify(self) -> list[str]:
         """Read everything back against its sums; return one line for each problem, none if the index is whole."""
@@ -271,6 +274,9 @@ class Index:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    def _reopen(self) -> None:
+        self._state = open_state(self.folder, self._state)
 
     def _encode(self, state: State, texts: Sequence[str]) -> Matrix:
         """Return the vectors (n, dim) of queries; the encoder is loaded by the first call.
@@ -333,47 +339,14 @@ def _commit(change: Transaction, progress: Progress) -> None:
     bar.close()
 
 
-def _open_state(folder: Path) -> State:
-    """Open what is committed now. A writer may commit and sweep meanwhile: then open again."""
-    for _ in range(_OPEN_ATTEMPTS):
-        catalog = Catalog.open(folder)
-        generation = catalog.meta()["generation"]
-        try:
-            state = _assemble(folder, catalog)
-        except (DamagedError, FileNotFoundError, RuntimeError):  # the last is faiss's where a file has just been swept
-            catalog.close()
-            if _generation(folder) == generation:
-                raise
-            continue
-        if _generation(folder) == generation:
-            logger.info("%s: opened generation %d, %d segments", folder, generation, len(state.segments))
-            return state
-        catalog.close()
-    raise FolderError(f"{folder}: changed {_OPEN_ATTEMPTS} times while it was opened; try again when writers are done")
-
-
-def _assemble(folder: Path, catalog: Catalog) -> State:
-    meta = catalog.meta()
-    segments = []
-    for entry in catalog.segments():
-        vectors = VectorFile(folder / entry.vectors_file, entry.n_rows, meta["dim"], entry.block_sums)
-        spec = IndexSpec.from_dict(entry.spec)
-        segments.append(Segment.open(entry.first_row, vectors, spec, folder / entry.index_file, entry.index_sha256))
-    return State(catalog, segments, LexicalReader(folder / meta["lexical"]), catalog.tombstones())
-
-
-def _size_bytes(paths: Iterable[Path]) -> int:
-    """Sum the sizes of files; those that a writer removes meanwhile count nothing."""
-    size = 0
-    for path in paths:
-        with suppress(FileNotFoundError):
-            size += path.stat().st_size
-    return size
-
-
-def _generation(folder: Path) -> int:
-    catalog = Catalog.open(folder)
-    try:
-        return int(catalog.meta()["generation"])
-    finally:
-        catalog.close()
+def _rewrite_words(change: Transaction, progress: Progress) -> None:
+    """Make the lexical index anew from the documents: what was deleted goes with the old one."""
+    change.begin_lexical()
+    bar = progress.phase("words", total=change.catalog.n_documents(), unit="doc")
+    for stored in change.catalog.all_documents():
+        title = title_before_text(stored.document)
+        for row, start, end in stored.passages:
+            change.lexical.add(row, title, stored.document.text[start:end])
+        bar.update(1)
+    bar.close()
+    change.catalog.mark_purged()

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from itertools import chain
 from operator import length_hint
 
-from hpdsearch.catalog import SegmentEntry
+import numpy as np
+
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.index import IndexSpec, VectorFile, VectorWriter, build_index
+from hpdsearch.index import IndexSpec, RowMap, VectorWriter
 from hpdsearch.passages import cut_passages, title_before_text
 from hpdsearch.progress import Bar, Progress
 from hpdsearch.records import Document
+from hpdsearch.reuse import KnownVectors, Stored
+from hpdsearch.segments import WrittenVectors, copy_rows, settle, small_tail
 from hpdsearch.transaction import Transaction
+from hpdsearch.vectors import Matrix
 
 BLOCK_DOCUMENTS = 4096
 BLOCK_CHARACTERS = 4_000_000
@@ -31,6 +35,9 @@ class Summary:
         n_cut: documents cut into several passages, because the encoder cannot read them at once.
         n_shortened_titles: titles that the encoder did not read whole; words in them are found all the same.
         n_duplicates: documents with the same title and text as another one; they are indexed like all others.
+        n_reused: documents that were not encoded, since the index held vectors of the same title and text.
+        n_unchanged: documents that were in the index as they are (update).
+        n_removed: documents that were deleted because their source holds them no more (update).
         seconds: from the first document to the commit; encode_seconds of them in the encoder.
     """
 
@@ -41,6 +48,9 @@ class Summary:
     n_cut: int = 0
     n_shortened_titles: int = 0
     n_duplicates: int = 0
+    n_reused: int = 0
+    n_unchanged: int = 0
+    n_removed: int = 0
     seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -54,7 +64,7 @@ def ingest(
     strict: bool,
     progress: Progress,
 ) -> Summary:
-    """Add documents as one new segment; the caller commits.
+    """Add documents to the index, as one segment with the small one before them; the caller commits.
 
     A document whose doc_id is in the index already replaces it.
 
@@ -75,31 +85,20 @@ def ingest(
     if first is None:
         return Summary()
     run = _Run(change, encoder, strict)
+    first_row, tail, number = change.next_row, small_tail(change.catalog), change.new_number()
     bar = progress.phase("encoding", total=None, unit="doc")
-    with VectorWriter(change.vectors_path, encoder.dim) as vectors:
+    with VectorWriter(change.vectors_path(number), encoder.dim) as vectors:
+        old_rows = copy_rows(change, tail, vectors)
         for block in chain([first], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
         bar.close()
-    if not vectors.n_rows:
-        change.vectors_path.unlink()
+    if change.next_row == first_row:  # only empty documents
+        change.vectors_path(number).unlink()
         return run.summary
-    opened = VectorFile(change.vectors_path, vectors.n_rows, vectors.dim, vectors.block_sums)
-    index = build_index(opened, spec, change.index_path, progress=progress)
-    entry = SegmentEntry(
-        segment=change.number,
-        first_row=change.first_row,
-        n_rows=vectors.n_rows,
-        vectors_file=change.vectors_path.name,
-        vectors_bytes=vectors.size_bytes,
-        vectors_sha256=vectors.sha256,
-        block_sums=vectors.block_sums,
-        index_file=change.index_path.name,
-        index_bytes=index.size_bytes,
-        index_sha256=index.sha256,
-        spec=index.spec.as_dict(),
-    )
-    change.catalog.add_segment(entry)
+    rows = np.concatenate([old_rows, np.arange(first_row, change.next_row)])
+    held = RowMap.of(tail[0].first_row if tail else first_row, change.next_row, rows)
+    settle(change, spec, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), tail, progress)
     return run.summary
 
 
@@ -107,7 +106,7 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     block: list[Document] = []
     characters = 0
     for position, document in enumerate(documents):
-        _require_document(document, position)
+        require_document(document, position)
         block.append(document)
         characters += len(document.text)
         if len(block) >= BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
@@ -115,6 +114,19 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
             block, characters = [], 0
     if block:
         yield block
+
+
+def _append(vectors: VectorWriter, encoded: Matrix, stored: Sequence[Stored | None], n_passages: Sequence[int]) -> None:
+    """Write the vectors of documents in order: those that were stored as they are, between the encoded ones."""
+    at = pending = 0
+    for old, n in zip(stored, n_passages, strict=True):
+        if old is None:
+            pending += n
+            continue
+        vectors.append(encoded[at : at + pending])
+        at, pending = at + pending, 0
+        vectors.append_stored(old)
+    vectors.append(encoded[at:])
 
 
 class _PartOf(Progress):
@@ -137,7 +149,7 @@ class _PartOf(Progress):
         """The outer bar goes on."""
 
 
-def _require_document(document: Document, position: int) -> None:
+def require_document(document: Document, position: int) -> None:
     """Refuse what the catalog could not give back as it came; readers of files cannot produce it, callers can."""
     if not isinstance(document, Document):
         raise CorpusError(f"documents[{position}]: expected a Document, got {type(document).__name__}")
@@ -163,12 +175,13 @@ class _Run:
         self.change, self.encoder, self.strict = change, encoder, strict
         self.summary = Summary()
         self.first_doc = change.catalog.next_doc()
-        self.next_row = change.first_row
+        self.known = KnownVectors(change, encoder)
 
     def add(self, documents: Sequence[Document], vectors: VectorWriter, bar: Bar) -> None:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
         n_documents = len(documents)
         documents = [document for document in documents if self._holds_text(document)]
+        known = [self.known.find(document) for document in documents]  # before their older versions go
         self._make_way(documents)
         self._count_duplicates(documents)
         cuts = cut_passages(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
@@ -177,16 +190,23 @@ class _Run:
                 self._note("n_cut", document, f"is cut into {len(cut.passages)} passages")
             if cut.title_is_shortened:
                 self._note("n_shortened_titles", document, "has a title that is too long for the encoder")
+        stored = [
+            old[1] if old and old[0] == list(cut.passages) else None for old, cut in zip(known, cuts, strict=True)
+        ]
+        self.summary.n_reused += sum(old is not None for old in stored)
+        texts = [text for old, cut in zip(stored, cuts, strict=True) if old is None for text in cut.texts]
         start = time.perf_counter()
-        texts = [text for cut in cuts for text in cut.texts]
-        vectors.append(self.encoder.encode(texts, progress=_PartOf(bar, n_documents / max(len(texts), 1))))
+        encoded = self.encoder.encode(texts, progress=_PartOf(bar, n_documents / max(len(texts), 1)))
         self.summary.encode_seconds += time.perf_counter() - start
-        self.change.catalog.insert([(d, c.passages) for d, c in zip(documents, cuts, strict=True)], self.next_row)
+        _append(vectors, encoded, stored, [len(cut.passages) for cut in cuts])
+        self.change.catalog.insert(
+            [(d, c.passages) for d, c in zip(documents, cuts, strict=True)], self.change.next_row
+        )
         for document, cut in zip(documents, cuts, strict=True):
             for passage in cut.passages:
                 text = document.text[passage.start : passage.end]
-                self.change.lexical.add(self.next_row, title_before_text(document), text)
-                self.next_row += 1
+                self.change.lexical.add(self.change.next_row, title_before_text(document), text)
+                self.change.next_row += 1
         self.summary.n_documents += len(documents)
         self.summary.n_passages += sum(len(cut.passages) for cut in cuts)
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_NAME = "write.lock"
 LEXICAL = "lexical"
+UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in the lexical index until the next writer
 _OUR_FILES = re.compile(rf"(vectors-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
 
 
@@ -34,9 +35,8 @@ class Transaction:
         folder: the index folder.
         catalog: the catalog, open for writing.
         meta: its settings when the change began; empty if nothing was committed.
-        number: goes into the names of the files that this change makes.
         committed: whether commit() has brought it into force.
-        first_row: the first row that it may give out.
+        next_row: the first row that no passage ever had.
     """
 
     def __init__(self, folder: Path, *, create: bool = False, overwrite: bool = False) -> None:
@@ -85,17 +85,19 @@ class Transaction:
             self.meta = self.catalog.meta()
         self.committed = False
         self._sweep_files()
-        self.number = int(self.meta.get("next_number", 1))
+        self._next_number = int(self.meta.get("next_number", 1))
         if self._create:
             self.catalog.clear()
-            self.meta = {"generation": self.meta.get("generation", 0), "lexical": f"{LEXICAL}/{self.number:06d}"}
+            self.next_row = 0
+            self.meta = {"generation": self.meta.get("generation", 0)}
+            self.begin_lexical()
         else:
+            self.next_row = int(self.meta.get("next_row", self.catalog.next_row()))
             for path in (self.folder / self.meta["lexical"]).glob(".tmp*"):  # Tantivy's, if it died replacing a file
                 path.unlink(missing_ok=True)
             # Rows of a writer that died before its commit; theirs are given out again.
-            self.lexical.remove_from(self.catalog.next_row())
+            self.lexical.remove_from(self.next_row)
             self._remove_dead_rows()
-        self.first_row = self.catalog.next_row()
 
     @property
     def lexical(self) -> LexicalWriter:
@@ -104,30 +106,43 @@ class Transaction:
             self._lexical = LexicalWriter(self.folder / self.meta["lexical"])
         return self._lexical
 
-    @property
-    def vectors_path(self) -> Path:
-        """Place of the vectors file that this change may make."""
-        return self.folder / f"vectors-{self.number:06d}.f16"
+    def begin_lexical(self) -> None:
+        """Begin a lexical index in place of the one in force, to be filled with every row."""
+        if self._lexical is not None:
+            self._lexical.close()
+            self._lexical = None
+        self.meta["lexical"] = f"{LEXICAL}/{self.new_number():06d}"
 
-    @property
-    def index_path(self) -> Path:
-        """Place of the index file that this change may make."""
-        return self.folder / f"index-{self.number:06d}.faiss"
+    def new_number(self) -> int:
+        """Return a number for the names of files that this change makes."""
+        number = self._next_number
+        self._next_number += 1
+        return number
+
+    def vectors_path(self, number: int) -> Path:
+        """Place of a vectors file."""
+        return self.folder / f"vectors-{number:06d}.f16"
+
+    def index_path(self, number: int) -> Path:
+        """Place of an index file."""
+        return self.folder / f"index-{number:06d}.faiss"
 
     def commit(self) -> None:
         """Bring the change into force: one committed state to the next, whatever dies."""
         if self._lexical is not None:
             self._lexical.commit()
-        self.meta |= {"generation": self.meta["generation"] + 1, "next_number": self.number + 1}
+        self.meta |= {"generation": self.meta["generation"] + 1}
+        self.meta |= {"next_number": self._next_number, "next_row": self.next_row}
         self.catalog.set_meta(**self.meta)
         self.catalog.commit()
         self.committed = True
         logger.info("%s: committed generation %d", self.folder, self.meta["generation"])
-        self.catalog.begin()
         self._sweep_files()
-        if self._remove_dead_rows():
+        if len(self.catalog.unpurged()) > UNPURGED_ROWS:
+            self.catalog.begin()
+            self._remove_dead_rows()
             self.lexical.commit()
-        self.catalog.commit()
+            self.catalog.commit()
 
     def _sweep_files(self) -> None:
         """Remove the files that the catalog does not name: of dead builds, or of an index that was overwritten."""

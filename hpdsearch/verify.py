@@ -9,6 +9,7 @@ from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
 from hpdsearch.lexical import LexicalReader, altered_files
+from hpdsearch.segments import row_map
 
 _ATTEMPTS = 50
 
@@ -63,7 +64,7 @@ def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
 
 def _check_rows(folder: Path, entries: list[SegmentEntry], live: list[int], dead: list[int]) -> list[str]:
     """Every row of every segment must belong to one passage or be deleted."""
-    expected = [row for entry in entries for row in range(entry.first_row, entry.first_row + entry.n_rows)]
+    expected = [row for entry in entries for row in row_map(entry).all_rows().tolist()]
     if sorted(live + dead) != expected:
         counts = f"{len(expected)} rows in segments, {len(live)} in passages, {len(dead)} deleted"
         return [f"{folder}: the catalog's parts do not fit together ({counts})"]

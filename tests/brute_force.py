@@ -1,6 +1,7 @@
 """What a search must find, worked out the long way: plain numpy and plain SQL over what lies in the index folder."""
 
 import sqlite3
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -31,13 +32,16 @@ def stored_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.
     Each is held against the encoder's own vector of that text, so a vector under the wrong row does not pass.
     """
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
-        segments = connection.execute("SELECT first_row, n_rows, vectors_file FROM segments").fetchall()
+        sql = "SELECT first_row, end_row, n_rows, row_map, vectors_file FROM segments"
+        segments = connection.execute(sql).fetchall()
         sql = "SELECT row, doc_id, title, substr(text, start + 1, end - start) FROM passages JOIN documents USING (doc)"
         placed = connection.execute(sql).fetchall()
     stored = {}
-    for first_row, n_rows, name in segments:
-        vectors = np.fromfile(folder / name, "<f2").reshape(n_rows, encoder.dim).astype(np.float64)
-        stored |= {first_row + i: vector / np.linalg.norm(vector) for i, vector in enumerate(vectors)}
+    for first_row, end_row, n_rows, row_map, name in segments:
+        bits = np.unpackbits(np.frombuffer(zlib.decompress(row_map), np.uint8), bitorder="little") if row_map else None
+        rows = range(first_row, end_row) if bits is None else (first_row + np.flatnonzero(bits)).tolist()
+        vectors = np.fromfile(folder / name, "<f2", n_rows * encoder.dim).reshape(n_rows, -1).astype(np.float64)
+        stored |= {row: vector / np.linalg.norm(vector) for row, vector in zip(rows, vectors, strict=True)}
     texts = [f"{title}\n{text}" if title and title != text else text for _, _, title, text in placed]
     expected = encoder.encode(texts)
     for (row, doc_id, _, _), vector in zip(placed, expected, strict=True):

@@ -17,7 +17,9 @@ from hpdsearch.catalog import FILE_NAME, FORMAT, Catalog, CatalogWriter, Segment
 from hpdsearch.errors import DamagedError, FilterError, FolderError
 from hpdsearch.records import Document, Passage
 
-SEGMENT = SegmentEntry(3, 0, 7, "v.f16", 70, "ab", b"\x00\xff\n", "i.faiss", 99, "cd", {"kind": "flat", "nlist": 0})
+SEGMENT = SegmentEntry(
+    3, 0, 7, 5, b"\x17", "v.f16", 70, "ab", b"\x00\xff\n", "i.faiss", 99, "cd", {"kind": "flat", "nlist": 0}, {"n": 1}
+)
 
 
 def whole(document):
@@ -173,7 +175,7 @@ def test_lists_longer_than_a_statement_takes(tmp_path):
 def test_segments_and_settings_come_back(tmp_path):
     writer = CatalogWriter.open(tmp_path)
     writer.clear()
-    later = SegmentEntry(**{**SEGMENT.__dict__, "segment": 1, "first_row": 7, "n_rows": 5})
+    later = SegmentEntry(**{**SEGMENT.__dict__, "segment": 1, "first_row": 7, "end_row": 12, "curve": None})
     writer.add_segment(later)
     assert writer.next_row() == 12
     writer.add_segment(SEGMENT)

@@ -17,12 +17,15 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVEL = {
     **dict.fromkeys(["errors", "records", "progress"], 0),
     **dict.fromkeys(["__init__", "files", "filters", "vectors", "corpus", "passages"], 1),
-    **dict.fromkeys(["encoder", "index", "lexical", "catalog", "evaluation"], 2),
+    **dict.fromkeys(["encoder", "index", "lexical", "catalog", "evaluation", "plotting"], 2),
     **dict.fromkeys(["search", "transaction"], 3),
-    **dict.fromkeys(["ingest", "verify"], 4),
-    **dict.fromkeys(["engine", "distill"], 5),
-    **dict.fromkeys(["cli", "serve", "cluster"], 6),
-    "__main__": 7,
+    "segments": 4,
+    **dict.fromkeys(["opening", "reuse", "verify"], 5),
+    **dict.fromkeys(["info", "ingest"], 6),
+    **dict.fromkeys(["curves", "update"], 7),
+    **dict.fromkeys(["engine", "distill"], 8),
+    **dict.fromkeys(["cli", "serve", "cluster"], 9),
+    "__main__": 10,
 }
 HOMES = {
     "torch": ("distill/", "encoder/torch_backend.py"),

@@ -17,7 +17,9 @@ from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
+    READABLE,
     RESTORE,
+    SEGMENTS_OF_FORMAT_1,
     SQLITE_ERRORS,
     TABLES,
     RowPassage,
@@ -33,6 +35,7 @@ from hpdsearch.filters import attributes_of, comparisons, parse_filter, point_at
 from hpdsearch.records import Document
 
 _CHUNK = 500  # bound parameters a statement
+_LAST_ROW = 2**63 - 1
 _SEGMENT_FIELDS = tuple(field.name for field in fields(SegmentEntry))
 
 
@@ -41,6 +44,7 @@ class Catalog:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
+        self.format = FORMAT
         self._connection = connection
         self._close = weakref.finalize(self, connection.close)  # also when the last search on it has ended
         self._lock = threading.Lock()
@@ -79,14 +83,14 @@ class Catalog:
 
     def segments(self) -> list[SegmentEntry]:
         """Return the segments in force, by first row."""
-        rows = self._all("SELECT * FROM segments ORDER BY first_row")
-        return [
-            SegmentEntry(**dict(zip(_SEGMENT_FIELDS, (*row[:-1], self._json(row[-1])), strict=True))) for row in rows
-        ]
+        rows = self._all(f"{self._select_segments} ORDER BY first_row")
+        values = [(*row[:-2], self._json(row[-2]), self._json(row[-1])) for row in rows]
+        return [SegmentEntry(**dict(zip(_SEGMENT_FIELDS, row, strict=True))) for row in values]
 
-    def tombstones(self) -> npt.NDArray[np.int64]:
-        """Return the deleted rows, ascending."""
-        return self._column("SELECT row FROM tombstones ORDER BY row")
+    def tombstones(self, first_row: int = 0, end_row: int = _LAST_ROW) -> npt.NDArray[np.int64]:
+        """Return the deleted rows first_row <= row < end_row that a segment still holds, ascending."""
+        sql = "SELECT row FROM tombstones WHERE row >= ? AND row < ? AND purged >= 0 ORDER BY row"
+        return self._column(sql, first_row, end_row)
 
     def n_documents(self) -> int:
         """Count the documents."""
@@ -205,9 +209,10 @@ class Catalog:
             if tables:
                 raise FolderError(f"{self.path}: is a database of another program; choose another folder")
             return False
-        if found != FORMAT:
+        if found not in READABLE:
             advice = "a newer hpdsearch wrote it: upgrade" if found > FORMAT else "index again into another folder"
-            raise FolderError(f"{self.path}: expected format {FORMAT}, got {found}; {advice}")
+            raise FolderError(f"{self.path}: expected format {READABLE[0]} to {FORMAT}, got {found}; {advice}")
+        self.format = int(found)
         if missing := set(TABLES) - tables:
             raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
@@ -220,6 +225,10 @@ class Catalog:
         return xor_of(self._all("SELECT key, value FROM meta WHERE key <> 'sum'")) ^ xor_of(
             self._all("SELECT * FROM segments")
         )
+
+    @property
+    def _select_segments(self) -> str:
+        return SEGMENTS_OF_FORMAT_1 if self.format == 1 else "SELECT * FROM segments"
 
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         try:

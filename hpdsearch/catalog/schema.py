@@ -13,7 +13,8 @@ from hpdsearch.errors import DamagedError, FolderError
 from hpdsearch.records import Document
 
 FILE_NAME = "catalog.sqlite"
-FORMAT = 1
+FORMAT = 2  # docs/index-format.md
+READABLE = (1, 2)
 APPLICATION_ID = 0x68706473  # "hpds": tells our catalogs from other SQLite files
 RESTORE = "restore it, or index again into another folder"
 CACHE_KIB = 65_536
@@ -30,11 +31,18 @@ CREATE TABLE attributes(
     field TEXT, text TEXT, number REAL, doc INTEGER, PRIMARY KEY (field, text, doc)) WITHOUT ROWID;
 CREATE INDEX attributes_by_number ON attributes(field, number) WHERE number IS NOT NULL;
 CREATE TABLE tombstones(row INTEGER PRIMARY KEY, purged INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE segments(
-    segment INTEGER PRIMARY KEY, first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL,
-    vectors_file TEXT NOT NULL, vectors_bytes INTEGER NOT NULL, vectors_sha256 TEXT NOT NULL, block_sums BLOB NOT NULL,
-    index_file TEXT NOT NULL, index_bytes INTEGER NOT NULL, index_sha256 TEXT NOT NULL, spec TEXT NOT NULL);
 """
+SEGMENTS = """
+CREATE TABLE segments(
+    segment INTEGER PRIMARY KEY, first_row INTEGER NOT NULL, end_row INTEGER NOT NULL, n_rows INTEGER NOT NULL,
+    row_map BLOB NOT NULL,
+    vectors_file TEXT NOT NULL, vectors_bytes INTEGER NOT NULL, vectors_sha256 TEXT NOT NULL, block_sums BLOB NOT NULL,
+    index_file TEXT NOT NULL, index_bytes INTEGER NOT NULL, index_sha256 TEXT NOT NULL,
+    spec TEXT NOT NULL, curve TEXT NOT NULL);
+"""
+# What format 1 stored of a segment, as the columns of format 2.
+SEGMENTS_OF_FORMAT_1 = """SELECT segment, first_row, first_row + n_rows, n_rows, x'', vectors_file, vectors_bytes,
+    vectors_sha256, block_sums, index_file, index_bytes, index_sha256, spec, 'null' FROM segments"""
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments")
 
 # The second one where SQLite quotes, in the message of an error, a name of the schema that is no UTF-8 any more.
@@ -45,11 +53,21 @@ RowPassage: TypeAlias = tuple[int, int, int]  # row, start, end
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """One segment in force: its rows, its two files with size and sum, its spec as JSON values."""
+    """One segment in force: its rows, its two files with size and sum, its spec and curve as JSON values.
+
+    Attributes:
+        segment: a number of its own.
+        first_row: its n_rows rows lie from here up to, not including, end_row.
+        row_map: which rows of this span they are (hpdsearch.index.RowMap); empty: all.
+        block_sums: sums of the vectors file where format 1 kept them; else empty.
+        curve: recall and latency measured when the index file was built; None: not measured.
+    """
 
     segment: int
     first_row: int
+    end_row: int
     n_rows: int
+    row_map: bytes
     vectors_file: str
     vectors_bytes: int
     vectors_sha256: str
@@ -58,6 +76,7 @@ class SegmentEntry:
     index_bytes: int
     index_sha256: str
     spec: dict[str, Any]
+    curve: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -136,9 +155,14 @@ def readable_error(path: Path, error: Exception) -> FolderError:
 
 def stored_row(doc: int, document: Document, passages: tuple[RowPassage, ...]) -> tuple[Any, ...]:
     """Return the row of table documents; metadata that is no JSON raises TypeError or ValueError."""
-    metadata = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
+    metadata = metadata_json(document)
     fields = (document.doc_id, document.title, document.text, metadata, document.source)
     return doc, *fields, text_hash(document), sum_of(*fields, passages)
+
+
+def metadata_json(document: Document) -> str:
+    """Return the metadata as they are stored."""
+    return json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
 
 
 def text_hash(document: Document) -> int:

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hpdsearch.catalog.reading import Catalog
 from hpdsearch.catalog.schema import (
@@ -12,10 +15,13 @@ from hpdsearch.catalog.schema import (
     FILE_NAME,
     FORMAT,
     SCHEMA,
+    SEGMENTS,
     SQLITE_ERRORS,
     TABLES,
+    RowPassage,
     SegmentEntry,
     connect,
+    metadata_json,
     readable_error,
     stored_row,
     text_hash,
@@ -43,6 +49,8 @@ class CatalogWriter(Catalog):
             catalog._execute("PRAGMA synchronous = FULL")
             catalog._execute("BEGIN IMMEDIATE")
             catalog.committed = catalog._check_format()
+            if catalog.format < FORMAT:
+                catalog._upgrade()
         except BaseException:
             catalog.close()
             raise
@@ -55,10 +63,20 @@ class CatalogWriter(Catalog):
         """Make an empty catalog: what was in it goes when this is committed."""
         for table in TABLES:
             self._execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in SCHEMA.split(";"):
+        for statement in (SCHEMA + SEGMENTS).split(";"):
             self._execute(statement)
         self._execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._execute(f"PRAGMA user_version = {FORMAT}")
+        self.format = FORMAT
+
+    def _upgrade(self) -> None:
+        """Make format 2 of format 1; it comes into force with the change that is under way."""
+        rows = self._all(self._select_segments)
+        self._execute("DROP TABLE segments")
+        self._execute(SEGMENTS)
+        self._many(f"INSERT INTO segments VALUES ({','.join('?' * len(fields(SegmentEntry)))})", rows)
+        self._execute(f"PRAGMA user_version = {FORMAT}")
+        self.format = FORMAT
 
     def set_meta(self, **values: Any) -> None:
         """Set index-wide settings."""
@@ -88,6 +106,41 @@ class CatalogWriter(Catalog):
         found = self._all(sql, (text_hash(document), document.text, document.title))
         return str(found[0][0]) if found else None
 
+    def same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
+        """Return the passages, in rows < before, of a document with the same title and text; empty: there is none."""
+        same = "SELECT doc FROM documents JOIN passages USING (doc) WHERE text_hash = ? AND text = ? AND title = ?"
+        sql = f"SELECT row, start, end FROM passages WHERE doc = ({same} AND row < ? LIMIT 1) ORDER BY row"
+        found = self._all(sql, (text_hash(document), document.text, document.title, before))
+        return [(row, start, end) for row, start, end in found]
+
+    def held_as(self, document: Document) -> tuple[int, bool] | None:
+        """Return the number of the document with this doc_id, and whether it is stored exactly as this one."""
+        sql = "SELECT doc, title, text, metadata, source FROM documents WHERE doc_id = ?"
+        for doc, *stored in self._all(sql, (document.doc_id,)):
+            return int(doc), stored == [document.title, document.text, metadata_json(document), document.source]
+        return None
+
+    def begin_seen(self) -> None:
+        """Begin to note which documents were seen, for `unseen`."""
+        self._execute("CREATE TEMP TABLE seen(doc INTEGER PRIMARY KEY)")
+
+    def see(self, doc: int) -> bool:
+        """Note a document by number; False: it was noted before."""
+        return self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (doc,)).rowcount == 1
+
+    def unseen(self, under: Sequence[str], before: int) -> list[int]:
+        """Return the documents numbered < before that were read under these paths and were not seen."""
+        found: set[int] = set()
+        for path in under:
+            inside = [path.rstrip("/") + "/", path + ":"]
+            sql = (
+                "SELECT doc FROM documents WHERE doc < ? AND doc NOT IN (SELECT doc FROM seen) AND "
+                "(source = ? OR substr(source, 1, ?) = ? OR substr(source, 1, ?) = ?)"
+            )
+            lengths = [value for prefix in inside for value in (len(prefix), prefix)]
+            found.update(self._column(sql, before, path, *lengths).tolist())
+        return sorted(found)
+
     def remove(self, docs: Sequence[int]) -> int:
         """Remove documents by number; their rows become tombstones. Return the count of rows."""
         n_rows = 0
@@ -102,9 +155,18 @@ class CatalogWriter(Catalog):
         return n_rows
 
     def add_segment(self, entry: SegmentEntry) -> None:
-        """Bring a segment into force."""
-        values = [*astuple(entry)[:-1], json.dumps(entry.spec)]
-        self._execute(f"INSERT INTO segments VALUES ({','.join('?' * len(values))})", values)
+        """Bring a segment into force, in place of the one with its number if there is one."""
+        values = [*astuple(entry)[:-2], json.dumps(entry.spec), json.dumps(entry.curve)]
+        self._execute(f"INSERT OR REPLACE INTO segments VALUES ({','.join('?' * len(values))})", values)
+
+    def drop_segment(self, entry: SegmentEntry, live: npt.NDArray[np.int64]) -> None:
+        """Take a segment out of force; its rows other than `live` are held by none from now on."""
+        self._execute("DELETE FROM segments WHERE segment = ?", (entry.segment,))
+        dead = np.setdiff1d(self.tombstones(entry.first_row, entry.end_row), live)
+        rows = [(row,) for row in dead.tolist()]
+        # The lexical index may still hold those that are not purged: the tombstone goes when it is.
+        self._many("DELETE FROM tombstones WHERE row = ? AND purged = 1", rows)
+        self._many("UPDATE tombstones SET purged = -1 WHERE row = ? AND purged = 0", rows)
 
     def next_doc(self) -> int:
         """Return the number that the next inserted document gets; none is given out twice between open and close."""
@@ -114,14 +176,15 @@ class CatalogWriter(Catalog):
 
     def next_row(self) -> int:
         """Return the first row that no segment holds."""
-        return int(self._all("SELECT coalesce(max(first_row + n_rows), 0) FROM segments")[0][0])
+        return int(self._all("SELECT coalesce(max(end_row), 0) FROM segments")[0][0])
 
     def unpurged(self) -> list[int]:
         """Return the tombstones that the lexical index may still hold."""
-        return [int(row) for row in self._column("SELECT row FROM tombstones WHERE purged = 0 ORDER BY row")]
+        return [int(row) for row in self._column("SELECT row FROM tombstones WHERE purged <= 0 ORDER BY row")]
 
     def mark_purged(self) -> None:
         """Note that the lexical index holds no tombstone any more."""
+        self._execute("DELETE FROM tombstones WHERE purged = -1")
         self._execute("UPDATE tombstones SET purged = 1 WHERE purged = 0")
 
     def commit(self) -> None:
@@ -132,6 +195,15 @@ class CatalogWriter(Catalog):
     def begin(self) -> None:
         """Begin another transaction after commit()."""
         self._execute("BEGIN IMMEDIATE")
+
+    def vacuum(self) -> None:
+        """Rewrite the file without what was deleted, outside of a transaction.
+
+        Raises:
+            FolderError: there is no room for it; the catalog is as it was.
+        """
+        self._execute("VACUUM")
+        self._all("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:

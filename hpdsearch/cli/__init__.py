@@ -12,8 +12,10 @@ from hpdsearch import __version__
 from hpdsearch.cli.distill import distill
 from hpdsearch.cli.encode import encode, encoders, export
 from hpdsearch.cli.evaluate import evaluate
-from hpdsearch.cli.folders import add, delete, index, info, verify
+from hpdsearch.cli.folders import add, delete, index, verify
+from hpdsearch.cli.info import info
 from hpdsearch.cli.query import query
+from hpdsearch.cli.tuning import compact, tune
 from hpdsearch.errors import HpdsearchError
 
 
@@ -50,5 +52,5 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
     logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for command in (index, query, add, delete, info, verify, encode, encoders, export, distill, evaluate):
+for command in (index, query, add, delete, info, tune, compact, verify, encode, encoders, export, distill, evaluate):
     main.add_command(command)

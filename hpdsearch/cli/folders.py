@@ -1,25 +1,26 @@
-"""Commands on index folders: index, add, delete, info, verify."""
+"""Commands that change the documents of an index folder: index, add, delete; and verify."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from hpdsearch.cli.info import print_index
 from hpdsearch.cli.options import (
     Corpus,
     bars,
-    bytes_text,
     corpus_options,
     default_folder,
     dim_option,
-    echo_json,
     encoder_option,
     find_index,
+    spec_of,
+    spec_options,
 )
 from hpdsearch.errors import FolderError
 
 if TYPE_CHECKING:
-    from hpdsearch.engine import IndexInfo
     from hpdsearch.ingest import Summary
 
 
@@ -30,23 +31,22 @@ if TYPE_CHECKING:
 )
 @encoder_option
 @dim_option
-@click.option("--kind", type=click.Choice(["auto", "flat", "ivf"]), default="auto", show_default=True)
-@click.option("--codec", type=click.Choice(["auto", "f32", "sq8"]), default="auto", show_default=True)
-@click.option("--nlist", type=int, default=0, help="Inverted lists (ivf).  [default: about 4 sqrt(n)]")
-@click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: nlist / 16]")
+@spec_options
 @click.option("--overwrite", is_flag=True, help="Replace an index; it answers until the new one is in force.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Bring an index that is there up to what CORPUS holds now; only new texts are encoded.",
+)
 @corpus_options
 def index(
     corpus: tuple[str, ...],
     output: Path | None,
     encoder: str | None,
     dim: int | None,
-    kind: str,
-    codec: str,
-    nlist: int,
-    nprobe: int,
     overwrite: bool,
-    **reading: Any,
+    update: bool,
+    **options: Any,
 ) -> None:
     """Index the documents of files and folders.
 
@@ -57,14 +57,17 @@ def index(
     hpdsearch index corpus.txt
     hpdsearch index articles.jsonl.gz --text-field body -o indexes/news
     hpdsearch index ~/notes --dim 64
+    hpdsearch index ~/notes --update
     """
     from hpdsearch.encoder import DEFAULT_ENCODER
     from hpdsearch.engine import Index
-    from hpdsearch.index import Codec, IndexSpec, Kind
 
-    folder = output or default_folder(corpus[0])
-    documents = Corpus(corpus, **reading)
-    spec = IndexSpec(Kind(kind), Codec(codec), nlist, nprobe)
+    folder, spec = output or default_folder(corpus[0]), spec_of(options)
+    documents = Corpus(corpus, **options)
+    if update:
+        _refuse_settings("--update")
+        _update(folder, documents)
+        return
     try:
         with Index.build(
             folder,
@@ -78,11 +81,32 @@ def index(
         ) as built:
             assert built.summary is not None
             _print_summary(built.summary, documents, folder)
-            _print_sizes(built.info())
+            print_index(built.info())
     except KeyboardInterrupt:
         state = "the old index is in force" if overwrite and folder.exists() else "nothing was committed"
         raise click.ClickException(f"{folder}: stopped; {state}") from None
     click.echo(f"ask it:     hpdsearch query -i {folder}")
+
+
+def _refuse_settings(option: str) -> None:
+    """An index that is there keeps its encoder and spec: say so instead of leaving options aside in silence."""
+    context = click.get_current_context()
+    for name in ("encoder", "dim", "overwrite", "kind", "codec", "recall", "memory", "nlist", "nprobe", "rescore"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            how = "index again with --overwrite" if name in ("encoder", "dim", "overwrite") else "use hpdsearch tune"
+            raise click.UsageError(f"--{name} does not go with {option}, which keeps what the index has; {how}")
+
+
+def _update(folder: Path, documents: Corpus) -> None:
+    from hpdsearch.engine import Index
+
+    with Index.open(folder) as opened:
+        try:
+            paths = ["stdin" if path == "-" else path for path in documents.paths]
+            summary = opened.update(documents, under=paths, strict=documents.strict, progress=bars())
+        except KeyboardInterrupt:
+            raise click.ClickException(f"{folder}: stopped; the index is as it was") from None
+        _print_summary(summary, documents, folder)
 
 
 @click.command()
@@ -130,34 +154,6 @@ def delete(folder: str, doc_ids: tuple[str, ...], ids_file: Any) -> None:
 
 @click.command()
 @click.argument("folder", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(folder: str | None, as_json: bool) -> None:
-    """Describe an index: documents, encoder, segments, bytes.
-
-    \b
-    hpdsearch info indexes/news --json
-    """
-    from hpdsearch.engine import Index
-
-    with Index.open(find_index(folder)) as opened:
-        described = opened.info()
-    if as_json:
-        echo_json(described.as_dict())
-        return
-    click.echo(f"{described.folder}: {described.n_documents:,} documents, {described.n_passages:,} passages")
-    if described.n_deleted:
-        click.echo(f"deleted:    {described.n_deleted:,} passages whose vectors still lie in the files")
-    click.echo(f"encoder:    {described.encoder}, {described.dim} numbers a vector, space {described.space}")
-    click.echo(f"fields:     {', '.join(described.fields) or 'none'}")
-    for segment in described.segments:
-        lists = f", {segment['nlist']} lists, {segment['nprobe']} visited" if segment["nlist"] else ""
-        click.echo(f"segment:    {segment['rows']:,} vectors, {segment['kind']} {segment['codec']}{lists}")
-    _print_sizes(described)
-    click.echo(f"state:      generation {described.generation}, format {described.format}")
-
-
-@click.command()
-@click.argument("folder", required=False)
 def verify(folder: str | None) -> None:
     """Read an index back against its checksums; exit code 1 if anything is not as it was written.
 
@@ -183,6 +179,9 @@ def _print_summary(summary: "Summary", corpus: Corpus, folder: Path) -> None:
     rate = f"{summary.n_documents / seconds:,.0f} documents/s, {summary.n_passages / seconds:,.0f} passages/s"
     click.echo(f"{folder}: {documents} in {summary.seconds:.1f} s ({rate})")
     counts = {
+        "unchanged": summary.n_unchanged,
+        "deleted, gone from their files": summary.n_removed,
+        "not encoded again": summary.n_reused,
         "replaced older ones": summary.n_replaced,
         "empty, skipped": summary.n_empty + corpus.stats.n_empty,
         "long ones, cut into passages": summary.n_cut,
@@ -197,13 +196,3 @@ def _print_summary(summary: "Summary", corpus: Corpus, folder: Path) -> None:
         for ending, count in sorted(corpus.stats.other_files.items())
     ]
     click.echo(f"noted:      {'; '.join(noted) or 'nothing skipped, cut or duplicate'}")
-
-
-def _print_sizes(described: "IndexInfo") -> None:
-    parts = ", ".join(f"{part} {bytes_text(size)}" for part, size in described.disk_bytes.items())
-    click.echo(f"on disk:    {bytes_text(sum(described.disk_bytes.values()))} ({parts})")
-    ratio = described.teacher_memory_bytes / max(described.memory_bytes, 1)
-    teacher = (
-        f"768-wide float32 vectors would take {bytes_text(described.teacher_memory_bytes)}, {ratio:.1f} times as much"
-    )
-    click.echo(f"in memory:  {bytes_text(described.memory_bytes)} ({teacher})")

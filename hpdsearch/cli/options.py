@@ -1,6 +1,7 @@
 """Options and small helpers that several commands share."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from hpdsearch.errors import FolderError
 from hpdsearch.progress import Progress
 
 if TYPE_CHECKING:
+    from hpdsearch.index import IndexSpec
     from hpdsearch.records import Document
 
 INDEXES = Path("indexes")
@@ -38,6 +40,71 @@ def corpus_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+
+
+class Size(click.ParamType):
+    """A count of bytes as people write it: 2G, 500M, 1.5GB (powers of 1,000)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        found = _SIZE.fullmatch(str(value).strip())
+        if not found:
+            self.fail(f"expected a size such as 2G or 500M, got {value!r}", param, ctx)
+        return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+
+
+class Recall(click.FloatRange):
+    """A share of the exact nearest passages."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=1, min_open=True)
+
+
+recall_option = click.option(
+    "--recall",
+    type=Recall(),
+    help="Take another point of the measured curve (see: hpdsearch info): the share of the exact ten nearest to find.",
+)
+
+
+def spec_options(command: Command) -> Command:
+    """Add the options that say what index is made; `spec_of` reads them."""
+    options = [
+        click.option("--kind", type=click.Choice(["auto", "flat", "ivf"]), default="auto", show_default=True),
+        click.option(
+            "--codec", type=click.Choice(["auto", "f32", "sq8", "pq", "rabitq"]), default="auto", show_default=True
+        ),
+        click.option(
+            "--recall",
+            type=Recall(),
+            default=0.95,
+            show_default=True,
+            help="Promise: the share of the exact ten nearest passages that a search finds, measured on this corpus.",
+        ),
+        click.option("--memory", type=Size(), default=0, help="Bound for codes and lists, as in 2G.  [default: none]"),
+        click.option("--nlist", type=int, default=0, help="Inverted lists (ivf).  [default: about 4 sqrt(n)]"),
+        click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: measured]"),
+        click.option(
+            "--rescore", type=int, default=0, help="Candidates scored exactly for each hit wanted.  [default: measured]"
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def spec_of(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec":
+    """Take the options of `spec_options` out of a command's and return what they ask for."""
+    from hpdsearch.index import Codec, IndexSpec, Kind
+
+    kind, codec = Kind(options.pop("kind")), Codec(options.pop("codec"))
+    numbers = {name: options.pop(name) for name in ("recall", "memory", "nlist", "nprobe", "rescore")}
+    return IndexSpec(kind, codec, dim=dim or 0, **numbers)
 
 
 encoder_option = click.option("--encoder", help="Name of a built-in encoder (see: hpdsearch encoders), or a folder.")

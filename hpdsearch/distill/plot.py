@@ -1,27 +1,16 @@
 """The log of a training as a picture: its losses, and how many of the teacher's neighbours the student finds."""
 
 import csv
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.errors import DistillError
-from hpdsearch.files import published
+from hpdsearch.errors import DistillError, MissingExtraError
+from hpdsearch.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, draw
 
 STEP, AGREEMENT, RATE, LOSS = "step", "agreement", "rate", "loss"  # columns; all others are terms of the loss
-# Okabe and Ito's colours, told apart with every kind of colour vision; the markers tell them apart in grey.
-TERM_STYLES = (("#E69F00", "s"), ("#56B4E9", "^"), ("#CC79A7", "D"), ("#D55E00", "v"))
-LOSS_COLOUR, AGREEMENT_COLOUR = "#000000", "#0072B2"
-SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
-    "svg.hashsalt": "hpdsearch",  # else the ids in the file are random
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "legend.frameon": False,
-}
+# The markers tell the terms apart in grey.
+TERM_STYLES = ((ORANGE, "s"), (SKY, "^"), (PURPLE, "D"), (VERMILION, "v"))
+LOSS_COLOUR, AGREEMENT_COLOUR = BLACK, BLUE
 
 
 def plot_training(log_csv: Path, svg: Path) -> bool:
@@ -38,20 +27,16 @@ def plot_training(log_csv: Path, svg: Path) -> bool:
         DistillError: the file is no training log.
     """
     columns = _read(log_csv)
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(8, 6), layout="constrained")
+
+    def fill(figure: Any) -> None:
         above, below = figure.subplots(2, sharex=True)
         _draw_losses(above, columns)
         _draw_agreement(below, columns[AGREEMENT])
-        picture = BytesIO()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-    with published(svg) as file:
-        file.write(picture.getvalue())
+
+    try:
+        draw(svg, fill)
+    except MissingExtraError:
+        return False
     return True
 
 

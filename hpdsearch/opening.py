@@ -1,0 +1,63 @@
+"""Opening what is committed in a folder now, whatever writers do meanwhile."""
+
+import logging
+from pathlib import Path
+
+from hpdsearch.catalog import Catalog
+from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.lexical import LexicalReader
+from hpdsearch.search import State
+from hpdsearch.segments import open_segment
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 50
+
+
+def open_state(folder: Path, previous: State | None = None) -> State:
+    """Open the committed state; a writer may commit and sweep meanwhile, then it is opened again.
+
+    Args:
+        folder: an index folder.
+        previous: a state of the same folder; what is still in force of it is used again.
+
+    Raises:
+        FolderError: no index there, nothing committed, or another format. DamagedError: a file is missing or altered.
+    """
+    for _ in range(_ATTEMPTS):
+        catalog = Catalog.open(folder)
+        generation = catalog.meta()["generation"]
+        try:
+            state = _assemble(folder, catalog, previous)
+        except (DamagedError, FileNotFoundError, RuntimeError):  # the last is faiss's where a file has just been swept
+            catalog.close()
+            if generation_of(folder) == generation:
+                raise
+            continue
+        if generation_of(folder) == generation:
+            logger.info("%s: opened generation %d, %d segments", folder, generation, len(state.segments))
+            return state
+        catalog.close()
+    raise FolderError(f"{folder}: changed {_ATTEMPTS} times while it was opened; try again when writers are done")
+
+
+def generation_of(folder: Path) -> int:
+    """Return how many changes of a folder are committed now."""
+    catalog = Catalog.open(folder)
+    try:
+        return int(catalog.meta()["generation"])
+    finally:
+        catalog.close()
+
+
+def _assemble(folder: Path, catalog: Catalog, previous: State | None) -> State:
+    meta = catalog.meta()
+    opened = {}
+    if previous is not None:
+        entries = previous.catalog.segments()
+        opened = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=True)}
+    segments = [
+        opened.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
+        for entry in catalog.segments()
+    ]
+    return State(catalog, segments, LexicalReader(folder / meta["lexical"]), catalog.tombstones())

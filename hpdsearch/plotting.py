@@ -1,0 +1,51 @@
+"""How pictures are drawn: one look, and equal data give equal bytes with one version of matplotlib."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from hpdsearch.errors import MissingExtraError
+from hpdsearch.files import published
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
+    "svg.hashsalt": "hpdsearch",  # else the ids in the file are random
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "legend.frameon": False,
+}
+
+
+def draw(path: Path, fill: Callable[[Any], None], *, size: tuple[float, float] = (8, 6)) -> None:
+    """Make a picture of `size` inches, let `fill` draw on the matplotlib figure, write it as the path ends (.svg, .png).
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError('a picture needs matplotlib: pip install "hpdsearch[plot]"') from None
+    kind = path.suffix.lower().lstrip(".") or "svg"
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=size, layout="constrained")
+        fill(figure)
+        picture = BytesIO()
+        figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    with published(path) as file:
+        file.write(picture.getvalue())

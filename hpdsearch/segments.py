@@ -1,0 +1,191 @@
+"""The segments of an index as it lives: which are rewritten together by a change, and how.
+
+A change writes its new passages and the small segment before them as one; when that has grown to the size of its
+neighbour, both become one, and so on, as in a log-structured merge tree: n single adds leave about log2(n / TAIL)
+segments and rewrite each vector as often. Dead rows are left behind wherever a segment is rewritten.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hpdsearch.catalog import CatalogWriter, SegmentEntry
+from hpdsearch.index import Curve, IndexSpec, RowMap, Segment, VectorFile, VectorWriter, build_index
+from hpdsearch.index.rows import Rows
+from hpdsearch.progress import Progress
+from hpdsearch.transaction import Transaction
+
+TAIL = 256  # live rows: rewriting so few costs less than bringing another file to disk
+MERGED = 131_072  # a small change rewrites at most so many rows, a larger one MERGED_SHARE times what it adds
+MERGED_SHARE = 8
+COPIED = 16_384  # rows in memory at a time
+SHARED = 10_000  # rows; smaller segments weigh nothing in a memory budget
+
+
+@dataclass(frozen=True)
+class WrittenVectors:
+    """A vectors file that a change has made, and the rows that lie in it."""
+
+    number: int
+    rows: RowMap
+    size_bytes: int
+    sha256: str
+
+
+def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:
+    """Open the vectors file of a segment.
+
+    Raises:
+        DamagedError: it is missing or of another size.
+    """
+    return VectorFile(folder / entry.vectors_file, entry.n_rows, dim, entry.block_sums)
+
+
+def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
+    """Open the two files of a segment.
+
+    Raises:
+        DamagedError: one is missing or altered.
+    """
+    return Segment.open(
+        row_map(entry),
+        open_vectors(folder, entry, dim),
+        IndexSpec.from_dict(entry.spec),
+        folder / entry.index_file,
+        entry.index_sha256,
+        None if entry.curve is None else Curve.from_dict(entry.curve),
+    )
+
+
+def row_map(entry: SegmentEntry) -> RowMap:
+    """Return which rows a segment holds."""
+    return RowMap.from_bytes(entry.first_row, entry.end_row, entry.n_rows, entry.row_map)
+
+
+def small_tail(catalog: CatalogWriter) -> list[SegmentEntry]:
+    """Return the last segment in a list, if new rows are to be written behind its own."""
+    last = catalog.segments()[-1:]
+    return last if last and _live(catalog, last[0]) <= TAIL else []
+
+
+def copy_rows(change: Transaction, entries: Iterable[SegmentEntry], target: VectorWriter) -> Rows:
+    """Append the vectors of the living rows of segments to a file, bit by bit as they are; return those rows."""
+    copied = [np.empty(0, np.int64)]
+    for entry in entries:
+        vectors, rows = open_vectors(change.folder, entry, target.dim), row_map(entry).all_rows()
+        alive = ~np.isin(rows, change.catalog.tombstones(entry.first_row, entry.end_row))
+        for start in range(0, len(rows), COPIED):
+            end = min(start + COPIED, len(rows))
+            target.append_stored(vectors.stored(start, end)[alive[start:end]])
+            vectors.release()
+        copied.append(rows[alive])
+    return np.concatenate(copied)
+
+
+def settle(
+    change: Transaction,
+    spec: IndexSpec,
+    written: WrittenVectors | None,
+    absorbed: Sequence[SegmentEntry],
+    progress: Progress,
+) -> None:
+    """Bring what a change has written into force, and rewrite the segments whose turn it is.
+
+    Args:
+        change: the transaction.
+        spec: the index to make of each segment that is written.
+        written: the new vectors; None: rows were only deleted.
+        absorbed: the segments whose living rows lie in `written` too.
+        progress: a bar a phase.
+    """
+    entries = [entry for entry in change.catalog.segments() if entry not in absorbed]
+    if written is not None:
+        for entry in absorbed:
+            change.catalog.drop_segment(entry, written.rows.all_rows())
+        sizes = [_live(change.catalog, entry) for entry in entries]
+        first = first_merged(sizes, written.rows.n_rows)
+        if first < len(entries):
+            new = _unsettled_entry(change, written)
+            merged, entries = [*entries[first:], new], entries[:first]
+            rewrite(change, merged, spec, progress)
+            change.vectors_path(written.number).unlink()
+        else:
+            _build(change, written, spec, progress)
+    for entry in entries:
+        live = _live(change.catalog, entry)
+        if live <= MERGED and entry.n_rows - live > max(TAIL, live):
+            rewrite(change, [entry], spec, progress)
+
+
+def first_merged(sizes: Sequence[int], n_new: int) -> int:
+    """Return from which segment on, by their living rows, all are rewritten with n_new rows that come after them."""
+    limit, first, total = max(MERGED, MERGED_SHARE * n_new), len(sizes), n_new
+    while first and sizes[first - 1] <= max(TAIL, total) and total + sizes[first - 1] <= limit:
+        first -= 1
+        total += sizes[first]
+    return first
+
+
+def rewrite(change: Transaction, entries: Sequence[SegmentEntry], spec: IndexSpec, progress: Progress) -> None:
+    """Make one segment of the living rows of neighbouring ones; none if no row lives."""
+    number, dim = change.new_number(), change.meta["dim"]
+    with VectorWriter(change.vectors_path(number), dim) as vectors:
+        rows = copy_rows(change, entries, vectors)
+    for entry in entries:
+        change.catalog.drop_segment(entry, rows)
+    if not len(rows):
+        change.vectors_path(number).unlink()
+        return
+    held = RowMap.of(entries[0].first_row, entries[-1].end_row, rows)
+    _build(change, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), spec, progress)
+
+
+def rebuild_index(change: Transaction, entry: SegmentEntry, spec: IndexSpec, progress: Progress) -> SegmentEntry:
+    """Make another index file of a segment's vectors; return the entry that is now in force."""
+    number = change.new_number()
+    vectors = open_vectors(change.folder, entry, change.meta["dim"])
+    if spec.memory:  # every large segment gets its share
+        n_rows = sum(other.n_rows for other in change.catalog.segments() if other.segment != entry.segment)
+        share = spec.memory * entry.n_rows // (entry.n_rows + n_rows)
+        spec = replace(spec, memory=share if entry.n_rows >= SHARED else 0)
+    made = build_index(vectors, spec, change.index_path(number), progress=progress)
+    new = replace(
+        entry,
+        index_file=change.index_path(number).name,
+        index_bytes=made.size_bytes,
+        index_sha256=made.sha256,
+        spec=made.spec.as_dict(),
+        curve=None if made.curve is None else made.curve.as_dict(),
+    )
+    change.catalog.add_segment(new)
+    return new
+
+
+def _build(change: Transaction, written: WrittenVectors, spec: IndexSpec, progress: Progress) -> None:
+    rebuild_index(change, _unsettled_entry(change, written), spec, progress)
+
+
+def _unsettled_entry(change: Transaction, written: WrittenVectors) -> SegmentEntry:
+    """Return the entry of a vectors file that has no index yet."""
+    return SegmentEntry(
+        segment=written.number,
+        first_row=written.rows.first_row,
+        end_row=written.rows.end_row,
+        n_rows=written.rows.n_rows,
+        row_map=written.rows.to_bytes(),
+        vectors_file=change.vectors_path(written.number).name,
+        vectors_bytes=written.size_bytes,
+        vectors_sha256=written.sha256,
+        block_sums=b"",
+        index_file="",
+        index_bytes=0,
+        index_sha256="",
+        spec={},
+        curve=None,
+    )
+
+
+def _live(catalog: CatalogWriter, entry: SegmentEntry) -> int:
+    return entry.n_rows - len(catalog.tombstones(entry.first_row, entry.end_row))

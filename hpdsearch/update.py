@@ -1,0 +1,76 @@
+"""Bring an index up to what its files hold now: only what changed is written, only new texts are encoded."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from operator import length_hint
+from pathlib import Path
+
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import CorpusError
+from hpdsearch.index import IndexSpec
+from hpdsearch.ingest import Summary, ingest, require_document
+from hpdsearch.progress import Progress
+from hpdsearch.records import Document
+from hpdsearch.segments import settle
+from hpdsearch.transaction import Transaction
+
+
+class _Changed:
+    """The documents that the index does not hold as they are; notes which ones it does."""
+
+    def __init__(self, documents: Iterable[Document], change: Transaction) -> None:
+        self._documents, self._catalog = documents, change.catalog
+        self._first_new = change.catalog.next_doc()
+        self.n_unchanged = 0
+        self._catalog.begin_seen()
+
+    def __length_hint__(self) -> int:
+        return length_hint(self._documents, 0)
+
+    def __iter__(self) -> Iterator[Document]:
+        for position, document in enumerate(self._documents):
+            require_document(document, position)
+            held = self._catalog.held_as(document)
+            if held is not None and held[0] < self._first_new:
+                if not self._catalog.see(held[0]):
+                    where = document.source or f"documents[{position}]"
+                    raise CorpusError(f"{where}: doc_id {document.doc_id!r} came before; give every document its own")
+                if held[1]:
+                    self.n_unchanged += 1
+                    continue
+            yield document
+
+    def gone(self, under: Sequence[str]) -> list[int]:
+        """Return the older documents that were read under these paths and did not come."""
+        return self._catalog.unseen(under, self._first_new)
+
+
+def update(
+    documents: Iterable[Document],
+    under: Sequence[str],
+    change: Transaction,
+    encoder: Encoder,
+    spec: IndexSpec,
+    *,
+    strict: bool,
+    progress: Progress,
+) -> Summary:
+    """Make the index hold `documents` as they are, and of those read `under` these paths no others; the caller commits.
+
+    Args:
+        documents: consumed once, a block in memory at a time.
+        under: files and folders as they were named when they were indexed; documents of other sources stay.
+        change: the transaction.
+        encoder: of the index's space.
+        spec: the index to make of each segment that is written.
+        strict: as in `ingest`, of the documents that changed.
+        progress: a bar a phase.
+    """
+    changed = _Changed(documents, change)
+    summary = ingest(changed, change, encoder, spec, strict=strict, progress=progress)
+    summary.n_unchanged = changed.n_unchanged
+    gone = changed.gone([name for path in under for name in {path, str(Path(path))}])
+    if gone:
+        change.catalog.remove(gone)
+        summary.n_removed = len(gone)
+        settle(change, spec, None, [], progress)
+    return summary
