@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from hpdsearch.cli.display import hit_json, show_hits
-from hpdsearch.cli.options import echo_json, encoder_option, find_index
+from hpdsearch.cli.options import echo_json, encoder_option, find_index, recall_option
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ BATCH = 256
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a query.")
 @click.option("--batch", type=click.Path(dir_okay=False), help="Ask every query of a file: .txt, .jsonl, .csv or .tsv.")
 @click.option("--run-file", type=click.File("w", encoding="utf-8", lazy=True), help="Write the hits as a TREC run.")
+@recall_option
 @encoder_option
 def query(
     text: str | None,
@@ -39,6 +40,7 @@ def query(
     as_json: bool,
     batch: str | None,
     run_file: IO[str] | None,
+    recall: float | None,
     encoder: str | None,
 ) -> None:
     """Ask an index in plain words. Without TEXT: one query after the other.
@@ -58,12 +60,12 @@ def query(
         if text is None and batch is None:
             from hpdsearch.cli.repl import Session, run_session
 
-            run_session(Session(index, k, mode, where, as_json))
+            run_session(Session(index, k, mode, where, recall, as_json))
             return
         queries = [("1", text)] if text is not None else _read_queries(str(batch))
         for block in _blocks(queries):
             start = time.perf_counter()
-            results = index.search([text for _, text in block], k, mode=mode, where=where)
+            results = index.search([text for _, text in block], k, mode=mode, where=where, recall=recall)
             milliseconds = (time.perf_counter() - start) * 1000 / len(block)
             for (query_id, query_text), hits in zip(block, results, strict=True):
                 if run_file is not None:

@@ -35,6 +35,7 @@ class Session:
     k: int
     mode: str
     where: str | None
+    recall: float | None = None
     as_json: bool = False
     hits: list[Hit] = field(default_factory=list)
     n_asked: int = 0
@@ -51,7 +52,7 @@ class Session:
 
     def _ask(self, text: str) -> None:
         start = time.perf_counter()
-        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where)
+        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where, recall=self.recall)
         milliseconds = (time.perf_counter() - start) * 1000
         self.n_asked += 1
         if self.as_json:
