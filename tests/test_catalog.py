@@ -332,12 +332,12 @@ def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path, state
 
 
 @pytest.mark.parametrize(
-    ("found", "advice"), [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (FORMAT - 1, "index again")]
+    ("found", "advice"), [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (0, "index again")]
 )
 def test_another_format_names_both_and_says_what_to_do(folder, found, advice):
     alter(folder, f"PRAGMA user_version = {found}")
     for opened in (Catalog, CatalogWriter):
-        with pytest.raises(FolderError, match=f"{FILE_NAME}: expected format {FORMAT}, got {found}; {advice}"):
+        with pytest.raises(FolderError, match=f"{FILE_NAME}: expected format 1 to {FORMAT}, got {found}; {advice}"):
             opened.open(folder)
 
 
@@ -579,3 +579,10 @@ def test_a_read_only_folder_whose_last_commit_cannot_be_read_is_an_error_not_an_
     reader, _ = read_only(folder, keep_wal=True)
     assert f"the last changes lie in {FILE_NAME}-wal" in reader
     assert reader.endswith("open the index once in a folder that can be written to")
+
+
+def test_a_format_number_that_is_not_that_of_the_tables_is_damage(folder):
+    alter(folder, "PRAGMA user_version = 1")
+    for opened in (Catalog, CatalogWriter):
+        with pytest.raises(DamagedError, match="its tables are not those of format 1"):
+            opened.open(folder)

@@ -215,6 +215,9 @@ class Catalog:
         self.format = int(found)
         if missing := set(TABLES) - tables:
             raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
+        columns = {name for (name,) in self._all("SELECT name FROM pragma_table_info('segments')")}
+        if ("row_map" in columns) != (found > 1):
+            raise DamagedError(f"{self.path}: its tables are not those of format {found}; {RESTORE}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
         if not stored or stored[0][0] != str(self._sum()):
             raise DamagedError(f"{self.path}: its settings or segments are not what was written; {RESTORE}")

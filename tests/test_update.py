@@ -1,0 +1,92 @@
+"""Updating: the index ends as if the files had been indexed anew, and only new texts are encoded."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from brute_force import stored_passages
+
+from hpdsearch.corpus import read_corpus
+from hpdsearch.encoder import Encoder
+from hpdsearch.engine import Index
+from hpdsearch.errors import CorpusError
+from hpdsearch.records import Document
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """A folder of notes."""
+    folder = tmp_path / "notes"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "cat.txt").write_text("the old cat sleeps")
+    (folder / "dog.md").write_text("the dog runs")
+    (folder / "deep" / "moon.txt").write_text("the queen of the moon " * 60)
+    return folder
+
+
+def contents(index: Index) -> dict[str, str]:
+    return {hit.doc_id: hit.text for hit in index.search("cat", 1000, mode="dense")}
+
+
+def read(*paths: Path) -> Iterable[Document]:
+    return read_corpus([str(path) for path in paths])
+
+
+def test_only_what_changed_is_encoded_and_what_is_gone_is_deleted(
+    tmp_path: Path, tiny_encoder: Encoder, notes: Path
+) -> None:
+    with Index.build(tmp_path / "index", read(notes), encoder=tiny_encoder) as index:
+        summary = index.update(read(notes), under=[notes])
+        assert (summary.n_unchanged, summary.n_documents, summary.n_removed) == (3, 0, 0)
+        assert index.info().generation == 1  # nothing was written
+        (notes / "cat.txt").write_text("the young cat runs")
+        (notes / "dog.md").unlink()
+        (notes / "war.txt").write_text("war and peace")
+        (notes / "deep" / "moon.txt").rename(notes / "sun.txt")
+        summary = index.update(read(notes), under=[notes])
+        counts = (summary.n_unchanged, summary.n_documents, summary.n_replaced, summary.n_removed, summary.n_reused)
+        assert counts == (0, 3, 1, 2, 1)  # sun.txt holds the text of deep/moon.txt
+        expected = {document.doc_id: document.text for document in read(notes)}
+        assert contents(index) == expected
+        assert index.verify() == []
+        with Index.build(tmp_path / "fresh", read(notes), encoder=tiny_encoder):
+            pass
+        fresh, updated = (stored_passages(tmp_path / name, tiny_encoder) for name in ("fresh", "index"))
+        assert fresh.keys() == updated.keys()
+        assert all(abs(fresh[key] - updated[key]).max() < 1e-3 for key in fresh)
+
+
+def test_documents_of_other_sources_stay(tmp_path: Path, tiny_encoder: Encoder, notes: Path) -> None:
+    lines, other = tmp_path / "lines.txt", tmp_path / "lines.txt.old.txt"
+    lines.write_text("cat\ndog\n")
+    other.write_text("moon\n")
+    with Index.build(tmp_path / "index", read(notes, lines, other), encoder=tiny_encoder) as index:
+        index.add([Document("from python", "queen")])
+        lines.write_text("cat\n")
+        summary = index.update(read(lines), under=[lines])
+        assert (summary.n_unchanged, summary.n_removed) == (1, 1)
+        expected = {document.doc_id: document.text for document in read(notes, lines, other)} | {"from python": "queen"}
+        assert contents(index) == expected
+
+
+def test_lines_that_moved_are_not_encoded_again(tmp_path: Path, tiny_encoder: Encoder) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("cat\ndog\nmoon\n")
+    with Index.build(tmp_path / "index", read(lines), encoder=tiny_encoder) as index:
+        lines.write_text("queen\ncat\ndog\nmoon\n")
+        summary = index.update(read(lines), under=[lines])
+        assert (summary.n_documents, summary.n_reused, summary.n_replaced) == (4, 3, 3)
+        assert list(contents(index).values()).count("queen") == 1
+        assert contents(index) == {document.doc_id: document.text for document in read(lines)}
+        assert index.verify() == []
+
+
+@pytest.mark.parametrize("second", ["cat", "dog"])
+def test_a_doc_id_that_comes_twice_is_refused_and_nothing_changes(
+    tmp_path: Path, tiny_encoder: Encoder, second: str
+) -> None:
+    with Index.build(tmp_path / "index", [Document("a", "cat")], encoder=tiny_encoder) as index:
+        with pytest.raises(CorpusError, match="doc_id 'a' came before"):
+            index.update([Document("a", "cat"), Document("a", second)], under=[])
+        assert contents(index) == {"a": "cat"}
+        assert index.verify() == []
