@@ -7,7 +7,9 @@ that it did not see could tie with the k-th. Equal scores are ordered by doc_id.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from operator import index
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +17,23 @@ import numpy.typing as npt
 from hpdsearch.catalog import Catalog
 from hpdsearch.errors import QueryError
 from hpdsearch.index import Segment
-from hpdsearch.lexical import LexicalReader, highlights
+from hpdsearch.lexical import LexicalReader, query_stems, spans_of
 from hpdsearch.records import Hit
 from hpdsearch.vectors import Matrix
 
 Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+K = TypeVar("K")
+V = TypeVar("V")
 
 RRF_CONSTANT = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
-RESCORED_HITS = 10  # hits that get the full `rescore`; the many wanted for fusion get two candidates each
 EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without the index
 ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
 WIDER = 4
-MAX_CACHED_FILTERS = 32
+NOTHING = -np.inf  # a score below all others
+MAX_CACHED_FILTERS = 8
 
 
 class Mode(str, Enum):
@@ -52,25 +57,61 @@ class Ranked:
 Ranking = list[Ranked]
 
 
+@dataclass(frozen=True)
+class Masks:
+    """What a search may find of each segment.
+
+    Attributes:
+        masks: which positions (n_rows,) may be found; None: all.
+        counts: how many these are.
+    """
+
+    masks: tuple[Mask | None, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, masks: Sequence[Mask]) -> "Masks":
+        """Return these masks, None in place of those that hold back nothing."""
+        counts = tuple(int(np.count_nonzero(mask)) for mask in masks)
+        return cls(tuple(None if n == len(mask) else mask for n, mask in zip(counts, masks, strict=True)), counts)
+
+
 @dataclass
 class State:
-    """What a search looks at: one committed state of an index."""
+    """What a search looks at: one committed state of an index. The last few filters are remembered."""
 
     catalog: Catalog
     segments: Sequence[Segment]
     lexical: LexicalReader
     tombstones: Rows
-    filters: dict[str, Rows] = field(default_factory=dict)
+    _filters: dict[str, Rows] = field(default_factory=dict)
+    _masks: dict[str | None, Masks] = field(default_factory=dict)
 
     def rows_where(self, where: str) -> Rows:
-        """Return the rows that a filter lets through, ascending; the last few filters are remembered."""
-        rows = self.filters.get(where)
-        if rows is None:
-            rows = self.catalog.rows_where(where)
-            if len(self.filters) >= MAX_CACHED_FILTERS:
-                self.filters.clear()
-            self.filters[where] = rows
-        return rows
+        """Return the rows that a filter lets through, ascending."""
+        return _remembered(self._filters, where, lambda: self.catalog.rows_where(where))
+
+    def masks(self, where: str | None) -> Masks:
+        """Return what a filter lets through; None: all that lives."""
+
+        def make() -> Masks:
+            if where is None:
+                dead = self.tombstones
+                return Masks.of([~segment.rows.mask(_between(dead, segment)) for segment in self.segments])
+            rows = self.rows_where(where)
+            return Masks.of([segment.rows.mask(_between(rows, segment)) for segment in self.segments])
+
+        return _remembered(self._masks, where, make)
+
+
+def _remembered(memory: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    value = memory.get(key)
+    if value is None:
+        value = make()
+        if len(memory) >= MAX_CACHED_FILTERS:
+            memory.clear()
+        memory[key] = value
+    return value
 
 
 def search(
@@ -81,6 +122,7 @@ def search(
     k: int = 10,
     mode: Mode = Mode.HYBRID,
     where: str | None = None,
+    recall: float | None = None,
 ) -> list[list[Hit]]:
     """Find the k best documents for each text.
 
@@ -91,24 +133,25 @@ def search(
         k: hits a text, at least 1; fewer come only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by reciprocal rank fusion of both.
         where: filter on metadata (hpdsearch.filters).
+        recall: share of the k nearest passages to find by the measured curve of each segment; None: as it was made.
 
     Raises:
         QueryError: k < 1 or a blank text. FilterError: the filter cannot be read.
     """
     k = _whole_number(k)
     _check(texts, k)
-    allowed = None if where is None else state.rows_where(where)
+    nearest = partial(_dense, state, where=where, recall=recall)
+    words = partial(_lexical, state, where=where)
     if mode is Mode.LEXICAL:
-        rankings = [_lexical(state, text, k, allowed) for text in texts]
+        rankings = [words(text, k) for text in texts]
     elif mode is Mode.DENSE:
-        rankings = _dense(state, encode(texts), k, allowed)
+        rankings = nearest(encode(texts), k)
     else:
         depth = max(FUSION_DEPTH, k)
-        dense = _dense(state, encode(texts), depth, allowed)
+        dense = nearest(encode(texts), depth)
         # Behind its first `depth` a ranking holds whatever the search happened to see.
         rankings = [
-            fuse([ranking[:depth], _lexical(state, text, depth, allowed)[:depth]])
-            for text, ranking in zip(texts, dense, strict=True)
+            fuse([ranking[:depth], words(text, depth)[:depth]]) for text, ranking in zip(texts, dense, strict=True)
         ]
     return [_hits(state, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
 
@@ -149,116 +192,129 @@ def _order(ranked: Ranked) -> tuple[float, str]:
     return -ranked.score, ranked.doc_id
 
 
-def _best(state: State, rows: Rows, scores: npt.NDArray[np.float32], k: int) -> Ranking:
+def _best(state: State, rows: Rows, scores: Scores, k: int) -> Ranking:
     """Return a ranking whose first k are those of all rows; the catalog is asked about few more rows than that."""
     order = np.argsort(-scores, kind="stable")
-    n = 2 * k
-    while True:
-        top = order[:n]
-        ranking = _rank(state, rows[top], scores[top])
-        if n >= len(rows) or _settled(ranking, scores[top], k):
-            return ranking
-        n *= WIDER
-
-
-def _rank(state: State, rows: Rows, scores: npt.NDArray[np.float32]) -> Ranking:
-    """Return one entry a document, with its best passage; rows that the catalog does not know are left out."""
-    known = state.catalog.passages_at(rows)
+    rows, scores = rows[order], scores[order]
     best: dict[int, Ranked] = {}
-    for row, score in sorted(zip(rows.tolist(), scores.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0])):
+    start, end = 0, k + max(k // 4, 4)
+    while True:
+        _add_passages(state, best, rows[start:end], scores[start:end])
+        ranking = sorted(best.values(), key=_order)
+        if end >= len(rows) or _settled(ranking, float(scores[end - 1]), k):
+            return ranking
+        start, end = end, 2 * end
+
+
+def _add_passages(state: State, best: dict[int, Ranked], rows: Rows, scores: Scores) -> None:
+    """Add the documents of these rows, best first, to those found; rows that the catalog does not know are left out.
+
+    Of a document's passages with equal scores the first one stands for it.
+    """
+    known = state.catalog.passages_at(rows)
+    for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         if row in known:
             doc, doc_id = known[row]
-            best.setdefault(doc, Ranked(doc, doc_id, score, row))
-    return sorted(best.values(), key=_order)
+            before = best.get(doc)
+            if before is None or (score == before.score and row < before.row):
+                best[doc] = Ranked(doc, doc_id, score, row)
 
 
-def _settled(ranking: Ranking, scores: npt.NDArray[np.float32], k: int) -> bool:
+def _settled(ranking: Ranking, last: float, k: int) -> bool:
     """Tell whether the k best cannot tie with what was not seen, which scores at most what was seen last."""
-    return len(ranking) >= k and ranking[k - 1].score > float(scores.min())
+    return len(ranking) >= k and ranking[k - 1].score > last
 
 
-def _dense(state: State, vectors: Matrix, k: int, allowed: Rows | None) -> list[Ranking]:
+def _dense(state: State, vectors: Matrix, k: int, *, where: str | None, recall: float | None) -> list[Ranking]:
+    allowed = None if where is None else state.rows_where(where)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
-        return [_best(state, allowed, _exact_scores(state, vector, allowed), k) for vector in vectors]
-    masks = [_mask(segment, state.tombstones, allowed) for segment in state.segments]
-    n_allowed = sum(s.n_rows if m is None else int(m.sum()) for s, m in zip(state.segments, masks, strict=True))
+        return [_best(state, *_exact_scores(state, vector, allowed), k) for vector in vectors]
+    masks = state.masks(where)
     rankings: list[Ranking] = [[] for _ in vectors]
     pending = np.arange(len(vectors))
     wider = 1
     while len(pending):
-        found = _candidates(state.segments, masks, vectors[pending], k, wider)
+        all_rows, all_scores, unseen = _nearest(state.segments, masks, vectors[pending], 2 * k, wider, recall)
         unsettled = []
-        for query, rows in zip(pending, found, strict=True):
-            scores = _exact_scores(state, vectors[query], rows)
-            rankings[query] = _best(state, rows, scores, k)
-            if len(rows) < n_allowed and not _settled(rankings[query], scores, k):
+        for query, rows, scores, last in zip(pending.tolist(), all_rows, all_scores, unseen.tolist(), strict=True):
+            found = rows >= 0
+            rankings[query] = _best(state, rows[found], scores[found], k)
+            if last > NOTHING and not _settled(rankings[query], last, k):
                 unsettled.append(query)
         pending = np.array(unsettled, np.int64)
         wider *= WIDER
     return rankings
 
 
-def _candidates(
-    segments: Sequence[Segment], masks: Sequence[Mask | None], vectors: Matrix, k: int, wider: int
-) -> list[Rows]:
-    """Return for each vector the candidate rows of all segments."""
-    found: list[list[Rows]] = [[] for _ in vectors]
-    for segment, mask in zip(segments, masks, strict=True):
-        n = max(2 * k, min(k, RESCORED_HITS) * segment.spec.rescore) * wider
-        nprobe = min(segment.spec.nprobe * wider, segment.spec.nlist)
-        for rows, more in zip(found, segment.candidates(vectors, n, allowed=mask, nprobe=nprobe), strict=True):
-            rows.append(more)
-    return [np.concatenate(rows) if rows else np.empty(0, np.int64) for rows in found]
+def _nearest(
+    segments: Sequence[Segment], masks: Masks, vectors: Matrix, n: int, wider: int, recall: float | None
+) -> tuple[Rows, Scores, Scores]:
+    """Look for the rows of all segments that are near to vectors (m, dim).
+
+    Returns:
+        rows (m, found) and scores (m, found) in no promised order; row -1 fills up what is short. What the codes let
+        pass unseen scores at most (m,) as they see it; NOTHING where all was seen.
+    """
+    m = len(vectors)
+    all_rows, all_scores = [np.empty((m, 0), np.int64)], [np.empty((m, 0), np.float32)]
+    unseen = np.full(m, NOTHING, np.float32)
+    for segment, mask, count in zip(segments, masks.masks, masks.counts, strict=True):
+        if not count:
+            continue
+        point = segment.curve.point(recall) if recall is not None and segment.curve is not None else None
+        rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, wider=wider)
+        all_rows.append(rows)
+        all_scores.append(scores)
+        if rows.shape[1] < count or rows.min(initial=0) < 0:
+            worst = np.where(rows >= 0, scores, 1).min(axis=1, initial=1)
+            seen_all = np.count_nonzero(rows >= 0, axis=1) == count
+            unseen = np.maximum(unseen, np.where(seen_all, NOTHING, worst))
+    return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), unseen
 
 
-def _mask(segment: Segment, tombstones: Rows, allowed: Rows | None) -> Mask | None:
-    """Return which rows of a segment may be found (n_rows,); None: all."""
-    first, end = segment.first_row, segment.first_row + segment.n_rows
-    if allowed is not None:
-        mask = np.zeros(segment.n_rows, bool)
-        mask[_between(allowed, first, end) - first] = True
-        return mask
-    dead = _between(tombstones, first, end)
-    if not len(dead):
-        return None
-    mask = np.ones(segment.n_rows, bool)
-    mask[dead - first] = False
-    return mask
+def _between(rows: Rows, segment: Segment) -> Rows:
+    """Return those of the rows, ascending, that lie in the span of a segment."""
+    return rows[np.searchsorted(rows, segment.rows.first_row) : np.searchsorted(rows, segment.rows.end_row)]
 
 
-def _between(rows: Rows, first: int, end: int) -> Rows:
-    return rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)]
-
-
-def _exact_scores(state: State, vector: np.ndarray, rows: Rows) -> npt.NDArray[np.float32]:
-    """Return the cosines (m,) of vector (dim,) with rows (m,), whichever segments hold them."""
-    scores = np.empty(len(rows), np.float32)
+def _exact_scores(state: State, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
+    """Return those of the rows, ascending, that the segments hold, and their cosines with vector (dim,)."""
+    found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
     for segment in state.segments:
-        here = (rows >= segment.first_row) & (rows < segment.first_row + segment.n_rows)
-        if here.any():
-            scores[here] = segment.scores(vector, rows[here])
-    return scores
+        here = _between(rows, segment)
+        if len(here := here[segment.rows.held(here)]):
+            found.append((here, segment.scores(vector, here)))
+    held, scores = zip(*found, strict=True)
+    return np.concatenate(held), np.concatenate(scores)
 
 
-def _lexical(state: State, text: str, k: int, allowed: Rows | None) -> Ranking:
+def _lexical(state: State, text: str, k: int, *, where: str | None) -> Ranking:
+    allowed = None if where is None else state.rows_where(where)
     only = allowed.tolist() if allowed is not None and len(allowed) <= ONLY_ROWS else None
     n = max(2 * k, 50)
     while True:
         rows, scores = state.lexical.search(text, n, only=only)
-        keep = np.ones(len(rows), bool) if allowed is None or only is not None else np.isin(rows, allowed)
-        ranking = _rank(state, rows[keep], scores[keep])
-        if len(rows) < n or _settled(ranking, scores, k):
+        keep = slice(None) if allowed is None or only is not None else _among(rows, allowed)
+        ranking = _best(state, rows[keep], scores[keep], k)
+        if len(rows) < n or _settled(ranking, float(scores[-1]), k):
             return ranking
         n *= WIDER
 
 
+def _among(rows: Rows, allowed: Rows) -> Mask:
+    """Tell which of the rows (m,) are in allowed (n,), ascending, not empty."""
+    mask: Mask = allowed[np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)] == rows
+    return mask
+
+
 def _hits(state: State, text: str, ranking: Ranking) -> list[Hit]:
     stored = state.catalog.documents([ranked.doc for ranked in ranking])
+    wanted = frozenset(query_stems(text))
     hits = []
     for ranked in ranking:
         document = stored[ranked.doc].document
         start, end = next((s, e) for row, s, e in stored[ranked.doc].passages if row == ranked.row)
         passage = document.text[start:end]
-        spans = highlights(text, passage)
+        spans = spans_of(wanted, passage)
         hits.append(Hit(ranked.doc_id, ranked.score, document.title, document.text, passage, spans, document.metadata))
     return hits

@@ -9,7 +9,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hpdsearch.errors import DamagedError
-from hpdsearch.lexical import LexicalReader, LexicalWriter, altered_files, highlights, query_stems, remove_lexical
+from hpdsearch.lexical import (
+    LexicalReader,
+    LexicalWriter,
+    altered_files,
+    highlights,
+    may_wait,
+    query_stems,
+    remove_lexical,
+    spans_of,
+)
 
 WORDS = ["kon", "tar", "vilm", "pod", "graf", "zuk", "malp", "dorf", "rix", "plun"]  # no stop words, each its own stem
 
@@ -176,6 +185,7 @@ def test_highlights_by_hand():
     assert highlights("naive Café", "Ünder NAÏVE cafés, 𝒳 naïvely") == ((6, 11), (12, 17), (21, 28))
     assert highlights("the lake", "the lake of the lakes") == ((4, 8), (16, 21))
     assert highlights("the", "the lake") == ((0, 3),)
+    assert spans_of({"lake", "café"}, "the lakes, cafe lake") == ((4, 9), (16, 20))
     assert highlights("lake", "") == highlights("", "lake") == highlights("sea", "lake") == ()
 
 
@@ -253,6 +263,115 @@ def test_an_empty_index_answers_nothing(tmp_path):
     remove_lexical(path)
     assert not path.exists()
     remove_lexical(path)
+
+
+# ---- rows that wait
+
+
+def long_passages(n, seed):
+    """Passages of 1 to 400 words, whose lengths Tantivy keeps in one byte."""
+    rng = random.Random(seed)
+    return [rng.choices(WORDS, k=int(math.exp(rng.uniform(0, 6)))) for _ in range(n)]
+
+
+def test_waiting_rows_score_as_they_would_in_the_folder(tmp_path):
+    passages = long_passages(300, 11)
+    pairs = [("", " ".join(passage)) for passage in passages]
+    committed = LexicalReader(written(tmp_path / "l", pairs))
+    # The same passages once more, waiting: their statistics are those of the folder, so their scores must be equal.
+    both = LexicalReader(tmp_path / "l", [(1000 + row, *pair) for row, pair in enumerate(pairs)])
+    assert both.n_rows == 600
+    for query in ("kon", "plun rix", "kon kon tar", " ".join(WORDS), "kon unknown"):
+        rows, scores = committed.search(query, 300)
+        expected = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+        expected |= {1000 + row: score for row, score in expected.items()}
+        found, found_scores = both.search(query, 600)
+        assert dict(zip(found.tolist(), found_scores.tolist(), strict=True)) == pytest.approx(expected, abs=2e-4)
+        assert len(found) == len(expected)
+        assert (np.diff(found_scores) <= 0).all()
+        for n in (1, 10, 333):
+            few, few_scores = both.search(query, n)
+            np.testing.assert_array_equal(few_scores, found_scores[:n])
+            assert len(set(few.tolist())) == min(n, len(found))
+
+
+def test_waiting_rows_are_found_by_new_words_titles_and_among_only_some(folder):
+    waiting = [(500, "Harbour", "kon"), (501, "", "the harbours of kon"), (502, "", "zuk")]
+    reader = LexicalReader(folder, waiting)
+    assert sorted(reader.search("harbour", 9)[0].tolist()) == [500, 501]
+    assert reader.search("harbour", 9, only=[0, 3, 501, 502])[0].tolist() == [501]
+    assert reader.search("harbour", 1)[0].tolist() == [500]  # the shorter passage
+    assert reader.search("nothing", 9)[0].tolist() == []
+    assert set(reader.all_rows().tolist()) == {*range(150), 500, 501, 502}
+    assert reader.n_rows == 153
+    rows, _ = LexicalReader(folder).search("kon", 999)
+    assert set(reader.search("kon", 999)[0].tolist()) == {*rows.tolist(), 500, 501}
+
+
+def test_waiting_rows_beside_an_empty_folder_are_found(tmp_path):
+    reader = LexicalReader(written(tmp_path / "l", []), [(7, "", "kon tar"), (8, "", "kon tar rix pod")])
+    assert reader.search("tar", 9)[0].tolist() == [7, 8]
+    assert reader.search("rix", 9)[0].tolist() == [8]
+
+
+def test_statistics_count_what_was_removed_until_a_merge_as_tantivy_does(tmp_path):
+    pairs = [("", " ".join(passage)) for passage in long_passages(80, 5)]
+    path = written(tmp_path / "l", pairs, commits=2)
+    writer = LexicalWriter(path)
+    writer.remove(range(0, 80, 3))
+    writer.commit()
+    writer.close()
+    reader = LexicalReader(path, [(100 + row, *pair) for row, pair in enumerate(pairs)])
+    rows, scores = reader.search("kon plun", 999)
+    by_row = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+    again = [row for row in by_row if row < 100]
+    assert len(again) > 40
+    assert [by_row[row + 100] for row in again] == pytest.approx([by_row[row] for row in again], abs=2e-4)
+
+
+def test_few_rows_may_wait_and_never_more_than_give_them_their_weights():
+    assert may_wait(64, 1000)
+    assert not may_wait(65, 1000)
+    assert may_wait(5, 5)
+    assert not may_wait(6, 5)
+    assert not may_wait(1, 0)
+
+
+# ---- opening again
+
+
+def test_opening_again_answers_from_what_is_committed_now(tmp_path):
+    path = written(tmp_path / "l", [("", f"kon number{row}") for row in range(9)], commits=3)
+    before = LexicalReader(path)
+    same = LexicalReader(path, [(50, "", "kon")], before=before)
+    assert sorted(same.search("kon", 99)[0].tolist()) == [*range(9), 50]
+    writer = LexicalWriter(path)
+    writer.add(50, "", "kon")
+    writer.remove([2])
+    writer.commit()
+    writer.close()
+    after = LexicalReader(path, before=same)
+    assert sorted(after.search("kon", 99)[0].tolist()) == [0, 1, 3, 4, 5, 6, 7, 8, 50]
+    assert sorted(same.search("kon", 99)[0].tolist()) == [*range(9), 50]
+    assert sorted(before.search("kon", 99)[0].tolist()) == [*range(9)]
+
+
+def test_opening_again_checks_files_that_have_come_or_changed(tmp_path):
+    path = written(tmp_path / "l", [("", f"kon number{row}") for row in range(9)], commits=2)
+    before = LexicalReader(path)
+    old = {file.name for file in path.iterdir()}
+    writer = LexicalWriter(path)
+    writer.add(9, "", "kon")
+    writer.commit()
+    writer.close()
+    new = next(file for file in path.glob("*.idx") if file.name not in old)
+    for file in (new, next(path / name for name in sorted(old) if name.endswith(".idx"))):
+        data = file.read_bytes()
+        file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        with pytest.raises(DamagedError, match=str(file)):
+            LexicalReader(path, before=before)
+        file.write_bytes(data)
+    assert LexicalReader(path, before=before).n_rows == 10
 
 
 # ---- damage

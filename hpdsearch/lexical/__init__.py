@@ -1,0 +1,21 @@
+"""Words -> rows: BM25 over title and text, English stemming (Tantivy). Derived from the catalog, keyed by row.
+
+One lexical document is one passage with its document's title. Readers hold the searcher that they opened: what a writer
+commits or removes afterwards does not reach them.
+"""
+
+from hpdsearch.lexical.folder import altered_files, remove_lexical
+from hpdsearch.lexical.reader import LexicalReader
+from hpdsearch.lexical.words import highlights, query_stems, spans_of
+from hpdsearch.lexical.writer import LexicalWriter, may_wait
+
+__all__ = [
+    "LexicalReader",
+    "LexicalWriter",
+    "altered_files",
+    "highlights",
+    "may_wait",
+    "query_stems",
+    "remove_lexical",
+    "spans_of",
+]

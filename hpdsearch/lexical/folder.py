@@ -1,0 +1,130 @@
+"""The files of a lexical folder: which are in force, and whether they are what Tantivy wrote."""
+
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+
+import tantivy
+
+from hpdsearch.errors import DamagedError
+from hpdsearch.files import BLOCK
+from hpdsearch.lexical.words import TOKENIZER
+
+_FOOTER_MAGIC = 1337  # tantivy, directory/footer.rs
+_ENDINGS = ("term", "idx", "pos", "fieldnorm", "fast", "store")  # the files of one segment
+_ATTEMPTS = 50
+
+Checked = frozenset[tuple[Path, int, int, int]]  # path, inode, size, mtime_ns
+
+
+def schema() -> tantivy.Schema:
+    """Return the fields of a lexical document."""
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("row", indexed=True, fast=True)
+    builder.add_text_field("body", tokenizer_name=TOKENIZER, index_option="freq")
+    return builder.build()
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn what Tantivy raises on damaged files into DamagedError."""
+    try:
+        yield
+    except BaseException as error:
+        # A panic of Tantivy's is a BaseException whose class cannot be imported.
+        if not isinstance(error, (ValueError, OSError, TypeError)) and type(error).__name__ != "PanicException":
+            raise
+        raise DamagedError(
+            f"{folder}: the lexical index cannot be read ({error}); index again with --overwrite"
+        ) from error
+
+
+def altered_files(folder: Path) -> list[Path]:
+    """Return the files in force that are missing, or whose bytes are not those that Tantivy wrote.
+
+    Raises:
+        DamagedError: meta.json, which names the files in force, cannot be read.
+    """
+    return check_files(folder, frozenset())[0]
+
+
+def check_files(folder: Path, known: Set[tuple[Path, int, int, int]]) -> tuple[list[Path], Checked]:
+    """Check the files in force, but for those known to be whole: Tantivy never changes a file that it has written.
+
+    Returns:
+        the altered files; what is known to be whole now.
+
+    Raises:
+        DamagedError: meta.json, which names the files in force, cannot be read.
+    """
+    for _ in range(_ATTEMPTS):
+        before = meta_of(folder)
+        altered, whole = [], set()
+        for path in _files_in_force(folder, before):
+            identity = _identity(path)
+            if identity is not None and (identity in known or _is_whole(path)):
+                whole.add(identity)
+            else:
+                altered.append(path)
+        if not altered or meta_of(folder) == before:  # a writer may have replaced the files meanwhile
+            return altered, frozenset(whole)
+    raise DamagedError(f"{folder}: changed {_ATTEMPTS} times while it was read; try again when writers are done")
+
+
+def meta_of(folder: Path) -> bytes:
+    """Return meta.json, which names the files in force and changes with every commit."""
+    path = folder / "meta.json"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: is missing; restore it, or index again with --overwrite") from error
+
+
+def _files_in_force(folder: Path, meta: bytes) -> list[Path]:
+    """Return the files that meta.json names; all others are those of a writer that is at work, or died."""
+    try:
+        segments = json.loads(meta)["segments"]
+        ids = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in segments}
+        deletes = [f"{name}.{deletes['opstamp']}.del" for name, deletes in ids.items() if deletes]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        advice = "restore it, or index again with --overwrite"
+        raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
+    return [folder / name for name in sorted([*deletes, *(f"{name}.{end}" for name in ids for end in _ENDINGS)])]
+
+
+def _identity(path: Path) -> tuple[Path, int, int, int] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, ValueError):  # the second where a damaged meta.json gave a name with a zero byte
+        return None
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_whole(path: Path) -> bool:
+    """Check one file: body, JSON footer {"crc": ...}, length of the footer and a magic number (4 bytes each)."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            length, magic = struct.unpack("<II", file.read(8)) if size >= 8 else (0, 0)
+            if magic != _FOOTER_MAGIC or length > size - 8:
+                return False
+            file.seek(size - 8 - length)
+            footer = json.loads(file.read(length))
+            file.seek(0)
+            crc, left = 0, size - 8 - length
+            while block := file.read(min(left, BLOCK)):
+                crc, left = zlib.crc32(block, crc), left - len(block)
+            return bool(crc == footer["crc"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+def remove_lexical(folder: Path) -> None:
+    """Delete a lexical folder that no catalog names any more."""
+    shutil.rmtree(folder, ignore_errors=True)
