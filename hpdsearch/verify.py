@@ -8,6 +8,7 @@ import numpy as np
 from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
+from hpdsearch.index.rows import Rows
 from hpdsearch.lexical import LexicalReader, altered_files
 from hpdsearch.segments import row_map
 
@@ -39,15 +40,16 @@ def _problems(folder: Path, catalog: Catalog) -> list[str]:
     if problems := catalog.problems():
         return problems
     try:
-        live = [row for stored in catalog.all_documents() for row, _, _ in stored.passages]
+        rows = (row for stored in catalog.all_documents() for row, _, _ in stored.passages)
+        live = np.sort(np.fromiter(rows, np.int64))
     except DamagedError as error:
         return [str(error)]
     entries, lexical = catalog.segments(), folder / catalog.meta()["lexical"]
     for entry in entries:
         problems += _check_file(folder / entry.vectors_file, entry.vectors_bytes, entry.vectors_sha256)
         problems += _check_file(folder / entry.index_file, entry.index_bytes, entry.index_sha256)
-    problems += _check_rows(folder, entries, live, catalog.tombstones().tolist())
-    return problems + _check_lexical(lexical, np.array(live, np.int64))
+    problems += _check_rows(folder, entries, live, catalog.tombstones())
+    return problems + _check_lexical(lexical, live)
 
 
 def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
@@ -62,16 +64,16 @@ def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
     return []
 
 
-def _check_rows(folder: Path, entries: list[SegmentEntry], live: list[int], dead: list[int]) -> list[str]:
+def _check_rows(folder: Path, entries: list[SegmentEntry], live: Rows, dead: Rows) -> list[str]:
     """Every row of every segment must belong to one passage or be deleted."""
-    expected = [row for entry in entries for row in row_map(entry).all_rows().tolist()]
-    if sorted(live + dead) != expected:
+    expected = np.concatenate([row_map(entry).all_rows() for entry in entries] or [np.empty(0, np.int64)])
+    if not np.array_equal(np.sort(np.concatenate([live, dead])), expected):
         counts = f"{len(expected)} rows in segments, {len(live)} in passages, {len(dead)} deleted"
         return [f"{folder}: the catalog's parts do not fit together ({counts})"]
     return []
 
 
-def _check_lexical(folder: Path, live: np.ndarray) -> list[str]:
+def _check_lexical(folder: Path, live: Rows) -> list[str]:
     try:
         if altered := altered_files(folder):
             return [f"{path}: is missing or not what was written (its sum differs)" for path in altered]
