@@ -25,11 +25,15 @@ def unit_rows(array: np.ndarray) -> Matrix:
     return np.asarray(matrix / np.where(norms == 0, 1, norms), dtype=np.float32)
 
 
-def cosines(query: np.ndarray, rows: np.ndarray) -> Matrix:
-    """Return the cosines (n,) in [-1, 1] of query (dim,) of unit length with rows (n, dim) of any length.
+def cosines(queries: np.ndarray, rows: np.ndarray) -> Matrix:
+    """Return the cosines (n,) in [-1, 1] of rows (n, dim) of any length with one query (dim,) or with one each (n, dim).
 
-    Summed in float64 and rounded to 7 decimals: equal rows get equal scores wherever they stand in the matrix.
+    Queries are of unit length. Summed in float64 and rounded to 7 decimals: equal rows get equal scores wherever they
+    stand in the matrix, alone or among others. The cosine of a zero row is 0.
     """
-    products = unit_rows(rows).astype(np.float64) @ query.astype(np.float64)
-    scores: Matrix = np.asarray(np.clip(products, -1.0, 1.0).round(7), dtype=np.float32)
+    # Of matrices in C order einsum sums each row alone, in an order that depends on dim only.
+    wide = np.asarray(rows, np.float64, order="C")
+    asked = np.broadcast_to(np.asarray(queries, np.float64, order="C"), wide.shape)
+    products, norms = np.einsum("ij,ij->i", asked, wide), np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    scores: Matrix = np.clip(products / np.where(norms == 0, 1, norms), -1.0, 1.0).round(7).astype(np.float32)
     return scores

@@ -1,14 +1,20 @@
-"""Make a faiss index from a vectors file: a bounded training sample, then blocks, then a published file."""
+"""Make a faiss index from a vectors file: a bounded training sample, then blocks; measured, then published."""
 
 import hashlib
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
 import numpy as np
 
 from hpdsearch.files import BLOCK, published
+from hpdsearch.index import choose, tune
+from hpdsearch.index.curve import Curve
+from hpdsearch.index.rows import RowMap
+from hpdsearch.index.segment import Segment
 from hpdsearch.index.spec import Codec, IndexSpec, Kind
+from hpdsearch.index.structure import CORES, SEED, coded_dim, empty_index, leading
 from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.vectors import Matrix
@@ -16,79 +22,97 @@ from hpdsearch.vectors import Matrix
 ADD_ROWS = 16_384
 POINTS_PER_LIST = 48  # training sample of k-means: faiss asks for 39 to 256
 MINIMUM_SAMPLE = 65_536
-ITERATIONS = 10
-SEED = 1234
+MINIMUM_POINTS = 256  # of training: with fewer vectors they are repeated
+MEASURED_ROWS = 2_000  # smaller segments are searched with RESCORE, unmeasured
+RESCORE = {Codec.F32: 5, Codec.SQ8: 5, Codec.PQ: 20, Codec.RABITQ: 50}
+SHORTENED_RESCORE = 50  # where the codes hold only leading numbers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class IndexFile:
-    """A published faiss file: its settled spec, size and sum."""
+    """A published faiss file: its settled spec, size, sum, what it takes in memory, and its measured curve."""
 
     spec: IndexSpec
     size_bytes: int
     sha256: str
+    memory_bytes: int
+    curve: Curve | None
 
 
 def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: Progress = SILENT) -> IndexFile:
-    """Build the index of all rows of a vectors file and publish it at `path`.
+    """Build the index of all rows of a vectors file, settle what the spec leaves open, and publish it at `path`.
 
     Memory holds the codes, one block and a training sample: POINTS_PER_LIST * nlist vectors, at least MINIMUM_SAMPLE.
+    If no setting keeps spec.recall, the best one is taken and curve.kept is False.
+
+    Raises:
+        ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.parts the vectors.
     """
-    spec = spec.settled(vectors.n_rows)
-    index = _train(vectors, spec, progress)
+    dim = coded_dim(spec, vectors.dim)
+    faiss.omp_set_num_threads(CORES)
+    tries = choose.candidates(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
+    asked = tune.held_out(vectors) if _is_measured(tries[0], vectors) else None
+    for one in tries:
+        index = _filled(vectors, one, dim, progress)
+        if asked is None:
+            settled, curve = replace(one, rescore=one.rescore or _rescore(one, vectors)), None
+            break
+        segment = Segment(RowMap(0, vectors.n_rows), vectors, one, index)
+        bar = progress.phase("measuring", total=1, unit="step")
+        curve, point = tune.measure(segment, one, asked)
+        bar.update(1)
+        bar.close()
+        settled = replace(one, nprobe=point.nprobe, rescore=point.rescore)
+        if curve.kept:
+            break
+        logger.info("%s %s: reached %.3f of recall %.3f", one.kind.value, one.codec.value, point.lowest, spec.recall)
+    size, sha256 = _publish(index, path)
+    return IndexFile(settled, size, sha256, size, curve)
+
+
+def _is_measured(spec: IndexSpec, vectors: VectorFile) -> bool:
+    exact = spec.kind is Kind.FLAT and spec.codec is Codec.F32 and spec.dim in (0, vectors.dim)
+    return vectors.n_rows >= MEASURED_ROWS and not exact
+
+
+def _rescore(spec: IndexSpec, vectors: VectorFile) -> int:
+    return RESCORE[spec.codec] if spec.dim in (0, vectors.dim) else SHORTENED_RESCORE
+
+
+def _filled(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress) -> faiss.Index:
+    index = empty_index(spec, dim)
+    faiss.omp_set_num_threads(CORES)
+    if not index.is_trained:
+        bar = progress.phase("training", total=1, unit="step")
+        sample = _sample(vectors, max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE), dim)
+        index.train(np.resize(sample, (max(len(sample), MINIMUM_POINTS), dim)))
+        del sample
+        bar.update(1)
+        bar.close()
     bar = progress.phase("indexing", total=vectors.n_rows, unit="vec")
     for start in range(0, vectors.n_rows, ADD_ROWS):
         block = vectors.block(start, min(start + ADD_ROWS, vectors.n_rows))
-        index.add(block)
-        vectors.release()
+        index.add(leading(block, dim))
         bar.update(len(block))
     bar.close()
-    return _publish(index, spec, path)
-
-
-def _empty_index(spec: IndexSpec, dim: int) -> faiss.Index:
-    metric = faiss.METRIC_INNER_PRODUCT
-    if spec.kind is Kind.FLAT:
-        if spec.codec is Codec.F32:
-            return faiss.IndexFlatIP(dim)
-        return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, metric)
-    quantizer = faiss.IndexFlatIP(dim)
-    if spec.codec is Codec.F32:
-        index = faiss.IndexIVFFlat(quantizer, dim, spec.nlist, metric)
-    else:
-        # by_residual=False: the code of a vector does not depend on its list, so flat and ivf score alike.
-        index = faiss.IndexIVFScalarQuantizer(quantizer, dim, spec.nlist, faiss.ScalarQuantizer.QT_8bit, metric, False)
-    index.own_fields = True
-    quantizer.this.disown()
-    index.cp.seed, index.cp.niter = SEED, ITERATIONS
     return index
 
 
-def _train(vectors: VectorFile, spec: IndexSpec, progress: Progress) -> faiss.Index:
-    index = _empty_index(spec, vectors.dim)
-    if index.is_trained:
-        return index
-    wanted = max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE)
-    bar = progress.phase("training", total=1, unit="step")
-    index.train(_sample(vectors, wanted))
-    bar.update(1)
-    bar.close()
-    return index
-
-
-def _sample(vectors: VectorFile, n: int) -> Matrix:
-    """Return n vectors (n, dim) drawn without replacement, or all if there are fewer; ascending by row."""
+def _sample(vectors: VectorFile, n: int, dim: int) -> Matrix:
+    """Return the leading numbers of n vectors (n, dim) drawn without replacement, or of all; ascending by row."""
     rows = np.arange(vectors.n_rows)
     if vectors.n_rows > n:
         rows = np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))
-    sample = np.empty((len(rows), vectors.dim), np.float32)
+    sample = np.empty((len(rows), dim), np.float32)
     for start in range(0, len(rows), ADD_ROWS):
-        sample[start : start + ADD_ROWS] = vectors.rows(rows[start : start + ADD_ROWS])
-        vectors.release()
+        sample[start : start + ADD_ROWS] = leading(vectors.rows(rows[start : start + ADD_ROWS]), dim)
+    vectors.release()
     return sample
 
 
-def _publish(index: faiss.Index, spec: IndexSpec, path: Path) -> IndexFile:
+def _publish(index: faiss.Index, path: Path) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     with published(path) as file:
 
@@ -100,4 +124,4 @@ def _publish(index: faiss.Index, spec: IndexSpec, path: Path) -> IndexFile:
             return len(data)
 
         faiss.write_index(index, faiss.PyCallbackIOWriter(write, BLOCK))
-    return IndexFile(spec, size, digest.hexdigest())
+    return size, digest.hexdigest()

@@ -1,38 +1,68 @@
-"""One segment: an immutable run of consecutive rows, its faiss index for candidates, its vectors for exact scores."""
+"""One segment: an immutable run of rows, its faiss index for candidates, its vectors for exact scores."""
 
+import sys
 from pathlib import Path
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
-from hpdsearch.index.spec import IndexSpec, Kind
+from hpdsearch.index.candidates import Codes, Wanted
+from hpdsearch.index.curve import Curve, Point
+from hpdsearch.index.exact import MAX_PAIRS, Scores, best_first, scores_of
+from hpdsearch.index.rows import Mask, RowMap, Rows
+from hpdsearch.index.spec import IndexSpec
+from hpdsearch.index.structure import coded_dim
 from hpdsearch.index.vectorfile import VectorFile
-from hpdsearch.vectors import Matrix, cosines
+from hpdsearch.vectors import Matrix
 
-_CORES = faiss.omp_get_max_threads()
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+RESCORED_HITS = 10  # hits that get the full `rescore`; further ones get one candidate each
+EXACT_ROWS = 1_000  # so few allowed rows are scored exactly, without the codes
 
 
 class Segment:
-    """Searches rows first_row <= row < first_row + n_rows; rows outside and inside are the index-wide ones.
+    """Searches the rows of `rows`; the rows that go in and out are the index-wide ones.
 
     Safe to use from several threads at once.
     """
 
-    def __init__(self, first_row: int, vectors: VectorFile, spec: IndexSpec, index: faiss.Index) -> None:
-        self.first_row, self.n_rows = first_row, vectors.n_rows
-        self.vectors, self.spec = vectors, spec
-        self._index = index
+    def __init__(
+        self,
+        rows: RowMap,
+        vectors: VectorFile,
+        spec: IndexSpec,
+        index: faiss.Index,
+        *,
+        curve: Curve | None = None,
+        memory_bytes: int = 0,
+    ) -> None:
+        self.rows, self.vectors, self.spec, self.curve = rows, vectors, spec, curve
+        self.n_rows, self.memory_bytes = rows.n_rows, memory_bytes
+        self.codes = Codes(index, spec, coded_dim(spec, vectors.dim))
 
     @classmethod
-    def open(cls, first_row: int, vectors: VectorFile, spec: IndexSpec, path: Path, sha256: str) -> "Segment":
-        """Open the index file, after checking its sum: faiss would crash or answer wrongly on a damaged one."""
+    def open(
+        cls,
+        rows: RowMap,
+        vectors: VectorFile,
+        spec: IndexSpec,
+        path: Path,
+        sha256: str,
+        curve: Curve | None = None,
+        *,
+        mapped_above: int | None = None,
+    ) -> "Segment":
+        """Open the index file, after checking its sum: faiss would crash or answer wrongly on a damaged one.
+
+        Args:
+            mapped_above: an index file of more bytes is memory-mapped; None: half of the memory that is free.
+
+        Raises:
+            DamagedError: a file is missing, altered, or not the one that belongs to these rows.
+        """
         try:
-            found = sha256_of(path)
+            found, size = sha256_of(path), path.stat().st_size
         except FileNotFoundError as error:
             raise DamagedError(
                 f"{path}: the index file is missing; restore it, or index again with --overwrite"
@@ -41,47 +71,71 @@ class Segment:
             raise DamagedError(
                 f"{path}: is not what was written (its sum differs); restore it, or index again with --overwrite"
             )
-        index = faiss.read_index(str(path))
-        if index.ntotal != vectors.n_rows or index.d != vectors.dim:
-            got = f"{index.ntotal} x {index.d}"
+        mapped = size > (_free_bytes() // 2 if mapped_above is None else mapped_above)
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+        dim = coded_dim(spec, vectors.dim)
+        if not index.ntotal == vectors.n_rows == rows.n_rows or index.d != dim:
             raise DamagedError(
-                f"{path}: expected {vectors.n_rows} x {vectors.dim} vectors, got {got}; index again with --overwrite"
+                f"{path}: expected {vectors.n_rows} x {dim} vectors, got {index.ntotal} x {index.d} "
+                f"for {rows.n_rows} rows; index again with --overwrite"
             )
-        return cls(first_row, vectors, spec, index)
+        return cls(rows, vectors, spec, index, curve=curve, memory_bytes=size)
 
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes that the codes and lists keep in memory."""
-        code_size = self._index.code_size if hasattr(self._index, "code_size") else self._index.d * 4
-        n_ids = self.n_rows if self.spec.kind is Kind.IVF else 0
-        return int(self.n_rows * code_size + n_ids * 8 + self.spec.nlist * self._index.d * 4)
-
-    def candidates(self, queries: Matrix, n: int, *, allowed: Mask | None = None, nprobe: int = 0) -> list[Rows]:
-        """Find about the n nearest rows of each query by their codes.
+    def nearest(
+        self, queries: Matrix, n: int, *, allowed: Mask | None = None, point: Point | None = None, wider: int = 1
+    ) -> tuple[Rows, Scores]:
+        """Find candidates for the n nearest rows of each query by their codes and score all of them exactly.
 
         Args:
             queries: (m, dim), unit length.
-            n: candidates a query, at most.
-            allowed: (n_rows,) which rows of the segment may be found; None: all.
-            nprobe: inverted lists to visit (ivf); 0: as the spec says.
+            n: rows wanted a query; fewer come only if fewer are allowed.
+            allowed: (n_rows,) which positions may be found; None: all.
+            point: nprobe and rescore in place of the spec's.
+            wider: that many times the candidates and the lists; a large one makes the search exhaustive.
 
         Returns:
-            for each query the rows found, in no promised order; fewer than n only if the lists visited hold no more.
+            rows (m, n') and cosines (m, n') of all candidates, best first, equal ones by row; n' >= n if so many are
+            allowed. Short lists are filled with row -1 and score -inf.
         """
-        n = min(n, self.n_rows)
-        if n == 0:
-            return [np.empty(0, np.int64) for _ in queries]
-        selector = None if allowed is None else faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        if self.spec.kind is Kind.IVF:
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe or self.spec.nprobe)
-        else:
-            parameters = faiss.SearchParameters(sel=selector)
-        # One query gains nothing from more threads and would wait for them to wake; the setting is this thread's own.
-        faiss.omp_set_num_threads(1 if len(queries) == 1 else _CORES)
-        _, found = self._index.search(queries, n, params=parameters)
-        # faiss fills a short result list with row -1.
-        return [self.first_row + rows[rows >= 0] for rows in found]
+        wanted = self._wanted(n, allowed, point, wider)
+        exact = wanted.n_allowed <= wanted.n or (allowed is not None and wanted.n_allowed <= EXACT_ROWS)
+        # An exhaustive answer needs no codes: fast-scan would lose some of the rows with equal ones.
+        step = max(1, MAX_PAIRS // max(1, wanted.n_allowed if exact else wanted.n))
+        positions, scores = [np.empty((0, wanted.n), np.int64)], [np.empty((0, wanted.n), np.float32)]
+        for start in range(0, len(queries), step):
+            block = queries[start : start + step]
+            found = (self._exact if exact else self._by_codes)(block, wanted)
+            positions.append(found[0][:, : wanted.n])
+            scores.append(found[1][:, : wanted.n])
+        places = np.concatenate(positions)
+        return np.where(places < 0, -1, self.rows.rows(places)), np.concatenate(scores)
 
-    def scores(self, query: np.ndarray, rows: Rows) -> npt.NDArray[np.float32]:
+    def scores(self, query: np.ndarray, rows: Rows) -> Scores:
         """Return the exact cosines (m,) of query (dim,) with these rows (m,) of this segment."""
-        return cosines(query, self.vectors.rows(rows - self.first_row))
+        return scores_of(self.vectors, query, self.rows.positions(rows))
+
+    def _wanted(self, n: int, allowed: Mask | None, point: Point | None, wider: int) -> Wanted:
+        at = point or self.spec
+        n_allowed = self.n_rows if allowed is None else int(np.count_nonzero(allowed))
+        n_candidates = min(max(n, min(n, RESCORED_HITS) * at.rescore) * wider, n_allowed)
+        return Wanted(n_candidates, min(n, n_allowed), min(at.nprobe * wider, self.spec.nlist), allowed, n_allowed)
+
+    def _by_codes(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
+        positions, scores = best_first(self.vectors, queries, self.codes.nearest(queries, wanted))
+        for query in np.flatnonzero((positions >= 0).sum(axis=1) < wanted.at_least):
+            row, score = self._exact(queries[query : query + 1], wanted)
+            positions[query], scores[query] = row[0, : wanted.n], score[0, : wanted.n]
+        return positions, scores
+
+    def _exact(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
+        places = np.arange(self.n_rows) if wanted.allowed is None else np.flatnonzero(wanted.allowed)
+        return best_first(self.vectors, queries, np.broadcast_to(places, (len(queries), len(places))))
+
+
+def _free_bytes() -> int:
+    """Return the memory that could be used without swapping; without bound where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
+    except (OSError, StopIteration):
+        return sys.maxsize

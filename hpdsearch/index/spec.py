@@ -1,20 +1,14 @@
-"""What index to make: kind, codec and their numbers, chosen by the count of vectors where the user does not say."""
+"""What index to make: kind, codec and their numbers; what the user leaves open is measured when it is built."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import Enum
-from math import sqrt
 from typing import Any
 
 from hpdsearch.errors import ShapeError
 
-# A flat sq8 scan of this many vectors stays within a few milliseconds a query (docs/decisions.md).
-FLAT_LIMIT = 150_000
-# Below this a list holds too few vectors to be worth a centroid (faiss asks for 39 training points a list).
-IVF_MINIMUM = 5_000
-
 
 class Kind(str, Enum):
-    """How candidates are found: auto is decided by the count of vectors."""
+    """How candidates are found: flat scans all codes; ivf visits the inverted lists nearest to the query."""
 
     AUTO = "auto"
     FLAT = "flat"
@@ -22,11 +16,17 @@ class Kind(str, Enum):
 
 
 class Codec(str, Enum):
-    """How a vector is kept in memory: four bytes a dimension, or one (scalar quantizer)."""
+    """How a vector is kept in memory.
+
+    f32: four bytes a dimension. sq8: one. pq: product quantization, 4 bits a part, scanned by the fast-scan kernels.
+    rabitq: one bit a dimension and 8 bytes. pq and rabitq turn the vectors first, by a random rotation.
+    """
 
     AUTO = "auto"
     F32 = "f32"
     SQ8 = "sq8"
+    PQ = "pq"
+    RABITQ = "rabitq"
 
 
 @dataclass(frozen=True)
@@ -34,38 +34,36 @@ class IndexSpec:
     """What index to make.
 
     Attributes:
-        kind: flat scans all codes; ivf visits the nprobe inverted lists that are nearest to the query.
-        codec: f32 or sq8.
+        kind: auto is flat while a scan of all codes stays within the latency goal, else ivf.
+        codec: auto is sq8 for few vectors, else pq, or sq8 again where pq cannot keep `recall`.
+        recall: ann_recall@10 that is promised: nprobe and rescore are the fastest that keep it, 0 < recall <= 1.
+        memory: bytes that codes and lists may take; 0: no bound.
+        dim: leading numbers of each vector that the codes hold; 0: all. Rescoring always uses all.
+        parts: pq parts of 4 bits; 0: one for each two dimensions.
         nlist: inverted lists; 0: about 4 sqrt(n), the rule of faiss's guidelines.
-        nprobe: lists visited per query; 0: a sixteenth of nlist, at least 16.
+        nprobe: lists visited per query; 0: measured.
         rescore: how many candidates for each of the first ten wanted hits are scored again exactly, from the vectors
-            file; further hits get two.
+            file; 0: measured.
     """
 
     kind: Kind = Kind.AUTO
     codec: Codec = Codec.AUTO
+    recall: float = 0.95
+    memory: int = 0
+    dim: int = 0
+    parts: int = 0
     nlist: int = 0
     nprobe: int = 0
-    rescore: int = 5
+    rescore: int = 0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("nlist", 0), ("nprobe", 0), ("rescore", 1)):
-            if getattr(self, name) < lowest:
-                raise ShapeError(f"{name}: expected at least {lowest}, got {getattr(self, name)}")
+        for name in ("memory", "dim", "parts", "nlist", "nprobe", "rescore"):
+            if getattr(self, name) < 0:
+                raise ShapeError(f"{name}: expected at least 0, got {getattr(self, name)}")
+        if not 0 < self.recall <= 1:
+            raise ShapeError(f"recall: expected more than 0 and at most 1, got {self.recall}")
         if self.nlist and self.nprobe > self.nlist:
             raise ShapeError(f"nprobe: expected 1..{self.nlist} (nlist), got {self.nprobe}")
-
-    def settled(self, n: int) -> "IndexSpec":
-        """Return the spec with every automatic choice made for n vectors."""
-        codec = Codec.SQ8 if self.codec is Codec.AUTO else self.codec
-        kind = self.kind
-        if kind is Kind.AUTO:
-            kind = Kind.FLAT if n <= FLAT_LIMIT else Kind.IVF
-        if kind is Kind.FLAT or n < IVF_MINIMUM:
-            return IndexSpec(Kind.FLAT, codec, rescore=self.rescore)
-        nlist = min(self.nlist or int(4 * sqrt(n)), n // 39)
-        nprobe = min(self.nprobe or max(16, nlist // 16), nlist)
-        return replace(self, kind=kind, codec=codec, nlist=nlist, nprobe=nprobe)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -73,5 +71,5 @@ class IndexSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "IndexSpec":
-        """Return the spec that `as_dict` described."""
+        """Return the spec that `as_dict` described; fields that format 1 did not have get their defaults."""
         return cls(**{**values, "kind": Kind(values["kind"]), "codec": Codec(values["codec"])})

@@ -1,36 +1,71 @@
-"""The vectors file: (rows, dim) float16, row-major, written once, read through a memory map.
+"""The vectors file: (rows, dim) float16, row-major, then a sum of each row; written once, read row by row or in blocks.
 
-A checksum for each block of rows lets a reader trust what it touches without reading the whole file.
+Every row that is read is checked against its sum, each time: damage is found before it becomes a score.
 """
 
 import hashlib
 import mmap
+import os
+import weakref
 import zlib
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import numpy.typing as npt
 
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import DamagedError, ShapeError
 from hpdsearch.files import published
 from hpdsearch.vectors import Matrix, require_matrix, unit_rows
 
-BLOCK_ROWS = 64
+Stored = npt.NDArray[np.float16]
+Sums = npt.NDArray[np.uint32]
+
+BLOCK_ROWS = 64  # rows of one crc32 in files of format 1
+MAX_RESIDENT = 16 << 20  # bytes of the file that stay mapped in memory, about
+FAULT_BYTES = 1 << 16  # the kernel maps that much of a cached file when one byte of it is touched
+FEW_ROWS = 1024  # so few rows are read by pread: 0.8 microseconds a row, where touching unmapped pages takes 2.9
+PIECE_ROWS = MAX_RESIDENT // FAULT_BYTES
+
+
+def row_sums(stored: Stored, positions: np.ndarray) -> Sums:
+    """Return the sums (m,) of rows (m, dim) that stand at these positions (m,) of their file.
+
+    sum = (constant + position * odd number + the row's 16-bit words times their own odd numbers) modulo 2^32. So a change
+    of any one word and a row in another row's place are always found, other damage but for one case in 2^32.
+    """
+    # Each product is below 2^42 and the sum of 2,048 below 2^53: float64 adds them exactly, in any order.
+    words = stored.view("<u2").astype(np.float64) @ _multipliers(stored.shape[1])
+    places = positions.astype(np.uint64) * np.uint64(0x9E3779B1) + np.uint64(0x5BD1E995)
+    return (places + words.astype(np.uint64)).astype(np.uint32)  # the cast is modulo 2^32
+
+
+def _multipliers(dim: int) -> npt.NDArray[np.float64]:
+    """Return dim odd numbers below 2^26: murmur3's finalizer of 1, 2, 3, ..., its upper 26 bits, made odd."""
+    if dim > 2048:
+        raise ShapeError(f"dim: expected at most 2048 (the vectors file sums rows exactly up to there), got {dim}")
+    if dim not in _MULTIPLIERS:
+        x = np.arange(1, dim + 1, dtype=np.uint32)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+        _MULTIPLIERS[dim] = (((x ^ (x >> np.uint32(16))) >> np.uint32(6)) | np.uint32(1)).astype(np.float64)
+    return _MULTIPLIERS[dim]
+
+
+_MULTIPLIERS: dict[int, npt.NDArray[np.float64]] = {}
 
 
 class VectorWriter:
     """Writes a vectors file block by block; it appears in its place when the `with` block ends well.
 
-    After the block: n_rows; size_bytes; sha256 of the file; block_sums, the crc32 of each BLOCK_ROWS rows as
-    little-endian uint32.
+    After the block: n_rows; size_bytes and sha256 of the file.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
         self.path, self.dim = path, dim
         self.n_rows = 0
         self._digest = hashlib.sha256()
-        self._crcs: list[int] = []
-        self._rest = b""  # bytes of the block that is not full yet
+        self._sums: list[Sums] = []
 
     def __enter__(self) -> "VectorWriter":
         self._publishing = published(self.path)
@@ -40,90 +75,156 @@ class VectorWriter:
     def append(self, vectors: Matrix) -> None:
         """Write the rows of vectors (m, dim), of unit length: float16 holds nothing beyond 65,504."""
         require_matrix(vectors, name="vectors", dim=self.dim)
-        data = vectors.astype("<f2").tobytes()
+        self.append_stored(vectors.astype("<f2"))
+
+    def append_stored(self, stored: Stored) -> None:
+        """Write rows (m, dim) that were read from another vectors file, bit for bit."""
+        if stored.ndim != 2 or stored.shape[1] != self.dim or stored.dtype != np.dtype("<f2"):
+            raise ShapeError(f"stored: expected float16 (m, {self.dim}), got {stored.dtype} {stored.shape}")
+        stored = np.ascontiguousarray(stored)
+        self._write(stored.tobytes())
+        self._sums.append(row_sums(stored, np.arange(self.n_rows, self.n_rows + len(stored))))
+        self.n_rows += len(stored)
+
+    def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
-        self.n_rows += len(vectors)
-        self._rest += data
-        block_bytes = BLOCK_ROWS * self.dim * 2
-        whole = len(self._rest) - len(self._rest) % block_bytes
-        self._crcs += [zlib.crc32(self._rest[at : at + block_bytes]) for at in range(0, whole, block_bytes)]
-        self._rest = self._rest[whole:]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            try:
+                for sums in self._sums:
+                    self._write(sums.astype("<u4").tobytes())
+            except BaseException as failure:
+                self._publishing.__exit__(type(failure), failure, failure.__traceback__)
+                raise
         self._publishing.__exit__(kind, error, tb)
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the whole file."""
-        return self.n_rows * self.dim * 2
+        return self.n_rows * (self.dim * 2 + 4)
 
     @property
     def sha256(self) -> str:
         """Sum of the whole file, in hexadecimal."""
         return self._digest.hexdigest()
 
-    @property
-    def block_sums(self) -> bytes:
-        """crc32 of each block of BLOCK_ROWS rows, the last one possibly shorter; little-endian uint32."""
-        last = [zlib.crc32(self._rest)] if self._rest else []
-        return np.array(self._crcs + last, "<u4").tobytes()
-
 
 class VectorFile:
-    """A vectors file opened for reading; every block is checked when it is first touched."""
+    """A vectors file opened for reading; safe to use from several threads.
 
-    def __init__(self, path: Path, n_rows: int, dim: int, block_sums: bytes) -> None:
+    Whatever is read, about MAX_RESIDENT bytes of the file stay mapped. Positions are 0 <= position < n_rows.
+
+    Args:
+        block_sums: files of format 1 hold no sums; these are theirs, the crc32 of each BLOCK_ROWS rows.
+    """
+
+    def __init__(self, path: Path, n_rows: int, dim: int, block_sums: bytes = b"") -> None:
         self.path, self.n_rows, self.dim = path, n_rows, dim
-        expected = n_rows * dim * 2
+        vector_bytes = n_rows * dim * 2
+        expected = vector_bytes + (0 if block_sums else 4 * n_rows)
         try:
-            size = path.stat().st_size
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except FileNotFoundError as error:
             raise DamagedError(
                 f"{path}: the vectors file is missing; restore it, or index again with --overwrite"
             ) from error
+        weakref.finalize(self, os.close, descriptor)
+        size = os.fstat(descriptor).st_size
         if size != expected:
             raise DamagedError(
                 f"{path}: expected {expected} bytes, got {size}; restore the file, or index again with --overwrite"
             )
-        n_blocks = -(-n_rows // BLOCK_ROWS)
-        if len(block_sums) != 4 * n_blocks:
-            got = f"{len(block_sums)} bytes of sums for {n_rows} rows, expected {4 * n_blocks}"
-            raise DamagedError(f"{path}: the catalog holds {got}; index again with --overwrite")
-        self._sums = np.frombuffer(block_sums, "<u4")
-        self._file = _mapped(path) if n_rows else None
-        self._map = np.frombuffer(self._file or b"", "<f2").reshape(n_rows, dim)
-        self._trusted = np.zeros(len(self._sums), bool)
+        self._descriptor = descriptor
+        self._file = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else None
+        self._map = np.frombuffer(self._file or b"", "<f2", n_rows * dim).reshape(n_rows, dim)
+        self._blocks = _BlockSums(self, block_sums) if block_sums else None
+        self._sums = np.frombuffer(self._file or b"", "<u4", 0 if block_sums else n_rows, vector_bytes if n_rows else 0)
+        self._touched = 0
 
-    def rows(self, rows: np.ndarray) -> Matrix:
-        """Return the vectors (m, dim), of unit length, of these rows (m,) of the file."""
-        blocks = np.unique(rows // BLOCK_ROWS)
-        for block in blocks[~self._trusted[blocks]]:
-            self._check(int(block))
-        return unit_rows(self._map[rows])
+    def rows(self, positions: np.ndarray) -> Matrix:
+        """Return the vectors (m, dim), of unit length, at these positions (m,)."""
+        return unit_rows(self.stored_rows(positions))
+
+    def stored_rows(self, positions: np.ndarray) -> Stored:
+        """Return the vectors (m, dim) at these positions (m,) as they are stored, checked."""
+        few = len(positions) <= FEW_ROWS and self._map.nbytes > MAX_RESIDENT and hasattr(os, "pread")
+        if self._blocks is not None:
+            self._blocks.check(positions)
+        stored = self._read(positions) if few else self._gathered(positions)
+        self._check(stored, positions)
+        return stored
+
+    def stored(self, start: int, end: int) -> Stored:
+        """Return the vectors (end - start, dim) at start <= position < end as they are stored, checked."""
+        positions = np.arange(start, end)
+        if self._blocks is not None:
+            self._blocks.check(positions)
+        stored = self._map[start:end].copy()
+        self._touch(stored.nbytes)
+        self._check(stored, positions)
+        return stored
 
     def block(self, start: int, end: int) -> Matrix:
-        """Return the vectors (end - start, dim), of unit length, of rows start <= row < end."""
-        for block in range(start // BLOCK_ROWS, -(-end // BLOCK_ROWS)):
-            self._check(block)
-        return unit_rows(self._map[start:end])
+        """Return the vectors (end - start, dim), of unit length, at start <= position < end."""
+        return unit_rows(self.stored(start, end))
 
     def release(self) -> None:
-        """Let go of the memory that holds what was read; reading again is possible and reads from disk."""
+        """Let go of the memory that holds what was read; reading again is possible."""
+        self._touched = 0
         if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._file.madvise(mmap.MADV_DONTNEED)
 
-    def _check(self, block: int) -> None:
-        if self._trusted[block]:
+    def _read(self, positions: np.ndarray) -> Stored:
+        size = self.dim * 2
+        rows = [os.pread(self._descriptor, size, start) for start in (positions * size).tolist()]
+        return np.frombuffer(b"".join(rows), "<f2").reshape(len(positions), self.dim)
+
+    def _gathered(self, positions: np.ndarray) -> Stored:
+        stored = np.empty((len(positions), self.dim), "<f2")
+        for start in range(0, len(positions), PIECE_ROWS):
+            piece = positions[start : start + PIECE_ROWS]
+            stored[start : start + PIECE_ROWS] = self._map[piece]
+            span = (int(piece.max()) - int(piece.min()) + 1) * self.dim * 2
+            self._touch(min(span, len(piece) * FAULT_BYTES))
+        return stored
+
+    def _touch(self, n_bytes: int) -> None:
+        self._touched += n_bytes
+        if self._touched > MAX_RESIDENT < self._map.nbytes:
+            self.release()
+
+    def _check(self, stored: Stored, positions: np.ndarray) -> None:
+        if self._blocks is not None:
             return
-        start = block * BLOCK_ROWS
-        if zlib.crc32(self._map[start : start + BLOCK_ROWS].tobytes()) != self._sums[block]:
+        wrong = np.flatnonzero(row_sums(stored, positions) != self._sums[positions])
+        if len(wrong):
             raise DamagedError(
-                f"{self.path}: rows {start}.. are not what was written; restore it, or index again with --overwrite"
+                f"{self.path}: row {positions[wrong[0]]} is not what was written; "
+                "restore it, or index again with --overwrite"
             )
-        self._trusted[block] = True
 
 
-def _mapped(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+class _BlockSums:
+    """The crc32 of each BLOCK_ROWS rows of a file of format 1; a block is read once, when it is first touched."""
+
+    def __init__(self, file: VectorFile, sums: bytes) -> None:
+        n_blocks = -(-file.n_rows // BLOCK_ROWS)
+        if len(sums) != 4 * n_blocks:
+            got = f"{len(sums)} bytes of sums for {file.n_rows} rows, expected {4 * n_blocks}"
+            raise DamagedError(f"{file.path}: the catalog holds {got}; index again with --overwrite")
+        self._path, self._map = file.path, file._map
+        self._sums = np.frombuffer(sums, "<u4")
+        self._trusted = np.zeros(n_blocks, bool)
+
+    def check(self, positions: np.ndarray) -> None:
+        blocks = np.unique(positions // BLOCK_ROWS)
+        for block in blocks[~self._trusted[blocks]].tolist():
+            start = block * BLOCK_ROWS
+            if zlib.crc32(self._map[start : start + BLOCK_ROWS].tobytes()) != self._sums[block]:
+                raise DamagedError(
+                    f"{self._path}: rows {start}.. are not what was written; restore it, "
+                    "or index again with --overwrite"
+                )
+            self._trusted[block] = True

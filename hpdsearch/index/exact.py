@@ -1,0 +1,66 @@
+"""Exact cosines of queries with stored rows: one query or thousands, the same values to the last bit."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from hpdsearch.index.rows import Rows
+from hpdsearch.index.structure import CORES
+from hpdsearch.index.vectorfile import VectorFile
+from hpdsearch.vectors import Matrix, cosines
+
+PAIRS = 4096  # (query, row) pairs scored at once
+PAIR_BITS = 22
+MAX_PAIRS = 1 << PAIR_BITS
+
+Scores = npt.NDArray[np.float32]
+
+
+def best_first(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[Rows, Scores]:
+    """Score candidates and order them: best first, equal scores by position.
+
+    Args:
+        vectors: what is stored.
+        queries: (m, dim), unit length.
+        positions: (m, n), -1 for none; m * n <= MAX_PAIRS, or m = 1.
+
+    Returns:
+        positions (m, n) and scores (m, n), -inf for none.
+    """
+    positions = np.sort(positions, axis=1)
+    if len(queries) == 1:
+        scores = np.full(positions.shape, -np.inf, np.float32)
+        first = int(np.searchsorted(positions[0], 0))
+        scores[0, first:] = scores_of(vectors, queries[0], positions[0, first:])
+    else:
+        scores = _scores_of_pairs(vectors, queries, positions)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def scores_of(vectors: VectorFile, query: np.ndarray, positions: Rows) -> Scores:
+    """Return the cosines (n,) of query (dim,), of unit length, with the rows at these positions (n,)."""
+    scores = np.empty(len(positions), np.float32)
+    for start in range(0, len(positions), PAIRS):
+        piece = slice(start, start + PAIRS)
+        scores[piece] = cosines(query, vectors.stored_rows(positions[piece]))
+    return scores
+
+
+def _scores_of_pairs(vectors: VectorFile, queries: Matrix, positions: Rows) -> Scores:
+    """Score all pairs in the order of the file, so that each of its pages is touched once, on all cores."""
+    scores = np.full(positions.size, -np.inf, np.float32)
+    # One sort of plain integers brings pairs in order; an argsort would take four times as long.
+    keys = np.sort((positions.ravel() << PAIR_BITS) | np.arange(positions.size))
+    keys = keys[np.searchsorted(keys, 0) :]
+
+    def score(start: int) -> None:
+        piece = keys[start : start + PAIRS]
+        pairs = piece & (MAX_PAIRS - 1)
+        of = queries[pairs // positions.shape[1]]
+        scores[pairs] = cosines(of, vectors.stored_rows(piece >> PAIR_BITS))
+
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(score, range(0, len(keys), PAIRS)))
+    return scores.reshape(positions.shape)

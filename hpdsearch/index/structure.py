@@ -1,0 +1,106 @@
+"""The faiss structures behind a settled spec, the numbers they see of a vector, and the bytes they take."""
+
+from math import ceil
+
+import faiss
+import numpy as np
+
+from hpdsearch.errors import ShapeError
+from hpdsearch.index.spec import Codec, IndexSpec, Kind
+from hpdsearch.vectors import Matrix, unit_rows
+
+CORES = faiss.omp_get_max_threads()
+SEED = 1234
+ITERATIONS = 4  # of k-means on the lists: 10 gave the same recall at every nprobe in twice the time (docs/decisions.md)
+ROTATED = (Codec.PQ, Codec.RABITQ)
+OVERHEAD_BYTES = 8192  # headers, and the fast-scan kernels' last block
+
+
+def coded_dim(spec: IndexSpec, dim: int) -> int:
+    """Return how many leading numbers of a vector (dim,) the codes hold."""
+    if spec.dim > dim:
+        raise ShapeError(f"dim: expected at most {dim} (the width of the vectors), got {spec.dim}")
+    return spec.dim or dim
+
+
+def leading(vectors: Matrix, dim: int) -> Matrix:
+    """Return the first dim numbers of unit vectors (m, width), scaled to unit length."""
+    return vectors if dim == vectors.shape[1] else unit_rows(vectors[:, :dim])
+
+
+def n_parts(spec: IndexSpec, dim: int) -> int:
+    """Return the parts of the pq code of vectors of width dim."""
+    if spec.parts > dim:
+        raise ShapeError(f"parts: expected at most {dim} (the width of the vectors), got {spec.parts}")
+    return spec.parts or (dim if dim % 2 else dim // 2)
+
+
+def empty_index(spec: IndexSpec, dim: int) -> faiss.Index:
+    """Return the untrained faiss index (inner product) of a settled spec for coded vectors of width dim."""
+    if spec.codec not in ROTATED:
+        return _structure(spec, dim)
+    rotation = faiss.RandomRotationMatrix(dim, _turned_dim(spec, dim))
+    rotation.init(SEED)
+    inner = _structure(spec, rotation.d_out)
+    index = faiss.IndexPreTransform(rotation, inner)
+    index.own_fields = True
+    for part in (rotation, inner):
+        part.this.disown()
+    return index
+
+
+def _turned_dim(spec: IndexSpec, dim: int) -> int:
+    """Return the width behind the rotation: the next that the parts divide."""
+    if spec.codec is Codec.RABITQ:
+        return dim
+    parts = n_parts(spec, dim)
+    return ceil(dim / parts) * parts
+
+
+def _structure(spec: IndexSpec, dim: int) -> faiss.Index:
+    metric, bits = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer.QT_8bit
+    if spec.kind is Kind.FLAT:
+        if spec.codec is Codec.F32:
+            return faiss.IndexFlatIP(dim)
+        if spec.codec is Codec.SQ8:
+            return faiss.IndexScalarQuantizer(dim, bits, metric)
+        if spec.codec is Codec.PQ:
+            return faiss.IndexPQFastScan(dim, n_parts(spec, dim), 4, metric)
+        return faiss.IndexRaBitQFastScan(dim, metric)
+    quantizer = faiss.IndexFlatIP(dim)
+    if spec.codec is Codec.F32:
+        index = faiss.IndexIVFFlat(quantizer, dim, spec.nlist, metric)
+    elif spec.codec is Codec.SQ8:
+        # by_residual=False: the code of a vector does not depend on its list, so flat and ivf score alike.
+        index = faiss.IndexIVFScalarQuantizer(quantizer, dim, spec.nlist, bits, metric, False)
+    elif spec.codec is Codec.PQ:
+        index = faiss.IndexIVFPQFastScan(quantizer, dim, spec.nlist, n_parts(spec, dim), 4, metric)
+        index.by_residual = True
+    else:
+        index = faiss.IndexIVFRaBitQFastScan(quantizer, dim, spec.nlist, metric)
+    index.own_fields = True
+    quantizer.this.disown()
+    index.cp.seed, index.cp.niter = SEED, ITERATIONS
+    return index
+
+
+def inverted_lists(index: faiss.Index) -> faiss.IndexIVF:
+    """Return the IndexIVF inside an index made by `empty_index`."""
+    return faiss.extract_index_ivf(index)
+
+
+def index_bytes(spec: IndexSpec, n: int, dim: int) -> int:
+    """Return an upper bound of the bytes that codes and lists of n coded vectors of width dim take."""
+    turned = _turned_dim(spec, dim) if spec.codec in ROTATED else dim
+    tables = turned * dim * 4 if spec.codec in ROTATED else 0
+    if spec.codec is Codec.PQ:
+        code, tables = ceil(n_parts(spec, dim) / 2), tables + 16 * turned * 4
+    elif spec.codec is Codec.RABITQ:
+        code = ceil(dim / 8) + 8
+    else:
+        code = dim * (4 if spec.codec is Codec.F32 else 1)
+    n_bytes = n * code + tables + OVERHEAD_BYTES
+    if spec.kind is Kind.IVF:
+        padding = 32 * code if spec.codec in ROTATED else 0  # fast-scan lists hold whole blocks of 32 codes
+        n_bytes += n * 8 + spec.nlist * (turned * 4 + padding + 16)
+    return n_bytes
