@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import hpdsearch.search as search_module
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import FilterError, QueryError
-from hpdsearch.index import Codec, IndexSpec, Kind
-from hpdsearch.index import spec as spec_module
+from hpdsearch.index import Codec, Curve, IndexSpec, Kind, Point, Segment
+from hpdsearch.index import choose as choose_module
+from hpdsearch.opening import open_state
 from hpdsearch.records import Document, Hit
+from hpdsearch.search import Mode
 
 QUERIES = ["cat dog", "the queen of the river", "sings", "old green war peace moon stone", "zzz 42"]
 Passages = dict[tuple[str, str], np.ndarray]
@@ -42,14 +45,15 @@ SPECS = {
 def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Index:
     """An index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spec_module, "IVF_MINIMUM", 150)
+        patch.setattr(choose_module, "IVF_MINIMUM", 150)
         folder = tmp_path_factory.mktemp("grown") / "index"
         index = Index.build(folder, some_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
         index.add(some_documents(200, seed=1, first=600))
         index.add(some_documents(200, seed=2, first=500))
         index.delete([f"d{i:05d}" for i in range(30, 750, 8)])
-    kinds = {segment["kind"] for segment in index.info().segments}
-    assert kinds == {request.param.split()[0]}
+    segments = index.info().segments
+    assert len(segments) > 1
+    assert {segment["kind"] for segment in segments} == {request.param.split()[0]}
     return index
 
 
@@ -167,11 +171,12 @@ def test_a_list_of_queries_gives_what_each_gives_alone(grown: Index, mode: str) 
 
 
 @pytest.mark.usefixtures("through_the_index")
+@pytest.mark.parametrize("codec", [Codec.SQ8, Codec.PQ, Codec.RABITQ])
 def test_one_probe_of_many_lists_still_gives_every_hit_that_was_asked_for(
-    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, codec: Codec
 ) -> None:
-    monkeypatch.setattr(spec_module, "IVF_MINIMUM", 150)
-    spec = IndexSpec(Kind.IVF, Codec.SQ8, nlist=15, nprobe=1, rescore=1)
+    monkeypatch.setattr(choose_module, "IVF_MINIMUM", 150)
+    spec = IndexSpec(Kind.IVF, codec, nlist=15, nprobe=1, rescore=1)
     with Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec) as index:
         assert index.info().segments[0]["nprobe"] == 1
         passages = stored_passages(index.folder, tiny_encoder)
@@ -217,6 +222,42 @@ def test_equal_scores_behind_a_filter_are_ordered_by_doc_id(
     for k in (1, 10, 99):
         hits = twins.search("cat dog bird fish", k, mode=mode, where="number >= 200")
         assert [hit.doc_id for hit in hits] == [f"same{i}" for i in range(200, 200 + k)]
+
+
+def test_a_small_segment_that_was_seen_whole_does_not_settle_a_tie_in_a_large_one(
+    tmp_path: Path, tiny_encoder: Encoder
+) -> None:
+    order = np.random.default_rng(6).permutation(300)
+    same = [Document(f"same{i:03d}", "cat dog bird fish") for i in order]
+    with Index.build(tmp_path / "index", same + some_documents(200), encoder=tiny_encoder) as index:
+        index.add(some_documents(5, seed=9, first=900))
+        assert [segment["rows"] for segment in index.info().segments] == [500, 5]
+        hits = index.search("cat dog bird fish", 10, mode="dense")
+    assert [hit.doc_id for hit in hits] == [f"same{i:03d}" for i in range(10)]
+
+
+def test_recall_takes_another_point_of_the_measured_curve(
+    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Point | None] = []
+    nearest = Segment.nearest
+
+    def listening(self: Segment, *args: Any, **options: Any) -> Any:
+        asked.append(options["point"])
+        return nearest(self, *args, **options)
+
+    monkeypatch.setattr(Segment, "nearest", listening)
+    monkeypatch.setattr(choose_module, "IVF_MINIMUM", 150)
+    spec = IndexSpec(Kind.IVF, Codec.PQ, nlist=12, nprobe=3, rescore=2)
+    Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec).close()
+    state = open_state(tmp_path / "index")
+    quick, thorough = Point(1, 1, 0.6, 0.5, 0.01), Point(12, 50, 1.0, 0.99, 0.1)
+    state.segments[0].curve = Curve((quick, thorough), promise=0.5, kept=True, n_queries=100)
+    for recall, point in [(None, None), (0.5, quick), (0.9, thorough), (1.0, thorough)]:
+        asked.clear()
+        (hits,) = search_module.search(state, ["cat dog"], tiny_encoder.encode, k=10, mode=Mode.DENSE, recall=recall)
+        assert len(hits) == 10
+        assert set(asked) == {point}
 
 
 @pytest.fixture(scope="module")
