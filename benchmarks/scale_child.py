@@ -1,0 +1,91 @@
+"""Build an index, or open one and ask it, in a process of its own, whose memory is nothing else's; prints JSON.
+
+python benchmarks/scale_child.py build '{"vectors": "v.f16", "n": 1000, "dim": 128, "index": "i.faiss", "spec": {...}}'
+python benchmarks/scale_child.py serve '{... as above, and "sha256": "...", "queries": "q.npy"}'
+"""
+
+import json
+import re
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import own_peak_bytes
+
+from hpdsearch.index import IndexSpec, RowMap, Segment, VectorFile, build_index
+from hpdsearch.progress import Bar, Progress
+from hpdsearch.vectors import unit_rows
+
+K = 10
+
+
+class PhaseClock(Progress):
+    """Takes the time of each phase of a work, by its name, in place of showing bars."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: Counter[str] = Counter()
+        self.total: float | None = None
+
+    def phase(self, name: str, *, total: int | None, unit: str) -> Bar:
+        """Begin a phase; phases do not overlap."""
+        self._name, self._start = name, time.perf_counter()
+        return self
+
+    def update(self, n: float, /) -> None:
+        """Count nothing."""
+
+    def close(self) -> None:
+        """End the phase."""
+        self.seconds[self._name] += time.perf_counter() - self._start
+
+
+def main() -> None:
+    """Do what the first argument names with what the second describes."""
+    work = {"build": build, "serve": serve}[sys.argv[1]]
+    print(json.dumps(work(json.loads(sys.argv[2]))))
+
+
+def build(asked: dict[str, Any]) -> dict[str, Any]:
+    """Build an index file and tell what it took."""
+    clock, start = PhaseClock(), time.perf_counter()
+    vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
+    made = build_index(vectors, IndexSpec.from_dict(asked["spec"]), Path(asked["index"]), progress=clock)
+    return {
+        "seconds": time.perf_counter() - start,
+        "phases": dict(clock.seconds),
+        "peak_bytes": own_peak_bytes(),
+        "size_bytes": made.size_bytes,
+        "sha256": made.sha256,
+        "spec": made.spec.as_dict(),
+        "curve": made.curve and made.curve.as_dict(),
+    }
+
+
+def serve(asked: dict[str, Any]) -> dict[str, Any]:
+    """Open an index, ask it one query after the other, and tell by how much the resident memory grew."""
+    queries = unit_rows(np.load(asked["queries"]))
+    before = resident_bytes()
+    start = time.perf_counter()
+    vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
+    spec, rows = IndexSpec.from_dict(asked["spec"]), RowMap(0, asked["n"])
+    segment = Segment.open(rows, vectors, spec, Path(asked["index"]), asked["sha256"])
+    open_seconds = time.perf_counter() - start
+    for query in queries:
+        segment.nearest(query[None], K)
+    after = resident_bytes()
+    return {"open_seconds": open_seconds, "grown": {kind: after[kind] - before[kind] for kind in after}}
+
+
+def resident_bytes() -> dict[str, int]:
+    """Return this process's resident memory: its own (anon), pages of files (file), and both."""
+    status = Path("/proc/self/status").read_text()
+    sizes = {kind: 1024 * int(size) for kind, size in re.findall(r"^Rss(Anon|File):\s+(\d+) kB$", status, re.MULTILINE)}
+    return {"anon": sizes["Anon"], "file": sizes["File"], "all": sizes["Anon"] + sizes["File"]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Vectors of real texts for the benchmarks of scale, from a folder of .npy files; beyond them, copies with small noise.
+
+The folder holds `00000.npy`, `00001.npy`, ...: (rows, width) numbers, a vector a text, and `queries.npy`: those of texts
+that are not among them (here web questions). Narrower vectors are the first numbers of these, scaled to length 1.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpdsearch.index import VectorFile, VectorWriter
+from hpdsearch.vectors import Matrix, unit_rows
+
+NOISE = 0.3  # length of the noise beside a vector's own length of 1; a copy has a cosine of about 0.96 with its text
+SEED = 4
+
+
+class Source:
+    """The vectors of a folder, in order; a folder that is still being filled counts up to its first gap.
+
+    Attributes:
+        width: numbers a vector.
+        n_real: vectors there are; all beyond are copies with noise.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        paths = (folder / f"{number:05d}.npy" for number in count())
+        self._chunks = []
+        for path in paths:
+            if not path.exists():
+                break
+            self._chunks.append(np.load(path, mmap_mode="r"))
+        if not self._chunks:
+            raise SystemExit(f"{folder}: expected vectors in 00000.npy, 00001.npy, ..., got no such file")
+        self.width = self._chunks[0].shape[1]
+        self.n_real = sum(map(len, self._chunks))
+
+    def blocks(self, n: int, dim: int | None = None) -> Iterator[Matrix]:
+        """Yield the first n vectors, block by block (rows, dim), of unit length; equal calls give equal vectors."""
+        made, spread = 0, None
+        for copy in count():
+            for number, chunk in enumerate(self._chunks):
+                block = chunk[: n - made].astype(np.float32)
+                if copy:
+                    # Noise of the same shape as the cloud of vectors: equally much in each direction would leave it.
+                    spread = self._chunks[0].astype(np.float32).std(axis=0) if spread is None else spread
+                    noise = np.random.default_rng([SEED, copy, number]).normal(size=block.shape).astype(np.float32)
+                    block += NOISE / np.linalg.norm(spread) * spread * noise
+                yield unit_rows(block[:, :dim])
+                made += len(block)
+                if made >= n:
+                    return
+
+    def vectors(self, n: int, dim: int | None = None) -> Matrix:
+        """Return the first n vectors (n, dim), of unit length."""
+        array = np.empty((n, dim or self.width), np.float32)
+        at = 0
+        for block in self.blocks(n, dim):
+            array[at : at + len(block)] = block
+            at += len(block)
+        return array
+
+    def queries(self, n: int, dim: int | None = None) -> Matrix:
+        """Return the vectors (n, dim) of the first n questions, of unit length.
+
+        Raises:
+            SystemExit: there are fewer.
+        """
+        path = self.folder / "queries.npy"
+        found = np.load(path, mmap_mode="r")
+        if len(found) < n:
+            raise SystemExit(f"{path}: expected at least {n:,} questions, got {len(found):,}")
+        return unit_rows(found[:n, :dim])
+
+    def description(self, n: int) -> str:
+        """Tell how many of the first n are vectors of real texts."""
+        if n <= self.n_real:
+            return f"{n:,} vectors of real texts"
+        return f"{self.n_real:,} vectors of real texts, repeated with noise of length {NOISE} up to {n:,}"
+
+
+def vector_file(source: Source, n: int, dim: int, work: Path) -> VectorFile:
+    """Return the vectors file of the first n vectors, written into the folder `work` unless it is there."""
+    real = min(n, source.n_real)
+    path = work / f"vectors-{n}-of-{real}-dim-{dim}.f16"
+    if not path.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        with VectorWriter(path, dim) as writer:
+            for block in source.blocks(n, dim):
+                writer.append(block)
+    return VectorFile(path, n, dim)
+
+
+def lifted(vectors: Matrix, components: Matrix) -> Matrix:
+    """Return vectors (n, dim) in the teacher's width (n, teacher_dim): the projection backwards, lengths and cosines kept.
+
+    Args:
+        vectors: of unit length.
+        components: (dim, teacher_dim), rows orthogonal.
+    """
+    return vectors @ unit_rows(components)
+
+
+def settings_of(source: Source, sizes: list[int]) -> dict[str, Any]:
+    """Return what a result says of the vectors."""
+    return {"vectors": [source.description(n) for n in sizes], "n_real": source.n_real, "noise": NOISE}
