@@ -26,14 +26,15 @@ def unit_rows(array: np.ndarray) -> Matrix:
 
 
 def cosines(queries: np.ndarray, rows: np.ndarray) -> Matrix:
-    """Return the cosines (n,) in [-1, 1] of rows (n, dim) of any length with one query (dim,) or with one each (n, dim).
+    """Return the cosines (n,) in [-1, 1] of rows (n, dim) of any length with one query (dim,), or one each (n, dim).
 
     Queries are of unit length. Summed in float64 and rounded to 7 decimals: equal rows get equal scores wherever they
     stand in the matrix, alone or among others. The cosine of a zero row is 0.
     """
     # Of matrices in C order einsum sums each row alone, in an order that depends on dim only.
     wide = np.asarray(rows, np.float64, order="C")
-    asked = np.broadcast_to(np.asarray(queries, np.float64, order="C"), wide.shape)
-    products, norms = np.einsum("ij,ij->i", asked, wide), np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    scores: Matrix = np.clip(products / np.where(norms == 0, 1, norms), -1.0, 1.0).round(7).astype(np.float32)
+    products = np.einsum("ij,j->i" if queries.ndim == 1 else "ij,ij->i", wide, queries.astype(np.float64, order="C"))
+    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    norms[norms == 0] = 1
+    scores: Matrix = np.minimum(np.maximum(products / norms, -1.0), 1.0).round(7).astype(np.float32)
     return scores

@@ -53,18 +53,21 @@ class Codes:
         if self._spec.codec in ROTATED:
             return self._fast_scan(queries, wanted)
         parameters = None if wanted.allowed is None else faiss.SearchParameters(sel=_selector(wanted.allowed))
-        return self._index.search(queries, wanted.n, params=parameters)[1]
+        return self._found(queries, wanted.n, parameters)
+
+    def _found(self, queries: Matrix, n: int, parameters: faiss.SearchParameters | None = None) -> Rows:
+        found: Rows = self._index.search(queries, n, params=parameters)[1]
+        return found
 
     def _lists(self, queries: Matrix, wanted: Wanted) -> Rows:
         selector = None if wanted.allowed is None else _selector(wanted.allowed)
-        found = np.full((len(queries), wanted.n), -1)
-        pending, nprobe = np.arange(len(queries)), wanted.nprobe
+        found, pending, nprobe = np.full((len(queries), wanted.n), -1), np.arange(len(queries)), wanted.nprobe
         while len(pending):
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
-            found[pending] = self._index.search(queries[pending], wanted.n, params=parameters)[1]
-            pending = pending[(found[pending] >= 0).sum(axis=1) < wanted.at_least]
-            if nprobe == self._spec.nlist:
+            found[pending] = self._found(queries[pending], wanted.n, parameters)
+            if nprobe == self._spec.nlist or not wanted.at_least:
                 break
+            pending = pending[found[pending, wanted.at_least - 1] < 0]  # faiss fills short lists from behind
             nprobe = min(nprobe * WIDER, self._spec.nlist)
         return found
 
@@ -74,13 +77,13 @@ class Codes:
         With few distinct codes they lose some of the rows that tie with the last one.
         """
         if wanted.allowed is None:
-            return self._index.search(queries, wanted.n)[1]
+            return self._found(queries, wanted.n)
         n_rows = len(wanted.allowed)
         found = np.full((len(queries), wanted.n), -1)
         pending, n = np.arange(len(queries)), ceil(wanted.n * SPARE * n_rows / wanted.n_allowed)
         while len(pending):
             n = min(n, n_rows)
-            positions = self._index.search(queries[pending], n)[1]
+            positions = self._found(queries[pending], n)
             keep = wanted.allowed[positions] & (positions >= 0)
             first = np.argsort(~keep, axis=1, kind="stable")[:, : wanted.n]
             kept = np.where(np.take_along_axis(keep, first, 1), np.take_along_axis(positions, first, 1), -1)

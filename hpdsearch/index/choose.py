@@ -10,7 +10,7 @@ import numpy as np
 
 from hpdsearch.errors import ShapeError
 from hpdsearch.index.spec import Codec, IndexSpec, Kind
-from hpdsearch.index.structure import ROTATED, empty_index, index_bytes, n_parts
+from hpdsearch.index.structure import empty_index, index_bytes, n_parts
 from hpdsearch.vectors import Matrix
 
 FEW = 10_000  # so few vectors are scanned in well under a millisecond: flat sq8 without measuring
@@ -21,8 +21,6 @@ TIMED_CODES = 65_536
 # For f32 and sq8 the rule of faiss's guidelines. A fast-scan code is looked at ten times as fast as a centroid: half as
 # many lists answer as fast at equal recall, and are trained and filled in half the time (docs/decisions.md).
 LISTS_PER_SQRT = {Codec.F32: 4, Codec.SQ8: 4, Codec.PQ: 2, Codec.RABITQ: 2}
-
-Settling = Iterator[IndexSpec]
 
 
 def candidates(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> list[IndexSpec]:
@@ -52,22 +50,23 @@ def candidates(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix
 
 def _tries(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> Iterator[IndexSpec]:
     """Yield what the spec allows, the most wanted first."""
+    parts = n_parts(spec, dim)
+    smaller = [] if spec.parts else [p for p in (ceil(dim / 3), ceil(dim / 4)) if p < parts]
     if spec.codec is not Codec.AUTO:
-        codecs = [(spec.codec, n_parts(spec, dim) if spec.codec is Codec.PQ else 0)]
+        codecs = [(spec.codec, [parts])]
     elif spec.recall == 1:
-        codecs = [(Codec.F32, 0)]
+        codecs = [(Codec.F32, [0])]
+    elif n < FEW:
+        codecs = [(Codec.SQ8, [0]), (Codec.PQ, [parts, *smaller])]
     else:
-        wide = n_parts(spec, dim)
-        smaller = [] if spec.parts else [p for p in (ceil(dim / 3), ceil(dim / 4)) if p < wide]
-        pq = [(Codec.PQ, parts) for parts in (wide, *smaller)]
-        codecs = [(Codec.SQ8, 0), *pq] if n < FEW else [*pq, (Codec.SQ8, 0)]
-    kinds = _kinds(replace(spec, codec=codecs[0][0], parts=codecs[0][1]), n, dim, sample)
-    for kind in kinds:
-        for codec, parts in codecs:
-            yield _settled(replace(spec, kind=kind, codec=codec, parts=parts), n)
+        codecs = [(Codec.PQ, [parts, *smaller]), (Codec.SQ8, [0])]
+    for codec, sizes in codecs:
+        for kind in _kinds(replace(spec, codec=codec), n, sample):
+            for size in sizes:
+                yield _settled(replace(spec, kind=kind, codec=codec, parts=size if codec is Codec.PQ else 0), n)
 
 
-def _kinds(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> list[Kind]:
+def _kinds(spec: IndexSpec, n: int, sample: Callable[[int], Matrix]) -> list[Kind]:
     if n < IVF_MINIMUM or spec.kind is Kind.FLAT:
         return [Kind.FLAT]
     if spec.kind is Kind.IVF:

@@ -30,17 +30,23 @@ def best_first(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[R
     """
     positions = np.sort(positions, axis=1)
     if len(queries) == 1:
-        scores = np.full(positions.shape, -np.inf, np.float32)
-        first = int(np.searchsorted(positions[0], 0))
-        scores[0, first:] = scores_of(vectors, queries[0], positions[0, first:])
-    else:
-        scores = _scores_of_pairs(vectors, queries, positions)
+        found = positions[0, positions[0].searchsorted(0) :]
+        n_none = positions.shape[1] - len(found)
+        scores = scores_of(vectors, queries[0], found)
+        order = (-scores).argsort(kind="stable")
+        return (
+            np.concatenate([found[order], np.full(n_none, -1)])[None],
+            np.concatenate([scores[order], np.full(n_none, -np.inf, np.float32)])[None],
+        )
+    scores = _scores_of_pairs(vectors, queries, positions)
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
 
 
 def scores_of(vectors: VectorFile, query: np.ndarray, positions: Rows) -> Scores:
     """Return the cosines (n,) of query (dim,), of unit length, with the rows at these positions (n,)."""
+    if len(positions) <= PAIRS:
+        return cosines(query, vectors.stored_rows(positions))
     scores = np.empty(len(positions), np.float32)
     for start in range(0, len(positions), PAIRS):
         piece = slice(start, start + PAIRS)

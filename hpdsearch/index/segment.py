@@ -55,8 +55,7 @@ class Segment:
     ) -> "Segment":
         """Open the index file, after checking its sum: faiss would crash or answer wrongly on a damaged one.
 
-        Args:
-            mapped_above: an index file of more bytes is memory-mapped; None: half of the memory that is free.
+        A file of more than mapped_above bytes is memory-mapped; None: half of the memory that is free.
 
         Raises:
             DamagedError: a file is missing, altered, or not the one that belongs to these rows.
@@ -98,17 +97,15 @@ class Segment:
             allowed. Short lists are filled with row -1 and score -inf.
         """
         wanted = self._wanted(n, allowed, point, wider)
-        exact = wanted.n_allowed <= wanted.n or (allowed is not None and wanted.n_allowed <= EXACT_ROWS)
         # An exhaustive answer needs no codes: fast-scan would lose some of the rows with equal ones.
-        step = max(1, MAX_PAIRS // max(1, wanted.n_allowed if exact else wanted.n))
-        positions, scores = [np.empty((0, wanted.n), np.int64)], [np.empty((0, wanted.n), np.float32)]
-        for start in range(0, len(queries), step):
-            block = queries[start : start + step]
-            found = (self._exact if exact else self._by_codes)(block, wanted)
-            positions.append(found[0][:, : wanted.n])
-            scores.append(found[1][:, : wanted.n])
-        places = np.concatenate(positions)
-        return np.where(places < 0, -1, self.rows.rows(places)), np.concatenate(scores)
+        exact = wanted.n in (0, wanted.n_allowed) or (allowed is not None and wanted.n_allowed <= EXACT_ROWS)
+        search, width = (self._exact, wanted.n_allowed) if exact else (self._by_codes, wanted.n)
+        step = max(1, MAX_PAIRS // max(1, width))
+        starts = range(0, max(1, len(queries)), step)
+        positions, scores = _joined([search(queries[start : start + step], wanted) for start in starts])
+        rows = self.rows.rows(positions)
+        rows[positions < 0] = -1
+        return rows, scores
 
     def scores(self, query: np.ndarray, rows: Rows) -> Scores:
         """Return the exact cosines (m,) of query (dim,) with these rows (m,) of this segment."""
@@ -122,14 +119,20 @@ class Segment:
 
     def _by_codes(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
         positions, scores = best_first(self.vectors, queries, self.codes.nearest(queries, wanted))
-        for query in np.flatnonzero((positions >= 0).sum(axis=1) < wanted.at_least):
-            row, score = self._exact(queries[query : query + 1], wanted)
-            positions[query], scores[query] = row[0, : wanted.n], score[0, : wanted.n]
+        for query in np.flatnonzero(positions[:, wanted.at_least - 1] < 0):  # those that fast-scan lost
+            positions[query], scores[query] = self._exact(queries[query : query + 1], wanted)
         return positions, scores
 
     def _exact(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
         places = np.arange(self.n_rows) if wanted.allowed is None else np.flatnonzero(wanted.allowed)
-        return best_first(self.vectors, queries, np.broadcast_to(places, (len(queries), len(places))))
+        found, scores = best_first(self.vectors, queries, np.broadcast_to(places, (len(queries), len(places))))
+        return found[:, : wanted.n], scores[:, : wanted.n]
+
+
+def _joined(blocks: list[tuple[Rows, Scores]]) -> tuple[Rows, Scores]:
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate([rows for rows, _ in blocks]), np.concatenate([scores for _, scores in blocks])
 
 
 def _free_bytes() -> int:

@@ -3,7 +3,6 @@
 from math import ceil
 
 import faiss
-import numpy as np
 
 from hpdsearch.errors import ShapeError
 from hpdsearch.index.spec import Codec, IndexSpec, Kind

@@ -1,4 +1,4 @@
-"""Measure what an index finds of exact search, and how fast, on held-out rows of its own; choose by a recall promise."""
+"""Measure what an index finds of exact search, and how fast, on held-out rows of its own; choose the setting."""
 
 import time
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def lower_bound(recalls: npt.NDArray[np.float64]) -> float:
     The ten neighbours of a query are found or missed together, so they count for fewer than ten independent draws: by
     the design effect, the variance between queries over that of independent draws.
     """
-    p, n = float(recalls.mean()), len(recalls) * HITS
+    p, n = float(recalls.mean()), float(len(recalls) * HITS)
     if 0 < p < 1:
         n /= max(1.0, float(recalls.var()) * HITS / (p * (1 - p)))
     return (p + Z * Z / (2 * n) - Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))) / (1 + Z * Z / n)
@@ -125,7 +125,7 @@ def _without_own(found: Found, own: Rows) -> Found:
     """Return the candidates (m, n - 1) without each query's own row, or without the last one where it is not found."""
     others = found != own[:, None]
     others[others.all(axis=1), -1] = False
-    return found[others].reshape(len(found), -1)
+    return np.reshape(found[others], (len(found), -1))
 
 
 def _near(vectors: VectorFile, asked: HeldOut, found: Found) -> npt.NDArray[np.bool_]:

@@ -31,13 +31,13 @@ PIECE_ROWS = MAX_RESIDENT // FAULT_BYTES
 def row_sums(stored: Stored, positions: np.ndarray) -> Sums:
     """Return the sums (m,) of rows (m, dim) that stand at these positions (m,) of their file.
 
-    sum = (constant + position * odd number + the row's 16-bit words times their own odd numbers) modulo 2^32. So a change
-    of any one word and a row in another row's place are always found, other damage but for one case in 2^32.
+    sum = (constant + position * odd number + the row's 16-bit words times their own odd numbers) modulo 2^32. So a
+    change of any one word and a row in another row's place are always found, other damage but for one case in 2^32.
     """
     # Each product is below 2^42 and the sum of 2,048 below 2^53: float64 adds them exactly, in any order.
     words = stored.view("<u2").astype(np.float64) @ _multipliers(stored.shape[1])
-    places = positions.astype(np.uint64) * np.uint64(0x9E3779B1) + np.uint64(0x5BD1E995)
-    return (places + words.astype(np.uint64)).astype(np.uint32)  # the cast is modulo 2^32
+    sums: Sums = (words.astype(np.int64) + positions * 0x9E3779B1 + 0x5BD1E995).astype(np.uint32)  # modulo 2^32
+    return sums
 
 
 def _multipliers(dim: int) -> npt.NDArray[np.float64]:
@@ -198,10 +198,10 @@ class VectorFile:
     def _check(self, stored: Stored, positions: np.ndarray) -> None:
         if self._blocks is not None:
             return
-        wrong = np.flatnonzero(row_sums(stored, positions) != self._sums[positions])
-        if len(wrong):
+        wrong = row_sums(stored, positions) != self._sums[positions]
+        if wrong.any():
             raise DamagedError(
-                f"{self.path}: row {positions[wrong[0]]} is not what was written; "
+                f"{self.path}: row {positions[wrong.argmax()]} is not what was written; "
                 "restore it, or index again with --overwrite"
             )
 

@@ -1,14 +1,18 @@
+import gc
 import hashlib
+import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from vectors import vector_file
 
 from hpdsearch.errors import DamagedError, ShapeError
 from hpdsearch.index import VectorFile, VectorWriter
+from hpdsearch.index import vectorfile as module
 from hpdsearch.vectors import unit_rows
-
-BLOCK_ROWS = 64  # the format
 
 
 def random_rows(n, dim, seed=0):
@@ -22,50 +26,67 @@ def written(path, vectors, *, blocks=1):
     return writer
 
 
-def opened(path, writer):
-    return VectorFile(path, writer.n_rows, writer.dim, writer.block_sums)
+def fmix32(x):
+    """murmur3's finalizer, in whole numbers."""
+    x = ((x ^ (x >> 16)) * 0x85EBCA6B) % 2**32
+    x = ((x ^ (x >> 13)) * 0xC2B2AE35) % 2**32
+    return x ^ (x >> 16)
+
+
+def sum_by_hand(row, position):
+    """The sum of one row as docs/index-format.md tells it."""
+    words = [int.from_bytes(row[at : at + 2], "little") for at in range(0, len(row), 2)]
+    total = sum(word * ((fmix32(i) >> 6) | 1) for i, word in enumerate(words, start=1))
+    return (total + position * 0x9E3779B1 + 0x5BD1E995) % 2**32
 
 
 @pytest.mark.parametrize("dim", [1, 5, 128])
-@pytest.mark.parametrize("n", [1, 63, 64, 65, 128, 300])
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 300])
 def test_what_is_written_is_read_to_the_precision_of_float16(tmp_path, n, dim):
     vectors = random_rows(n, dim)
-    file = opened(tmp_path / "v", written(tmp_path / "v", vectors))
+    file = vector_file(tmp_path / "v", vectors)
     expected = vectors.astype(np.float16).astype(np.float64)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(file.block(0, n), expected, atol=1e-6)
-    np.testing.assert_allclose(file.block(0, n), vectors, atol=2**-10)
     rows = np.random.default_rng(1).integers(0, n, 2 * n)  # in any order, some twice
     np.testing.assert_array_equal(file.rows(rows), file.block(0, n)[rows])
-    np.testing.assert_array_equal(file.block(n // 3, n // 2), file.block(0, n)[n // 3 : n // 2])
+    np.testing.assert_array_equal(file.stored_rows(rows), vectors.astype(np.float16)[rows])
+    np.testing.assert_array_equal(file.stored(n // 3, n // 2), vectors.astype(np.float16)[n // 3 : n // 2])
     assert file.rows(np.empty(0, np.int64)).shape == (0, dim)
     assert file.rows(rows).dtype == np.float32
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 7, 200])
-def test_the_file_and_its_sums_do_not_depend_on_how_it_was_written(tmp_path, blocks):
-    vectors = random_rows(200, 5)
+@pytest.mark.parametrize("dim", [5, 6])
+@pytest.mark.parametrize("blocks", [1, 7, 200])
+def test_the_file_is_rows_and_sums_however_it_was_written(tmp_path, blocks, dim):
+    vectors = random_rows(200, dim)
     writer = written(tmp_path / "v", vectors, blocks=blocks)
     data = (tmp_path / "v").read_bytes()
-    assert data == vectors.astype("<f2").tobytes()
-    assert (writer.n_rows, writer.size_bytes) == (200, len(data)) == (200, 200 * 5 * 2)
+    size = 2 * dim
+    assert data[: 200 * size] == vectors.astype("<f2").tobytes()
+    sums = [sum_by_hand(data[row * size : (row + 1) * size], row) for row in range(200)]
+    assert data[200 * size :] == b"".join(one.to_bytes(4, "little") for one in sums)
+    assert (writer.n_rows, writer.size_bytes) == (200, len(data)) == (200, 200 * (size + 4))
     assert writer.sha256 == hashlib.sha256(data).hexdigest()
-    size = BLOCK_ROWS * 5 * 2
-    crcs = [zlib.crc32(data[at : at + size]) for at in range(0, len(data), size)]
-    assert writer.block_sums == b"".join(crc.to_bytes(4, "little") for crc in crcs)
-    assert len(crcs) == 4
 
 
-def test_a_zero_row_stays_zero(tmp_path):
+def test_copied_rows_keep_their_bits(tmp_path):
+    stored = random_rows(50, 8).astype(np.float16) * np.float16(0.37)
+    with VectorWriter(tmp_path / "v", 8) as writer:
+        writer.append_stored(stored[:20])
+        writer.append_stored(stored[20:])
+    np.testing.assert_array_equal(VectorFile(tmp_path / "v", 50, 8).stored(0, 50), stored)
+    for wrong in (stored[:, :4], stored.astype(np.float32)):
+        with pytest.raises(ShapeError, match=r"stored: expected float16 \(m, 8\)"), VectorWriter(tmp_path / "w", 8) as w:
+            w.append_stored(wrong)
+    assert not (tmp_path / "w").exists()
+
+
+def test_zero_rows_and_no_rows_are_files_too(tmp_path):
     vectors = random_rows(3, 4)
     vectors[1] = 0
-    file = opened(tmp_path / "v", written(tmp_path / "v", vectors))
-    np.testing.assert_array_equal(file.block(0, 3)[1], np.zeros(4))
-
-
-def test_no_rows_are_a_file_too(tmp_path):
-    file = opened(tmp_path / "v", written(tmp_path / "v", np.empty((0, 4), np.float32)))
-    assert file.block(0, 0).shape == (0, 4)
+    np.testing.assert_array_equal(vector_file(tmp_path / "v", vectors).block(0, 3)[1], np.zeros(4))
+    assert vector_file(tmp_path / "w", np.empty((0, 4), np.float32)).block(0, 0).shape == (0, 4)
 
 
 def test_vectors_of_another_shape_or_not_finite_leave_no_file(tmp_path):
@@ -81,47 +102,164 @@ def test_vectors_of_another_shape_or_not_finite_leave_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+# ---- damage
+
+
 def test_a_missing_shortened_or_longer_file_is_an_error_that_names_it(tmp_path):
     path = tmp_path / "v"
-    writer = written(path, random_rows(100, 5))
+    written(path, random_rows(100, 5))
     data = path.read_bytes()
     for damaged in (data[:-1], data[: len(data) // 2], b"", data + b"\0"):
         path.write_bytes(damaged)
-        with pytest.raises(
-            DamagedError, match=f"{path}: expected 1000 bytes, got {len(damaged)}; restore the file, or"
-        ):
-            opened(path, writer)
+        with pytest.raises(DamagedError, match=f"{path}: expected 1400 bytes, got {len(damaged)}; restore the file"):
+            VectorFile(path, 100, 5)
     path.unlink()
     with pytest.raises(DamagedError, match=f"{path}: the vectors file is missing; restore it, or index again"):
-        opened(path, writer)
+        VectorFile(path, 100, 5)
 
 
-@pytest.mark.parametrize("change", [lambda sums: sums[:-4], lambda sums: sums + b"\0\0\0\0", lambda sums: sums[:-1]])
-def test_sums_that_do_not_fit_are_an_error(tmp_path, change):
-    writer = written(tmp_path / "v", random_rows(100, 5))
-    with pytest.raises(DamagedError, match="bytes of sums for 100 rows, expected 8; index again"):
-        VectorFile(tmp_path / "v", 100, 5, change(writer.block_sums))
+@pytest.mark.parametrize("resident", [0, 1 << 24])  # read by pread, and through the map
+@pytest.mark.parametrize("dim", [5, 16])
+def test_every_flipped_bit_is_found_by_whoever_reads_its_row_and_by_no_one_else(tmp_path, monkeypatch, dim, resident):
+    monkeypatch.setattr(module, "MAX_RESIDENT", resident)
+    path, n = tmp_path / "v", 40
+    vectors = random_rows(n, dim)
+    written(path, vectors)
+    data = path.read_bytes()
+    for bit in np.random.default_rng(0).choice(8 * len(data), 150, replace=False).tolist():
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        byte = bit // 8
+        row = byte // (2 * dim) if byte < 2 * dim * n else (byte - 2 * dim * n) // 4
+        file = VectorFile(path, n, dim)
+        others = np.delete(np.arange(n), row)
+        np.testing.assert_array_equal(file.stored_rows(others), vectors.astype(np.float16)[others])
+        for read in (
+            lambda: file.rows(np.array([row])),  # noqa: B023
+            lambda: file.stored_rows(np.array([0, n - 1, row, row])),  # noqa: B023
+            lambda: file.block(0, n),  # noqa: B023
+            lambda: file.stored(row, row + 1),  # noqa: B023
+        ):
+            with pytest.raises(DamagedError, match=f"{path}: row {row} is not what was written; restore it, or index"):
+                read()
+        file.rows(others)
 
 
-@pytest.mark.parametrize(("row", "block"), [(0, 0), (63, 0), (64, 1), (130, 2), (199, 3)])
-def test_a_flipped_bit_is_found_when_its_block_is_read_and_not_before(tmp_path, row, block):
+def test_a_row_in_another_rows_place_is_found_with_or_without_its_sum(tmp_path):
+    path, n, size = tmp_path / "v", 30, 12
+    vectors = random_rows(n, 6)
+    vectors[4] = vectors[5]  # equal rows are no damage
+    written(path, vectors)
+    data = path.read_bytes()
+    for one, other in [(0, 1), (3, 29), (10, 26)]:
+        for with_sum in (False, True):
+            swapped = bytearray(data)
+            for at, width in [(0, size), *([(n * size, 4)] if with_sum else [])]:
+                a, b = at + one * width, at + other * width
+                swapped[a : a + width], swapped[b : b + width] = data[b : b + width], data[a : a + width]
+            path.write_bytes(swapped)
+            for row in (one, other):
+                with pytest.raises(DamagedError, match=f"row {row} is not"):
+                    VectorFile(path, n, 6).rows(np.array([row]))
+            assert len(VectorFile(path, n, 6).rows(np.delete(np.arange(n), [one, other]))) == n - 2
+
+
+def test_zeroed_pages_are_found(tmp_path):
     path = tmp_path / "v"
-    vectors = random_rows(200, 5)
-    writer = written(path, vectors)
-    data = bytearray(path.read_bytes())
-    data[row * 10 + 3] ^= 1
+    written(path, random_rows(400, 64))
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(bytes(4096))
+    file = VectorFile(path, 400, 64)
+    for row in range(64, 96):
+        with pytest.raises(DamagedError, match=f"row {row} is not"):
+            file.rows(np.array([row]))
+    assert len(file.rows(np.array([63, 96]))) == 2
+
+
+# ---- format 1
+
+
+def old_file(path, vectors):
+    """A file of format 1, and the sums that its catalog holds."""
+    data = vectors.astype("<f2").tobytes()
     path.write_bytes(data)
-    file = opened(path, writer)
-    start, end = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, 200)
-    others = [other for other in range(200) if not start <= other < end]
-    np.testing.assert_allclose(file.rows(np.array(others)), vectors[others], atol=2**-10)
-    message = f"{path}: rows {start}.. are not what was written; restore it, or index again with --overwrite"
-    for read in (
-        lambda: file.rows(np.array([start])),
-        lambda: file.rows(np.array([*others, end - 1])),
-        lambda: file.block(end - 1, end),
-        lambda: file.block(0, 200),
-    ):
-        with pytest.raises(DamagedError) as caught:
-            read()
-        assert str(caught.value) == message
+    size = 64 * vectors.shape[1] * 2
+    return b"".join(zlib.crc32(data[at : at + size]).to_bytes(4, "little") for at in range(0, len(data), size))
+
+
+@pytest.mark.parametrize("n", [1, 64, 200])
+def test_files_of_format_1_are_read_and_checked_by_their_block_sums(tmp_path, n):
+    vectors, path = random_rows(n, 5), tmp_path / "v"
+    sums = old_file(path, vectors)
+    file = VectorFile(path, n, 5, sums)
+    rows = np.random.default_rng(1).integers(0, n, 2 * n)
+    np.testing.assert_array_equal(file.stored_rows(rows), vectors.astype(np.float16)[rows])
+    np.testing.assert_array_equal(file.stored(0, n), vectors.astype(np.float16))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    start = (n - 1) // 64 * 64
+    message = f"{path}: rows {start}.. are not what was written; restore it, or index again"
+    for read in (lambda f: f.rows(np.array([n - 1])), lambda f: f.block(0, n), lambda f: f.rows(np.array([start]))):
+        with pytest.raises(DamagedError, match=message):
+            read(VectorFile(path, n, 5, sums))
+    with pytest.raises(DamagedError, match=f"bytes of sums for {n} rows, expected {len(sums)}; index again"):
+        VectorFile(path, n, 5, sums + b"\0\0\0\0")
+
+
+# ---- memory and threads
+
+
+def mapped_bytes(path):
+    """Resident bytes of a file in this process, by the kernel's books."""
+    resident = mapping = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        fields = line.split()
+        if "-" in fields[0] and ":" not in fields[0]:
+            mapping = fields[-1] == str(path)
+        elif mapping and fields[0] == "Rss:":
+            resident += int(fields[1]) * 1024
+    return resident
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="needs the kernel's books of a process")  # noqa: PTH110
+def test_however_much_is_read_little_stays_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 20)
+    monkeypatch.setattr(module, "PIECE_ROWS", 16)
+    vectors = random_rows(200_000, 32)  # 12.8 MB
+    file = vector_file(tmp_path / "v", vectors)
+    rng = np.random.default_rng(0)
+    most = 0
+    for _ in range(20):
+        file.block(0, 50_000)
+        file.rows(np.sort(rng.integers(0, 200_000, 2_000)))
+        file.rows(rng.integers(0, 200_000, 100))
+        most = max(most, mapped_bytes(tmp_path / "v"))
+    assert 0 < most < 5 << 20
+    file.release()
+    assert mapped_bytes(tmp_path / "v") == 0
+    np.testing.assert_array_equal(file.stored_rows(np.array([7])), vectors[7:8].astype(np.float16))
+
+
+def test_threads_read_what_one_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 14)
+    vectors = random_rows(5_000, 16)
+    file, stored = vector_file(tmp_path / "v", vectors), vectors.astype(np.float16)
+
+    def read(seed):
+        rows = np.random.default_rng(seed).integers(0, 5_000, 50 if seed % 2 else 3_000)
+        return np.array_equal(file.stored_rows(rows), stored[rows])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(200)))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs the kernel's books of a process")  # noqa: PTH110
+def test_a_file_is_closed_with_its_last_reader(tmp_path):
+    file = vector_file(tmp_path / "v", random_rows(10, 4))
+    n_open = len(os.listdir("/proc/self/fd"))
+    del file
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == n_open - 2  # ours and the map's

@@ -1,0 +1,40 @@
+"""Seeded vectors, vectors files, segments, and brute force in numpy that knows nothing of them."""
+
+import numpy as np
+
+from hpdsearch.index import RowMap, Segment, VectorFile, VectorWriter, build_index
+from hpdsearch.vectors import unit_rows
+
+
+def ellipsoid(n, dim, seed=0):
+    """Unit vectors whose directions differ in weight, as those of texts do."""
+    return unit_rows(np.random.default_rng(seed).normal(size=(n, dim)) / np.sqrt(1 + np.arange(dim)))
+
+
+def clustered(n, dim, seed=0, n_clusters=400):
+    """Unit vectors around centers, nearer to them than to others."""
+    rng = np.random.default_rng(seed)
+    centers = ellipsoid(n_clusters, dim, seed=seed + 1)
+    return unit_rows(centers[rng.integers(0, n_clusters, n)] + 0.6 * ellipsoid(n, dim, seed=seed + 2))
+
+
+def vector_file(path, vectors):
+    with VectorWriter(path, vectors.shape[1]) as writer:
+        writer.append(vectors)
+    return VectorFile(path, writer.n_rows, writer.dim)
+
+
+def segment(folder, vectors, spec, first_row=1000):
+    """A segment of all rows, built and opened."""
+    folder.mkdir(exist_ok=True)
+    file = vector_file(folder / "v.f16", vectors)
+    built = build_index(file, spec, folder / "i.faiss")
+    rows = RowMap(first_row, first_row + len(vectors))
+    return Segment.open(rows, file, built.spec, folder / "i.faiss", built.sha256, built.curve)
+
+
+def brute_force(vectors, queries):
+    """Cosines (m, n) of the vectors as they lie in the file, in float64."""
+    stored = vectors.astype(np.float16).astype(np.float64)
+    norms = np.linalg.norm(stored, axis=1, keepdims=True)
+    return queries.astype(np.float64) @ (stored / np.where(norms == 0, 1, norms)).T
