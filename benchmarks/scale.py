@@ -1,8 +1,8 @@
 """How do search, memory and building grow with the corpus, beside exact search and the teacher's width?
 
-At each size: faiss's exact float32 search and its inverted lists at the teacher's width, exact search at ours, and every
-kind and codec of our own; one query at a time, one thread, the systems taking turns. Then memory and building in
-processes of their own, and thousands of queries at once beside faiss alone.
+At each size: faiss's exact float32 search and its inverted lists at the teacher's width, exact search at ours, and
+every kind and codec of our own; one query at a time, one thread, the systems taking turns. Then memory and building
+in processes of their own, and thousands of queries at once beside faiss alone.
 
     python benchmarks/scale.py --vectors vectors/ --work work/      # see scale_vectors.py for what lies in vectors/
     python benchmarks/scale.py --vectors vectors/ --work work/ --quick
@@ -20,7 +20,7 @@ import numpy as np
 import scale_systems as systems
 from common import ROOT, arguments, interleaved, positive
 from report import Result, result, write_result
-from scale_figures import at, figures, row
+from scale_figures import figures, row
 from scale_plot import plot_scale
 from scale_recall import K
 from scale_systems import AUTO, LARGEST, SPECS, TEACHER_EXACT, TEACHER_IVF, System

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class PhaseClock(Progress):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.total: float | None = None
 
     def phase(self, name: str, *, total: int | None, unit: str) -> Bar:

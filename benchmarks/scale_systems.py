@@ -132,11 +132,14 @@ def exact(vectors: VectorFile, asked: Asked) -> System:
 def teachers(
     source: Source, components: Matrix, n: int, nlist: int, n_asked: tuple[int, int], recall: float, work: Path
 ) -> list[System]:
-    """Return faiss's exact search and, if nlist is not 0, its inverted lists over float32 vectors of the teacher's width.
+    """Return faiss's exact search and, if nlist is not 0, its inverted lists, over vectors of the teacher's width.
 
     Args:
+        source: our vectors, of all directions; the first n are taken.
         components: (dim, teacher_dim) of the space, by which the vectors are lifted.
-        nlist: lists; nprobe is the smallest power of 2 that finds `recall` for vectors of the corpus.
+        n: vectors.
+        nlist: lists.
+        recall: nprobe is the smallest power of 2 that finds as much for vectors of the corpus.
         n_asked: vectors of the corpus and questions to ask.
         work: the trained lists are kept there.
     """
@@ -165,7 +168,7 @@ def _asked_of_teacher(flat: faiss.Index, questions: Matrix, m: int) -> Asked:
 
 
 def _teacher_lists(flat: faiss.Index, nlist: int, path: Path) -> faiss.Index:
-    """Return the same lists as ours have, over the vectors of a flat index; read from `path` if they were made before."""
+    """Return lists as ours have them over the vectors of a flat index; read from `path` if they were made before."""
     if path.exists():
         return faiss.read_index(str(path))
     quantizer = faiss.IndexFlatIP(flat.d)

@@ -1,7 +1,7 @@
 """Vectors of real texts for the benchmarks of scale, from a folder of .npy files; beyond them, copies with small noise.
 
-The folder holds `00000.npy`, `00001.npy`, ...: (rows, width) numbers, a vector a text, and `queries.npy`: those of texts
-that are not among them (here web questions). Narrower vectors are the first numbers of these, scaled to length 1.
+The folder holds `00000.npy`, `00001.npy`, ...: (rows, width) numbers, a vector a text, and `queries.npy`: those of
+texts that are not among them (here web questions). Narrower vectors are the first numbers, scaled to length 1.
 """
 
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def vector_file(source: Source, n: int, dim: int, work: Path) -> VectorFile:
 
 
 def lifted(vectors: Matrix, components: Matrix) -> Matrix:
-    """Return vectors (n, dim) in the teacher's width (n, teacher_dim): the projection backwards, lengths and cosines kept.
+    """Return vectors (n, dim) in the teacher's width (n, teacher_dim), by the projection backwards: cosines stay.
 
     Args:
         vectors: of unit length.

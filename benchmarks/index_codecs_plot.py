@@ -1,4 +1,4 @@
-"""The picture of codecs.json: how many of the nearest ten are among the first candidates, a panel a width and kind."""
+"""The picture of index_codecs.json: how many of the nearest ten are among the first candidates, by width and kind."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ ASKED = "corpus vectors"
 
 
 def plot_codecs(made: dict[str, Any], svg: Path) -> None:
-    """Draw the curves of a result of codecs.py."""
+    """Draw the curves of a result of index_codecs.py."""
     curves = [curve for curve in made["curves"] if curve["asked"] == ASKED]
     dims = sorted({curve["dim"] for curve in curves})
     with saved(svg, width=11, height=4.5 * len(dims)) as figure:

@@ -4,7 +4,7 @@ For flat and ivf indexes, with and without a random rotation of the vectors: the
 among the first 10 to 200 candidates that the codes name, which exact rescoring then sorts; milliseconds a query; bytes.
 Asked are vectors of the corpus (each left out for itself) and held-out questions. `auto` rests on this.
 
-    python benchmarks/codecs.py --vectors vectors/        # see scale_vectors.py for what lies there
+    python benchmarks/index_codecs.py --vectors vectors/        # see scale_vectors.py for what lies there
 """
 
 import sys
@@ -17,10 +17,10 @@ from typing import Any
 
 import faiss
 import numpy as np
-from codecs_plot import plot_codecs
 from common import arguments, interleaved, positive
+from index_codecs_plot import plot_codecs
 from report import Result, measurement, result, six_digits, write_result
-from scale_recall import K, recalls, tenth_scores
+from scale_recall import recalls, tenth_scores
 from scale_vectors import Source, settings_of
 
 from hpdsearch.vectors import Matrix
@@ -92,7 +92,7 @@ def ways(dim: int) -> list[Way]:
 
 def main() -> None:
     """Read the options, measure, write the result and the picture."""
-    parser = arguments(__doc__, "codecs", repeats=3)
+    parser = arguments(__doc__, "index_codecs", repeats=3)
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors")
     parser.add_argument("--n", type=positive, help="vectors to take; without: all that there are")
     parser.add_argument("--queries", type=positive, default=1000, help="questions, and as many vectors of the corpus")
@@ -112,7 +112,7 @@ def main() -> None:
         "nprobe": nprobe_of(nlist),
         "timed": f"one query at a time, one thread, {TIMED_CANDIDATES} candidates",
     }
-    made = result("codecs", settings, [item for items, _ in measured for item in items], [])
+    made = result("index_codecs", settings, [item for items, _ in measured for item in items], [])
     made["curves"] = [curve for _, curves in measured for curve in curves]
     write_result(made, options.output)
     plot_codecs(made, options.output.with_suffix(".svg"))
@@ -136,7 +136,7 @@ def measure(
     measurements, curves, indexes = [], [], {}
     for way in ways(dim):
         start = time.perf_counter()
-        indexes[way] = index = build(way, vectors, centroids)
+        indexes[way.name] = index = build(way, vectors, centroids)
         measurements.append(measurement(f"{way.name}: whole index, a vector", "B", [written_bytes(index) / n]))
         for name, (queries, rows) in asked.items():
             _, found = index.search(queries, min(max(CANDIDATES) + 1, n))
@@ -154,12 +154,12 @@ def measure(
             at_timed = shares[CANDIDATES.index(TIMED_CANDIDATES)]
             measurements.append(measurement(f"{way.name}: {name}, found in {TIMED_CANDIDATES}", "", [at_timed]))
         print(f"{way.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    rounds = interleaved({way: partial(ask_all, index, questions) for way, index in indexes.items()}, repeats)
-    for way, listed in rounds.items():
-        times = measurement(f"{way.name}: query", "ms", [np.median(times) for times in listed])
+    rounds = interleaved({name: partial(ask_all, index, questions) for name, index in indexes.items()}, repeats)
+    for name, listed in rounds.items():
+        times = measurement(f"{name}: query", "ms", [np.median(times) for times in listed])
         measurements.append(times)
         for curve in curves:
-            if curve["name"] == way.name:
+            if curve["name"] == name:
                 curve["milliseconds"] = times["median"]
     return measurements, curves
 
