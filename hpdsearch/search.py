@@ -4,21 +4,23 @@ Whatever is asked, the search widens until it has k documents or knows that ther
 that it did not see could tie with the k-th. Equal scores are ordered by doc_id.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
+from itertools import groupby, takewhile
 from operator import index
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.catalog import Catalog
-from hpdsearch.errors import QueryError
+from hpdsearch.catalog import Catalog, StoredDocument
+from hpdsearch.catalog.schema import RESTORE
+from hpdsearch.errors import DamagedError, QueryError
 from hpdsearch.index import Segment
 from hpdsearch.lexical import LexicalReader, query_stems, spans_of
-from hpdsearch.records import Hit
+from hpdsearch.records import Document, Hit
 from hpdsearch.vectors import Matrix
 
 Rows = npt.NDArray[np.int64]
@@ -44,12 +46,10 @@ class Mode(str, Enum):
     LEXICAL = "lexical"
 
 
-@dataclass(frozen=True)
-class Ranked:
+class Ranked(NamedTuple):
     """One document of a ranking, with the row of its best passage."""
 
     doc: int
-    doc_id: str
     score: float
     row: int
 
@@ -151,21 +151,21 @@ def search(
         dense = nearest(encode(texts), depth)
         # Behind its first `depth` a ranking holds whatever the search happened to see.
         rankings = [
-            fuse([ranking[:depth], words(text, depth)[:depth]]) for text, ranking in zip(texts, dense, strict=True)
+            _ordered(state, fuse([ranking[:depth], words(text, depth)[:depth]]), k)
+            for text, ranking in zip(texts, dense, strict=True)
         ]
     return [_hits(state, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
 
 
 def fuse(rankings: Sequence[Ranking]) -> Ranking:
-    """Fuse rankings: score = sum of 1 / (60 + rank), rank 1 for the best; the first names the row."""
-    scores: dict[int, float] = {}
-    first: dict[int, Ranked] = {}
+    """Fuse rankings, in any order: score = sum of 1 / (60 + rank), rank 1 for the best; the first names the row."""
+    fused: dict[int, Ranked] = {}
     for ranking in rankings:
-        for rank, ranked in enumerate(ranking, start=1):
-            scores[ranked.doc] = scores.get(ranked.doc, 0.0) + 1 / (RRF_CONSTANT + rank)
-            first.setdefault(ranked.doc, ranked)
-    fused = [Ranked(doc, best.doc_id, scores[doc], best.row) for doc, best in first.items()]
-    return sorted(fused, key=_order)
+        for rank, (doc, _, row) in enumerate(ranking, start=1):
+            before = fused.get(doc)
+            score = 1 / (RRF_CONSTANT + rank)
+            fused[doc] = Ranked(doc, before.score + score, before.row) if before else Ranked(doc, score, row)
+    return list(fused.values())
 
 
 def _whole_number(k: int) -> int:
@@ -188,8 +188,20 @@ def _check(texts: Sequence[str], k: int) -> None:
             raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 
-def _order(ranked: Ranked) -> tuple[float, str]:
-    return -ranked.score, ranked.doc_id
+def _ordered(state: State, found: Iterable[Ranked], k: int) -> Ranking:
+    """Order by score, the first k of equal scores by doc_id; doc_ids are read only where there are equal scores."""
+    ranking = sorted(found, key=_falling)
+    last = ranking[:k][-1].score if ranking else NOTHING
+    of_score = groupby(takewhile(lambda ranked: ranked.score >= last, ranking), key=_falling)
+    equal = [group for group in (list(group) for _, group in of_score) if len(group) > 1]
+    if equal:
+        doc_ids = state.catalog.doc_ids([ranked.doc for group in equal for ranked in group])
+        ranking.sort(key=lambda ranked: (-ranked.score, doc_ids.get(ranked.doc, "")))
+    return ranking
+
+
+def _falling(ranked: Ranked) -> float:
+    return -ranked.score
 
 
 def _best(state: State, rows: Rows, scores: Scores, k: int) -> Ranking:
@@ -200,9 +212,9 @@ def _best(state: State, rows: Rows, scores: Scores, k: int) -> Ranking:
     start, end = 0, k + max(k // 4, 4)
     while True:
         _add_passages(state, best, rows[start:end], scores[start:end])
-        ranking = sorted(best.values(), key=_order)
+        ranking = sorted(best.values(), key=_falling)
         if end >= len(rows) or _settled(ranking, float(scores[end - 1]), k):
-            return ranking
+            return _ordered(state, ranking, k)
         start, end = end, 2 * end
 
 
@@ -211,13 +223,12 @@ def _add_passages(state: State, best: dict[int, Ranked], rows: Rows, scores: Sco
 
     Of a document's passages with equal scores the first one stands for it.
     """
-    known = state.catalog.passages_at(rows)
+    docs = state.catalog.docs_at(rows)
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-        if row in known:
-            doc, doc_id = known[row]
-            before = best.get(doc)
+        if row in docs:
+            before = best.get(docs[row])
             if before is None or (score == before.score and row < before.row):
-                best[doc] = Ranked(doc, doc_id, score, row)
+                best[docs[row]] = Ranked(docs[row], score, row)
 
 
 def _settled(ranking: Ranking, last: float, k: int) -> bool:
@@ -311,10 +322,16 @@ def _hits(state: State, text: str, ranking: Ranking) -> list[Hit]:
     stored = state.catalog.documents([ranked.doc for ranked in ranking])
     wanted = frozenset(query_stems(text))
     hits = []
-    for ranked in ranking:
-        document = stored[ranked.doc].document
-        start, end = next((s, e) for row, s, e in stored[ranked.doc].passages if row == ranked.row)
-        passage = document.text[start:end]
+    for doc, score, row in ranking:
+        document, passage = _at(state, stored.get(doc), row)
         spans = spans_of(wanted, passage)
-        hits.append(Hit(ranked.doc_id, ranked.score, document.title, document.text, passage, spans, document.metadata))
+        hits.append(Hit(document.doc_id, score, document.title, document.text, passage, spans, document.metadata))
     return hits
+
+
+def _at(state: State, stored: StoredDocument | None, row: int) -> tuple[Document, str]:
+    """Return the document, and its passage that lies in a row."""
+    for at, start, end in stored.passages if stored else ():
+        if stored and at == row:
+            return stored.document, stored.document.text[start:end]
+    raise DamagedError(f"{state.catalog.path}: row {row} belongs to no document; {RESTORE}")

@@ -154,7 +154,8 @@ def test_documents_and_their_passages_by_row_and_id(catalog):
     assert (catalog.n_documents(), catalog.n_passages()) == (3, 3)
     found = catalog.find(["c", "nobody", "a", "a"])
     assert found == {"a": 0, "c": 2}
-    assert catalog.passages_at(np.array([2, 0, 77])) == {0: (0, "a"), 2: (2, "c")}
+    assert catalog.docs_at(np.array([2, 0, 77])) == {0: 0, 2: 2}
+    assert catalog.doc_ids([2, 0, 77]) == {0: "a", 2: "c"}
     stored = catalog.documents([2, 0, 99])
     assert {doc: one.document for doc, one in stored.items()} == {0: DOCUMENTS[0], 2: DOCUMENTS[2]}
     assert stored[0].passages == ((0, 0, 10),)
@@ -165,7 +166,7 @@ def test_lists_longer_than_a_statement_takes(tmp_path):
     documents = [Document(f"id{i}", f"text {i}", metadata={"n": i}) for i in range(1_700)]
     catalog = Catalog.open(write(tmp_path, documents))
     assert catalog.find([d.doc_id for d in documents]) == {d.doc_id: i for i, d in enumerate(documents)}
-    assert len(catalog.documents(range(1_700))) == len(catalog.passages_at(np.arange(1_700))) == 1_700
+    assert len(catalog.documents(range(1_700))) == len(catalog.docs_at(np.arange(1_700))) == 1_700
     assert [s.document for s in catalog.all_documents(block=400)] == documents
     members = ",".join(str(i) for i in range(0, 1_700, 2))
     assert catalog.rows_where(f"n in ({members})").tolist() == list(range(0, 1_700, 2))
@@ -331,9 +332,7 @@ def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path, state
     assert path.read_bytes() == data
 
 
-@pytest.mark.parametrize(
-    ("found", "advice"), [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (0, "index again")]
-)
+@pytest.mark.parametrize(("found", "advice"), [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (0, "index again")])
 def test_another_format_names_both_and_says_what_to_do(folder, found, advice):
     alter(folder, f"PRAGMA user_version = {found}")
     for opened in (Catalog, CatalogWriter):
@@ -475,7 +474,7 @@ def everything(folder):
             [s.__dict__ for s in catalog.segments()],
             (catalog.tombstones().tolist(), catalog.n_documents(), catalog.n_passages(), catalog.fields()),
             [catalog.rows_where(where).tolist() for where in ("n >= 10", "n is null or lang = 'de'", "x.y < 3")],
-            (catalog.find(["id3", "id11"]), catalog.passages_at(np.arange(20))),
+            (catalog.find(["id3", "id11"]), catalog.docs_at(np.arange(20))),
         )
     except DamagedError as error:
         return str(error)

@@ -108,25 +108,30 @@ class Catalog:
         )
         return [name for (name,) in self._all(query) if name is not None]
 
-    def passages_at(self, rows: npt.NDArray[np.int64]) -> dict[int, tuple[int, str]]:
-        """Return (document number, doc_id) by row, for those of the rows that live."""
-        sql = "SELECT row, doc, doc_id FROM passages JOIN documents USING (doc) WHERE row IN ({})"
-        return {row: (doc, doc_id) for row, doc, doc_id in self._chunked(sql, rows.tolist())}
+    def docs_at(self, rows: npt.NDArray[np.int64]) -> dict[int, int]:
+        """Return the number of the document by row, for those of the rows that live."""
+        return dict(self._chunked("SELECT row, doc FROM passages WHERE row IN ({})", rows.tolist()))
+
+    def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
+        """Return doc_ids by number."""
+        return dict(self._chunked("SELECT doc, doc_id FROM documents WHERE doc IN ({})", docs))
+
+    def passages_between(self, first_row: int, end_row: int) -> list[tuple[int, int, int, int]]:
+        """Return (row, document number, start, end) of the passages in rows first_row <= row < end_row, ascending."""
+        sql = "SELECT row, doc, start, end FROM passages WHERE row >= ? AND row < ? ORDER BY row"
+        return [(row, doc, start, end) for row, doc, start, end in self._all(sql, (first_row, end_row))]
 
     def documents(self, docs: Sequence[int]) -> dict[int, StoredDocument]:
-        """Return documents by number, each checked against its sum.
+        """Return documents by number, those that are there, each checked against its sum.
 
         Raises:
             DamagedError: a document is not what was written.
         """
-        spans: dict[int, list[RowPassage]] = {}
-        for doc, *span in self._chunked(
-            "SELECT doc, row, start, end FROM passages WHERE doc IN ({}) ORDER BY row", docs
-        ):
-            spans.setdefault(doc, []).append((span[0], span[1], span[2]))
+        spans: dict[int, list[RowPassage]] = {doc: [] for doc in docs}
+        for doc, row, start, end in self._chunked("SELECT doc, row, start, end FROM passages WHERE doc IN ({})", docs):
+            spans[doc].append((row, start, end))
         sql = "SELECT doc, doc_id, title, text, metadata, source, sum FROM documents WHERE doc IN ({})"
-        found = self._chunked(sql, docs)
-        return {row[0]: self._checked(row, tuple(spans.get(row[0], ()))) for row in found}
+        return {row[0]: self._checked(row, tuple(sorted(spans[row[0]]))) for row in self._chunked(sql, docs)}
 
     def all_documents(self, block: int = 1000) -> Iterator[StoredDocument]:
         """Yield every document, checked as in `documents`."""
@@ -193,8 +198,7 @@ class Catalog:
 
     def _checked(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
         doc, doc_id, title, text, metadata, source, expected = row
-        strings = all(isinstance(value, str) for value in row[1:6])
-        if not strings or expected != sum_of(doc_id, title, text, metadata, source, passages):
+        if [*map(type, row[1:6])] != [str] * 5 or expected != sum_of(doc_id, title, text, metadata, source, passages):
             raise DamagedError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE}")
         return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
 
