@@ -14,7 +14,7 @@ from hpdsearch.index.curve import Curve
 from hpdsearch.index.rows import RowMap
 from hpdsearch.index.segment import Segment
 from hpdsearch.index.spec import Codec, IndexSpec, Kind
-from hpdsearch.index.structure import CORES, SEED, coded_dim, empty_index, leading
+from hpdsearch.index.structure import CORES, SEED, coded_dim, empty_index, leading, train
 from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.vectors import Matrix
@@ -51,7 +51,6 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
         ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.parts the vectors.
     """
     dim = coded_dim(spec, vectors.dim)
-    faiss.omp_set_num_threads(CORES)
     tries = choose.candidates(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
     asked = tune.held_out(vectors) if _is_measured(tries[0], vectors) else None
     for one in tries:
@@ -83,14 +82,14 @@ def _rescore(spec: IndexSpec, vectors: VectorFile) -> int:
 
 def _filled(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress) -> faiss.Index:
     index = empty_index(spec, dim)
-    faiss.omp_set_num_threads(CORES)
     if not index.is_trained:
         bar = progress.phase("training", total=1, unit="step")
         sample = _sample(vectors, max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE), dim)
-        index.train(np.resize(sample, (max(len(sample), MINIMUM_POINTS), dim)))
+        train(index, np.resize(sample, (max(len(sample), MINIMUM_POINTS), dim)))
         del sample
         bar.update(1)
         bar.close()
+    faiss.omp_set_num_threads(CORES)
     bar = progress.phase("indexing", total=vectors.n_rows, unit="vec")
     for start in range(0, vectors.n_rows, ADD_ROWS):
         block = vectors.block(start, min(start + ADD_ROWS, vectors.n_rows))

@@ -10,7 +10,7 @@ from hpdsearch.index.structure import CORES
 from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.vectors import Matrix, cosines
 
-PAIRS = 4096  # (query, row) pairs scored at once
+PAIRS = 2048  # (query, row) pairs scored at once: their numbers stay in the processor's cache
 PAIR_BITS = 22
 MAX_PAIRS = 1 << PAIR_BITS
 

@@ -83,9 +83,16 @@ def _structure(spec: IndexSpec, dim: int) -> faiss.Index:
     return index
 
 
-def inverted_lists(index: faiss.Index) -> faiss.IndexIVF:
-    """Return the IndexIVF inside an index made by `empty_index`."""
-    return faiss.extract_index_ivf(index)
+def train(index: faiss.Index, sample: Matrix) -> None:
+    """Train an index made by `empty_index` on coded vectors (n, dim)."""
+    lists = faiss.try_extract_index_ivf(index)
+    if lists is not None:
+        turned = sample if isinstance(index, faiss.IndexIVF) else index.chain.at(0).apply(sample)
+        faiss.omp_set_num_threads(CORES)
+        faiss.Clustering(lists.d, lists.nlist, lists.cp).train(turned, faiss.downcast_index(lists.quantizer))
+    # The many small k-means of a product quantizer lose more by threads that wait for each other than they gain.
+    faiss.omp_set_num_threads(1)
+    index.train(sample)
 
 
 def index_bytes(spec: IndexSpec, n: int, dim: int) -> int:
