@@ -67,7 +67,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--batch", type=positive, default=10_000, help="questions at once")
     parser.add_argument("--seconds", type=float, default=20, help="a system asks fewer questions in a round beyond")
     parser.add_argument("--systems", nargs="+", choices=list(SPECS), default=list(SPECS), help="of our own")
-    parser.add_argument("--rebuild", action="store_true", help="build again what is in the work folder")
+    parser.add_argument("--rebuild", action="store_true", help="write and build again what is in the work folder")
     parser.add_argument("--quick", action="store_true", help="10,000 vectors, few questions, one round")
     options = parser.parse_args()
     if options.quick:
@@ -100,7 +100,7 @@ class Size:
 
     def __init__(self, source: Source, n: int, options: argparse.Namespace) -> None:
         self.source, self.n, self.options = source, n, options
-        self.vectors: VectorFile = vector_file(source, n, options.dim, options.work)
+        self.vectors: VectorFile = vector_file(source, n, options.dim, options.work, rebuild=options.rebuild)
         self.names = [name for name in options.systems if n <= LARGEST.get(name, n)]
         self.curves: list[dict[str, Any]] = []
 

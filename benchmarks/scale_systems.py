@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ KINDS, CODECS = (Kind.IVF, Kind.FLAT), (Codec.SQ8, Codec.PQ, Codec.RABITQ)
 SPECS = {AUTO: IndexSpec()} | {f"{k.value} {c.value}": IndexSpec(k, c) for k in KINDS for c in CODECS}
 # A query takes half a second beyond, or the vectors more memory than the machine should give.
 LARGEST = {TEACHER_EXACT: 1_000_000, TEACHER_IVF: 1_000_000, "flat sq8": 1_000_000}
+BLOCK_ROWS = 20_000
 CHILD = BENCHMARKS / "scale_child.py"
 
 
@@ -77,10 +78,7 @@ def asked_of_file(vectors: VectorFile, questions: Matrix, m: int) -> Asked:
     """Return the queries of our width: m rows of the vectors file, and questions (q, dim)."""
     own = own_rows(vectors.n_rows, m)
     corpus = vectors.rows(own)
-    step = 20_000
-    starts = range(0, vectors.n_rows, step)
-    blocks = (vectors.block(start, min(start + step, vectors.n_rows)) for start in starts)
-    tenth = tenth_scores(blocks, np.vstack([corpus, questions]), np.append(own, np.full(len(questions), -1)))
+    tenth = tenth_scores(_blocks(vectors), np.vstack([corpus, questions]), np.append(own, np.full(len(questions), -1)))
     return Asked(corpus, own, questions, tenth[: len(own)], tenth[len(own) :], vectors.rows)
 
 
@@ -121,9 +119,7 @@ def raw_candidates(path: Path, spec: IndexSpec) -> Callable[[Matrix], Rows]:
 
 def exact(vectors: VectorFile, asked: Asked) -> System:
     """Return faiss's exact search over float32 vectors of our width."""
-    index = faiss.IndexFlatIP(vectors.dim)
-    for start in range(0, vectors.n_rows, 65_536):
-        index.add(vectors.block(start, min(start + 65_536, vectors.n_rows)))
+    index = _flat(vectors.n_rows, vectors.dim, _blocks(vectors))
     return System(
         EXACT, lambda queries, n: index.search(queries, n)[1], asked, {"codes_bytes": index.ntotal * index.d * 4}
     )
@@ -143,9 +139,7 @@ def teachers(
         n_asked: vectors of the corpus and questions to ask.
         work: the trained lists are kept there.
     """
-    flat = faiss.IndexFlatIP(components.shape[1])
-    for block in source.blocks(n):
-        flat.add(lifted(block, components))
+    flat = _flat(n, components.shape[1], (lifted(block, components) for block in source.blocks(n)))
     asked = _asked_of_teacher(flat, lifted(source.queries(n_asked[1]), components), n_asked[0])
     about = {"codes_bytes": n * flat.d * 4}
     systems = [System(TEACHER_EXACT, lambda queries, k: flat.search(queries, k)[1], asked, about)]
@@ -156,6 +150,24 @@ def teachers(
         about = {**about, "nlist": nlist, "nprobe": ivf.nprobe}
         systems.append(System(TEACHER_IVF, lambda queries, k: ivf.search(queries, k)[1], asked, about))
     return systems
+
+
+def _flat(n: int, dim: int, blocks: Iterable[Matrix]) -> faiss.Index:
+    """Return a flat index of n vectors in blocks; adding them would take twice the memory on the way."""
+    index = faiss.IndexFlatIP(dim)
+    index.codes.resize(n * dim * 4)
+    index.ntotal, start = n, 0
+    place = faiss.rev_swig_ptr(index.get_xb(), n * dim).reshape(n, dim)
+    for block in blocks:
+        place[start : start + len(block)] = block
+        start += len(block)
+    assert start == n
+    return index
+
+
+def _blocks(vectors: VectorFile) -> Iterator[Matrix]:
+    for start in range(0, vectors.n_rows, BLOCK_ROWS):
+        yield vectors.block(start, min(start + BLOCK_ROWS, vectors.n_rows))
 
 
 def _asked_of_teacher(flat: faiss.Index, questions: Matrix, m: int) -> Asked:
@@ -179,4 +191,5 @@ def _teacher_lists(flat: faiss.Index, nlist: int, path: Path) -> faiss.Index:
     for start in range(0, flat.ntotal, 65_536):
         ivf.add(flat.reconstruct_n(start, min(65_536, flat.ntotal - start)))
     faiss.write_index(ivf, str(path))
+    del ivf  # it has room to grow, which the file leaves out
     return faiss.read_index(str(path))

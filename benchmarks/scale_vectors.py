@@ -83,11 +83,11 @@ class Source:
         return f"{self.n_real:,} vectors of real texts, repeated with noise of length {NOISE} up to {n:,}"
 
 
-def vector_file(source: Source, n: int, dim: int, work: Path) -> VectorFile:
-    """Return the vectors file of the first n vectors, written into the folder `work` unless it is there."""
+def vector_file(source: Source, n: int, dim: int, work: Path, *, rebuild: bool = False) -> VectorFile:
+    """Return the vectors file of the first n vectors, written into `work` if it is not there, or to `rebuild`."""
     real = min(n, source.n_real)
     path = work / f"vectors-{n}-of-{real}-dim-{dim}.f16"
-    if not path.exists():
+    if rebuild or not path.exists():
         work.mkdir(parents=True, exist_ok=True)
         with VectorWriter(path, dim) as writer:
             for block in source.blocks(n, dim):
