@@ -1,6 +1,5 @@
 import gc
 import hashlib
-import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,7 +226,7 @@ def mapped_bytes(path):
     return resident
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="needs the kernel's books of a process")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs the kernel's books of a process")
 def test_however_much_is_read_little_stays_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 20)
     monkeypatch.setattr(module, "PIECE_ROWS", 16)
@@ -259,10 +258,12 @@ def test_threads_read_what_one_reads(tmp_path, monkeypatch):
         assert all(pool.map(read, range(200)))
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs the kernel's books of a process")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the kernel's books of a process")
 def test_a_file_is_closed_with_its_last_reader(tmp_path):
+    gc.collect()
+    before = len(list(Path("/proc/self/fd").iterdir()))
     file = vector_file(tmp_path / "v", random_rows(10, 4))
-    n_open = len(os.listdir("/proc/self/fd"))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 2  # ours and the map's
     del file
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == n_open - 2  # ours and the map's
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

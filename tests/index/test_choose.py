@@ -1,0 +1,104 @@
+"""What `auto` builds: by count, by the measured time of a scan, by memory."""
+
+import math
+
+import numpy as np
+import pytest
+from vectors import ellipsoid, segment, vector_file
+
+from hpdsearch.errors import ShapeError
+from hpdsearch.index import Codec, IndexSpec, Kind, build_index, choose
+from hpdsearch.index.structure import index_bytes
+
+FLAT, IVF = Kind.FLAT, Kind.IVF
+SAMPLE = ellipsoid(4_096, 32)
+
+
+def tries(spec, n, dim=32):
+    """Kind, codec, parts and lists of what is built in turn."""
+    found = choose.candidates(spec, n, dim, lambda m: SAMPLE[:m, :dim])
+    return [(one.kind, one.codec, one.parts, one.nlist) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("spec", "n", "expected"),
+    [
+        (IndexSpec(), 1, [(FLAT, Codec.SQ8, 0, 0)]),
+        (IndexSpec(), 9_999, [(FLAT, Codec.SQ8, 0, 0)]),
+        (IndexSpec(), 20_000, [(FLAT, Codec.PQ, 16, 0), (FLAT, Codec.SQ8, 0, 0)]),
+        (IndexSpec(kind=IVF), 4_999, [(FLAT, Codec.SQ8, 0, 0)]),  # too few for lists
+        (IndexSpec(kind=IVF), 5_000, [(IVF, Codec.SQ8, 0, 128)]),  # 39 vectors a list
+        (IndexSpec(kind=IVF), 10**6, [(IVF, Codec.PQ, 16, 2_000), (IVF, Codec.SQ8, 0, 4_000)]),
+        (IndexSpec(kind=IVF, codec=Codec.F32, nlist=77), 10**6, [(IVF, Codec.F32, 0, 77)]),
+        (IndexSpec(kind=FLAT, nlist=9), 10**9, [(FLAT, Codec.PQ, 16, 0), (FLAT, Codec.SQ8, 0, 0)]),
+        (IndexSpec(codec=Codec.RABITQ), 100, [(FLAT, Codec.RABITQ, 0, 0)]),
+        (IndexSpec(kind=IVF, codec=Codec.PQ, parts=5), 10**6, [(IVF, Codec.PQ, 5, 2_000)]),
+        (IndexSpec(kind=FLAT, recall=1), 50_000, [(FLAT, Codec.F32, 0, 0)]),
+    ],
+)
+def test_what_is_left_open_is_settled_and_what_is_asked_is_kept(spec, n, expected):
+    assert tries(spec, n) == expected
+
+
+def test_the_flat_index_is_taken_while_a_scan_of_it_stays_within_the_goal(monkeypatch):
+    spec = IndexSpec(codec=Codec.PQ)
+    milliseconds = choose.scan_milliseconds(IndexSpec(codec=Codec.PQ), 10**6, SAMPLE)
+    assert 0 < milliseconds < 1_000
+    assert tries(spec, 50_000)[0][0] is FLAT
+    assert tries(spec, 10**9)[0][0] is IVF
+    monkeypatch.setattr(choose, "GOAL_MS", 0)
+    assert tries(spec, 50_000)[0][0] is IVF
+
+
+def test_memory_makes_pq_smaller_and_then_is_an_error():
+    n = 1_000_000
+    needs = {parts: index_bytes(IndexSpec(FLAT, Codec.PQ, parts=parts), n, 32) for parts in (16, 11, 8)}
+    assert needs[16] > needs[11] > needs[8] > n * 4
+    spec = IndexSpec(FLAT)
+    assert tries(spec, n) == [(FLAT, Codec.PQ, 16, 0), (FLAT, Codec.SQ8, 0, 0)]
+    for parts, room in needs.items():
+        assert tries(IndexSpec(FLAT, memory=room), n) == [(FLAT, Codec.PQ, parts, 0)]
+    with pytest.raises(ShapeError, match=f"memory: 4,000,000 bytes are too few for 1,000,000 .* takes {needs[8]:,} "):
+        tries(IndexSpec(FLAT, memory=4_000_000), n)
+    with pytest.raises(ShapeError, match="memory: 9,000,000 bytes are too few"):
+        tries(IndexSpec(FLAT, Codec.SQ8, memory=9_000_000), n)
+    assert tries(IndexSpec(FLAT, Codec.PQ, parts=8, memory=needs[8]), n) == [(FLAT, Codec.PQ, 8, 0)]
+
+
+@pytest.mark.parametrize("kind", [FLAT, IVF])
+@pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
+@pytest.mark.parametrize(("n", "dim"), [(5_000, 8), (6_001, 33)])
+def test_the_bytes_foretold_are_never_passed_and_not_far_off(tmp_path, kind, codec, n, dim):
+    spec = IndexSpec(kind, codec, nlist=40 if kind is IVF else 0, nprobe=1, rescore=1)
+    built = build_index(vector_file(tmp_path / "v", ellipsoid(n, dim)), spec, tmp_path / "i")
+    foretold = index_bytes(built.spec, n, dim)
+    assert built.memory_bytes == built.size_bytes == (tmp_path / "i").stat().st_size <= foretold
+    assert foretold < built.size_bytes * 1.15 + 10_000
+
+
+def test_an_index_keeps_its_memory_budget(tmp_path):
+    vectors = ellipsoid(12_000, 32)
+    budget = 12_000 * 6 + 20_000
+    seg = segment(tmp_path, vectors, IndexSpec(memory=budget))
+    assert (seg.spec.codec, seg.spec.parts) == (Codec.PQ, 11)
+    assert seg.memory_bytes <= budget
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (IndexSpec(dim=9), r"dim: expected at most 8 \(the width of the vectors\), got 9"),
+        (IndexSpec(codec=Codec.PQ, parts=9), r"parts: expected at most 8 \(the width of the vectors\), got 9"),
+        (IndexSpec(codec=Codec.PQ, dim=4, parts=5), r"parts: expected at most 4"),
+    ],
+)
+def test_widths_beyond_the_vectors_are_errors(tmp_path, wrong, message):
+    with pytest.raises(ShapeError, match=message):
+        build_index(vector_file(tmp_path / "v", ellipsoid(20, 8)), wrong, tmp_path / "i")
+    assert not (tmp_path / "i").exists()
+
+
+def test_lists_follow_the_square_root_of_the_count():
+    for n in (10**5, 10**7):
+        assert tries(IndexSpec(IVF, Codec.SQ8), n)[0][3] == math.floor(4 * np.sqrt(n))
+        assert tries(IndexSpec(IVF, Codec.PQ), n)[0][3] == math.floor(2 * np.sqrt(n))

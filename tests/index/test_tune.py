@@ -1,0 +1,132 @@
+"""The curve, against recall counted in numpy, and the promise."""
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from vectors import brute_force, clustered, ellipsoid, segment
+
+from hpdsearch.index import Codec, Curve, IndexSpec, Kind, Point
+from hpdsearch.index.tune import held_out, lower_bound, pareto
+
+N = 20_000
+VECTORS = clustered(N, 24)
+
+
+@pytest.fixture(
+    scope="module", params=[IndexSpec(), IndexSpec(Kind.IVF), IndexSpec(Kind.IVF, Codec.RABITQ, recall=0.9)]
+)
+def tuned(request, tmp_path_factory):
+    return segment(tmp_path_factory.mktemp("tuned"), VECTORS, request.param, first_row=0)
+
+
+def ann_recall(seg, queries, own=None, point=None):
+    """Recall@10 counted in numpy: each query's own row is left out of both answers; equal scores count."""
+    exact = brute_force(VECTORS, queries)
+    others = np.ones(N, bool)
+    found = []
+    for query, scores in enumerate(exact):
+        if own is not None:
+            scores[own[query]] = -2
+            others[own] = True
+            others[own[query]] = False
+        (rows,), _ = seg.nearest(queries[query : query + 1], 10, allowed=None if own is None else others, point=point)
+        found.append(min(10, int((scores[rows[rows >= 0]] >= np.sort(scores)[-10] - 1e-6).sum())) / 10)
+    return float(np.mean(found))
+
+
+def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
+    asked = held_out(tuned.vectors)
+    assert len(asked.positions) == tuned.curve.n_queries == 300
+    exact = brute_force(VECTORS, asked.queries)
+    exact[np.arange(300), asked.positions] = -2
+    np.testing.assert_allclose(asked.tenth, np.sort(exact, axis=1)[:, -10], atol=1e-6)
+    for point in tuned.curve.points:
+        counted = ann_recall(tuned, asked.queries, asked.positions, point)
+        assert point.ann_recall == pytest.approx(counted, abs=0.004)  # codes tie, and then either may be taken
+
+
+def test_the_promise_holds_for_other_queries(tuned):
+    assert tuned.curve.kept
+    assert tuned.curve.promise == tuned.spec.recall
+    queries = clustered(N + 500, 24)[N:]
+    assert ann_recall(tuned, queries) >= tuned.spec.recall - 0.01
+    chosen = tuned.curve.point(tuned.spec.recall)
+    assert (tuned.spec.nprobe, tuned.spec.rescore) == (chosen.nprobe, chosen.rescore)
+    assert chosen.lowest >= tuned.spec.recall
+
+
+def test_the_curve_rises_in_recall_and_time(tuned):
+    points = tuned.curve.points
+    assert all(a.ann_recall < b.ann_recall and a.milliseconds < b.milliseconds for a, b in pairwise(points))
+    assert all(0 < p.lowest < p.ann_recall <= 1 and p.rescore >= 1 for p in points)
+    assert all((1 <= p.nprobe <= tuned.spec.nlist) if tuned.spec.nlist else p.nprobe == 0 for p in points)
+
+
+def test_what_the_user_fixed_is_not_tuned(tmp_path):
+    seg = segment(tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, recall=0.999))
+    assert (seg.spec.nlist, seg.spec.nprobe, seg.spec.rescore) == (50, 3, 2)
+    (point,) = seg.curve.points
+    assert (point.nprobe, point.rescore) == (3, 2)
+    assert not seg.curve.kept
+
+
+def test_a_promise_that_pq_cannot_keep_is_kept_by_sq8(tmp_path):
+    vectors = ellipsoid(12_000, 8)  # four parts of four bits tell little apart
+    seg = segment(tmp_path, vectors, IndexSpec(recall=0.99))
+    assert (seg.spec.codec, seg.curve.kept) == (Codec.SQ8, True)
+
+
+def test_a_promise_that_nothing_keeps_is_said_and_the_best_is_taken(tmp_path):
+    seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, parts=1, recall=0.99))
+    assert not seg.curve.kept
+    assert seg.spec.rescore == seg.curve.points[-1].rescore
+    assert seg.curve.points[-1].ann_recall < 0.99
+
+
+@pytest.mark.parametrize(("n", "spec"), [(1_999, IndexSpec()), (2_500, IndexSpec(codec=Codec.F32))])
+def test_small_and_exact_segments_need_no_curve(tmp_path, n, spec):
+    seg = segment(tmp_path, ellipsoid(n, 8), spec)
+    assert (seg.curve, seg.spec.rescore) == (None, 5)
+
+
+def test_duplicates_count_as_found(tmp_path):
+    vectors = np.tile(ellipsoid(100, 16), (30, 1))
+    seg = segment(tmp_path, vectors, IndexSpec())
+    assert seg.curve.points[-1].ann_recall == 1
+
+
+# ---- by hand
+
+
+def test_the_lower_bound_by_hand():
+    # Wilson: p = 0.9, 1000 draws; no variance between queries beyond that of independent draws.
+    p, n, z = 0.9, 1000, 1.645
+    wilson = (p + z * z / (2 * n) - z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
+    assert lower_bound(np.full(100, 0.9)) == pytest.approx(wilson)
+    # All or nothing: each query is one draw, a hundred in all.
+    n = 100
+    wilson = (p + z * z / (2 * n) - z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
+    assert lower_bound(np.repeat([1.0, 0.0], [90, 10])) == pytest.approx(wilson)
+    assert 0.998 < lower_bound(np.ones(300)) < 1
+
+
+def test_the_lower_bound_is_below_the_truth_19_times_in_20():
+    rng = np.random.default_rng(0)
+    truths = rng.beta(18, 2, size=(2_000, 300))  # each query has its own chance, 0.9 in the mean
+    bounds = [lower_bound(rng.binomial(10, chances) / 10) for chances in truths]
+    assert np.mean(np.array(bounds) < 0.9) == pytest.approx(0.95, abs=0.02)
+
+
+def test_pareto_by_hand():
+    a, b, c, d = (Point(0, 1, r, r, ms) for r, ms in [(0.5, 1.0), (0.4, 2.0), (0.9, 3.0), (0.9, 4.0)])
+    assert pareto([d, c, b, a]) == [a, c]
+
+
+def test_a_point_is_chosen_by_its_lower_bound():
+    points = tuple(Point(n, 1, n / 10, n / 10 - 0.04, float(n)) for n in (7, 8, 9))
+    curve = Curve(points, 0.8, True, 300)
+    assert [curve.point(r).nprobe for r in (0.1, 0.65, 0.7, 0.75, 0.85, 0.99)] == [7, 7, 8, 8, 9, 9]
+    assert Curve.from_dict(json.loads(json.dumps(curve.as_dict()))) == curve
