@@ -346,7 +346,6 @@ def _rewrite_words(change: Transaction, progress: Progress) -> None:
     for stored in change.catalog.all_documents():
         title = title_before_text(stored.document)
         for row, start, end in stored.passages:
-            change.lexical.add(row, title, stored.document.text[start:end])
+            change.words.add(row, title, stored.document.text[start:end])
         bar.update(1)
     bar.close()
-    change.catalog.mark_purged()

@@ -205,7 +205,7 @@ class _Run:
         for document, cut in zip(documents, cuts, strict=True):
             for passage in cut.passages:
                 text = document.text[passage.start : passage.end]
-                self.change.lexical.add(self.change.next_row, title_before_text(document), text)
+                self.change.words.add(self.change.next_row, title_before_text(document), text)
                 self.change.next_row += 1
         self.summary.n_documents += len(documents)
         self.summary.n_passages += sum(len(cut.passages) for cut in cuts)

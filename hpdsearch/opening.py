@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.errors import DamagedError, FolderError
-from hpdsearch.lexical import LexicalReader
 from hpdsearch.search import State
 from hpdsearch.segments import open_segment
+from hpdsearch.words import open_words
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +52,13 @@ def generation_of(folder: Path) -> int:
 
 def _assemble(folder: Path, catalog: Catalog, previous: State | None) -> State:
     meta = catalog.meta()
-    opened = {}
+    opened, words = {}, None
     if previous is not None:
         entries = previous.catalog.segments()
         opened = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=True)}
+        words = previous.lexical
     segments = [
         opened.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
         for entry in catalog.segments()
     ]
-    return State(catalog, segments, LexicalReader(folder / meta["lexical"]), catalog.tombstones())
+    return State(catalog, segments, open_words(folder, catalog, before=words), catalog.tombstones())

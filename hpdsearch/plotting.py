@@ -31,7 +31,7 @@ SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
 
 
 def draw(path: Path, fill: Callable[[Any], None], *, size: tuple[float, float] = (8, 6)) -> None:
-    """Make a picture of `size` inches, let `fill` draw on the matplotlib figure, write it as the path ends (.svg, .png).
+    """Let `fill` draw on a matplotlib figure of `size` inches, and write it as the path's ending says (.svg, .png).
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -142,9 +142,12 @@ def rewrite(change: Transaction, entries: Sequence[SegmentEntry], spec: IndexSpe
     _build(change, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), spec, progress)
 
 
-def rebuild_index(change: Transaction, entry: SegmentEntry, spec: IndexSpec, progress: Progress) -> SegmentEntry:
-    """Make another index file of a segment's vectors; return the entry that is now in force."""
-    number = change.new_number()
+def rebuild_index(change: Transaction, entry: SegmentEntry, spec: IndexSpec, progress: Progress) -> None:
+    """Make another index file of a segment's vectors."""
+    _build_index(change, entry, change.new_number(), spec, progress)
+
+
+def _build_index(change: Transaction, entry: SegmentEntry, number: int, spec: IndexSpec, progress: Progress) -> None:
     vectors = open_vectors(change.folder, entry, change.meta["dim"])
     if spec.memory:  # every large segment gets its share
         n_rows = sum(other.n_rows for other in change.catalog.segments() if other.segment != entry.segment)
@@ -160,11 +163,10 @@ def rebuild_index(change: Transaction, entry: SegmentEntry, spec: IndexSpec, pro
         curve=None if made.curve is None else made.curve.as_dict(),
     )
     change.catalog.add_segment(new)
-    return new
 
 
 def _build(change: Transaction, written: WrittenVectors, spec: IndexSpec, progress: Progress) -> None:
-    rebuild_index(change, _unsettled_entry(change, written), spec, progress)
+    _build_index(change, _unsettled_entry(change, written), written.number, spec, progress)
 
 
 def _unsettled_entry(change: Transaction, written: WrittenVectors) -> SegmentEntry:

@@ -18,13 +18,13 @@ from filelock import FileLock, Timeout
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.errors import DamagedError, FolderError, LockedError
 from hpdsearch.files import PARTIAL
-from hpdsearch.lexical import LexicalWriter, remove_lexical
+from hpdsearch.lexical import remove_lexical
+from hpdsearch.words import WordsWriter
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = "write.lock"
 LEXICAL = "lexical"
-UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in the lexical index until the next writer
 _OUR_FILES = re.compile(rf"(vectors-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
 
 
@@ -37,12 +37,12 @@ class Transaction:
         meta: its settings when the change began; empty if nothing was committed.
         committed: whether commit() has brought it into force.
         next_row: the first row that no passage ever had.
+        words: what becomes of its passages' words.
     """
 
     def __init__(self, folder: Path, *, create: bool = False, overwrite: bool = False) -> None:
         self.folder = folder
         self._create, self._overwrite = create, overwrite
-        self._lexical: LexicalWriter | None = None
 
     def __enter__(self) -> "Transaction":
         if self._create:
@@ -90,28 +90,15 @@ class Transaction:
             self.catalog.clear()
             self.next_row = 0
             self.meta = {"generation": self.meta.get("generation", 0)}
+            self.words = WordsWriter(self.folder, self.catalog, self.meta, self.next_row)
             self.begin_lexical()
         else:
             self.next_row = int(self.meta.get("next_row", self.catalog.next_row()))
-            for path in (self.folder / self.meta["lexical"]).glob(".tmp*"):  # Tantivy's, if it died replacing a file
-                path.unlink(missing_ok=True)
-            # Rows of a writer that died before its commit; theirs are given out again.
-            self.lexical.remove_from(self.next_row)
-            self._remove_dead_rows()
-
-    @property
-    def lexical(self) -> LexicalWriter:
-        """The lexical index that this change writes to, opened when it is first needed."""
-        if self._lexical is None:
-            self._lexical = LexicalWriter(self.folder / self.meta["lexical"])
-        return self._lexical
+            self.words = WordsWriter(self.folder, self.catalog, self.meta, self.next_row)
 
     def begin_lexical(self) -> None:
         """Begin a lexical index in place of the one in force, to be filled with every row."""
-        if self._lexical is not None:
-            self._lexical.close()
-            self._lexical = None
-        self.meta["lexical"] = f"{LEXICAL}/{self.new_number():06d}"
+        self.words.begin_folder(f"{LEXICAL}/{self.meta['generation'] + 1:06d}")
 
     def new_number(self) -> int:
         """Return a number for the names of files that this change makes."""
@@ -129,8 +116,7 @@ class Transaction:
 
     def commit(self) -> None:
         """Bring the change into force: one committed state to the next, whatever dies."""
-        if self._lexical is not None:
-            self._lexical.commit()
+        self.words.commit(self.next_row)
         self.meta |= {"generation": self.meta["generation"] + 1}
         self.meta |= {"next_number": self._next_number, "next_row": self.next_row}
         self.catalog.set_meta(**self.meta)
@@ -138,11 +124,7 @@ class Transaction:
         self.committed = True
         logger.info("%s: committed generation %d", self.folder, self.meta["generation"])
         self._sweep_files()
-        if len(self.catalog.unpurged()) > UNPURGED_ROWS:
-            self.catalog.begin()
-            self._remove_dead_rows()
-            self.lexical.commit()
-            self.catalog.commit()
+        self.words.purge()
 
     def _sweep_files(self) -> None:
         """Remove the files that the catalog does not name: of dead builds, or of an index that was overwritten."""
@@ -157,14 +139,6 @@ class Transaction:
             if f"{LEXICAL}/{path.name}" != self.meta.get("lexical"):
                 remove_lexical(path)
 
-    def _remove_dead_rows(self) -> int:
-        """Remove deleted rows from the lexical index, to be committed there before the catalog is."""
-        rows = self.catalog.unpurged()
-        if rows:
-            self.lexical.remove(rows)
-            self.catalog.mark_purged()
-        return len(rows)
-
     def _remove_folder(self) -> None:
         """Remove what a first build made that did not come to its commit."""
         self.meta = {}
@@ -177,8 +151,7 @@ class Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:
-            if self._lexical is not None:
-                self._lexical.close()
+            self.words.close()
         finally:
             nothing_committed = not self.catalog.committed and not self.committed
             self.catalog.close()

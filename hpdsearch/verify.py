@@ -9,8 +9,9 @@ from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
 from hpdsearch.index.rows import Rows
-from hpdsearch.lexical import LexicalReader, altered_files
+from hpdsearch.lexical import altered_files
 from hpdsearch.segments import row_map
+from hpdsearch.words import open_words
 
 _ATTEMPTS = 50
 
@@ -44,12 +45,12 @@ def _problems(folder: Path, catalog: Catalog) -> list[str]:
         live = np.sort(np.fromiter(rows, np.int64))
     except DamagedError as error:
         return [str(error)]
-    entries, lexical = catalog.segments(), folder / catalog.meta()["lexical"]
+    entries = catalog.segments()
     for entry in entries:
         problems += _check_file(folder / entry.vectors_file, entry.vectors_bytes, entry.vectors_sha256)
         problems += _check_file(folder / entry.index_file, entry.index_bytes, entry.index_sha256)
     problems += _check_rows(folder, entries, live, catalog.tombstones())
-    return problems + _check_lexical(lexical, live)
+    return problems + _check_lexical(folder, catalog, live)
 
 
 def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
@@ -73,11 +74,11 @@ def _check_rows(folder: Path, entries: list[SegmentEntry], live: Rows, dead: Row
     return []
 
 
-def _check_lexical(folder: Path, live: Rows) -> list[str]:
+def _check_lexical(folder: Path, catalog: Catalog, live: Rows) -> list[str]:
     try:
-        if altered := altered_files(folder):
+        if altered := altered_files(folder / catalog.meta()["lexical"]):
             return [f"{path}: is missing or not what was written (its sum differs)" for path in altered]
-        held = LexicalReader(folder).all_rows()
+        held = open_words(folder, catalog).all_rows()
     except DamagedError as error:
         return [str(error)]
     missing = np.setdiff1d(live, held)

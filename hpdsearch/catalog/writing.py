@@ -182,10 +182,10 @@ class CatalogWriter(Catalog):
         """Return the tombstones that the lexical index may still hold."""
         return [int(row) for row in self._column("SELECT row FROM tombstones WHERE purged <= 0 ORDER BY row")]
 
-    def mark_purged(self) -> None:
-        """Note that the lexical index holds no tombstone any more."""
-        self._execute("DELETE FROM tombstones WHERE purged = -1")
-        self._execute("UPDATE tombstones SET purged = 1 WHERE purged = 0")
+    def mark_purged(self, rows: Sequence[int]) -> None:
+        """Note that the lexical index does not hold these tombstones any more."""
+        self._many("DELETE FROM tombstones WHERE row = ? AND purged = -1", [(row,) for row in rows])
+        self._many("UPDATE tombstones SET purged = 1 WHERE row = ?", [(row,) for row in rows])
 
     def commit(self) -> None:
         """Bring every change into force, durably."""

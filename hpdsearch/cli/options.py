@@ -45,7 +45,7 @@ def corpus_options(command: Command) -> Command:
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """A count of bytes as people write it: 2G, 500M, 1.5GB (powers of 1,000)."""
 
     name = "size"

@@ -85,6 +85,15 @@ def meta_of(folder: Path) -> bytes:
         raise DamagedError(f"{path}: is missing; restore it, or index again with --overwrite") from error
 
 
+def opstamp_of(folder: Path) -> int:
+    """Return Tantivy's count of operations at the last commit; merges leave it as it is."""
+    try:
+        return int(json.loads(meta_of(folder))["opstamp"])
+    except (ValueError, KeyError, TypeError) as error:
+        advice = "restore it, or index again with --overwrite"
+        raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
+
+
 def _files_in_force(folder: Path, meta: bytes) -> list[Path]:
     """Return the files that meta.json names; all others are those of a writer that is at work, or died."""
     try:

@@ -1,0 +1,140 @@
+"""The words of a state: a lexical folder, and the last passages, which wait in the catalog to be written there.
+
+Committing a lexical folder costs more than all the rest of adding a document, so few new passages are left to wait.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hpdsearch.catalog import Catalog, CatalogWriter
+from hpdsearch.lexical import LexicalReader, LexicalWriter, may_wait, opstamp_of
+from hpdsearch.passages import title_before_text
+
+# Settings: rows from here on wait; the lexical folder's count of operations at its last commit.
+WAITING_ROW, OPSTAMP = "waiting_row", "lexical_opstamp"
+UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in a lexical folder
+
+
+def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None = None) -> LexicalReader:
+    """Open the words of a state of an index folder.
+
+    Args:
+        folder: the index folder.
+        catalog: the state.
+        before: a reader of an earlier state; what it has checked is not checked again.
+
+    Raises:
+        DamagedError: a file is missing or altered.
+    """
+    meta = catalog.meta()
+    first_row = meta.get(WAITING_ROW)
+    waiting = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
+    return LexicalReader(folder / meta["lexical"], waiting, before=before)
+
+
+def passages_between(catalog: Catalog, first_row: int, end_row: int) -> Iterator[tuple[int, str, str]]:
+    """Yield (row, title, text) of the passages in rows first_row <= row < end_row."""
+    placed = catalog.passages_between(first_row, end_row)
+    stored = catalog.documents(list(dict.fromkeys(doc for _, doc, _, _ in placed)))
+    for row, doc, start, end in placed:
+        document = stored[doc].document
+        yield row, title_before_text(document), document.text[start:end]
+
+
+class WordsWriter:
+    """What a change does to the words: its passages wait, or are written together with all that waited."""
+
+    def __init__(self, folder: Path, catalog: CatalogWriter, meta: dict[str, Any], next_row: int) -> None:
+        """Begin a change.
+
+        Args:
+            folder: the index folder.
+            catalog: open for writing.
+            meta: its settings; commit() changes them.
+            next_row: the first row that the change gives out.
+        """
+        self._folder, self._catalog, self._meta, self._next_row = folder, catalog, meta, next_row
+        self._dead = (
+            catalog.unpurged()
+        )  # in the state before the change: rows that it deletes must stay until its commit
+        self._new: list[tuple[int, str, str]] = []
+        self._writer: LexicalWriter | None = None
+        self._is_new_folder = False
+
+    def begin_folder(self, name: str) -> None:
+        """Write all words anew, into a folder of this name; every passage must be added."""
+        self.close()
+        self._meta["lexical"] = name
+        self._new, self._is_new_folder = [], True
+
+    def add(self, row: int, title: str, text: str) -> None:
+        """Add a passage under its row."""
+        self._new.append((row, title, text))
+        if not may_wait(len(self._new), len(self._new)):
+            self._write()
+
+    def commit(self, next_row: int) -> None:
+        """Make the words durable; the catalog's commit, which must follow, brings them into force.
+
+        Args:
+            next_row: the first row that the change has not given out.
+        """
+        if self._is_new_folder or self._writer is not None or self._is_dirty() or not self._may_wait():
+            self._write()
+            self._commit_writer(next_row)
+            self._catalog.mark_purged(self._catalog.unpurged() if self._is_new_folder else self._dead)
+
+    def purge(self) -> None:
+        """After the catalog's commit: remove the dead rows from the folder if they are many."""
+        dead = self._catalog.unpurged()
+        if len(dead) > UNPURGED_ROWS:
+            self._catalog.begin()
+            self._opened().remove(dead)
+            self._commit_writer(self._meta["next_row"])
+            self._catalog.mark_purged(dead)
+            self._catalog.set_meta(**self._meta)
+            self._catalog.commit()
+
+    def close(self) -> None:
+        """Let go of the folder; what was not committed is dropped."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / str(self._meta["lexical"])
+
+    def _opened(self) -> LexicalWriter:
+        if self._writer is None:
+            for path in self._path.glob(".tmp*"):  # Tantivy's, if it died replacing a file
+                path.unlink(missing_ok=True)
+            self._writer = LexicalWriter(self._path)
+            if not self._is_new_folder:
+                first_row = self._meta.get(WAITING_ROW, self._next_row)
+                self._writer.remove_from(first_row)  # of a writer that died before its commit: they are given out again
+                self._writer.remove(self._dead)
+                for row, title, text in passages_between(self._catalog, first_row, self._next_row):
+                    self._writer.add(row, title, text)
+        return self._writer
+
+    def _write(self) -> None:
+        writer = self._opened()
+        for row, title, text in self._new:
+            writer.add(row, title, text)
+        self._new.clear()
+
+    def _commit_writer(self, next_row: int) -> None:
+        self._opened().commit()
+        self._meta |= {WAITING_ROW: next_row, OPSTAMP: opstamp_of(self._path)}
+
+    def _is_dirty(self) -> bool:
+        """Tell whether a writer that died, or an older version, left rows that the catalog does not know."""
+        return self._meta.get(OPSTAMP) != opstamp_of(self._path)
+
+    def _may_wait(self) -> bool:
+        first_row = self._meta.get(WAITING_ROW, self._next_row)
+        n_waiting = len(self._catalog.passages_between(first_row, self._next_row))
+        n_rows = sum(entry.n_rows for entry in self._catalog.segments())
+        return may_wait(n_waiting + len(self._new), n_rows - n_waiting)
