@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 K = TypeVar("K")
 V = TypeVar("V")
 
-RRF_CONSTANT = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
+DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions.md)
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
 EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without the index
 ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
@@ -131,7 +131,7 @@ def search(
         texts: queries in plain words.
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
         k: hits a text, at least 1; fewer come only if fewer documents match.
-        mode: dense ranks by cosine, lexical by BM25, hybrid by reciprocal rank fusion of both.
+        mode: dense ranks by cosine, lexical by BM25, hybrid by 0.8 cosine + 0.2 BM25 / best BM25.
         where: filter on metadata (hpdsearch.filters).
         recall: share of the k nearest passages to find by the measured curve of each segment; None: as it was made.
 
@@ -151,20 +151,24 @@ def search(
         dense = nearest(encode(texts), depth)
         # Behind its first `depth` a ranking holds whatever the search happened to see.
         rankings = [
-            _ordered(state, fuse([ranking[:depth], words(text, depth)[:depth]]), k)
+            _ordered(state, fuse(ranking[:depth], words(text, depth)[:depth]), k)
             for text, ranking in zip(texts, dense, strict=True)
         ]
     return [_hits(state, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
 
 
-def fuse(rankings: Sequence[Ranking]) -> Ranking:
-    """Fuse rankings, in any order: score = sum of 1 / (60 + rank), rank 1 for the best; the first names the row."""
-    fused: dict[int, Ranked] = {}
-    for ranking in rankings:
-        for rank, (doc, _, row) in enumerate(ranking, start=1):
-            before = fused.get(doc)
-            score = 1 / (RRF_CONSTANT + rank)
-            fused[doc] = Ranked(doc, before.score + score, before.row) if before else Ranked(doc, score, row)
+def fuse(dense: Ranking, lexical: Ranking) -> Ranking:
+    """Fuse two rankings, in any order: score = 0.8 cosine + 0.2 BM25 / the best BM25 of the query.
+
+    What the dense ranking does not hold has the cosine of its last document, at most; what the lexical one does not
+    hold has BM25 0. The dense ranking names the row where both do.
+    """
+    far = dense[-1].score if dense else 0.0
+    best = (lexical[0].score if lexical else 0.0) or 1.0  # a word that all passages hold may weigh nothing
+    fused = {doc: Ranked(doc, DENSE_SHARE * score, row) for doc, score, row in dense}
+    for doc, score, row in lexical:
+        near = fused.get(doc) or Ranked(doc, DENSE_SHARE * far, row)
+        fused[doc] = Ranked(doc, near.score + (1 - DENSE_SHARE) * score / best, near.row)
     return list(fused.values())
 
 

@@ -71,10 +71,10 @@ def assert_best(hits: Sequence[Hit], scores: Mapping[str, float], k: int) -> Non
             assert scores[doc_id] != last or doc_id > found[-1]
 
 
-def fused_scores(rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
-    """Return the reciprocal rank fusion of rankings: the sum of 1 / (60 + rank), rank 1 for the best."""
-    scores: dict[str, float] = {}
-    for ranking in rankings:
-        for position, hit in enumerate(ranking):
-            scores[hit.doc_id] = scores.get(hit.doc_id, 0.0) + 1 / (61 + position)
-    return scores
+def fused_scores(dense: Sequence[Hit], lexical: Sequence[Hit]) -> dict[str, float]:
+    """Return 0.8 cosine + 0.2 BM25 / best BM25; without a cosine the last one counts, without a BM25 0."""
+    cosines = {hit.doc_id: hit.score for hit in dense}
+    words = {hit.doc_id: hit.score / lexical[0].score for hit in lexical}
+    last = min(cosines.values())
+    either = cosines.keys() | words.keys()
+    return {doc_id: 0.8 * cosines.get(doc_id, last) + 0.2 * words.get(doc_id, 0.0) for doc_id in either}
