@@ -38,7 +38,7 @@ class Hit:
 
     Attributes:
         doc_id: the user's id.
-        score: higher is better. mode dense: cosine in [-1, 1]; lexical: BM25; hybrid: 0.8 cosine + 0.2 BM25 / best BM25.
+        score: higher is better. mode dense: cosine in [-1, 1]; lexical: BM25; hybrid: 0.8 cosine + 0.2 BM25 / its best.
         title: the document's title, or "".
         text: the document's whole text.
         passage: the part of the text that matched best.
