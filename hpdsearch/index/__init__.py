@@ -6,6 +6,7 @@ from hpdsearch.index.rows import RowMap
 from hpdsearch.index.segment import Segment
 from hpdsearch.index.spec import Codec, IndexSpec, Kind
 from hpdsearch.index.vectorfile import VectorFile, VectorWriter
+from hpdsearch.index.waiting import WaitingVectors
 
 __all__ = [
     "Codec",
@@ -18,5 +19,6 @@ __all__ = [
     "Segment",
     "VectorFile",
     "VectorWriter",
+    "WaitingVectors",
     "build_index",
 ]

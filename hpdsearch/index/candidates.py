@@ -60,15 +60,15 @@ class Codes:
         return found
 
     def _lists(self, queries: Matrix, wanted: Wanted) -> Rows:
-        selector = None if wanted.allowed is None else _selector(wanted.allowed)
-        found, pending, nprobe = np.full((len(queries), wanted.n), -1), np.arange(len(queries)), wanted.nprobe
-        while len(pending):
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
-            found[pending] = self._found(queries[pending], wanted.n, parameters)
-            if nprobe == self._spec.nlist or not wanted.at_least:
+        selector, nprobe = None if wanted.allowed is None else _selector(wanted.allowed), wanted.nprobe
+        found = self._found(queries, wanted.n, faiss.SearchParametersIVF(sel=selector, nprobe=nprobe))
+        while wanted.at_least and nprobe < self._spec.nlist:
+            short = np.flatnonzero(found[:, wanted.at_least - 1] < 0)  # faiss fills short lists from behind
+            if not len(short):
                 break
-            pending = pending[found[pending, wanted.at_least - 1] < 0]  # faiss fills short lists from behind
             nprobe = min(nprobe * WIDER, self._spec.nlist)
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
+            found[short] = self._found(queries[short], wanted.n, parameters)
         return found
 
     def _fast_scan(self, queries: Matrix, wanted: Wanted) -> Rows:

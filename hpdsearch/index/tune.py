@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -73,7 +73,7 @@ def measure(segment: Segment, spec: IndexSpec, asked: HeldOut) -> tuple[Curve, P
         for rescore in [spec.rescore] if spec.rescore else RESCORES:
             recalls = np.minimum(found[:, : HITS * rescore].sum(axis=1), HITS) / HITS
             points.append(Point(nprobe, rescore, float(recalls.mean()), lower_bound(recalls), 0.0))
-    front = pareto([_timed(segment, point, asked.queries) for point in _worth_timing(points)])
+    front = pareto(_timed(segment, _worth_timing(points), asked.queries[:TIMED_QUERIES]))
     curve = Curve(tuple(front), spec.recall, False, len(asked.positions))
     point = curve.point(spec.recall)
     return Curve(curve.points, spec.recall, point.lowest >= spec.recall, curve.n_queries), point
@@ -149,10 +149,13 @@ def _worth_timing(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if not beaten(point)]
 
 
-def _timed(segment: Segment, point: Point, queries: Matrix) -> Point:
-    seconds = []
-    for query in queries[:TIMED_QUERIES]:
-        start = time.perf_counter()
-        segment.nearest(query[None], HITS, point=point)
-        seconds.append(time.perf_counter() - start)
-    return Point(point.nprobe, point.rescore, point.ann_recall, point.lowest, float(np.median(seconds)) * 1000)
+def _timed(segment: Segment, points: Sequence[Point], queries: Matrix) -> list[Point]:
+    """Return the points with their latency; each query is asked at every point, so that a busy moment slows all."""
+    seconds = np.empty((len(points), len(queries)))
+    for query in range(len(queries)):
+        for number, point in enumerate(points):
+            start = time.perf_counter()
+            segment.nearest(queries[query : query + 1], HITS, point=point)
+            seconds[number, query] = time.perf_counter() - start
+    medians = np.median(seconds, axis=1) * 1000
+    return [replace(point, milliseconds=float(median)) for point, median in zip(points, medians, strict=True)]
