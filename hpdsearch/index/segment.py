@@ -1,7 +1,6 @@
 """One segment: an immutable run of rows, its faiss index for candidates, its vectors for exact scores."""
 
 import sys
-from math import ceil
 from pathlib import Path
 
 import faiss
@@ -118,7 +117,7 @@ class Segment:
         n_candidates = min(max(n, min(n, RESCORED_HITS) * at.rescore) * wider, n_allowed)
         # The nearest of few allowed rows lie further away. With 1 % allowed at a million rows the cube root kept the
         # recall that nprobe has without a mask, the square root more than that, the same nprobe 8 points less.
-        nprobe = ceil(at.nprobe * wider * (self.n_rows / max(1, n_allowed)) ** (1 / 3))
+        nprobe = round(at.nprobe * wider * (self.n_rows / max(1, n_allowed)) ** (1 / 3))
         return Wanted(n_candidates, min(n, n_allowed), min(nprobe, self.spec.nlist), allowed, n_allowed)
 
     def _by_codes(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
