@@ -19,7 +19,7 @@ from hpdsearch.passages import title_before_text
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode, State, search
-from hpdsearch.segments import rebuild_index, rewrite, settle
+from hpdsearch.segments import compact_segments, rebuild_index, settle
 from hpdsearch.transaction import Transaction
 from hpdsearch.update import update
 from hpdsearch.vectors import Matrix
@@ -233,9 +233,7 @@ class Index:
             LockedError: another writer is at work. FolderError: no room on the disk.
         """
         with Transaction(self.folder) as change:
-            entries, dead = change.catalog.segments(), change.catalog.tombstones()
-            if len(entries) > 1 or len(dead):
-                rewrite(change, entries, IndexSpec.from_dict(change.meta["spec"]), progress)
+            compact_segments(change, IndexSpec.from_dict(change.meta["spec"]), progress)
             _rewrite_words(change, progress)
             _commit(change, progress)
             change.catalog.vacuum()

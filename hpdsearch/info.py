@@ -21,6 +21,7 @@ class IndexInfo:
         generation: how many changes were committed.
         n_documents: documents that can be found, n_passages in all.
         n_deleted: passages deleted or replaced whose vectors still lie in the files.
+        n_waiting: the latest passages, whose vectors still lie in the catalog.
         fields: names of the metadata fields, for filters.
         encoder: name or folder of the encoder of the documents; encoder_hash its sum; space the id of its space.
         dim: numbers a vector.
@@ -37,6 +38,7 @@ class IndexInfo:
     n_documents: int
     n_passages: int
     n_deleted: int
+    n_waiting: int
     fields: list[str]
     encoder: str
     encoder_hash: str
@@ -69,6 +71,7 @@ def describe(folder: Path, state: State) -> IndexInfo:
         n_documents=state.catalog.n_documents(),
         n_passages=n_passages,
         n_deleted=len(state.tombstones),
+        n_waiting=len(state.catalog.waiting()[0]),
         fields=state.catalog.fields(),
         encoder=meta["encoder"],
         encoder_hash=meta["encoder_hash"],

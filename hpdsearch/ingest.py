@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from itertools import chain
 from operator import length_hint
 
-import numpy as np
-
+from hpdsearch.arriving import ArrivingVectors
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.index import IndexSpec, RowMap, VectorWriter
+from hpdsearch.index import IndexSpec
+from hpdsearch.index.vectorfile import Stored
 from hpdsearch.passages import cut_passages, title_before_text
 from hpdsearch.progress import Bar, Progress
 from hpdsearch.records import Document
-from hpdsearch.reuse import KnownVectors, Stored
-from hpdsearch.segments import WrittenVectors, copy_rows, settle, small_tail
+from hpdsearch.reuse import KnownVectors
 from hpdsearch.transaction import Transaction
 from hpdsearch.vectors import Matrix
 
@@ -64,7 +63,7 @@ def ingest(
     strict: bool,
     progress: Progress,
 ) -> Summary:
-    """Add documents to the index, as one segment with the small one before them; the caller commits.
+    """Add documents to the index; the caller commits.
 
     A document whose doc_id is in the index already replaces it.
 
@@ -85,20 +84,13 @@ def ingest(
     if first is None:
         return Summary()
     run = _Run(change, encoder, strict)
-    first_row, tail, number = change.next_row, small_tail(change.catalog), change.new_number()
     bar = progress.phase("encoding", total=None, unit="doc")
-    with VectorWriter(change.vectors_path(number), encoder.dim) as vectors:
-        old_rows = copy_rows(change, tail, vectors)
+    with ArrivingVectors(change, encoder.dim) as vectors:
         for block in chain([first], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
         bar.close()
-    if change.next_row == first_row:  # only empty documents
-        change.vectors_path(number).unlink()
-        return run.summary
-    rows = np.concatenate([old_rows, np.arange(first_row, change.next_row)])
-    held = RowMap.of(tail[0].first_row if tail else first_row, change.next_row, rows)
-    settle(change, spec, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), tail, progress)
+    vectors.settle(spec, progress)
     return run.summary
 
 
@@ -116,7 +108,9 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield block
 
 
-def _append(vectors: VectorWriter, encoded: Matrix, stored: Sequence[Stored | None], n_passages: Sequence[int]) -> None:
+def _append(
+    vectors: ArrivingVectors, encoded: Matrix, stored: Sequence[Stored | None], n_passages: Sequence[int]
+) -> None:
     """Write the vectors of documents in order: those that were stored as they are, between the encoded ones."""
     at = pending = 0
     for old, n in zip(stored, n_passages, strict=True):
@@ -177,7 +171,7 @@ class _Run:
         self.first_doc = change.catalog.next_doc()
         self.known = KnownVectors(change, encoder)
 
-    def add(self, documents: Sequence[Document], vectors: VectorWriter, bar: Bar) -> None:
+    def add(self, documents: Sequence[Document], vectors: ArrivingVectors, bar: Bar) -> None:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
         n_documents = len(documents)
         documents = [document for document in documents if self._holds_text(document)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.index import Segment, WaitingVectors
 from hpdsearch.search import State
 from hpdsearch.segments import open_segment
 from hpdsearch.words import open_words
@@ -55,10 +56,13 @@ def _assemble(folder: Path, catalog: Catalog, previous: State | None) -> State:
     opened, words = {}, None
     if previous is not None:
         entries = previous.catalog.segments()
-        opened = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=True)}
+        opened = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=False)}
         words = previous.lexical
-    segments = [
+    segments: list[Segment | WaitingVectors] = [
         opened.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
         for entry in catalog.segments()
     ]
+    rows, stored = catalog.waiting()
+    if len(rows):
+        segments.append(WaitingVectors(rows, stored))
     return State(catalog, segments, open_words(folder, catalog, before=words), catalog.tombstones())

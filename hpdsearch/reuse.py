@@ -1,15 +1,16 @@
 """Vectors that need not be encoded again: those of a document that the index held before this change, word for word."""
 
+from collections.abc import Callable
+
 import numpy as np
-import numpy.typing as npt
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.index import RowMap, VectorFile
+from hpdsearch.index import RowMap
+from hpdsearch.index.rows import Rows
+from hpdsearch.index.vectorfile import Stored
 from hpdsearch.records import Document, Passage
 from hpdsearch.segments import open_vectors, row_map
 from hpdsearch.transaction import Transaction
-
-Stored = npt.NDArray[np.float16]
 
 
 class KnownVectors:
@@ -19,7 +20,8 @@ class KnownVectors:
         self._change = change
         self._before = change.next_row
         self._usable = change.next_row > 0 and change.meta["encoder_hash"] == encoder.hash
-        self._segments: list[tuple[RowMap, VectorFile]] | None = None
+        self._waiting = change.catalog.waiting()  # now: they may move to a file while the change is under way
+        self._sources: list[tuple[RowMap, Callable[[Rows], Stored]]] | None = None
 
     def find(self, document: Document) -> tuple[list[Passage], Stored] | None:
         """Return the passages and float16 vectors (n passages, dim) of a document with this title and text.
@@ -32,17 +34,20 @@ class KnownVectors:
             return None
         rows = np.array([row for row, _, _ in found], np.int64)
         stored = np.empty((len(rows), self._change.meta["dim"]), np.float16)
-        for held, vectors in self._opened():
+        for held, read in self._opened():
             here = held.held(rows)
-            for at, position in zip(np.flatnonzero(here), held.positions(rows[here]), strict=True):
-                stored[at] = vectors.stored(int(position), int(position) + 1)[0]
+            if here.any():
+                stored[here] = read(held.positions(rows[here]))
         return [Passage(start, end) for _, start, end in found], stored
 
-    def _opened(self) -> list[tuple[RowMap, VectorFile]]:
-        if self._segments is None:
+    def _opened(self) -> list[tuple[RowMap, Callable[[Rows], Stored]]]:
+        """Return the rows of each segment, and of those that waited, each with what reads them by position."""
+        if self._sources is None:
             change = self._change
-            self._segments = [
-                (row_map(entry), open_vectors(change.folder, entry, change.meta["dim"]))
-                for entry in change.catalog.segments()
-            ]
-        return self._segments
+            entries = change.catalog.segments()
+            files = [open_vectors(change.folder, entry, change.meta["dim"]) for entry in entries]
+            self._sources = [(row_map(entry), file.stored_rows) for entry, file in zip(entries, files, strict=True)]
+            rows, stored = self._waiting
+            if len(rows):
+                self._sources.append((RowMap.of(int(rows[0]), int(rows[-1]) + 1, rows), stored.__getitem__))
+        return self._sources

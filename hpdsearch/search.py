@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hpdsearch.catalog import Catalog, StoredDocument
 from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.errors import DamagedError, QueryError
-from hpdsearch.index import Segment
+from hpdsearch.index import Segment, WaitingVectors
 from hpdsearch.lexical import LexicalReader, query_stems, spans_of
 from hpdsearch.records import Document, Hit
 from hpdsearch.vectors import Matrix
@@ -81,7 +81,7 @@ class State:
     """What a search looks at: one committed state of an index. The last few filters are remembered."""
 
     catalog: Catalog
-    segments: Sequence[Segment]
+    segments: Sequence[Segment | WaitingVectors]
     lexical: LexicalReader
     tombstones: Rows
     _filters: dict[str, Rows] = field(default_factory=dict)
@@ -262,7 +262,12 @@ def _dense(state: State, vectors: Matrix, k: int, *, where: str | None, recall: 
 
 
 def _nearest(
-    segments: Sequence[Segment], masks: Masks, vectors: Matrix, n: int, wider: int, recall: float | None
+    segments: Sequence[Segment | WaitingVectors],
+    masks: Masks,
+    vectors: Matrix,
+    n: int,
+    wider: int,
+    recall: float | None,
 ) -> tuple[Rows, Scores, Scores]:
     """Look for the rows of all segments that are near to vectors (m, dim).
 
@@ -287,7 +292,7 @@ def _nearest(
     return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), unseen
 
 
-def _between(rows: Rows, segment: Segment) -> Rows:
+def _between(rows: Rows, segment: Segment | WaitingVectors) -> Rows:
     """Return those of the rows, ascending, that lie in the span of a segment."""
     return rows[np.searchsorted(rows, segment.rows.first_row) : np.searchsorted(rows, segment.rows.end_row)]
 

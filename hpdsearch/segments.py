@@ -128,17 +128,37 @@ def first_merged(sizes: Sequence[int], n_new: int) -> int:
     return first
 
 
-def rewrite(change: Transaction, entries: Sequence[SegmentEntry], spec: IndexSpec, progress: Progress) -> None:
+def compact_segments(change: Transaction, spec: IndexSpec, progress: Progress) -> None:
+    """Make one segment of all living rows, those that wait included, if they are not one already."""
+    entries, (waiting, _) = change.catalog.segments(), change.catalog.waiting()
+    if len(entries) > 1 or len(waiting) or len(change.catalog.tombstones()):
+        rewrite(change, entries, spec, progress, with_waiting=True)
+
+
+def rewrite(
+    change: Transaction,
+    entries: Sequence[SegmentEntry],
+    spec: IndexSpec,
+    progress: Progress,
+    *,
+    with_waiting: bool = False,
+) -> None:
     """Make one segment of the living rows of neighbouring ones; none if no row lives."""
     number, dim = change.new_number(), change.meta["dim"]
     with VectorWriter(change.vectors_path(number), dim) as vectors:
         rows = copy_rows(change, entries, vectors)
+        if with_waiting:
+            waiting, stored = change.catalog.waiting()
+            vectors.append_stored(stored.reshape(-1, dim))
+            rows = np.concatenate([rows, waiting])
+            change.catalog.end_waiting()
     for entry in entries:
         change.catalog.drop_segment(entry, rows)
     if not len(rows):
         change.vectors_path(number).unlink()
         return
-    held = RowMap.of(entries[0].first_row, entries[-1].end_row, rows)
+    first_row = entries[0].first_row if entries else int(rows[0])
+    held = RowMap.of(first_row, max(int(rows[-1]) + 1, *(entry.end_row for entry in entries), 0), rows)
     _build(change, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), spec, progress)
 
 

@@ -43,13 +43,14 @@ def _problems(folder: Path, catalog: Catalog) -> list[str]:
     try:
         rows = (row for stored in catalog.all_documents() for row, _, _ in stored.passages)
         live = np.sort(np.fromiter(rows, np.int64))
+        waiting, _ = catalog.waiting()
     except DamagedError as error:
         return [str(error)]
     entries = catalog.segments()
     for entry in entries:
         problems += _check_file(folder / entry.vectors_file, entry.vectors_bytes, entry.vectors_sha256)
         problems += _check_file(folder / entry.index_file, entry.index_bytes, entry.index_sha256)
-    problems += _check_rows(folder, entries, live, catalog.tombstones())
+    problems += _check_rows(folder, entries, waiting, live, catalog.tombstones())
     return problems + _check_lexical(folder, catalog, live)
 
 
@@ -65,9 +66,9 @@ def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
     return []
 
 
-def _check_rows(folder: Path, entries: list[SegmentEntry], live: Rows, dead: Rows) -> list[str]:
-    """Every row of every segment must belong to one passage or be deleted."""
-    expected = np.concatenate([row_map(entry).all_rows() for entry in entries] or [np.empty(0, np.int64)])
+def _check_rows(folder: Path, entries: list[SegmentEntry], waiting: Rows, live: Rows, dead: Rows) -> list[str]:
+    """Every row of every segment, and every one that waits, must belong to one passage or be deleted."""
+    expected = np.concatenate([*(row_map(entry).all_rows() for entry in entries), waiting])
     if not np.array_equal(np.sort(np.concatenate([live, dead])), expected):
         counts = f"{len(expected)} rows in segments, {len(live)} in passages, {len(dead)} deleted"
         return [f"{folder}: the catalog's parts do not fit together ({counts})"]

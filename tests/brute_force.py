@@ -36,12 +36,15 @@ def stored_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.
         segments = connection.execute(sql).fetchall()
         sql = "SELECT row, doc_id, title, substr(text, start + 1, end - start) FROM passages JOIN documents USING (doc)"
         placed = connection.execute(sql).fetchall()
+        found = connection.execute("SELECT row, vector FROM waiting").fetchall()
+        waiting = [(row, np.frombuffer(vector, "<f2").astype(np.float64)) for row, vector in found]
     stored = {}
     for first_row, end_row, n_rows, row_map, name in segments:
         bits = np.unpackbits(np.frombuffer(zlib.decompress(row_map), np.uint8), bitorder="little") if row_map else None
         rows = range(first_row, end_row) if bits is None else (first_row + np.flatnonzero(bits)).tolist()
         vectors = np.fromfile(folder / name, "<f2", n_rows * encoder.dim).reshape(n_rows, -1).astype(np.float64)
         stored |= {row: vector / np.linalg.norm(vector) for row, vector in zip(rows, vectors, strict=True)}
+    stored |= {row: vector / np.linalg.norm(vector) for row, vector in waiting}
     texts = [f"{title}\n{text}" if title and title != text else text for _, _, title, text in placed]
     expected = encoder.encode(texts)
     for (row, doc_id, _, _), vector in zip(placed, expected, strict=True):

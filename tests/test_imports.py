@@ -21,6 +21,7 @@ LEVEL = {
     **dict.fromkeys(["search", "words"], 3),
     "transaction": 4,
     "segments": 5,
+    "arriving": 6,
     **dict.fromkeys(["opening", "reuse", "verify"], 6),
     **dict.fromkeys(["info", "ingest"], 7),
     **dict.fromkeys(["curves", "update"], 8),

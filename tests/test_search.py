@@ -237,8 +237,10 @@ def test_a_small_segment_that_was_seen_whole_does_not_settle_a_tie_in_a_large_on
     order = np.random.default_rng(6).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish") for i in order]
     with Index.build(tmp_path / "index", same + some_documents(200), encoder=tiny_encoder) as index:
-        index.add(some_documents(5, seed=9, first=900))
-        assert [segment["rows"] for segment in index.info().segments] == [500, 5]
+        index.add(some_documents(100, seed=9, first=900))
+        index.add(some_documents(5, seed=9, first=1900))
+        info = index.info()
+        assert ([segment["rows"] for segment in info.segments], info.n_waiting) == ([500, 100], 5)
         hits = index.search("cat dog bird fish", 10, mode="dense")
     assert [hit.doc_id for hit in hits] == [f"same{i:03d}" for i in range(10)]
 

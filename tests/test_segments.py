@@ -12,6 +12,7 @@ from hpdsearch import segments
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.index import Codec, IndexSpec, Kind
+from hpdsearch.lexical import writer as lexical_writer
 from hpdsearch.records import Document
 from hpdsearch.segments import MERGED, TAIL, first_merged
 
@@ -53,6 +54,7 @@ def test_documents_added_one_by_one_are_all_found(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "TAIL", 8)
+    monkeypatch.setattr(lexical_writer, "WAITING_ROWS", 5)
     chance = random.Random(5)
     held: dict[str, str] = {}
     with Index.build(tmp_path / "index", some_documents(3), encoder=tiny_encoder) as index:

@@ -28,6 +28,7 @@ from hpdsearch.catalog.schema import (
     connect,
     readable_error,
     sum_of,
+    vector_sum,
     xor_of,
 )
 from hpdsearch.errors import DamagedError, FolderError
@@ -91,6 +92,19 @@ class Catalog:
         """Return the deleted rows first_row <= row < end_row that a segment still holds, ascending."""
         sql = "SELECT row FROM tombstones WHERE row >= ? AND row < ? AND purged >= 0 ORDER BY row"
         return self._column(sql, first_row, end_row)
+
+    def waiting(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
+        """Return the rows (n,), ascending, whose vectors wait to be written to a file, and these vectors (n, dim).
+
+        Raises:
+            DamagedError: a vector is not what was written.
+        """
+        found = self._all("SELECT row, vector, sum FROM waiting ORDER BY row") if self.format > 1 else []
+        for row, vector, expected in found:
+            if expected != vector_sum(row, vector):
+                raise DamagedError(f"{self.path}: the vector of row {row} is not what was written; {RESTORE}")
+        stored = np.frombuffer(b"".join(vector for _, vector, _ in found), "<f2")
+        return np.array([row for row, _, _ in found], np.int64), stored.reshape(len(found), -1 if found else 0)
 
     def n_documents(self) -> int:
         """Count the documents."""

@@ -33,6 +33,7 @@ CREATE INDEX attributes_by_number ON attributes(field, number) WHERE number IS N
 CREATE TABLE tombstones(row INTEGER PRIMARY KEY, purged INTEGER NOT NULL DEFAULT 0);
 """
 SEGMENTS = """
+CREATE TABLE waiting(row INTEGER PRIMARY KEY, vector BLOB NOT NULL, sum INTEGER NOT NULL);
 CREATE TABLE segments(
     segment INTEGER PRIMARY KEY, first_row INTEGER NOT NULL, end_row INTEGER NOT NULL, n_rows INTEGER NOT NULL,
     row_map BLOB NOT NULL,
@@ -43,6 +44,7 @@ CREATE TABLE segments(
 # What format 1 stored of a segment, as the columns of format 2.
 SEGMENTS_OF_FORMAT_1 = """SELECT segment, first_row, first_row + n_rows, n_rows, x'', vectors_file, vectors_bytes,
     vectors_sha256, block_sums, index_file, index_bytes, index_sha256, spec, 'null' FROM segments"""
+WAITING = "waiting"  # a table that format 1 did not have
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments")
 
 # The second one where SQLite quotes, in the message of an error, a name of the schema that is no UTF-8 any more.
@@ -175,11 +177,16 @@ def sum_of(doc_id: str, title: str, text: str, metadata: str, source: str, passa
     return _hash64(doc_id, title, text, metadata, source, repr(passages))
 
 
-def _hash64(*parts: str) -> int:
+def vector_sum(row: int, vector: bytes) -> int:
+    """Return 64 bits over a row that waits and the bytes of its vector."""
+    return _hash64(str(row), vector)
+
+
+def _hash64(*parts: str | bytes) -> int:
     """64 bits of blake2b over the parts and their lengths, as SQLite's signed integer."""
     digest = blake2b(digest_size=8)
     for part in parts:
-        data = part.encode()
+        data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return int.from_bytes(digest.digest(), "little", signed=True)

@@ -18,6 +18,7 @@ from hpdsearch.catalog.schema import (
     SEGMENTS,
     SQLITE_ERRORS,
     TABLES,
+    WAITING,
     RowPassage,
     SegmentEntry,
     connect,
@@ -25,6 +26,7 @@ from hpdsearch.catalog.schema import (
     readable_error,
     stored_row,
     text_hash,
+    vector_sum,
 )
 from hpdsearch.filters import attributes_of
 from hpdsearch.records import Document, Passage
@@ -61,7 +63,7 @@ class CatalogWriter(Catalog):
 
     def clear(self) -> None:
         """Make an empty catalog: what was in it goes when this is committed."""
-        for table in TABLES:
+        for table in (*TABLES, WAITING):
             self._execute(f"DROP TABLE IF EXISTS {table}")
         for statement in (SCHEMA + SEGMENTS).split(";"):
             self._execute(statement)
@@ -73,7 +75,8 @@ class CatalogWriter(Catalog):
         """Make format 2 of format 1; it comes into force with the change that is under way."""
         rows = self._all(self._select_segments)
         self._execute("DROP TABLE segments")
-        self._execute(SEGMENTS)
+        for statement in SEGMENTS.split(";"):
+            self._execute(statement)
         self._many(f"INSERT INTO segments VALUES ({','.join('?' * len(fields(SegmentEntry)))})", rows)
         self._execute(f"PRAGMA user_version = {FORMAT}")
         self.format = FORMAT
@@ -146,13 +149,24 @@ class CatalogWriter(Catalog):
         n_rows = 0
         for stored in self.documents(docs).values():
             rows = [(row,) for row, _, _ in stored.passages]
-            self._many("INSERT INTO tombstones(row) VALUES (?)", rows)
+            # A row that waits is in no segment, but the lexical index may hold it.
+            self._many("INSERT INTO tombstones SELECT ?1, -(?1 IN (SELECT row FROM waiting))", rows)
+            self._many("DELETE FROM waiting WHERE row = ?", rows)
             self._many("DELETE FROM passages WHERE row = ?", rows)
             keys = [(field, text, stored.doc) for field, text, _ in attributes_of(stored.document.metadata)]
             self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
             self._execute("DELETE FROM documents WHERE doc = ?", (stored.doc,))
             n_rows += len(rows)
         return n_rows
+
+    def let_wait(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
+        """Keep the vectors (n, dim) of new rows (n,) until they are written to a file."""
+        stored = [(row, vector.tobytes()) for row, vector in zip(rows.tolist(), vectors, strict=True)]
+        self._many("INSERT INTO waiting VALUES (?, ?, ?)", [(row, v, vector_sum(row, v)) for row, v in stored])
+
+    def end_waiting(self) -> None:
+        """Forget the vectors that waited: they lie in a file now."""
+        self._execute("DELETE FROM waiting")
 
     def add_segment(self, entry: SegmentEntry) -> None:
         """Bring a segment into force, in place of the one with its number if there is one."""
