@@ -189,5 +189,7 @@ def lock_folder(folder: Path) -> FileLock:
         raise LockedError(f"{folder}: {holder} is writing to this index; try again when it is done") from None
     except OSError as error:
         raise FolderError(f"{folder}: cannot be written to ({error.strerror})") from error
-    path.write_text(str(os.getpid()))
+    ours = str(os.getpid())
+    if path.read_text() != ours:  # a file that is cut and written anew is brought to disk when it is closed
+        path.write_text(ours)
     return lock
