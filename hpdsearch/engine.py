@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, overload
 
 from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
-from hpdsearch.errors import CorpusError, EncoderError, QueryError
+from hpdsearch.errors import CorpusError, EncoderError, FolderError, HpdsearchError, QueryError
 from hpdsearch.index import IndexSpec
 from hpdsearch.info import IndexInfo, describe
 from hpdsearch.ingest import Summary, ingest
@@ -236,7 +236,8 @@ class Index:
             compact_segments(change, IndexSpec.from_dict(change.meta["spec"]), progress)
             _rewrite_words(change, progress)
             _commit(change, progress)
-            change.catalog.vacuum()
+            with change.tidying():
+                change.catalog.vacuum()
         self._reopen()
 
     def tune(self, spec: IndexSpec, *, progress: Progress = SILENT) -> None:
@@ -274,7 +275,10 @@ class Index:
         self.close()
 
     def _reopen(self) -> None:
-        self._state = open_state(self.folder, self._state)
+        try:
+            self._state = open_state(self.folder, self._state)
+        except (HpdsearchError, OSError) as error:
+            raise FolderError(f"{self.folder}: the change is in force, but cannot be opened: {error}") from error
 
     def _encode(self, state: State, texts: Sequence[str]) -> Matrix:
         """Return the vectors (n, dim) of queries; the encoder is loaded by the first call.

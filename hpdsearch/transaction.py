@@ -8,7 +8,8 @@ what it left behind is unknown to the catalog and removed by the next writer.
 import logging
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,9 +17,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
-from hpdsearch.errors import DamagedError, FolderError, LockedError
+from hpdsearch.errors import DamagedError, FolderError, HpdsearchError, LockedError
 from hpdsearch.files import PARTIAL
-from hpdsearch.lexical import remove_lexical
+from hpdsearch.lexical import remove_lexical, sweep_lexical
 from hpdsearch.words import WordsWriter
 
 logger = logging.getLogger(__name__)
@@ -57,10 +58,18 @@ class Transaction:
             except BaseException:
                 self.catalog.close()
                 raise
-        except BaseException:
+        except BaseException as error:
             self._lock.release()
+            self._raise_if_of_the_disk(error)
             raise
         return self
+
+    def _raise_if_of_the_disk(self, error: BaseException | None) -> None:
+        """Raise FolderError if the folder could not be written; what the caller's documents raise is none of ours."""
+        if isinstance(error, OSError) and (error.filename is None or str(self.folder) in str(error.filename)):
+            raise FolderError(
+                f"{self.folder}: cannot be written ({error.strerror}); make room or check the disk, nothing was changed"
+            ) from error
 
     def _prepare_folder(self) -> None:
         if self.folder.is_dir() and not (self.folder / FILE_NAME).exists():
@@ -94,6 +103,7 @@ class Transaction:
             self.begin_lexical()
         else:
             self.next_row = int(self.meta.get("next_row", self.catalog.next_row()))
+            sweep_lexical(self.folder / self.meta["lexical"])
             self.words = WordsWriter(self.folder, self.catalog, self.meta, self.next_row)
 
     def begin_lexical(self) -> None:
@@ -123,8 +133,17 @@ class Transaction:
         self.catalog.commit()
         self.committed = True
         logger.info("%s: committed generation %d", self.folder, self.meta["generation"])
-        self._sweep_files()
-        self.words.purge()
+        with self.tidying():
+            self._sweep_files()
+            self.words.purge()
+
+    @contextmanager
+    def tidying(self) -> Iterator[None]:
+        """Keep what fails behind the commit from looking like a change that failed; the next writer tidies up."""
+        try:
+            yield
+        except (OSError, HpdsearchError) as error:
+            logger.warning("%s: tidying up failed, the next writer will do it: %s", self.folder, error)
 
     def _sweep_files(self) -> None:
         """Remove the files that the catalog does not name: of dead builds, or of an index that was overwritten."""
@@ -151,7 +170,8 @@ class Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:
-            self.words.close()
+            with self.tidying():
+                self.words.close()
         finally:
             nothing_committed = not self.catalog.committed and not self.committed
             self.catalog.close()
@@ -159,6 +179,7 @@ class Transaction:
             if nothing_committed and not _is_committed(self.folder):
                 self._remove_folder()
             self._lock.release()
+        self._raise_if_of_the_disk(error)
 
 
 def _is_committed(folder: Path) -> bool:
@@ -190,6 +211,7 @@ def lock_folder(folder: Path) -> FileLock:
     except OSError as error:
         raise FolderError(f"{folder}: cannot be written to ({error.strerror})") from error
     ours = str(os.getpid())
-    if path.read_text() != ours:  # a file that is cut and written anew is brought to disk when it is closed
-        path.write_text(ours)
+    with suppress(OSError):  # the number only helps the message to a second writer
+        if path.read_text() != ours:  # a file that is cut and written anew is brought to disk when it is closed
+            path.write_text(ours)
     return lock

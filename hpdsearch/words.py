@@ -108,8 +108,6 @@ class WordsWriter:
 
     def _opened(self) -> LexicalWriter:
         if self._writer is None:
-            for path in self._path.glob(".tmp*"):  # Tantivy's, if it died replacing a file
-                path.unlink(missing_ok=True)
             self._writer = LexicalWriter(self._path)
             if not self._is_new_folder:
                 first_row = self._meta.get(WAITING_ROW, self._next_row)

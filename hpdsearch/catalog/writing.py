@@ -216,6 +216,7 @@ class CatalogWriter(Catalog):
         Raises:
             FolderError: there is no room for it; the catalog is as it was.
         """
+        self._execute("PRAGMA busy_timeout = 0")  # a checkpoint would wait for every reader to close
         self._execute("VACUUM")
         self._all("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -4,7 +4,7 @@ One lexical document is one passage with its document's title. Readers hold the 
 commits or removes afterwards does not reach them.
 """
 
-from hpdsearch.lexical.folder import altered_files, opstamp_of, remove_lexical
+from hpdsearch.lexical.folder import altered_files, opstamp_of, remove_lexical, sweep_lexical
 from hpdsearch.lexical.reader import LexicalReader
 from hpdsearch.lexical.words import highlights, query_stems, spans_of
 from hpdsearch.lexical.writer import LexicalWriter, may_wait
@@ -19,4 +19,5 @@ __all__ = [
     "query_stems",
     "remove_lexical",
     "spans_of",
+    "sweep_lexical",
 ]

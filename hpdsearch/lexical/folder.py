@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tantivy
 
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import DamagedError, FolderError
 from hpdsearch.files import BLOCK
 from hpdsearch.lexical.words import TOKENIZER
 
@@ -31,13 +31,30 @@ def schema() -> tantivy.Schema:
 
 
 @contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what Tantivy raises when the disk is full or broken into FolderError."""
+    try:
+        yield
+    except BaseException as error:
+        if not _is_tantivys(error):
+            raise
+        raise FolderError(
+            f"{folder}: the lexical index cannot be written ({error}); make room or check the disk"
+        ) from error
+
+
+def _is_tantivys(error: BaseException) -> bool:
+    # A panic of Tantivy's is a BaseException whose class cannot be imported.
+    return isinstance(error, (ValueError, OSError, TypeError)) or type(error).__name__ == "PanicException"
+
+
+@contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Turn what Tantivy raises on damaged files into DamagedError."""
     try:
         yield
     except BaseException as error:
-        # A panic of Tantivy's is a BaseException whose class cannot be imported.
-        if not isinstance(error, (ValueError, OSError, TypeError)) and type(error).__name__ != "PanicException":
+        if not _is_tantivys(error):
             raise
         raise DamagedError(
             f"{folder}: the lexical index cannot be read ({error}); index again with --overwrite"
@@ -137,3 +154,15 @@ def _is_whole(path: Path) -> bool:
 def remove_lexical(folder: Path) -> None:
     """Delete a lexical folder that no catalog names any more."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_lexical(folder: Path) -> None:
+    """Remove what a dead writer left: Tantivy refuses to write a file of deletions whose name is there already.
+
+    Raises:
+        DamagedError: meta.json, which names the files in force, cannot be read.
+    """
+    kept = set(_files_in_force(folder, meta_of(folder)))
+    for path in folder.iterdir():
+        if path not in kept and (path.name.startswith(".tmp") or path.suffix[1:] in (*_ENDINGS, "del")):
+            path.unlink(missing_ok=True)

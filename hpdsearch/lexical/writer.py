@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tantivy
 
-from hpdsearch.lexical.folder import reading, schema
+from hpdsearch.lexical.folder import reading, schema, writing
 from hpdsearch.lexical.words import TOKENIZER, analyzer, searched_text
 
 _WRITER_BYTES = 64_000_000
@@ -23,10 +23,13 @@ class LexicalWriter:
     """Adds and removes rows of one lexical folder; nothing is visible before commit()."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         with reading(folder):
             self._index = tantivy.Index(schema(), path=str(folder))
             self._index.register_tokenizer(TOKENIZER, analyzer())
+        with writing(folder):
             self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
 
     def add(self, row: int, title: str, passage: str) -> None:
@@ -34,26 +37,31 @@ class LexicalWriter:
         document = tantivy.Document()
         document.add_unsigned("row", row)
         document.add_text("body", searched_text(title, passage))
-        self._writer.add_document(document)
+        with writing(self._folder):
+            self._writer.add_document(document)
 
     def remove(self, rows: Sequence[int]) -> None:
         """Remove these rows."""
         # delete_documents_by_term() takes an int for a signed term and silently removes nothing of an unsigned field.
         for start in range(0, len(rows), _REMOVE_ROWS):
             query = tantivy.Query.term_set_query(self._index.schema, "row", rows[start : start + _REMOVE_ROWS])
-            self._writer.delete_documents_by_query(query)
+            with writing(self._folder):
+                self._writer.delete_documents_by_query(query)
 
     def remove_from(self, first_row: int) -> None:
         """Remove every row >= first_row."""
         query = tantivy.Query.range_query(
             self._index.schema, "row", tantivy.FieldType.Unsigned, lower_bound=first_row, upper_bound=None
         )
-        self._writer.delete_documents_by_query(query)
+        with writing(self._folder):
+            self._writer.delete_documents_by_query(query)
 
     def commit(self) -> None:
         """Make everything so far durable and visible to readers that open from now on."""
-        self._writer.commit()
+        with writing(self._folder):
+            self._writer.commit()
 
     def close(self) -> None:
         """Wait for merges, let go of the folder; what was not committed is dropped."""
-        self._writer.wait_merging_threads()
+        with writing(self._folder):
+            self._writer.wait_merging_threads()
