@@ -27,10 +27,12 @@ def plot_curves(described: IndexInfo, path: Path) -> None:
         promise = segments[-1]["curve"]["promise"]
         axes.axhline(promise, color=VERMILION, linestyle="--", linewidth=1, label=f"promise {promise:g}")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.set_xlabel("milliseconds a query (one thread, after encoding)")
         axes.set_ylabel("ann_recall@10 on held-out vectors")
         axes.set_title(f"{Path(described.folder).name}: {described.n_passages:,} passages", loc="left")
-        axes.legend(loc="lower right")
+        axes.legend(loc="center right")
 
     draw(path, fill, size=(8, 5))
 

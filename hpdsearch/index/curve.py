@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+HARDLY_SLOWER = 1.1  # timings differ by more from one measurement to the next: recall at this price is free
+
+
 @dataclass(frozen=True)
 class Point:
     """One setting and what it reached.
@@ -39,8 +42,12 @@ class Curve:
     n_queries: int
 
     def point(self, recall: float) -> Point:
-        """Return the fastest point that keeps this recall; the one of the best recall if none does."""
-        return next((point for point in self.points if point.lowest >= recall), self.points[-1])
+        """Return the point to use for this recall: of those that keep it, the fastest or one that is hardly slower.
+
+        If none keeps it, the one of the best recall.
+        """
+        kept = [point for point in self.points if point.lowest >= recall] or [self.points[-1]]
+        return [point for point in kept if point.milliseconds <= HARDLY_SLOWER * kept[0].milliseconds][-1]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
