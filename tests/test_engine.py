@@ -15,12 +15,13 @@ import pytest
 from brute_force import assert_best, dense_scores, some_documents, stored_passages
 from tiny_encoder import make_tiny_encoder
 
-from hpdsearch import engine
+from hpdsearch import opening, segments
 from hpdsearch.catalog import Catalog, CatalogWriter
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, LockedError, QueryError
+from hpdsearch.index import Codec, IndexSpec
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Document
 from hpdsearch.search import State
@@ -66,21 +67,23 @@ def test_what_is_built_is_what_is_opened(tmp_path: Path, tiny_encoder: Encoder) 
 
 def test_info_tells_what_the_index_is(folder: Path, tiny_encoder: Encoder, tiny_folder: Path) -> None:
     with Index.open(folder) as index:
-        index.add(some_documents(10, seed=4, first=25))
+        index.add(some_documents(100, seed=4, first=25))  # too many to wait in the catalog
         index.delete("d00000")
         info = index.info()
         json.dumps(info.as_dict())
-    assert (info.n_documents, info.n_passages, info.n_deleted, info.generation) == (34, 34, 6, 3)
+    assert (info.n_documents, info.n_passages, info.n_deleted, info.generation) == (124, 124, 1, 3)
+    assert (info.format, info.spec["kind"], info.spec["codec"]) == (2, "auto", "auto")
     assert info.fields == ["half", "hundredth", "number", "tenth"]
     assert (info.encoder, info.encoder_hash) == (str(tiny_folder.absolute()), tiny_encoder.hash)
     assert (info.space, info.dim) == (tiny_encoder.space, 16)
-    assert [segment["rows"] for segment in info.segments] == [40]  # the small segment before them was rewritten too
-    assert info.disk_bytes["vectors"] == 40 * 16 * 2 == sum(path.stat().st_size for path in folder.glob("*.f16"))
+    assert [segment["rows"] for segment in info.segments] == [125]  # 25 of the small segment before them
+    assert [segment["curve"] for segment in info.segments] == [None]
+    assert info.disk_bytes["vectors"] == 125 * (16 * 2 + 4) == sum(path.stat().st_size for path in folder.glob("*.f16"))
     assert info.disk_bytes["codes"] == sum(path.stat().st_size for path in folder.glob("*.faiss"))
     assert info.disk_bytes["words"] == sum(path.stat().st_size for path in folder.glob("lexical/*/*"))
     assert info.disk_bytes["documents"] >= (folder / "catalog.sqlite").stat().st_size
-    assert info.memory_bytes == 40 * 16
-    assert info.teacher_memory_bytes == 34 * 768 * 4
+    assert 125 * 16 <= info.memory_bytes < 125 * 16 + 500  # sq8: a byte a number, and the bounds of each number
+    assert info.teacher_memory_bytes == 124 * 768 * 4
 
 
 def test_add_replaces_and_delete_removes(folder: Path) -> None:
@@ -152,11 +155,7 @@ def test_an_open_index_answers_from_its_state_while_it_is_overwritten(folder: Pa
         assert old.info().n_documents == 30
         old.add(DOCUMENTS[:1])
         assert held(old) == expected([*new[1:], DOCUMENTS[0]])
-    assert {name for name in names(folder) if "-0" in name} == {
-        f"{kind}-00000{number}.{ending}"
-        for kind, ending in (("vectors", "f16"), ("index", "faiss"))
-        for number in (3, 4)
-    }
+    assert {name for name in names(folder) if "-0" in name} == {"vectors-000003.f16", "index-000003.faiss"}
     assert names(folder / "lexical") == {"000003"}
 
 
@@ -309,7 +308,7 @@ def test_changing_what_has_vanished_is_refused_and_leaves_nothing(folder: Path, 
 def test_an_index_of_a_newer_format_is_refused(folder: Path, tiny_encoder: Encoder) -> None:
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(FolderError, match="expected format 1, got 99; a newer hpdsearch wrote it: upgrade"):
+    with pytest.raises(FolderError, match="expected format 1 to 2, got 99; a newer hpdsearch wrote it: upgrade"):
         Index.open(folder)
     with pytest.raises(FolderError, match="got 99"):
         Index.build(folder, DOCUMENTS, encoder=tiny_encoder, overwrite=True)
@@ -430,34 +429,40 @@ def test_words_of_a_dead_overwrite_are_not_found_after_the_next(folder: Path, ti
 # ---- one writer, many readers
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("change", ["a few", "many", "overwrite", "compact", "tune"])
 def test_an_index_that_changes_while_it_is_opened_is_opened_again(
-    folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+    folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """The catalog is read, then a writer replaces all documents, then the other files are opened."""
-    new = some_documents(40, seed=9)
-    writer, assemble = Index.open(folder, encoder=tiny_encoder), engine._assemble
+    """The catalog is read, then a writer changes everything, then the other files are opened."""
+    new = {"compact": DOCUMENTS, "tune": DOCUMENTS, "many": some_documents(100, seed=9)}.get(
+        change, some_documents(30, seed=9)
+    )
+    writer, assemble = Index.open(folder, encoder=tiny_encoder), opening._assemble
     n_changes, changing = 1, False
 
-    def changed_before(folder: Path, catalog: Catalog) -> State:
+    def changed_before(folder: Path, catalog: Catalog, previous: State | None) -> State:
         nonlocal n_changes, changing
         if n_changes and not changing:  # the writer opens what it has committed, too
             n_changes -= 1
             changing = True
-            if overwrite:
+            if change == "overwrite":
                 Index.build(folder, new, encoder=tiny_encoder, overwrite=True).close()
+            elif change == "compact":
+                writer.compact()
+            elif change == "tune":
+                writer.tune(IndexSpec(codec=Codec.F32 if n_changes % 2 else Codec.RABITQ))
             else:
                 writer.add(new)
             changing = False
-        return assemble(folder, catalog)
+        return assemble(folder, catalog, previous)
 
-    monkeypatch.setattr(engine, "_assemble", changed_before)
+    monkeypatch.setattr(opening, "_assemble", changed_before)
     with Index.open(folder, encoder=tiny_encoder) as index:
         assert held(index) == expected(new)
         found = {hit.doc_id for hit in index.search("cat", 100, mode="lexical")}
         assert found == {document.doc_id for document in new if "cat" in document.text.split()}
         assert index.info().generation == 2
-    monkeypatch.setattr(engine, "_OPEN_ATTEMPTS", 3)
+    monkeypatch.setattr(opening, "_ATTEMPTS", 3)
     n_changes = 100
     with pytest.raises(FolderError, match="changed 3 times while it was opened; try again when writers are done"):
         Index.open(folder)
@@ -569,7 +574,7 @@ def answers(folder: Path, encoder: Encoder) -> list[object]:
         return [
             index.search("the old cat sleeps", k, mode=mode, where=where)
             for mode in modes
-            for k in (3, 100)
+            for k in (3, 200)
             for where in (None, "half = 0")
         ]
 
@@ -585,15 +590,24 @@ def damaged(data: bytes, how: str) -> bytes:
     return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
 
 
-@pytest.mark.parametrize("how", ["missing", "emptied", "cut", "longer", "first byte", "middle byte", "last byte"])
-@pytest.mark.parametrize("pattern", ["vectors-000001.f16", "vectors-000002.f16", "index-00000?.faiss"])
-def test_damaged_vectors_are_an_error_and_verify_names_the_file(
-    folder: Path, tiny_encoder: Encoder, pattern: str, how: str
-) -> None:
-    with Index.open(folder, encoder=tiny_encoder) as index:
-        index.add(some_documents(20, first=25, seed=2))
+@pytest.fixture
+def two_segments(tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of an index of two segments, 100 rows and 70, and 3 rows that wait in the catalog."""
+    monkeypatch.setattr(segments, "TAIL", 0)
+    with Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder) as index:
+        index.add(some_documents(70, first=100, seed=2))
+        index.add(some_documents(3, first=170, seed=3))
+        assert [segment["rows"] for segment in index.info().segments] == [100, 70]
         assert index.verify() == []
-    (path, *_) = folder.glob(pattern)
+    return tmp_path / "index"
+
+
+@pytest.mark.parametrize("how", ["missing", "emptied", "cut", "longer", "first byte", "middle byte", "last byte"])
+@pytest.mark.parametrize("name", ["vectors-000001.f16", "vectors-000002.f16", "index-000001.faiss"])
+def test_damaged_vectors_are_an_error_and_verify_names_the_file(
+    two_segments: Path, tiny_encoder: Encoder, name: str, how: str
+) -> None:
+    folder, path = two_segments, two_segments / name
     if how == "missing":
         path.unlink()
     else:

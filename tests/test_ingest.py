@@ -1,7 +1,7 @@
 """What becomes of documents on their way into an index: counts, replacements, refusals; in blocks of any size."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +92,43 @@ def test_the_summary_counts_what_became_of_the_documents(tmp_path: Path, tiny_en
         "n_cut": 1,
         "n_shortened_titles": 1,
         "n_duplicates": 1,
+        "n_reused": 0,
+        "n_unchanged": 0,
+        "n_removed": 0,
     }
     again = index.add([Document("a", "cat"), Document("long", "short"), Document("b", " ")])
     assert (again.n_documents, again.n_replaced, again.n_empty, again.n_duplicates) == (2, 2, 1, 1)
+    assert (again.n_reused, again.n_unchanged, again.n_removed) == (1, 0, 0)  # the index held the text of a
     assert index.summary is again
     assert set(texts(index)) == {"a", "twin", "other title", "long", "long title"}
+
+
+@pytest.mark.parametrize("n", [5, 150])  # in the catalog; in a file
+def test_a_text_that_the_index_holds_is_not_encoded_again(
+    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, block: int, n: int
+) -> None:
+    encoded: list[str] = []
+    encode = Encoder.encode
+
+    def counted(self: Encoder, texts: Sequence[str], **others: Any) -> Any:
+        encoded.extend(texts)
+        return encode(self, texts, **others)
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+    held = [*some_documents(n), Document("long", LONG, "red sea")]
+    with Index.build(tmp_path / "index", some_documents(150, first=500, seed=5), encoder=tiny_encoder) as index:
+        index.add(held)
+        encoded.clear()
+        other_titles = [Document(f"titled {i}", document.text, "war") for i, document in enumerate(held[:2])]
+        again = [dataclasses.replace(document, doc_id=f"again {document.doc_id}") for document in held]
+        summary = index.add([*other_titles, *again, *held])
+        assert (summary.n_reused, summary.n_replaced, summary.n_documents) == (2 * n + 2, n + 1, 2 * n + 4)
+        assert encoded == [f"war\n{document.text}" for document in held[:2]]
+        passages = stored_passages(index.folder, tiny_encoder)  # each held against the encoder's own vector
+        cuts = [{text for doc_id, text in passages if doc_id == name} for name in ("long", "again long")]
+        assert cuts[0] == cuts[1]
+        assert len(cuts[0]) > 3
+        assert index.verify() == []
 
 
 def test_a_document_is_no_duplicate_of_the_one_it_replaces(index: Index, block: int) -> None:

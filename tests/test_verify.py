@@ -5,15 +5,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from brute_force import some_documents
 
-from hpdsearch import verify
+from hpdsearch import segments, verify, words
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import DamagedError, FolderError, HpdsearchError
+from hpdsearch.index import Codec, IndexSpec
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Hit
 from hpdsearch.verify import find_problems
@@ -23,11 +25,25 @@ QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace")
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
-    """Folder of an index with two segments, deleted and replaced documents; not to be altered."""
+    """Folder of an index with two segments, of 90 rows and 70, whose words are written in two blocks.
+
+    14 rows are dead: of d00080 to d00089, which were replaced, of d00002 and d00112, which were deleted, both in the
+    lexical index still, and of d00003 and d00113, which are purged from it. 3 rows wait in the catalog.
+    Not to be altered.
+    """
     folder = tmp_path_factory.mktemp("verify") / "index"
-    with Index.build(folder, some_documents(40), encoder=tiny_encoder) as index:
-        index.add(some_documents(20, first=30, seed=3))
-        index.delete(["d00002", "d00047"])
+    with pytest.MonkeyPatch.context() as patch, Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
+        patch.setattr(segments, "TAIL", 0)
+        index.delete("d00003")
+        index.add(some_documents(70, first=80, seed=3))
+        patch.setattr(words, "UNPURGED_ROWS", 0)
+        index.delete("d00113")
+        patch.undo()
+        patch.setattr(segments, "TAIL", 0)
+        index.delete(["d00002", "d00112"])
+        index.add(some_documents(3, first=150))
+        info = index.info()
+        assert ([segment["rows"] for segment in info.segments], info.n_deleted) == ([90, 70], 14)
     return folder
 
 
@@ -78,7 +94,7 @@ def test_every_problem_is_named_not_only_the_first(folder: Path) -> None:
     assert find_problems(folder) == [
         f"{folder / 'vectors-000001.f16'}: is not what was written (its sum differs)",
         f"{folder / 'index-000001.faiss'}: is missing",
-        f"{folder / 'vectors-000002.f16'}: expected 640 bytes, got 0",
+        f"{folder / 'vectors-000002.f16'}: expected 2520 bytes, got 0",
         f"{folder / 'index-000002.faiss'}: expected {size} bytes, got {size + 1}",
         f"{words}: is missing or not what was written (its sum differs)",
     ]
@@ -126,7 +142,7 @@ def test_passages_that_the_index_of_words_lacks_are_counted(folder: Path) -> Non
     writer.remove([7, 8, 9])
     writer.commit()
     writer.close()
-    assert find_problems(folder) == [f"{lexical(folder)}: the lexical index lacks 3 of 48 passages"]
+    assert find_problems(folder) == [f"{folder}: the lexical index lacks 3 of 149 passages"]
 
 
 CATALOG_DAMAGE = {
@@ -143,6 +159,13 @@ CATALOG_DAMAGE = {
     "DELETE FROM segments WHERE segment = 2": "",
     "UPDATE segments SET n_rows = 39 WHERE segment = 1": "",
     "UPDATE meta SET value = '8' WHERE key = 'dim'": "",
+    "UPDATE segments SET row_map = x'00' WHERE segment = 2": "its settings or segments are not what was written",
+    "UPDATE segments SET curve = '{}' WHERE segment = 2": "its settings or segments are not what was written",
+    "DELETE FROM waiting WHERE row = 160": "the catalog's parts do not fit together",
+    "UPDATE waiting SET row = 163 WHERE row = 162": "the vector of row 163 is not what was written",
+    "UPDATE waiting SET vector = zeroblob(32) WHERE row = 161": "the vector of row 161 is not what was written",
+    "INSERT INTO waiting SELECT 163, vector, sum FROM waiting WHERE row = 162": "the vector of row 163 is not what was",
+    "DROP TABLE waiting": "",
     "DROP TABLE tombstones": "the tables ['tombstones'] are missing",
 }
 
@@ -208,26 +231,57 @@ def test_damage_is_an_error_or_does_no_harm_or_is_named(
 # ---- writers at work
 
 
-@pytest.mark.parametrize("change", ["overwrite", "delete"])
-def test_a_writer_that_commits_meanwhile_makes_the_check_begin_again(
-    folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str
+@pytest.mark.parametrize(
+    ("change", "before", "n_checks"),
+    [
+        ("overwrite", "_check_file", 2),
+        ("overwrite", "_check_lexical", 2),
+        ("compact", "_check_file", 2),
+        ("compact", "_check_lexical", 2),
+        ("tune", "_check_file", 2),
+        ("tune", "_check_lexical", 1),
+        ("delete", "_check_file", 1),
+        ("add", "_check_lexical", 1),
+    ],
+)
+def test_a_writer_that_removes_what_is_yet_to_be_checked_makes_the_check_begin_again(
+    folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str, before: str, n_checks: int
 ) -> None:
-    check_rows: Callable[..., list[str]] = verify._check_rows
-    n_checks = 0
+    check: Callable[..., list[str]] = getattr(verify, before)
+    problems = verify._problems
+    n_begun, changed = 0, False
+
+    def begun(*args: Any) -> list[str]:
+        nonlocal n_begun
+        n_begun += 1
+        return problems(*args)
 
     def then_changed(*args: object) -> list[str]:
-        nonlocal n_checks
-        n_checks += 1
-        if n_checks == 1 and change == "overwrite":
-            Index.build(folder, some_documents(10), encoder=tiny_encoder, overwrite=True).close()
-        elif n_checks == 1:
-            with Index.open(folder, encoder=tiny_encoder) as index:
-                index.delete("d00001")
-        return check_rows(*args)
+        nonlocal changed
+        if not changed:
+            changed = True
+            perform(change, folder, tiny_encoder)
+        return check(*args)
 
-    monkeypatch.setattr(verify, "_check_rows", then_changed)
+    monkeypatch.setattr(verify, "_problems", begun)
+    monkeypatch.setattr(verify, before, then_changed)
     assert find_problems(folder) == []
-    assert n_checks == 2
+    assert n_begun == n_checks
+
+
+def perform(change: str, folder: Path, encoder: Encoder) -> None:
+    if change == "overwrite":
+        Index.build(folder, some_documents(10), encoder=encoder, overwrite=True).close()
+        return
+    with Index.open(folder, encoder=encoder) as index:
+        if change == "compact":
+            index.compact()
+        elif change == "tune":
+            index.tune(IndexSpec(codec=Codec.F32))
+        elif change == "delete":
+            index.delete("d00001")
+        else:
+            index.add(some_documents(300, seed=9))
 
 
 def test_files_that_a_writer_has_not_finished_are_no_problem(folder: Path) -> None:

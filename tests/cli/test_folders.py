@@ -103,7 +103,7 @@ def test_add_replaces_and_delete_removes(indexed, tmp_path):
     deleted = indexed("delete", "indexes/words", "s1", "j1")
     assert deleted.stdout == "indexes/words: 2 documents deleted, 3 left\n"
     info = json.loads(indexed("info", "--json").stdout)
-    assert (info["n_documents"], info["n_deleted"], len(info["segments"])) == (3, 3, 2)
+    assert (info["n_documents"], info["n_passages"], info["n_deleted"]) == (3, 3, 3)
     assert indexed("verify").stdout == "indexes/words: whole\n"
 
 
@@ -122,7 +122,7 @@ def test_delete_without_ids_is_a_usage_error(indexed):
 def test_info_shows_encoder_fields_and_segments(indexed):
     result = indexed("info", "words")
     assert result.exit_code == 0
-    for shown in ("4 documents, 4 passages", "fields:     tags, year", "4 vectors, flat sq8", "generation 1, format 1"):
+    for shown in ("4 documents, 4 passages", "fields:     tags, year", "4 vectors, flat sq8", "generation 1, format 2"):
         assert shown in result.stdout
 
 
