@@ -18,8 +18,9 @@ from hpdsearch.opening import open_state
 from hpdsearch.passages import title_before_text
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document, Hit
-from hpdsearch.search import Mode, State, search
+from hpdsearch.search import Mode, search
 from hpdsearch.segments import compact_segments, rebuild_index, settle
+from hpdsearch.state import State
 from hpdsearch.transaction import Transaction
 from hpdsearch.update import update
 from hpdsearch.vectors import Matrix

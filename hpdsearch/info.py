@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.search import State
+from hpdsearch.state import State
 
 TEACHER_BYTES = 768 * 4  # of one vector
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from hpdsearch.catalog import Catalog
 from hpdsearch.errors import DamagedError, FolderError
 from hpdsearch.index import Segment, WaitingVectors
-from hpdsearch.search import State
 from hpdsearch.segments import open_segment
+from hpdsearch.state import State
 from hpdsearch.words import open_words
 
 logger = logging.getLogger(__name__)

@@ -5,29 +5,27 @@ that it did not see could tie with the k-th. Equal scores are ordered by doc_id.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import groupby, takewhile
 from operator import index
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.catalog import Catalog, StoredDocument
+from hpdsearch.catalog import StoredDocument
 from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.errors import DamagedError, QueryError
 from hpdsearch.index import Segment, WaitingVectors
-from hpdsearch.lexical import LexicalReader, query_stems, spans_of
+from hpdsearch.lexical import query_stems, spans_of
 from hpdsearch.records import Document, Hit
+from hpdsearch.state import Masks, State, rows_between
 from hpdsearch.vectors import Matrix
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-K = TypeVar("K")
-V = TypeVar("V")
 
 DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions.md)
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
@@ -35,7 +33,6 @@ EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without t
 ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
 WIDER = 4
 NOTHING = -np.inf  # a score below all others
-MAX_CACHED_FILTERS = 8
 
 
 class Mode(str, Enum):
@@ -55,63 +52,6 @@ class Ranked(NamedTuple):
 
 
 Ranking = list[Ranked]
-
-
-@dataclass(frozen=True)
-class Masks:
-    """What a search may find of each segment.
-
-    Attributes:
-        masks: which positions (n_rows,) may be found; None: all.
-        counts: how many these are.
-    """
-
-    masks: tuple[Mask | None, ...]
-    counts: tuple[int, ...]
-
-    @classmethod
-    def of(cls, masks: Sequence[Mask]) -> "Masks":
-        """Return these masks, None in place of those that hold back nothing."""
-        counts = tuple(int(np.count_nonzero(mask)) for mask in masks)
-        return cls(tuple(None if n == len(mask) else mask for n, mask in zip(counts, masks, strict=True)), counts)
-
-
-@dataclass
-class State:
-    """What a search looks at: one committed state of an index. The last few filters are remembered."""
-
-    catalog: Catalog
-    segments: Sequence[Segment | WaitingVectors]
-    lexical: LexicalReader
-    tombstones: Rows
-    _filters: dict[str, Rows] = field(default_factory=dict)
-    _masks: dict[str | None, Masks] = field(default_factory=dict)
-
-    def rows_where(self, where: str) -> Rows:
-        """Return the rows that a filter lets through, ascending."""
-        return _remembered(self._filters, where, lambda: self.catalog.rows_where(where))
-
-    def masks(self, where: str | None) -> Masks:
-        """Return what a filter lets through; None: all that lives."""
-
-        def make() -> Masks:
-            if where is None:
-                dead = self.tombstones
-                return Masks.of([~segment.rows.mask(_between(dead, segment)) for segment in self.segments])
-            rows = self.rows_where(where)
-            return Masks.of([segment.rows.mask(_between(rows, segment)) for segment in self.segments])
-
-        return _remembered(self._masks, where, make)
-
-
-def _remembered(memory: dict[K, V], key: K, make: Callable[[], V]) -> V:
-    value = memory.get(key)
-    if value is None:
-        value = make()
-        if len(memory) >= MAX_CACHED_FILTERS:
-            memory.clear()
-        memory[key] = value
-    return value
 
 
 def search(
@@ -136,10 +76,12 @@ def search(
         recall: share of the k nearest passages to find by the measured curve of each segment; None: as it was made.
 
     Raises:
-        QueryError: k < 1 or a blank text. FilterError: the filter cannot be read.
+        QueryError: k < 1, a blank text, a recall that is no share. FilterError: the filter cannot be read.
     """
     k = _whole_number(k)
     _check(texts, k)
+    if recall is not None and not 0 < recall <= 1:
+        raise QueryError(f"recall: expected more than 0 and at most 1, got {recall!r}")
     nearest = partial(_dense, state, where=where, recall=recall)
     words = partial(_lexical, state, where=where)
     if mode is Mode.LEXICAL:
@@ -292,16 +234,11 @@ def _nearest(
     return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), unseen
 
 
-def _between(rows: Rows, segment: Segment | WaitingVectors) -> Rows:
-    """Return those of the rows, ascending, that lie in the span of a segment."""
-    return rows[np.searchsorted(rows, segment.rows.first_row) : np.searchsorted(rows, segment.rows.end_row)]
-
-
 def _exact_scores(state: State, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
     """Return those of the rows, ascending, that the segments hold, and their cosines with vector (dim,)."""
     found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
     for segment in state.segments:
-        here = _between(rows, segment)
+        here = rows_between(rows, segment)
         if len(here := here[segment.rows.held(here)]):
             found.append((here, segment.scores(vector, here)))
     held, scores = zip(*found, strict=True)

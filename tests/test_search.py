@@ -19,6 +19,7 @@ from hpdsearch.index import choose as choose_module
 from hpdsearch.opening import open_state
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode
+from hpdsearch.state import MAX_CACHED_FILTERS
 
 QUERIES = ["cat dog", "the queen of the river", "sings", "old green war peace moon stone", "zzz 42"]
 Passages = dict[tuple[str, str], np.ndarray]
@@ -375,7 +376,7 @@ def test_a_query_without_known_words_finds_by_meaning(twins: Index, query: str) 
 
 
 def test_forgotten_filters_are_asked_again(twins: Index) -> None:
-    for number in range(search_module.MAX_CACHED_FILTERS + 3):
+    for number in range(MAX_CACHED_FILTERS + 3):
         (hit,) = twins.search("cat dog", 5, where=f"number = {299 - number} and not half = 0 and not half = 1")
         assert hit.doc_id == f"same{299 - number:03d}"
 

@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
 HARDLY_SLOWER = 1.1  # timings differ by more from one measurement to the next: recall at this price is free
 
 
