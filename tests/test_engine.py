@@ -24,7 +24,7 @@ from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderErro
 from hpdsearch.index import Codec, IndexSpec
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Document
-from hpdsearch.search import State
+from hpdsearch.state import State
 from hpdsearch.verify import find_problems
 
 DOCUMENTS = some_documents(30)
