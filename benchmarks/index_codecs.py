@@ -65,7 +65,7 @@ class Way:
     @property
     def code_bytes(self) -> int:
         """Bytes of the code of a vector."""
-        return {"sq8": self.dim, "pq": self.size // 2, "rabitq": 0}[self.codec] or (
+        return {"sq8": self.dim, "pq": -(-self.size // 2), "rabitq": 0}[self.codec] or (
             self.size * self.dim // 8 + (8 if self.size == 1 else 20)  # and what faiss adds to score by
         )
 
@@ -80,14 +80,17 @@ class Way:
 def ways(dim: int) -> list[Way]:
     """Return what is compared at a width: pq of several sizes, one of them with exactly rabitq's bytes."""
     equal = 2 * (dim // 8 + 8)  # rabitq takes a bit a number and 8 bytes; a part of pq takes half a byte
-    sizes = sorted({dim // 4, equal, dim // 2, dim})
-    flat = [Way("flat", "sq8", dim)]
-    flat += [Way("flat", "pq", dim, size, rotated) for size in sizes for rotated in (False, True)]
-    flat += [Way("flat", "rabitq", dim, bits, rotated) for bits in (1, 2) for rotated in (False, True)]
-    ivf = [Way("ivf", "sq8", dim), Way("ivf", "pq", dim, dim // 2, True, False)]
-    ivf += [Way("ivf", "pq", dim, size, rotated, True) for size in (equal, dim // 2) for rotated in (False, True)]
-    ivf += [Way("ivf", "rabitq", dim, 1, rotated) for rotated in (False, True)]
-    return [way for way in flat + ivf if way.rotated or way.codec != "pq" or dim % way.size == 0]
+    half, third = dim // 2, -(-dim // 3)
+    return [
+        Way("flat", "sq8", dim),
+        *(Way("flat", "pq", dim, size, rotated=True) for size in sorted({dim // 4, third, equal, half, dim})),
+        Way("flat", "pq", dim, half),
+        *(Way("flat", "rabitq", dim, bits, rotated) for bits, rotated in ((1, True), (1, False), (2, True))),
+        Way("ivf", "sq8", dim),
+        *(Way("ivf", "pq", dim, s, True, residual) for s in sorted({third, equal, half}) for residual in (False, True)),
+        Way("ivf", "pq", dim, half, residual=True),
+        *(Way("ivf", "rabitq", dim, 1, rotated) for rotated in (True, False)),
+    ]
 
 
 def main() -> None:
