@@ -169,7 +169,7 @@ class Index:
         self,
         documents: Iterable[Document],
         *,
-        under: Sequence[StrPath],
+        under: StrPath | Sequence[StrPath],
         strict: bool = False,
         progress: Progress = SILENT,
     ) -> Summary:
@@ -185,7 +185,8 @@ class Index:
         Raises:
             CorpusError: a doc_id came twice in `documents`. LockedError: another writer is at work.
         """
-        return self._write(partial(update, documents, [str(path) for path in under]), strict, progress)
+        paths = [under] if isinstance(under, str | Path) else under
+        return self._write(partial(update, documents, [str(path) for path in paths]), strict, progress)
 
     def _write(self, write: Callable[..., Summary], strict: bool, progress: Progress) -> Summary:
         start = time.perf_counter()

@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.errors import MissingExtraError
+from hpdsearch.errors import MissingExtraError, QueryError
 from hpdsearch.files import published
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
@@ -18,6 +18,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
+KINDS = ("svg", "png", "pdf")
 SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
     "svg.hashsalt": "hpdsearch",  # else the ids in the file are random
     "svg.fonttype": "none",
@@ -34,14 +35,16 @@ def draw(path: Path, fill: Callable[[Any], None], *, size: tuple[float, float] =
     """Let `fill` draw on a matplotlib figure of `size` inches, and write it as the path's ending says (.svg, .png).
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed. QueryError: another ending.
     """
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError('a picture needs matplotlib: pip install "hpdsearch[plot]"') from None
-    kind = path.suffix.lower().lstrip(".") or "svg"
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in KINDS:
+        raise QueryError(f"{path}: expected a name that ends in .{', .'.join(KINDS)}")
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=size, layout="constrained")
         fill(figure)

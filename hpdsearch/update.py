@@ -1,5 +1,6 @@
 """Bring an index up to what its files hold now: only what changed is written, only new texts are encoded."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 from pathlib import Path
@@ -21,6 +22,7 @@ class _Changed:
         self._documents, self._catalog = documents, change.catalog
         self._first_new = change.catalog.next_doc()
         self.n_unchanged = 0
+        self._emptied: list[int] = []
         self._catalog.begin_seen()
 
     def __length_hint__(self) -> int:
@@ -37,11 +39,13 @@ class _Changed:
                 if held[1]:
                     self.n_unchanged += 1
                     continue
+                if not document.text.strip():
+                    self._emptied.append(held[0])
             yield document
 
     def gone(self, under: Sequence[str]) -> list[int]:
-        """Return the older documents that were read under these paths and did not come."""
-        return self._catalog.unseen(under, self._first_new)
+        """Return the older documents that were read under these paths and did not come, or hold no text now."""
+        return sorted({*self._catalog.unseen(under, self._first_new), *self._emptied})
 
 
 def update(
@@ -58,7 +62,7 @@ def update(
 
     Args:
         documents: consumed once, a block in memory at a time.
-        under: files and folders as they were named when they were indexed; documents of other sources stay.
+        under: files and folders, relative or absolute; documents of other sources stay.
         change: the transaction.
         encoder: of the index's space.
         spec: the index to make of each segment that is written.
@@ -68,7 +72,8 @@ def update(
     changed = _Changed(documents, change)
     summary = ingest(changed, change, encoder, spec, strict=strict, progress=progress)
     summary.n_unchanged = changed.n_unchanged
-    gone = changed.gone([name for path in under for name in {path, str(Path(path))}])
+    spelled = {name for path in under for name in (path, str(Path(path)), os.path.abspath(path), os.path.relpath(path))}
+    gone = changed.gone(sorted(spelled))
     if gone:
         change.catalog.remove(gone)
         summary.n_removed = len(gone)

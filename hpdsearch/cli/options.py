@@ -86,7 +86,12 @@ def spec_options(command: Command) -> Command:
             show_default=True,
             help="Promise: the share of the exact ten nearest passages that a search finds, measured on this corpus.",
         ),
-        click.option("--memory", type=Size(), default=0, help="Bound for codes and lists, as in 2G.  [default: none]"),
+        click.option(
+            "--memory",
+            type=Size(),
+            default=0,
+            help="Bound for the codes and lists of large segments (10,000 vectors and more), as in 2G.  [default: none]",
+        ),
         click.option("--nlist", type=int, default=0, help="Inverted lists (ivf).  [default: about 4 sqrt(n)]"),
         click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: measured]"),
         click.option(
