@@ -72,7 +72,10 @@ def update(
     changed = _Changed(documents, change)
     summary = ingest(changed, change, encoder, spec, strict=strict, progress=progress)
     summary.n_unchanged = changed.n_unchanged
-    spelled = {name for path in under for name in (path, str(Path(path)), os.path.abspath(path), os.path.relpath(path))}
+    spelled: set[str] = set()
+    for path in under:
+        # Links are not followed: sources are named by what was read, not by what it points to.
+        spelled |= {path, str(Path(path)), os.path.abspath(path), os.path.relpath(path)}  # noqa: PTH100
     gone = changed.gone(sorted(spelled))
     if gone:
         change.catalog.remove(gone)

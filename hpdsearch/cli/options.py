@@ -90,7 +90,7 @@ def spec_options(command: Command) -> Command:
             "--memory",
             type=Size(),
             default=0,
-            help="Bound for the codes and lists of large segments (10,000 vectors and more), as in 2G.  [default: none]",
+            help="Bound for codes and lists, as in 2G; segments under 10,000 vectors do not count.  [default: none]",
         ),
         click.option("--nlist", type=int, default=0, help="Inverted lists (ivf).  [default: about 4 sqrt(n)]"),
         click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: measured]"),

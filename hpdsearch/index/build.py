@@ -22,7 +22,7 @@ from hpdsearch.vectors import Matrix
 ADD_ROWS = 16_384
 POINTS_PER_LIST = 48  # training sample of k-means: faiss asks for 39 to 256
 MINIMUM_SAMPLE = 65_536
-MINIMUM_POINTS = 256  # of training: with fewer vectors they are repeated
+MINIMUM_POINTS = 624  # of training, or faiss warns on stderr; with fewer vectors they are repeated
 MEASURED_ROWS = 2_000  # smaller segments are searched with RESCORE, unmeasured
 RESCORE = {Codec.F32: 5, Codec.SQ8: 5, Codec.PQ: 20, Codec.RABITQ: 50}
 SHORTENED_RESCORE = 50  # where the codes hold only leading numbers
