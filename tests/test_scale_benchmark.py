@@ -149,14 +149,14 @@ def test_targets_are_those_of_the_sizes_measured():
     made = [
         scale_figures.row("ivf rabitq", 1_000_000, "resident memory", "MB", [49, 51, 60]),
         scale_figures.row("ivf rabitq", 10_000_000, "resident memory", "MB", [599]),
-        scale_figures.row("auto", 1_000_000, "query p50", "ms", [0.4]),
-        scale_figures.row("auto", 1_000_000, "times as fast as exact f32", "x", [80]),
-        scale_figures.row("auto", 100_000, "query p50", "ms", [9]),
+        scale_figures.row("ivf pq", 1_000_000, "query p50", "ms", [0.4]),
+        scale_figures.row("ivf pq", 1_000_000, "times as fast as exact f32", "x", [80]),
+        scale_figures.row("ivf pq", 100_000, "query p50", "ms", [9]),
     ]
     targets = scale_figures.figures(made)[1]
     assert [(target["name"], target["limit"], target["met"]) for target in targets] == [
-        ("1,000,000: auto: query p50", 0.5, True),
-        ("1,000,000: auto: times as fast as exact f32", 50, True),
+        ("1,000,000: ivf pq: query p50", 0.5, True),
+        ("1,000,000: ivf pq: times as fast as exact f32", 50, True),
         ("1,000,000: ivf rabitq: resident memory", 50, False),
         ("10,000,000: ivf rabitq: resident memory", 600, True),
     ]
