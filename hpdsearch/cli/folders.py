@@ -106,6 +106,9 @@ def _update(folder: Path, documents: Corpus) -> None:
             summary = opened.update(documents, under=paths, strict=documents.strict, progress=bars())
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is as it was") from None
+        if not summary.n_documents and not summary.n_removed:
+            click.echo(f"{folder}: up to date, {summary.n_unchanged:,} documents are unchanged")
+            return
         _print_summary(summary, documents, folder)
 
 

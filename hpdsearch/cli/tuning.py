@@ -46,16 +46,16 @@ def compact(folder: str | None) -> None:
     """
     from hpdsearch.engine import Index
 
-    with Index.open(find_index(folder)) as opened:
+    path = find_index(folder)
+    with Index.open(path) as opened:
         before = opened.info()
         try:
             opened.compact(progress=bars())
         except KeyboardInterrupt:
-            raise click.ClickException(f"{opened.folder}: stopped; no document is lost") from None
+            raise click.ClickException(f"{path}: stopped; no document is lost") from None
+    with Index.open(path) as opened:  # SQLite has brought its log into its file when the first one was closed
         after = opened.info()
-        sizes = [bytes_text(sum(described.disk_bytes.values())) for described in (before, after)]
-        click.echo(
-            f"{opened.folder}: {len(before.segments)} segments became {len(after.segments)}, "
-            f"{before.n_deleted:,} deleted passages left the disk, {sizes[0]} became {sizes[1]}"
-        )
-        print_index(after)
+    n_deleted = before.n_deleted - after.n_deleted
+    sizes = [bytes_text(sum(described.disk_bytes.values())) for described in (before, after)]
+    click.echo(f"{path}: {n_deleted:,} deleted passages left the disk, {sizes[0]} became {sizes[1]}")
+    print_index(after)
