@@ -90,6 +90,7 @@ class WordsWriter:
         dead = self._catalog.unpurged()
         if len(dead) > UNPURGED_ROWS:
             self._catalog.begin()
+            self._write()
             self._opened().remove(dead)
             self._commit_writer(self._meta["next_row"])
             self._catalog.mark_purged(dead)
