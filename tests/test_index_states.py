@@ -1,6 +1,7 @@
 """An index through random changes, held against a plain dictionary after each of them."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -17,10 +18,14 @@ from hypothesis.stateful import (
 )
 
 import hpdsearch.search as search_module
-from hpdsearch import ingest
+from hpdsearch import ingest, segments
+from hpdsearch import words as words_module
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, QueryError
+from hpdsearch.index import Codec, IndexSpec, Kind
+from hpdsearch.index import segment as segment_module
+from hpdsearch.lexical import writer
 from hpdsearch.records import Document
 
 WORDS = ("cat", "dog", "moon", "queen", "river")
@@ -35,6 +40,14 @@ documents = st.builds(
     st.integers(0, 3),
 )
 blocks = st.lists(documents, max_size=8)
+first_blocks = st.lists(documents, min_size=4, max_size=24)
+
+
+def placed(document: Document) -> Document:
+    """Return the document as read from the file of its first letter."""
+    return replace(document, source=f"{document.text[:1]}.txt:{document.doc_id}")
+
+
 modes = st.sampled_from(("dense", "lexical", "hybrid"))
 
 
@@ -42,7 +55,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
     """Return the machine; `model` is what the index must hold."""
 
     class IndexStates(RuleBasedStateMachine):
-        @initialize(some=blocks.filter(lambda some: any(document.text.strip() for document in some)))
+        @initialize(some=first_blocks.filter(lambda some: any(document.text.strip() for document in some)))
         def build(self, some: list[Document]) -> None:
             self.place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             self.folder = Path(self.place.name) / "index"
@@ -66,6 +79,10 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
                 self.model |= {document.doc_id: document for document in held}
             self.changed = True
 
+        @rule(doc_id=doc_ids, text=words.map(" ".join))
+        def add_one(self, doc_id: str, text: str) -> None:
+            self.add([Document(doc_id, text)])
+
         @rule(ids=st.lists(doc_ids, max_size=5))
         def delete(self, ids: list[str]) -> None:
             if set(ids) <= self.model.keys():
@@ -74,6 +91,39 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
             else:
                 with pytest.raises(QueryError, match="are not there"):
                     self.index.delete(ids)
+            self.changed = True
+
+        @rule(some=blocks, again=st.sets(doc_ids, max_size=10))
+        def update(self, some: list[Document], again: set[str]) -> None:
+            """Read the files of `some` anew: what they held before is there still if it is among `again`."""
+            new = {document.doc_id: document for document in map(placed, some) if document.text.strip()}
+            under = sorted({document.source.partition(":")[0] for document in new.values()})
+            read = {key: held for key, held in self.model.items() if held.source.partition(":")[0] in under}
+            kept = {key: held for key, held in read.items() if key in again and key not in new}
+            summary = self.index.update([*kept.values(), *new.values()], under=under)
+            unchanged = kept.keys() | {key for key, document in new.items() if self.model.get(key) == document}
+            gone = read.keys() - kept.keys() - new.keys()
+            assert (summary.n_unchanged, summary.n_removed) == (len(unchanged), len(gone))
+            assert summary.n_documents == len(kept) + len(new) - len(unchanged)
+            assert summary.n_replaced == len((self.model.keys() & new.keys()) - unchanged)
+            self.model = {key: held for key, held in self.model.items() if key not in gone} | new
+            self.changed = True
+
+        @precondition(lambda self: len(self.index.info().segments) + self.index.info().n_waiting > 1)
+        @rule()
+        def compact(self) -> None:
+            self.index.compact()
+            described = self.index.info()
+            assert (len(described.segments), described.n_deleted) == (min(1, len(self.model)), 0)
+            self.changed = True
+
+        @rule(kind=st.sampled_from(Kind), codec=st.sampled_from(Codec), dim=st.sampled_from((0, 5)))
+        def tune(self, kind: Kind, codec: Codec, dim: int) -> None:
+            before = self.index.search("cat", 20, mode="dense")
+            self.index.tune(IndexSpec(kind, codec, dim=dim))
+            assert self.index.search("cat", 20, mode="dense") == before
+            for segment in self.index.info().segments:
+                assert segment["codec"] == (codec.value if codec is not Codec.AUTO else "sq8")
             self.changed = True
 
         @precondition(lambda self: self.model)
@@ -143,14 +193,18 @@ def test_an_index_is_what_a_dictionary_would_be(
     tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str
 ) -> None:
     monkeypatch.setattr(ingest, "BLOCK_DOCUMENTS", 3)
+    monkeypatch.setattr(segments, "TAIL", 2)  # merges happen often
+    monkeypatch.setattr(writer, "WAITING_ROWS", 5)  # so do writings of vectors and of words
+    monkeypatch.setattr(words_module, "UNPURGED_ROWS", 5)
     if paths == "many rows":
         monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
         monkeypatch.setattr(search_module, "ONLY_ROWS", 0)
+        monkeypatch.setattr(segment_module, "EXACT_ROWS", 0)
     run_state_machine_as_test(
-        lambda: states_of(tiny_encoder)(),
+        states_of(tiny_encoder),
         settings=settings(
-            max_examples=12,
-            stateful_step_count=12,
+            max_examples=10,
+            stateful_step_count=20,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
