@@ -93,7 +93,7 @@ class Index:
             if not summary.n_documents:
                 raise CorpusError(f"expected at least one document with text, got none ({summary.n_empty} empty ones)")
             _commit(change, progress)
-        index = cls(folder, open_state(folder), loaded)
+        index = cls(folder, _committed_state(folder), loaded)
         summary.seconds = time.perf_counter() - start
         index.summary = summary
         return index
@@ -277,10 +277,7 @@ class Index:
         self.close()
 
     def _reopen(self) -> None:
-        try:
-            self._state = open_state(self.folder, self._state)
-        except (HpdsearchError, OSError) as error:
-            raise FolderError(f"{self.folder}: the change is in force, but cannot be opened: {error}") from error
+        self._state = _committed_state(self.folder, self._state)
 
     def _encode(self, state: State, texts: Sequence[str]) -> Matrix:
         """Return the vectors (n, dim) of queries; the encoder is loaded by the first call.
@@ -302,6 +299,14 @@ class Index:
         if encoder is None or encoder.hash != meta["encoder_hash"]:
             encoder = _load(meta["encoder"])
         return _of_space(encoder, meta, self.folder)
+
+
+def _committed_state(folder: Path, before: State | None = None) -> State:
+    """Open what was just committed; an error on the way must not look like that of a change that failed."""
+    try:
+        return open_state(folder, before)
+    except (HpdsearchError, OSError) as error:
+        raise FolderError(f"{folder}: the change is in force, but cannot be opened: {error}") from error
 
 
 def _load(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encoder:

@@ -73,7 +73,7 @@ def update(
     summary = ingest(changed, change, encoder, spec, strict=strict, progress=progress)
     summary.n_unchanged = changed.n_unchanged
     spelled: set[str] = set()
-    for path in under:
+    for path in filter(None, under):
         # Links are not followed: sources are named by what was read, not by what it points to.
         spelled |= {path, str(Path(path)), os.path.abspath(path), os.path.relpath(path)}  # noqa: PTH100
     gone = changed.gone(sorted(spelled))

@@ -28,6 +28,7 @@ from hpdsearch.catalog.schema import (
     text_hash,
     vector_sum,
 )
+from hpdsearch.errors import FolderError
 from hpdsearch.filters import attributes_of
 from hpdsearch.records import Document, Passage
 
@@ -47,7 +48,11 @@ class CatalogWriter(Catalog):
         catalog = cls(path, connect(path, create=True))
         try:
             catalog._check_format()  # before the first change: it may be another program's
-            catalog._execute("PRAGMA journal_mode = WAL")
+            # SQLite keeps the old mode where it fails, and says so; readers would then lock writers out.
+            if (mode := catalog._all("PRAGMA journal_mode = WAL")[0][0]) != "wal":
+                raise FolderError(
+                    f"{path}: cannot be written with a log beside it (SQLite stays at {mode!r}); check the disk"
+                )
             catalog._execute("PRAGMA synchronous = FULL")
             catalog._execute("BEGIN IMMEDIATE")
             catalog.committed = catalog._check_format()

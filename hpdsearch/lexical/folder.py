@@ -57,7 +57,7 @@ def reading(folder: Path) -> Iterator[None]:
         if not _is_tantivys(error):
             raise
         raise DamagedError(
-            f"{folder}: the lexical index cannot be read ({error}); index again with --overwrite"
+            f"{folder}: the lexical index cannot be read ({error}); check the disk, or index again with --overwrite"
         ) from error
 
 
