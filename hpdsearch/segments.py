@@ -17,7 +17,8 @@ from hpdsearch.index.rows import Rows
 from hpdsearch.progress import Progress
 from hpdsearch.transaction import Transaction
 
-TAIL = 256  # live rows: rewriting so few costs less than bringing another file to disk
+TAIL = 1024  # live rows: rewriting so few costs little beside bringing files to disk, and each segment slows a search
+DEAD = 256  # so many dead rows and more, if they are the majority, are worth a rewrite
 MERGED = 131_072  # a small change rewrites at most so many rows, a larger one MERGED_SHARE times what it adds
 MERGED_SHARE = 8
 COPIED = 16_384  # rows in memory at a time
@@ -115,7 +116,7 @@ def settle(
             _build(change, written, spec, progress)
     for entry in entries:
         live = _live(change.catalog, entry)
-        if live <= MERGED and entry.n_rows - live > max(TAIL, live):
+        if live <= MERGED and entry.n_rows - live > max(DEAD, live):
             rewrite(change, [entry], spec, progress)
 
 
