@@ -1,49 +1,47 @@
-"""Processes that are forked from one that has everything loaded, and has never run a thread."""
+"""Processes to be killed, folders in memory where a file system of it is at hand, and an encoder that loads at once."""
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import Any
+import tempfile
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
 
 import pytest
+from tiny_encoder import make_tiny_static
 
-pytest.register_assert_rewrite("states", "brute_force")
+from hpdsearch.encoder import Encoder
 
-Start = Callable[..., tuple[ForkServerProcess, Connection]]
+pytest.register_assert_rewrite("states", "brute_force", "killing", "supervised", "damage", "reading")
+
+from processes import MEMORY, Processes, fork_server  # noqa: E402  after what is rewritten
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> ForkServerContext:
-    """Return a context whose processes start within milliseconds."""
+def server() -> ForkServerContext:
     if not hasattr(os, "fork"):
         pytest.skip("these tests fork processes and kill them")
-    context = multiprocessing.get_context("forkserver")
-    # Only what is installed: the server does not look beside the tests.
-    context.set_forkserver_preload(
-        ["hpdsearch.engine", "hpdsearch.distill.export", "faiss", "onnxruntime", "tokenizers", "pytest"]
-    )
-    return context
+    return fork_server()
 
 
 @pytest.fixture
-def start(fork_server: ForkServerContext) -> Iterator[Start]:
-    """Start a process that runs function(pipe, *args); whatever still runs when the test ends is killed."""
-    started: list[tuple[ForkServerProcess, Connection]] = []
+def processes(server: ForkServerContext) -> Iterator[Processes]:
+    with Processes(server) as processes:
+        yield processes
 
-    def begin(function: Callable[..., None], *args: Any) -> tuple[ForkServerProcess, Connection]:
-        ours, theirs = fork_server.Pipe()
-        process = fork_server.Process(target=function, args=(theirs, *args))
-        process.start()
-        theirs.close()
-        started.append((process, ours))
-        return process, ours
 
-    yield begin
-    for process, pipe in started:
-        if process.is_alive():
-            process.kill()
-        process.join()
-        pipe.close()
-        process.close()
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Return an empty folder."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a static encoder, which a process loads within a millisecond."""
+    return make_tiny_static(tmp_path_factory.mktemp("encoders") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def encoder(encoder_folder: Path) -> Encoder:
+    return Encoder.load(encoder_folder)

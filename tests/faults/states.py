@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -9,15 +10,22 @@ from brute_force import stored_passages
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
+from hpdsearch.index import IndexSpec
+from hpdsearch.index.spec import Codec
 from hpdsearch.records import Document
 
-BUILD, ADD, DELETE, OVERWRITE = "build", "add", "delete", "overwrite"
+BUILD, ADD, DELETE, OVERWRITE, COMPACT, TUNE = "build", "add", "delete", "overwrite", "compact", "tune"
 NOTHING = -1  # before the first build
-PERIOD = (OVERWRITE, ADD, DELETE, ADD)
+PERIOD = (OVERWRITE, ADD, DELETE, COMPACT, ADD, TUNE, ADD, DELETE)
+GROWTH = 10_000  # from here on: a build, then only adds of as many other documents, so that segments are merged
+MANY = 260  # documents that make a segment which a small addition does not rewrite
+_CODECS = (Codec.PQ, Codec.F32, Codec.RABITQ, Codec.SQ8)
 
 
 def operation(number: int) -> str:
     """Return what leads from state number - 1 to state number."""
+    if number >= GROWTH:
+        return BUILD if number == GROWTH else ADD
     return BUILD if number == 0 else PERIOD[number % len(PERIOD)]
 
 
@@ -25,9 +33,17 @@ def operation(number: int) -> str:
 def change(number: int) -> tuple[Document, ...]:
     """Return the documents that operation `number` writes; of a deletion, those that it removes."""
     chance = random.Random(number)
+    if operation(number) in (COMPACT, TUNE):
+        return ()
     if operation(number) == DELETE:
         return tuple(chance.sample(sorted(state(number - 1).values(), key=lambda document: document.doc_id), 5))
-    ids = chance.sample(range(30), 12)
+    if number >= GROWTH:
+        first = (number - GROWTH) * MANY
+        ids = list(range(first, first + MANY))
+    elif number // len(PERIOD) % 2:
+        ids = chance.sample(range(400), MANY if operation(number) == OVERWRITE else 90)
+    else:
+        ids = chance.sample(range(30), 12)
     return tuple(
         Document(
             f"d{i}", f"cat {chance.choice(('sun', 'moon', 'snow'))} {number}", metadata={"number": number, "id": i}
@@ -42,42 +58,56 @@ def state(number: int) -> dict[str, Document]:
     written = {document.doc_id: document for document in change(number)}
     if operation(number) in (BUILD, OVERWRITE):
         return written
-    if operation(number) == ADD:
-        return state(number - 1) | written
-    return {doc_id: document for doc_id, document in state(number - 1).items() if doc_id not in written}
+    if operation(number) == DELETE:
+        return {doc_id: document for doc_id, document in state(number - 1).items() if doc_id not in written}
+    return state(number - 1) | written
 
 
 def perform(number: int, folder: Path, encoder: Encoder) -> None:
     """Bring a folder from state number - 1 to state number."""
-    what, documents = operation(number), change(number)
-    if what in (BUILD, OVERWRITE):
-        Index.build(folder, documents, encoder=encoder, overwrite=what == OVERWRITE).close()
+    if operation(number) in (BUILD, OVERWRITE):
+        Index.build(folder, change(number), encoder=encoder, overwrite=number > 0).close()
         return
     with Index.open(folder, encoder=encoder) as index:
-        if what == ADD:
-            index.add(documents)
-        else:
-            index.delete([document.doc_id for document in documents])
+        perform_on(index, number)
 
 
-def found(index: Index) -> dict[str, Document]:
+def perform_on(index: Index, number: int) -> None:
+    """Bring an open index from state number - 1 to state number."""
+    what, documents = operation(number), change(number)
+    if what == ADD:
+        index.add(documents)
+    elif what == DELETE:
+        index.delete([document.doc_id for document in documents])
+    elif what == COMPACT:
+        index.compact()
+    else:
+        index.tune(IndexSpec(codec=_CODECS[number // len(PERIOD) % len(_CODECS)]))
+
+
+def found(index: Index, modes: tuple[str, ...] = ("dense", "lexical", "hybrid")) -> dict[str, Document]:
     """Return what all ways of searching find in agreement: every text holds the word cat."""
     answers = []
-    for mode, where in (("dense", None), ("lexical", None), ("hybrid", "number >= 0")):
-        hits = index.search("cat", 1000, mode=mode, where=where)
+    for mode in modes:
+        hits = index.search("cat", 1000, mode=mode, where="number >= 0" if mode == "hybrid" else None)
         answers.append({hit.doc_id: Document(hit.doc_id, hit.text, hit.title, hit.metadata) for hit in hits})
-        assert len(hits) == len(answers[0])
-    assert answers[0] == answers[1] == answers[2]
+        assert len(hits) == len(answers[-1])
+        assert answers[-1] == answers[0]
     return answers[0]
 
 
-def state_of(folder: Path, encoder: Encoder, among: list[int]) -> int:
-    """Return which of the states the folder holds, whole: documents, metadata, vectors, words."""
+def first_with(documents: dict[str, Document], among: Iterable[int]) -> int:
+    """Return the first of these states that holds these documents; NOTHING if none does."""
+    return next((number for number in among if state(number) == documents), NOTHING)
+
+
+def state_of(folder: Path, encoder: Encoder, among: range) -> int:
+    """Return which of the states the folder holds, whole: documents, metadata, vectors, words; the last if several."""
     with Index.open(folder, encoder=encoder) as index:
         documents = found(index)
         assert len(index) == len(documents)
-        number = next((number for number in among if state(number) == documents), None)
-        assert number is not None, f"neither of the states {among}: {sorted(documents.items())}"
+        number = first_with(documents, reversed(among))
+        assert number != NOTHING, f"none of the states {among}: {sorted(documents.items())}"
         texts = {(document.doc_id, document.text) for document in documents.values()}
         assert stored_passages(folder, encoder).keys() == texts
         for word in {document.text.split()[2] for document in documents.values()}:
@@ -88,14 +118,21 @@ def state_of(folder: Path, encoder: Encoder, among: list[int]) -> int:
     return number
 
 
+def generation(folder: Path) -> int:
+    """Return how many changes were committed."""
+    with Index.open(folder) as index:
+        return index.info().generation
+
+
 def check_next_writer(folder: Path, encoder: Encoder) -> None:
     """Change the index and change it back; afterwards nothing may lie there that is not in force."""
     with Index.open(folder, encoder=encoder) as index:
-        before = found(index)
+        n_documents = len(index)
         index.add([Document("probe", "cat probe", metadata={"number": 0})])
-        assert found(index).keys() == before.keys() | {"probe"}
+        for mode in ("dense", "lexical"):
+            assert index.search("cat probe", 1, mode=mode)[0].doc_id == "probe"
         index.delete("probe")
-        assert found(index) == before
+        assert len(found(index, ("lexical",))) == len(index) == n_documents
         assert index.verify() == []
         segments = index.info().segments
     assert stray_files(folder, n_segments=len(segments)) == []

@@ -1,48 +1,26 @@
-"""Readers in processes of their own while a writer adds, deletes and overwrites: each answer is a committed state's."""
+"""Readers, in processes and in threads, while a writer changes the index in every way."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import reader_process
+import reading
 import states
-import writer_process
+from processes import Processes
 
 from hpdsearch.encoder import Encoder
 
 SECONDS = 8
-PATIENCE = 60
 
 
-def test_readers_see_only_committed_states_while_a_writer_works(
-    start: Callable[..., Any], tmp_path: Path, tiny_encoder: Encoder, tiny_folder: Path
+def test_processes_see_only_committed_states_while_another_one_writes(
+    place: Path, processes: Processes, encoder: Encoder, encoder_folder: Path
 ) -> None:
-    folder = tmp_path / "index"
-    states.perform(0, folder, tiny_encoder)
-    readers = [start(reader_process.read, folder, tiny_folder, SECONDS, number == 2) for number in range(3)]
-    for _, pipe in readers:
-        assert pipe.poll(PATIENCE)
-        assert pipe.recv() == "ready"
-    writer, reports = start(writer_process.work, folder, tiny_folder, 1, 10**6)
-    problems, seen = [], []
-    for _, pipe in readers:
-        assert pipe.poll(SECONDS + PATIENCE)
-        problem, numbers = pipe.recv()
-        problems.append(problem)
-        seen.append(set(numbers))
-    assert problems == ["", "", ""]
-    assert writer.is_alive()
-    last = 0
-    while reports.poll():
-        last = reports.recv() or last
-    assert last > 15
-    assert all(len(numbers) > 8 for numbers in seen)
-    writer.kill()
-    writer.join(PATIENCE)
-    while reports.poll():
-        try:
-            last = reports.recv()
-        except EOFError:
-            break
-    states.state_of(folder, tiny_encoder, [last, last + 1])
-    states.check_next_writer(folder, tiny_encoder)
+    states.perform(0, place / "index", encoder)
+    seen = reading.read_in_processes(place / "index", processes, encoder, encoder_folder, SECONDS)
+    assert min(seen) > 8
+
+
+def test_threads_see_only_committed_states_while_another_one_writes(place: Path, encoder: Encoder) -> None:
+    states.perform(0, place / "index", encoder)
+    n_answers, last = reading.read_in_threads(place / "index", encoder, SECONDS)
+    assert n_answers > 100
+    assert last > 2 * len(states.PERIOD)

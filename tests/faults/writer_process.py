@@ -1,36 +1,32 @@
-"""A process that changes an index and dies: by a signal from outside, or by its own hand at a chosen moment."""
+"""A process that changes an index: until a signal ends it, or under a supervisor who may stop each of its calls."""
 
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
-from typing import Any
 
+import disk
 import faiss
 import states
 
-from hpdsearch.catalog import CatalogWriter
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
-from hpdsearch.lexical import LexicalWriter
+from hpdsearch.errors import HpdsearchError
 from hpdsearch.records import Document
 
 INTERRUPTED = 130
+DONE, ERROR, BUG = "done", "error", "bug"
 
 
-def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last: int, die_at: int = 0) -> None:
-    """Perform the operations first..last and tell the pipe the number of each that is done.
-
-    Before the first one the pipe gets None. With die_at, the process kills itself at that moment of `moments`.
-    """
+def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last: int) -> None:
+    """Perform the operations first..last and tell the pipe the number of each that is done; None before the first."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         encoder = Encoder.load(encoder_folder, threads=1)
         faiss.omp_set_num_threads(1)
-        if die_at:
-            die_at_moment(die_at)
         pipe.send(None)
         for number in range(first, last + 1):
             states.perform(number, folder, encoder)
@@ -40,40 +36,21 @@ def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last:
         os._exit(INTERRUPTED)
 
 
-def die_at_moment(n: int) -> None:
-    """Kill this process at the n-th moment at which it is about to change the disk, or has just committed."""
-    left = n
-
-    def tick() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def ticking(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            tick()
-            result = function(*args, **kwargs)
-            if function.__name__ == "commit":
-                tick()
-            return result
-
-        return call
-
-    for owner, name in (
-        (os, "mkdir"),
-        (os, "fsync"),
-        (os, "replace"),
-        (os, "unlink"),
-        (os, "rmdir"),
-        (CatalogWriter, "open"),
-        (CatalogWriter, "insert"),
-        (CatalogWriter, "commit"),
-        (CatalogWriter, "close"),
-        (LexicalWriter, "commit"),
-        (LexicalWriter, "close"),
-    ):
-        setattr(owner, name, ticking(getattr(owner, name)))
+def obey(pipe: Connection, encoder_folder: Path) -> None:
+    """Give out the supervisor's descriptor, then perform each (number, folder) that comes: (outcome, message)."""
+    encoder = Encoder.load(encoder_folder, threads=1)
+    faiss.omp_set_num_threads(1)
+    send_handle(pipe, disk.watch(), os.getppid())
+    while True:
+        number, folder = pipe.recv()
+        try:
+            states.perform(number, folder, encoder)
+            answer = (DONE, "")
+        except HpdsearchError as error:
+            answer = (ERROR, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            answer = (BUG, repr(error))
+        pipe.send(answer)
 
 
 def hold(pipe: Connection, folder: Path, encoder_folder: Path) -> None:
