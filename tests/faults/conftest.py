@@ -14,6 +14,13 @@ from hpdsearch.encoder import Encoder
 pytest.register_assert_rewrite("states", "brute_force", "killing", "supervised", "damage", "reading")
 
 from processes import MEMORY, Processes, fork_server  # noqa: E402  after what is rewritten
+from states import LIMITS  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in LIMITS:
+        monkeypatch.setattr(*limit)
 
 
 @pytest.fixture(scope="session")

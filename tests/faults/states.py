@@ -8,18 +8,33 @@ from pathlib import Path
 
 from brute_force import stored_passages
 
+from hpdsearch import segments
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
-from hpdsearch.index import IndexSpec
-from hpdsearch.index.spec import Codec
+from hpdsearch.index import IndexSpec, choose
+from hpdsearch.index.spec import Codec, Kind
+from hpdsearch.lexical import writer
 from hpdsearch.records import Document
 
 BUILD, ADD, DELETE, OVERWRITE, COMPACT, TUNE = "build", "add", "delete", "overwrite", "compact", "tune"
 NOTHING = -1  # before the first build
 PERIOD = (OVERWRITE, ADD, DELETE, COMPACT, ADD, TUNE, ADD, DELETE)
 GROWTH = 10_000  # from here on: a build, then only adds of as many other documents, so that segments are merged
-MANY = 260  # documents that make a segment which a small addition does not rewrite
-_CODECS = (Codec.PQ, Codec.F32, Codec.RABITQ, Codec.SQ8)
+# What thousands of documents do in real, dozens do in these tests.
+LIMITS = ((segments, "TAIL", 24), (writer, "WAITING_ROWS", 16), (choose, "IVF_MINIMUM", 60))
+MANY = 80  # documents that make a segment which a smaller addition leaves as it is
+_SPECS = (
+    IndexSpec(Kind.IVF, Codec.PQ),
+    IndexSpec(codec=Codec.F32),
+    IndexSpec(Kind.IVF, Codec.RABITQ),
+    IndexSpec(codec=Codec.PQ),
+)
+
+
+def set_limits() -> None:
+    """Set LIMITS in a process of its own."""
+    for limit in LIMITS:
+        setattr(*limit)
 
 
 def operation(number: int) -> str:
@@ -41,7 +56,7 @@ def change(number: int) -> tuple[Document, ...]:
         first = (number - GROWTH) * MANY
         ids = list(range(first, first + MANY))
     elif number // len(PERIOD) % 2:
-        ids = chance.sample(range(400), MANY if operation(number) == OVERWRITE else 90)
+        ids = chance.sample(range(2 * MANY), MANY if operation(number) == OVERWRITE else MANY // 2)
     else:
         ids = chance.sample(range(30), 12)
     return tuple(
@@ -82,7 +97,7 @@ def perform_on(index: Index, number: int) -> None:
     elif what == COMPACT:
         index.compact()
     else:
-        index.tune(IndexSpec(codec=_CODECS[number // len(PERIOD) % len(_CODECS)]))
+        index.tune(_SPECS[number // len(PERIOD) % len(_SPECS)])
 
 
 def found(index: Index, modes: tuple[str, ...] = ("dense", "lexical", "hybrid")) -> dict[str, Document]:

@@ -23,7 +23,7 @@ def test_damage_is_an_error_or_does_no_harm_and_is_found(
     made = damage.make(what, place / "original", encoder)
     problems, outcomes = damage.damage_each(made, place, processes, encoder_folder, CASES[what], seed=1)
     assert problems == []
-    assert sum(outcomes.values()) >= CASES[what] * 0.9
+    assert sum(outcomes.values()) > CASES[what] * 0.8
     assert {outcome for ending, outcome in outcomes if ending in (".faiss", ".idx")} == {"error"}
     assert {outcome for ending, outcome in outcomes if ending == ".f16"} <= {"error", "right"}  # of rows not touched
     assert ".sqlite" in {ending for ending, outcome in outcomes if outcome == "right"}  # free space, for one

@@ -24,6 +24,7 @@ DONE, ERROR, BUG = "done", "error", "bug"
 def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last: int) -> None:
     """Perform the operations first..last and tell the pipe the number of each that is done; None before the first."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    states.set_limits()
     try:
         encoder = Encoder.load(encoder_folder, threads=1)
         faiss.omp_set_num_threads(1)
@@ -38,6 +39,7 @@ def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last:
 
 def obey(pipe: Connection, encoder_folder: Path) -> None:
     """Give out the supervisor's descriptor, then perform each (number, folder) that comes: (outcome, message)."""
+    states.set_limits()
     encoder = Encoder.load(encoder_folder, threads=1)
     faiss.omp_set_num_threads(1)
     send_handle(pipe, disk.watch(), os.getppid())
@@ -61,6 +63,7 @@ def hold(pipe: Connection, folder: Path, encoder_folder: Path) -> None:
         pipe.send("writing")
         pipe.recv()
 
+    states.set_limits()
     with Index.open(folder, encoder=Encoder.load(encoder_folder, threads=1)) as index:
         index.add(documents())
         pipe.send("done")
