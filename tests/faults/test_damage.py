@@ -8,7 +8,7 @@ from processes import Processes
 
 from hpdsearch.encoder import Encoder
 
-CASES = dict(zip(damage.KINDS, (350, 300, 150, 150, 100), strict=True))
+CASES = dict(zip(damage.KINDS, (450, 350, 200, 200, 150), strict=True))
 
 
 @pytest.mark.parametrize("what", CASES)
