@@ -54,7 +54,7 @@ class Soak:
         """Kill a writer at each change of the disk, of each operation."""
         counted: dict[str, Counter[str]] = {}
         for name in supervised.OPERATIONS:
-            case = supervised.Case(name, self.place, self.encoder)
+            case = supervised.Case(name, self.place / "moments", self.encoder)
             for at in supervised.moments(case, self.processes, self.encoder_folder, self.options.moments):
                 is_done = supervised.killed_at(case, self.processes, self.encoder_folder, at)
                 counted.setdefault(name, Counter())["new state" if is_done else "old state"] += 1
@@ -66,7 +66,7 @@ class Soak:
         """Let each change of the disk fail, in each way."""
         counted: dict[str, Counter[str]] = {}
         for name in supervised.OPERATIONS:
-            case = supervised.Case(name, self.place, self.encoder)
+            case = supervised.Case(name, self.place / "failures", self.encoder)
             calls = supervised.moments(case, self.processes, self.encoder_folder, self.options.moments)
             writer = supervised.Writer(self.processes, self.encoder_folder)
             for at in calls:
