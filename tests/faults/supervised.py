@@ -105,6 +105,7 @@ class Case:
     def __init__(self, name: str, place: Path, encoder: Encoder) -> None:
         self.name, self.encoder = name, encoder
         self.base, self.folder = place / f"before {name}", place / name
+        self._n_begun = 0
         self.number = OPERATIONS[name]
         for number in range(self.number // states.GROWTH * states.GROWTH, self.number):
             states.perform(number, self.base, encoder)
@@ -112,7 +113,10 @@ class Case:
 
     def begin(self) -> Path:
         """Return the folder as it is before the operation."""
+        # A new name each time: a thread of Tantivy's that watches the old folder may put a lock file there again.
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._n_begun += 1
+        self.folder = self.base.with_name(f"{self.name} {self._n_begun}")
         if self.base.exists():
             shutil.copytree(self.base, self.folder)
         return self.folder
