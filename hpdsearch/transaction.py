@@ -177,7 +177,8 @@ class Transaction:
             self.catalog.close()
             # An interrupt may have come between SQLite's commit and our note of it: the file knows.
             if nothing_committed and not _is_committed(self.folder):
-                self._remove_folder()
+                with self.tidying():
+                    self._remove_folder()
             self._lock.release()
         self._raise_if_of_the_disk(error)
 
