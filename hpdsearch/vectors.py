@@ -6,6 +6,7 @@ import numpy.typing as npt
 from hpdsearch.errors import ShapeError
 
 Matrix = npt.NDArray[np.float32]
+MANY_HALVES = 16_384
 
 
 def require_matrix(array: np.ndarray, *, name: str, dim: int) -> None:
@@ -32,9 +33,21 @@ def cosines(queries: np.ndarray, rows: np.ndarray) -> Matrix:
     stand in the matrix, alone or among others. The cosine of a zero row is 0.
     """
     # Of matrices in C order einsum sums each row alone, in an order that depends on dim only.
-    wide = np.asarray(rows, np.float64, order="C")
+    wide = _float64(rows)
     products = np.einsum("ij,j->i" if queries.ndim == 1 else "ij,ij->i", wide, queries.astype(np.float64, order="C"))
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     norms[norms == 0] = 1
     scores: Matrix = np.minimum(np.maximum(products / norms, -1.0), 1.0).round(7).astype(np.float32)
     return scores
+
+
+def _float64(rows: np.ndarray) -> npt.NDArray[np.float64]:
+    """Return finite numbers (n, dim) as float64, in C order; many halves in half the time that numpy takes for them."""
+    if rows.dtype != np.float16 or rows.size < MANY_HALVES:
+        return np.asarray(rows, np.float64, order="C")
+    # Exponent and mantissa of a half, moved to where a float32 has them, mean its value times 2^-112.
+    bits = np.ascontiguousarray(rows).view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= np.int32(-0x70002000)  # the sign went along with the upper bits, all others of those must go
+    values: npt.NDArray[np.float32] = bits.view(np.float32) * np.float32(2.0**112)
+    return values.astype(np.float64)

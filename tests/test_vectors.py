@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hpdsearch import vectors as vectors_module
 from hpdsearch.errors import ShapeError
 from hpdsearch.vectors import cosines, require_matrix, unit_rows
 
@@ -73,3 +74,14 @@ def test_require_matrix_says_what_was_expected_and_what_came():
         array[2:, 1] = bad
         with pytest.raises(ShapeError, match=r"^vectors: expected finite numbers, got NaN or infinity in row 2$"):
             require_matrix(array, name="vectors", dim=3)
+
+
+def test_halves_are_widened_without_loss():
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)].reshape(-1, 128)
+    wide = vectors_module._float64(finite)
+    assert finite.size > vectors_module.MANY_HALVES
+    assert wide.dtype == np.float64
+    np.testing.assert_array_equal(wide, finite.astype(np.float64))
+    np.testing.assert_array_equal(np.signbit(wide), np.signbit(finite))
+    np.testing.assert_array_equal(vectors_module._float64(finite[:, ::2]), finite[:, ::2].astype(np.float64))
