@@ -73,7 +73,7 @@ class Soak:
                 for error, lasting in supervised.FAULTS:
                     fault = supervised.Fault(at, error, lasting=lasting)
                     outcome, message = supervised.failed_at(case, writer, fault)
-                    what = message.replace(str(self.place), "").partition("(")[0]
+                    what = message.partition(" (")[0].rpartition(": ")[2]  # without its place
                     counted.setdefault(name, Counter())[what or outcome] += 1
                 tell(f"{name}: call {at} failed")
         return counted
