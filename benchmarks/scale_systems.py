@@ -23,7 +23,7 @@ AUTO = "auto"
 KINDS, CODECS = (Kind.IVF, Kind.FLAT), (Codec.SQ8, Codec.PQ, Codec.RABITQ)
 SPECS = {AUTO: IndexSpec()} | {f"{k.value} {c.value}": IndexSpec(k, c) for k in KINDS for c in CODECS}
 # Beyond, a query takes half a second, the vectors more memory than the machine should give, or building too long.
-SMALLER = (TEACHER_EXACT, TEACHER_IVF, AUTO, "flat sq8", "flat pq", "flat rabitq", "ivf sq8")
+SMALLER = (TEACHER_EXACT, TEACHER_IVF, AUTO, "flat sq8", "flat pq", "flat rabitq", "ivf sq8", "ivf rabitq")
 LARGEST = dict.fromkeys(SMALLER, 1_000_000)
 BLOCK_ROWS = 20_000
 CHILD = BENCHMARKS / "scale_child.py"
