@@ -2,11 +2,13 @@
 
 import json
 import random
+import threading
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from brute_force import stored_passages
+from tqdm import tqdm
 
 from hpdsearch import segments
 from hpdsearch.encoder import Encoder
@@ -35,6 +37,7 @@ def set_limits() -> None:
     """Set LIMITS in a process of its own."""
     for limit in LIMITS:
         setattr(*limit)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
 
 
 def operation(number: int) -> str:
