@@ -44,8 +44,9 @@ class LexicalReader:
                 index.register_tokenizer(TOKENIZER, analyzer())
                 self._schema = index.schema
                 self._searcher = index.searcher()
-                # Tantivy opens the files of words when they are first asked.
+                # Tantivy opens the files of words when they are first asked; both fields must be there.
                 self._searcher.search(self._term("", 1), limit=1, count=False)
+                tantivy.Query.term_set_query(self._schema, "row", [0])
 
     @property
     def n_rows(self) -> int:
