@@ -1,9 +1,7 @@
 """A system's vectors -> its row: every task and collection, per cent of the teacher, and how sure that is."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from embedded import Encode
@@ -20,7 +18,7 @@ from hpdsearch.evaluation import (
     is_query_itself,
     judge_run,
 )
-from hpdsearch.lexical import LexicalReader, LexicalWriter
+from hpdsearch.lexical import words_of
 
 DEPTH = 100  # hits kept of each query, as evaluate_retrieval keeps
 ROUNDS = 1000
@@ -77,13 +75,7 @@ def measure_words(collections: Sequence[Collection]) -> Measured:
 def _by_words(collection: Collection) -> CollectionResult:
     documents = dict(sorted(collection.documents()))  # equal scores: the smaller row first, so the smaller doc_id
     doc_ids = list(documents)
-    with tempfile.TemporaryDirectory() as folder:
-        writer = LexicalWriter(Path(folder))
-        for row, text in enumerate(documents.values()):
-            writer.add(row, "", text)
-        writer.commit()
-        writer.close()
-        reader = LexicalReader(Path(folder))
+    with words_of(documents.values()) as reader:
         run = {}
         for query_id, query in collection.queries.items():
             found = [doc_ids[row] for row in reader.search(query, DEPTH + 1)[0]]

@@ -7,7 +7,6 @@ FOLDER/retrieval holds BEIR folders. Vectors are kept by benchmarks/embedded.py:
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from hpdsearch.evaluation import Collection, read_collections
 from hpdsearch.evaluation.metrics import cosines_of_all, ndcg_at_k, top_rows
 from hpdsearch.evaluation.retrieval import is_query_itself
 from hpdsearch.files import sha256_of
-from hpdsearch.lexical import LexicalReader, LexicalWriter
+from hpdsearch.lexical import words_of
 from hpdsearch.vectors import unit_rows
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
@@ -87,13 +86,7 @@ def ranked(collection: Collection, encode: Encode) -> Rankings:
     doc_ids, texts, depth = list(documents), list(collection.queries.values()), max(DEPTHS) + 1
     scores = cosines_of_all(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))
     dense, lexical = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        writer = LexicalWriter(Path(folder))
-        for row, text in enumerate(documents.values()):
-            writer.add(row, "", text)
-        writer.commit()
-        writer.close()
-        reader = LexicalReader(Path(folder))
+    with words_of(documents.values()) as reader:
         best = top_rows(scores, min(depth, len(doc_ids)))
         for (query_id, query), line, rows in zip(collection.queries.items(), scores, best, strict=True):
             itself = query_id if is_query_itself(query, documents.get(query_id, "")) else None

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from scale_plot import saved
+from hpdsearch.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; markers and dashes tell them apart in grey.
-COLOURS = {"sq8": "#000000", "rabitq": "#D55E00"}
-PQ_STYLES = (("#56B4E9", "^"), ("#009E73", "s"), ("#E69F00", "D"), ("#0072B2", "o"), ("#CC79A7", "P"))
+# Markers and dashes tell the codecs apart in grey.
+COLOURS = {"sq8": BLACK, "rabitq": VERMILION}
+PQ_STYLES = ((SKY, "^"), (GREEN, "s"), (ORANGE, "D"), (BLUE, "o"), (PURPLE, "P"))
 ASKED = "corpus vectors"
 
 
@@ -15,7 +15,7 @@ def plot_codecs(made: dict[str, Any], svg: Path) -> None:
     """Draw the curves of a result of index_codecs.py."""
     curves = [curve for curve in made["curves"] if curve["asked"] == ASKED]
     dims = sorted({curve["dim"] for curve in curves})
-    with saved(svg, width=14, height=4.2 * len(dims)) as figure:
+    with drawn(svg, width=14, height=4.2 * len(dims)) as figure:
         panels = figure.subplots(len(dims), 2, squeeze=False)
         for row, dim in zip(panels, dims, strict=True):
             sizes = sorted({curve["size"] for curve in curves if (curve["dim"], curve["codec"]) == (dim, "pq")})

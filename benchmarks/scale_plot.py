@@ -1,53 +1,31 @@
 """Pictures of scale.json: latency and building over the number of vectors, memory, and recall against latency."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
-    "svg.hashsalt": "hpdsearch",  # else the ids in the file are random
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "legend.frameon": False,
-}
-# Okabe and Ito's colours, told apart with every kind of colour vision; markers and dashes tell them apart in grey.
-CODEC_COLOURS = {"sq8": "#E69F00", "pq": "#0072B2", "rabitq": "#D55E00", "f32": "#000000", "auto": "#009E73"}
+from hpdsearch.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, drawn
+
+# Markers and dashes tell the systems apart in grey.
+CODEC_COLOURS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": BLACK, "auto": GREEN}
 MARKERS = {"sq8": "s", "pq": "o", "rabitq": "^", "f32": "x", "auto": "*"}
-
-
-@contextmanager
-def saved(svg: Path, *, width: float, height: float) -> Iterator[Any]:
-    """Give a figure of so many inches, and write it at the end; equal contents give equal bytes."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure
-        svg.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(svg, format="svg", metadata={"Date": None})
 
 
 def plot_scale(made: dict[str, Any], folder: Path) -> None:
     """Draw scale-growth.svg, scale-memory.svg and scale-recall.svg from a result of scale.py."""
     rows = [one for one in made["measurements"] if "what" in one]
     exponents = {(one["system"], one["fit"]): one["median"] for one in made["measurements"] if "fit" in one}
-    with saved(folder / "scale-growth.svg", width=13, height=4.8) as figure:
+    with drawn(folder / "scale-growth.svg", width=13, height=4.8) as figure:
         left, right = figure.subplots(1, 2)
         _over_n(left, rows, ["query p50"], exponents)
         left.set_ylabel("one query, median (ms)")
         _over_n(right, rows, ["build"], exponents)
         right.set_ylabel("building from stored vectors (s)")
-    with saved(folder / "scale-memory.svg", width=8, height=4.8) as figure:
+    with drawn(folder / "scale-memory.svg", width=8, height=4.8) as figure:
         axes = figure.subplots()
         _over_n(axes, rows, ["memory of its vectors", "resident memory"], {})
         axes.set_ylabel("resident after opening and 1,000 queries (MB);\nf32: its vectors alone")
-    with saved(folder / "scale-recall.svg", width=12, height=4.5) as figure:
+    with drawn(folder / "scale-recall.svg", width=12, height=4.5) as figure:
         sizes = sorted({curve["n"] for curve in made["curves"]})
         panels = figure.subplots(1, max(len(sizes), 1), sharey=True, squeeze=False)[0]
         for axes, n in zip(panels, sizes, strict=False):
@@ -98,7 +76,7 @@ def style(system: str) -> dict[str, Any]:
     codec = system.split()[-1]
     teacher, flat = system.startswith("teacher"), "flat" in system or "exact" in system
     return {
-        "color": "#CC79A7" if teacher else CODEC_COLOURS[codec],
+        "color": PURPLE if teacher else CODEC_COLOURS[codec],
         "marker": MARKERS[codec],
         "linestyle": ":" if flat else "-",
         "linewidth": 1.4,

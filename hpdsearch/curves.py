@@ -5,7 +5,7 @@ from typing import Any
 
 from hpdsearch.errors import QueryError
 from hpdsearch.info import IndexInfo
-from hpdsearch.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, draw
+from hpdsearch.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
 
 STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"))
 
@@ -19,8 +19,7 @@ def plot_curves(described: IndexInfo, path: Path) -> None:
     segments = [segment for segment in described.segments if segment["curve"]]
     if not segments:
         raise QueryError(f"{described.folder}: its segments are too small for a curve to be measured")
-
-    def fill(figure: Any) -> None:
+    with drawn(path, width=8, height=5) as figure:
         axes = figure.subplots()
         for (colour, marker), segment in zip(STYLES * len(segments), segments, strict=False):
             _draw_segment(axes, segment, colour, marker)
@@ -33,8 +32,6 @@ def plot_curves(described: IndexInfo, path: Path) -> None:
         axes.set_ylabel("ann_recall@10 on held-out vectors")
         axes.set_title(f"{Path(described.folder).name}: {described.n_passages:,} passages", loc="left")
         axes.legend(loc="center right")
-
-    draw(path, fill, size=(8, 5))
 
 
 def _draw_segment(axes: Any, segment: dict[str, Any], colour: str, marker: str) -> None:

@@ -151,7 +151,8 @@ class Index:
             hits, best first; equal scores by doc_id.
 
         Raises:
-            QueryError: a blank query or k < 1. FilterError: `where` cannot be read. DamagedError: a file was altered.
+            QueryError: a blank query, k < 1, or a recall that is no share. FilterError: `where` cannot be read.
+            DamagedError: a file was altered.
         """
         texts, state = [query] if isinstance(query, str) else list(query), self._state
         results = search(state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where, recall=recall)
@@ -177,8 +178,8 @@ class Index:
 
         Args:
             documents: all that the sources hold now, consumed once.
-            under: the files and folders that they come from, named as when they were indexed: what was read there
-                and is not among `documents` is deleted. Documents of other sources stay.
+            under: the files and folders that they come from, relative or absolute: what was read there and is not
+                among `documents` is deleted. Documents of other sources stay.
             strict: as in `build`, of the documents that changed.
             progress: a bar a phase.
 

@@ -1,6 +1,7 @@
 """How pictures are drawn: one look, and equal data give equal bytes with one version of matplotlib."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
 }
 
 
-def draw(path: Path, fill: Callable[[Any], None], *, size: tuple[float, float] = (8, 6)) -> None:
-    """Let `fill` draw on a matplotlib figure of `size` inches, and write it as the path's ending says (.svg, .png).
+@contextmanager
+def drawn(path: Path, *, width: float = 8, height: float = 6) -> Iterator[Any]:
+    """Give a matplotlib figure of so many inches; when the block ends well, write it as the path's ending says.
 
     Raises:
-        MissingExtraError: matplotlib is not installed. QueryError: another ending.
+        MissingExtraError: matplotlib is not installed. QueryError: an ending other than .svg, .png and .pdf.
     """
     try:
         import matplotlib
@@ -46,8 +48,8 @@ def draw(path: Path, fill: Callable[[Any], None], *, size: tuple[float, float] =
     if kind not in KINDS:
         raise QueryError(f"{path}: expected a name that ends in .{', .'.join(KINDS)}")
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
-        fill(figure)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
         picture = BytesIO()
         figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
     with published(path) as file:

@@ -12,20 +12,17 @@ from operator import index
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hpdsearch.catalog import StoredDocument
 from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.errors import DamagedError, QueryError
 from hpdsearch.index import Segment, WaitingVectors
+from hpdsearch.index.exact import Scores
+from hpdsearch.index.rows import Mask, Rows
 from hpdsearch.lexical import query_stems, spans_of
 from hpdsearch.records import Document, Hit
 from hpdsearch.state import Masks, State, rows_between
 from hpdsearch.vectors import Matrix
-
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions.md)
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least

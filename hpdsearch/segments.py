@@ -159,7 +159,8 @@ def rewrite(
         change.vectors_path(number).unlink()
         return
     first_row = entries[0].first_row if entries else int(rows[0])
-    held = RowMap.of(first_row, max(int(rows[-1]) + 1, *(entry.end_row for entry in entries), 0), rows)
+    end_row = max([int(rows[-1]) + 1, *(entry.end_row for entry in entries)])
+    held = RowMap.of(first_row, end_row, rows)
     _build(change, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), spec, progress)
 
 

@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.index import Segment, WaitingVectors
+from hpdsearch.index.rows import Mask, Rows
 from hpdsearch.lexical import LexicalReader
 
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 K = TypeVar("K")
 V = TypeVar("V")
 

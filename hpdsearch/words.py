@@ -71,7 +71,7 @@ class WordsWriter:
     def add(self, row: int, title: str, text: str) -> None:
         """Add a passage under its row."""
         self._new.append((row, title, text))
-        if not may_wait(len(self._new), len(self._new)):
+        if not may_wait(len(self._new), len(self._new)):  # more than may wait in any index: they need not be held
             self._write()
 
     def commit(self, next_row: int) -> None:

@@ -13,7 +13,6 @@ from hpdsearch.lexical import (
     LexicalReader,
     LexicalWriter,
     altered_files,
-    highlights,
     may_wait,
     query_stems,
     remove_lexical,
@@ -143,6 +142,10 @@ def test_title_and_text_are_both_searched_and_do_not_run_together(tmp_path):
     reader = LexicalReader(written(tmp_path / "l", [("alpha", "beta"), ("", "alphabeta")]))
     assert reader.search("alpha", 10)[0].tolist() == reader.search("beta", 10)[0].tolist() == [0]
     assert reader.search("alphabeta", 10)[0].tolist() == [1]
+
+
+def highlights(query, passage):
+    return spans_of(frozenset(query_stems(query)), passage)
 
 
 @settings(max_examples=200, deadline=None)

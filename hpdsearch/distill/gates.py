@@ -4,16 +4,14 @@ Each text's ten nearest others by the teacher's full embeddings are compared wit
 by the trained student, by the exported encoder, and by words (BM25).
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hpdsearch.errors import ShapeError
 from hpdsearch.evaluation import nearest_neighbours, paired_bootstrap, shares_found
 from hpdsearch.evaluation.metrics import Rows, Scores
-from hpdsearch.lexical import LexicalReader, LexicalWriter
+from hpdsearch.lexical import words_of
 from hpdsearch.vectors import Matrix, unit_rows
 
 PROJECTION, STUDENT, ENCODER, BM25 = "projection", "student", "encoder", "bm25"  # what looks for the neighbours
@@ -175,13 +173,7 @@ def neighbours_by_words(texts: Sequence[str], k: int) -> list[Rows]:
 
     They are fewer where fewer share a word with it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        writer = LexicalWriter(Path(folder))
-        for row, text in enumerate(texts):
-            writer.add(row, "", text)
-        writer.commit()
-        writer.close()
-        reader = LexicalReader(Path(folder))
+    with words_of(texts) as reader:
         found = [reader.search(text, k + 1)[0] for text in texts]
     return [rows[rows != own][:k] for own, rows in enumerate(found)]
 

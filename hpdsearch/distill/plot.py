@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.errors import DistillError, MissingExtraError
-from hpdsearch.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, draw
+from hpdsearch.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, drawn
 
 STEP, AGREEMENT, RATE, LOSS = "step", "agreement", "rate", "loss"  # columns; all others are terms of the loss
 # The markers tell the terms apart in grey.
@@ -27,14 +27,11 @@ def plot_training(log_csv: Path, svg: Path) -> bool:
         DistillError: the file is no training log.
     """
     columns = _read(log_csv)
-
-    def fill(figure: Any) -> None:
-        above, below = figure.subplots(2, sharex=True)
-        _draw_losses(above, columns)
-        _draw_agreement(below, columns[AGREEMENT])
-
     try:
-        draw(svg, fill)
+        with drawn(svg) as figure:
+            above, below = figure.subplots(2, sharex=True)
+            _draw_losses(above, columns)
+            _draw_agreement(below, columns[AGREEMENT])
     except MissingExtraError:
         return False
     return True

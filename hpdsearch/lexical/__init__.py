@@ -5,19 +5,20 @@ commits or removes afterwards does not reach them.
 """
 
 from hpdsearch.lexical.folder import altered_files, opstamp_of, remove_lexical, sweep_lexical
+from hpdsearch.lexical.passing import words_of
 from hpdsearch.lexical.reader import LexicalReader
-from hpdsearch.lexical.words import highlights, query_stems, spans_of
+from hpdsearch.lexical.words import query_stems, spans_of
 from hpdsearch.lexical.writer import LexicalWriter, may_wait
 
 __all__ = [
     "LexicalReader",
     "LexicalWriter",
     "altered_files",
-    "highlights",
     "may_wait",
     "opstamp_of",
     "query_stems",
     "remove_lexical",
     "spans_of",
     "sweep_lexical",
+    "words_of",
 ]

@@ -6,7 +6,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import tantivy
@@ -30,35 +30,26 @@ def schema() -> tantivy.Schema:
     return builder.build()
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> AbstractContextManager[None]:
     """Turn what Tantivy raises when the disk is full or broken into FolderError."""
-    try:
-        yield
-    except BaseException as error:
-        if not _is_tantivys(error):
-            raise
-        raise FolderError(
-            f"{folder}: the lexical index cannot be written ({error}); make room or check the disk"
-        ) from error
+    return _translated(FolderError, f"{folder}: the lexical index cannot be written", "make room or check the disk")
 
 
-def _is_tantivys(error: BaseException) -> bool:
-    # A panic of Tantivy's is a BaseException whose class cannot be imported.
-    return isinstance(error, (ValueError, OSError, TypeError)) or type(error).__name__ == "PanicException"
+def reading(folder: Path) -> AbstractContextManager[None]:
+    """Turn what Tantivy raises on damaged files into DamagedError."""
+    advice = "check the disk, or index again with --overwrite"
+    return _translated(DamagedError, f"{folder}: the lexical index cannot be read", advice)
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Turn what Tantivy raises on damaged files into DamagedError."""
+def _translated(kind: type[FolderError], what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not _is_tantivys(error):
+        # A panic of Tantivy's is a BaseException whose class cannot be imported.
+        if not isinstance(error, (ValueError, OSError, TypeError)) and type(error).__name__ != "PanicException":
             raise
-        raise DamagedError(
-            f"{folder}: the lexical index cannot be read ({error}); check the disk, or index again with --overwrite"
-        ) from error
+        raise kind(f"{what} ({error}); {advice}") from error
 
 
 def altered_files(folder: Path) -> list[Path]:

@@ -38,11 +38,6 @@ def query_stems(text: str) -> list[str]:
     return analyzer(stop_words=False).analyze(text) or analyzer().analyze(text)
 
 
-def highlights(query: str, passage: str) -> tuple[tuple[int, int], ...]:
-    """Return the (start, end) characters of the words in passage that share a stem with the query, ascending."""
-    return spans_of(frozenset(query_stems(query)), passage)
-
-
 def spans_of(stems: Set[str], passage: str) -> tuple[tuple[int, int], ...]:
     """Return the (start, end) characters of the words in passage with one of these stems, ascending."""
     tokens = analyzer().pre_tokenize(passage).tokens

@@ -1,0 +1,21 @@
+"""The words of some texts, for as long as a block lasts."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hpdsearch.lexical.reader import LexicalReader
+from hpdsearch.lexical.writer import LexicalWriter
+
+
+@contextmanager
+def words_of(texts: Iterable[str]) -> Iterator[LexicalReader]:
+    """Give a reader of these texts, whose rows are 0, 1, 2 ...; its folder goes when the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer = LexicalWriter(Path(folder))
+        for row, text in enumerate(texts):
+            writer.add(row, "", text)
+        writer.commit()
+        writer.close()
+        yield LexicalReader(Path(folder))
