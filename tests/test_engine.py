@@ -9,9 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from brute_force import assert_best, dense_scores, some_documents, stored_passages
@@ -639,49 +637,10 @@ def test_strict_is_handed_on(tmp_path: Path, tiny_encoder: Encoder, strict: bool
         assert len(Index.build(tmp_path / "index", documents, encoder=tiny_encoder)) == 30
 
 
-# ---- updating
-
-
-@pytest.mark.parametrize("as_what", [str, Path, lambda path: [path]])
-def test_update_under_one_path_leaves_documents_of_other_places(
-    tmp_path: Path, tiny_encoder: Encoder, as_what: Any
-) -> None:
-    """A string is one path, not a list of characters: '/' would stand for every document with an absolute source."""
-    documents = [Document(doc_id, "cat", source=f"/{doc_id}") for doc_id in ("here/1", "here/2", "there/3")]
-    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
-        assert index.update(documents[:1], under=as_what("/here")).n_removed == 1
-        assert held(index).keys() == {"here/1", "there/3"}
-
-
-@pytest.mark.parametrize("text", ["", " \n"])
-def test_a_document_that_is_empty_now_is_deleted_by_update(tmp_path: Path, tiny_encoder: Encoder, text: str) -> None:
-    documents = [Document("a", "cat", source="file:1"), Document("b", "dog", source="file:2")]
-    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
-        summary = index.update([Document("a", text, source="file:1"), documents[1]], under=["file"])
-        assert (summary.n_removed, summary.n_unchanged, summary.n_empty) == (1, 1, 1)
-        assert held(index) == {"b": "dog"}
-        assert index.verify() == []
-
-
 def test_an_update_that_fails_leaves_the_index_as_it_was(folder: Path) -> None:
     with Index.open(folder) as index:
         with pytest.raises(KeyboardInterrupt):
             index.update(broken_documents(100), under=["file"])
         assert held(index) == expected(DOCUMENTS)
         assert index.info().generation == 1
-        assert index.verify() == []
-
-
-@pytest.mark.parametrize("n_new", [3, 100])  # they wait in the catalog; they are written
-def test_new_words_are_found_when_so_many_documents_went_that_their_words_are_removed(
-    tmp_path: Path, tiny_encoder: Encoder, n_new: int
-) -> None:
-    old = [replace(document, source=f"file:{i}") for i, document in enumerate(some_documents(1_200))]
-    new = [Document(f"new {i}", "the zebra", source=f"file:{i}") for i in range(n_new)]
-    with Index.build(tmp_path / "index", old, encoder=tiny_encoder) as index:
-        summary = index.update([*old[:150], *new], under=["file"])
-        assert (summary.n_unchanged, summary.n_documents, summary.n_removed) == (150, n_new, 1_050)
-        for word in ("zebra", "cat"):
-            found = {hit.doc_id for hit in index.search(word, 1_000, mode="lexical")}
-            assert found == {document.doc_id for document in [*old[:150], *new] if word in document.text.split()}
         assert index.verify() == []
