@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.catalog import Catalog, CatalogWriter
-from hpdsearch.lexical import LexicalReader, LexicalWriter, may_wait, opstamp_of
+from hpdsearch.errors import DamagedError
+from hpdsearch.lexical import LexicalReader, LexicalWriter, may_wait, meta_of, standing_of
 from hpdsearch.passages import title_before_text
 
-# Settings: rows from here on wait; the lexical folder's count of operations at its last commit.
-WAITING_ROW, OPSTAMP = "waiting_row", "lexical_opstamp"
+# Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and the rows it held.
+WAITING_ROW, OPSTAMP, HELD_ROWS = "waiting_row", "lexical_opstamp", "lexical_rows"
 UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in a lexical folder
 
 
@@ -30,7 +31,13 @@ def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None =
     meta = catalog.meta()
     first_row = meta.get(WAITING_ROW)
     waiting = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
-    return LexicalReader(folder / meta["lexical"], waiting, before=before)
+    reader = LexicalReader(folder / meta["lexical"], waiting, before=before)
+    opstamp, n_rows = reader.standing
+    # Another opstamp is that of a writer that died, or is at work.
+    if opstamp == meta.get(OPSTAMP) and n_rows != meta.get(HELD_ROWS, n_rows):
+        path, advice = folder / meta["lexical"] / "meta.json", "restore it, or index again with --overwrite"
+        raise DamagedError(f"{path}: expected {meta[HELD_ROWS]} rows, got {n_rows}; {advice}")
+    return reader
 
 
 def passages_between(catalog: Catalog, first_row: int, end_row: int) -> Iterator[tuple[int, str, str]]:
@@ -126,11 +133,12 @@ class WordsWriter:
 
     def _commit_writer(self, next_row: int) -> None:
         self._opened().commit()
-        self._meta |= {WAITING_ROW: next_row, OPSTAMP: opstamp_of(self._path)}
+        opstamp, n_rows = standing_of(self._path, meta_of(self._path))
+        self._meta |= {WAITING_ROW: next_row, OPSTAMP: opstamp, HELD_ROWS: n_rows}
 
     def _is_dirty(self) -> bool:
         """Tell whether a writer that died, or an older version, left rows that the catalog does not know."""
-        return self._meta.get(OPSTAMP) != opstamp_of(self._path)
+        return self._meta.get(OPSTAMP) != standing_of(self._path, meta_of(self._path))[0]
 
     def _may_wait(self) -> bool:
         first_row = self._meta.get(WAITING_ROW, self._next_row)

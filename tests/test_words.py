@@ -1,5 +1,6 @@
 """Words wait in the catalog and are written later: they are found all the same, whatever comes between."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from brute_force import some_documents
 from hpdsearch import words
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
+from hpdsearch.errors import DamagedError
 from hpdsearch.lexical import LexicalReader
 from hpdsearch.records import Document
 
@@ -59,3 +61,20 @@ def test_a_waiting_passage_that_is_replaced_or_deleted_is_not_found(index: Index
     assert found(index, "giraffe") == ["new"]
     assert rows_on_disk(index) == 171
     assert index.verify() == []
+
+
+@pytest.mark.parametrize("number", ["max_doc", "num_deleted_docs"])
+def test_a_count_that_was_altered_in_the_folder_of_words_is_damage(
+    index: Index, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tantivy weighs words by the count of rows, and its own sums do not cover the file that holds it."""
+    monkeypatch.setattr(words, "UNPURGED_ROWS", 0)
+    index.delete("d00001")
+    assert index.verify() == []
+    (path,) = index.folder.glob("lexical/*/meta.json")
+    meta = path.read_text()
+    path.write_text(re.sub(rf'("{number}": )(\d+)', lambda found: f"{found[1]}{int(found[2]) + 1}", meta))
+    assert path.read_text() != meta
+    with pytest.raises(DamagedError, match=r"meta.json: expected 99 rows, got (98|100)"):
+        Index.open(index.folder)
+    assert index.verify() != []

@@ -4,7 +4,7 @@ One lexical document is one passage with its document's title. Readers hold the 
 commits or removes afterwards does not reach them.
 """
 
-from hpdsearch.lexical.folder import altered_files, opstamp_of, remove_lexical, sweep_lexical
+from hpdsearch.lexical.folder import altered_files, meta_of, remove_lexical, standing_of, sweep_lexical
 from hpdsearch.lexical.passing import words_of
 from hpdsearch.lexical.reader import LexicalReader
 from hpdsearch.lexical.words import query_stems, spans_of
@@ -15,10 +15,11 @@ __all__ = [
     "LexicalWriter",
     "altered_files",
     "may_wait",
-    "opstamp_of",
+    "meta_of",
     "query_stems",
     "remove_lexical",
     "spans_of",
+    "standing_of",
     "sweep_lexical",
     "words_of",
 ]

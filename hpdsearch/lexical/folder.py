@@ -93,10 +93,16 @@ def meta_of(folder: Path) -> bytes:
         raise DamagedError(f"{path}: is missing; restore it, or index again with --overwrite") from error
 
 
-def opstamp_of(folder: Path) -> int:
-    """Return Tantivy's count of operations at the last commit; merges leave it as it is."""
+def standing_of(folder: Path, meta: bytes) -> tuple[int, int]:
+    """Return what meta.json says of the last commit, and merges leave as it is: count of operations, rows held.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
     try:
-        return int(json.loads(meta_of(folder))["opstamp"])
+        read = json.loads(meta)
+        n_dead = [(segment["deletes"] or {"num_deleted_docs": 0})["num_deleted_docs"] for segment in read["segments"]]
+        return int(read["opstamp"]), sum(int(segment["max_doc"]) for segment in read["segments"]) - sum(n_dead)
     except (ValueError, KeyError, TypeError) as error:
         advice = "restore it, or index again with --overwrite"
         raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error

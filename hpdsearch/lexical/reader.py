@@ -10,7 +10,7 @@ import numpy as np
 import tantivy
 
 from hpdsearch.errors import DamagedError
-from hpdsearch.lexical.folder import Checked, check_files, meta_of, reading
+from hpdsearch.lexical.folder import Checked, check_files, meta_of, reading, standing_of
 from hpdsearch.lexical.waiting import Passages, Rows, Scores, WaitingRows, idf
 from hpdsearch.lexical.words import TOKENIZER, analyzer, query_stems
 
@@ -47,6 +47,11 @@ class LexicalReader:
                 # Tantivy opens the files of words when they are first asked; both fields must be there.
                 self._searcher.search(self._term("", 1), limit=1, count=False)
                 tantivy.Query.term_set_query(self._schema, "row", [0])
+
+    @property
+    def standing(self) -> tuple[int, int]:
+        """Operations and rows of the commit that was opened, as the folder itself tells them (see `standing_of`)."""
+        return standing_of(self._folder, self._meta)
 
     @property
     def n_rows(self) -> int:
