@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.catalog import Catalog, CatalogWriter
+from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.errors import DamagedError
 from hpdsearch.lexical import LexicalReader, LexicalWriter, may_wait, meta_of, standing_of
 from hpdsearch.passages import title_before_text
 
-# Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and the rows it held.
-WAITING_ROW, OPSTAMP, HELD_ROWS = "waiting_row", "lexical_opstamp", "lexical_rows"
+# Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and its sum.
+WAITING_ROW, OPSTAMP, SUM = "waiting_row", "lexical_opstamp", "lexical_sum"
 UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in a lexical folder
 
 
@@ -32,11 +33,11 @@ def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None =
     first_row = meta.get(WAITING_ROW)
     waiting = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
     reader = LexicalReader(folder / meta["lexical"], waiting, before=before)
-    opstamp, n_rows = reader.standing
+    opstamp, found = reader.standing
     # Another opstamp is that of a writer that died, or is at work.
-    if opstamp == meta.get(OPSTAMP) and n_rows != meta.get(HELD_ROWS, n_rows):
-        path, advice = folder / meta["lexical"] / "meta.json", "restore it, or index again with --overwrite"
-        raise DamagedError(f"{path}: expected {meta[HELD_ROWS]} rows, got {n_rows}; {advice}")
+    if opstamp == meta.get(OPSTAMP) and found != meta.get(SUM, found):
+        path = folder / meta["lexical"] / "meta.json"
+        raise DamagedError(f"{path}: is not what was written (its sum differs); {RESTORE}")
     return reader
 
 
@@ -133,8 +134,8 @@ class WordsWriter:
 
     def _commit_writer(self, next_row: int) -> None:
         self._opened().commit()
-        opstamp, n_rows = standing_of(self._path, meta_of(self._path))
-        self._meta |= {WAITING_ROW: next_row, OPSTAMP: opstamp, HELD_ROWS: n_rows}
+        opstamp, found = standing_of(self._path, meta_of(self._path))
+        self._meta |= {WAITING_ROW: next_row, OPSTAMP: opstamp, SUM: found}
 
     def _is_dirty(self) -> bool:
         """Tell whether a writer that died, or an older version, left rows that the catalog does not know."""

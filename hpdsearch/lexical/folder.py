@@ -1,5 +1,6 @@
 """The files of a lexical folder: which are in force, and whether they are what Tantivy wrote."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -93,8 +94,11 @@ def meta_of(folder: Path) -> bytes:
         raise DamagedError(f"{path}: is missing; restore it, or index again with --overwrite") from error
 
 
-def standing_of(folder: Path, meta: bytes) -> tuple[int, int]:
-    """Return what meta.json says of the last commit, and merges leave as it is: count of operations, rows held.
+def standing_of(folder: Path, meta: bytes) -> tuple[int, str]:
+    """Return what meta.json says of the last commit, and merges leave as it is.
+
+    Returns:
+        count of operations; sha256, in hexadecimal, over the count of rows held, the fields and their settings.
 
     Raises:
         DamagedError: it cannot be read.
@@ -102,7 +106,9 @@ def standing_of(folder: Path, meta: bytes) -> tuple[int, int]:
     try:
         read = json.loads(meta)
         n_dead = [(segment["deletes"] or {"num_deleted_docs": 0})["num_deleted_docs"] for segment in read["segments"]]
-        return int(read["opstamp"]), sum(int(segment["max_doc"]) for segment in read["segments"]) - sum(n_dead)
+        n_rows = sum(segment["max_doc"] for segment in read["segments"]) - sum(n_dead)
+        lasting = json.dumps([n_rows, read["schema"], read["index_settings"]], sort_keys=True)
+        return int(read["opstamp"]), hashlib.sha256(lasting.encode()).hexdigest()
     except (ValueError, KeyError, TypeError) as error:
         advice = "restore it, or index again with --overwrite"
         raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error

@@ -49,8 +49,8 @@ class LexicalReader:
                 tantivy.Query.term_set_query(self._schema, "row", [0])
 
     @property
-    def standing(self) -> tuple[int, int]:
-        """Operations and rows of the commit that was opened, as the folder itself tells them (see `standing_of`)."""
+    def standing(self) -> tuple[int, str]:
+        """Operations and sum of the commit that was opened, as the folder itself tells them (see `standing_of`)."""
         return standing_of(self._folder, self._meta)
 
     @property
