@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpdsearch import __version__
+from hpdsearch.cli.bench import bench
 from hpdsearch.cli.distill import distill
 from hpdsearch.cli.encode import encode, encoders, export
 from hpdsearch.cli.evaluate import evaluate
@@ -52,5 +53,5 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
     logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for command in (index, query, add, delete, info, tune, compact, verify, encode, encoders, export, distill, evaluate):
+for command in (index, query, add, delete, info, tune, compact, verify, encode, encoders, export, distill, evaluate, bench):
     main.add_command(command)

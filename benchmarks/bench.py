@@ -1,0 +1,104 @@
+"""Run the benchmarks that compare hpdsearch with its teacher and with what people use instead, and write the report.
+
+    python benchmarks/bench.py --quick                      # with what ships: minutes
+    python benchmarks/bench.py --data data/ --texts texts/*.txt.gz --teacher MODEL --student MODEL --peers
+
+Each is a script of its own: quality, encoding, retrieval, engines, pareto. `hpdsearch bench` runs this one.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common import BENCHMARKS, CACHE, Words
+from quick_data import make_quick_data
+from report import RESULTS
+from write_report import write_report
+
+NAMES = ("quality", "encoding", "retrieval", "engines", "pareto")
+QUICK = BENCHMARKS / "quick"  # results and report of --quick; not in git
+
+
+def main() -> None:
+    """Read the options and run one script after the other."""
+    options = parsed()
+    results = options.output or (QUICK if options.quick else RESULTS)
+    results.mkdir(parents=True, exist_ok=True)
+    if options.quick:
+        options.data = CACHE / "quick"
+        options.texts = make_quick_data(options.data)
+    for name in options.names or NAMES:
+        command = [sys.executable, BENCHMARKS / f"{name}.py", *words(name, options, results)]
+        print(f"== {name}: {' '.join(map(str, command[1:]))}", file=sys.stderr)
+        if code := subprocess.run(list(map(str, command)), check=False).returncode:
+            raise SystemExit(f"{name}: expected exit code 0, got {code}; see above. The finished results are kept.")
+    page = (results if options.quick or options.output else BENCHMARKS) / "REPORT.md"
+    print(write_report(results, page))
+
+
+def parsed() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        prog="hpdsearch bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all")
+    parser.add_argument("--quick", action="store_true", help="few texts that ship with the project; no models, no peers")
+    parser.add_argument("--data", type=Path, help="folder that holds sts/ and retrieval/ (BEIR folders)")
+    parser.add_argument("--texts", type=Path, nargs="+", default=[], help="texts to search among, one a line, also .gz")
+    parser.add_argument("--teacher", type=Path, help="folder of all-mpnet-base-v2")
+    parser.add_argument("--teacher-cache", type=Path, help="cache folder of its embeddings, if they were made before")
+    parser.add_argument("--student", type=Path, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--peers", action="store_true", help="also the programs of others, in environments of their own")
+    parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections among the texts")
+    parser.add_argument("--n", type=int, nargs="+", help="sizes of the retrieval benchmark")
+    parser.add_argument("--output", type=Path, help="folder of results and report; benchmarks/results without")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"expected names of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
+    if not options.quick and not options.data:
+        parser.error("expected --data FOLDER, or --quick; benchmarks/README.md tells where the public data are")
+    return options
+
+
+def words(name: str, options: argparse.Namespace, results: Path) -> Words:
+    """Return the options of one of the scripts."""
+    made: list[str | Path] = ["--output", results / f"{name}.json"]
+    if name == "pareto":
+        return [*made, "--results", results]
+    if options.quick:
+        return [*made, *quick_words(name, options)]
+    teacher = ["--teacher", options.teacher] if options.teacher else []
+    student = ["--student", options.student] if options.student else []
+    mixed = ["--data", options.data, "--mix", *options.mix, "--fill", *options.texts]
+    if name == "quality":
+        cached = ["--teacher-cache", options.teacher_cache] if options.teacher_cache else []
+        fit = ["--fit-texts", *options.texts] if options.student and options.texts else []
+        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *peers(options, "--model2vec")]
+    if name == "encoding":
+        return [*made, *teacher, *peers(options, "--peers", "model2vec", "sentence-transformers")]
+    if name == "retrieval":
+        sizes = ["--n", *map(str, options.n)] if options.n else []
+        return [*made, *mixed, *teacher, *student, *sizes, *peers(options, "--model2vec")]
+    return [*made, *mixed, *([] if options.peers else ["--engines", "hpdsearch"])]
+
+
+def peers(options: argparse.Namespace, *asked: str) -> Sequence[str]:
+    """Return options that are given only where peers take part."""
+    return asked if options.peers else []
+
+
+def quick_words(name: str, options: argparse.Namespace) -> Words:
+    """Return the options of a script that is to be quick."""
+    data = ["--data", options.data]
+    if name == "quality":
+        return [*data, "--cache", options.data / "vectors", "--dims", "256", "128", "64"]
+    if name == "encoding":
+        return ["--quick"]
+    mix = [path.name for path in (options.data / "retrieval").iterdir()]
+    return ["--quick", *data, "--mix", *mix, "--fill", *options.texts, "--work", options.data / name]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""How a system looks in every picture: a colour an encoder, a marker an index, so that it is known again anywhere."""
+
+from typing import Any
+
+from hpdsearch.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
+GREY = "#777777"
+ENCODER_COLOURS = {
+    "teacher": BLACK,
+    "teacher projected": GREY,
+    "base": BLUE,
+    "small": SKY,
+    "static": GREEN,
+    "MiniLM": VERMILION,
+    "model2vec": PURPLE,
+    "BM25": ORANGE,
+}
+CODEC_MARKERS = {"f32": "x", "sq8": "s", "pq": "o", "rabitq": "^", "binary": "v", "words": "D", "hybrid": "*"}
+
+
+def colour(encoder: str) -> str:
+    """Return the colour of an encoder, teacher or peer, by the name that a result has for it."""
+    names = {"all-mpnet-base-v2": "teacher", "all-MiniLM-L6-v2": "MiniLM", "hpdsearch": "base"}
+    for full, short in names.items():
+        encoder = encoder.replace(full, short)
+    exact = {name for name in ENCODER_COLOURS if encoder == name}
+    known = exact or {name for name in ENCODER_COLOURS if encoder.startswith(name)} or {"teacher projected"}
+    return ENCODER_COLOURS[max(known, key=len)]
+
+
+def marker(index: str) -> str:
+    """Return the marker of an index by its name, which ends with its codec: "ivf pq"."""
+    return CODEC_MARKERS.get(index.split()[-1] if index else "", "P")
+
+
+def point(encoder: str, index: str, *, hollow: bool = False) -> dict[str, Any]:
+    """Return how one system is drawn as a point."""
+    shade = colour(encoder)
+    look: dict[str, Any] = {"color": shade, "marker": marker(index), "linestyle": "none", "markersize": 7}
+    return look | ({"markerfacecolor": "none"} if hollow and marker(index) != "x" else {})
