@@ -1,15 +1,22 @@
 # make demo: set up, index the sample corpus, ask a question.   make test: set up, lint, types, tests.
-# Both need the network only the first time.
+# make bench-quick: every comparison in small.                  make bench: all of them, see benchmarks/README.md.
+# All need the network only the first time.
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN_INSTALLED := .venv/installed-run
 DEV_INSTALLED := .venv/installed-dev
+BENCH_INSTALLED := .venv/installed-bench
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 SAMPLE := indexes/wordnet
+MODELS := $(HOME)/.cache/hpdsearch-models
+DATA ?= data
+TEXTS ?= $(wildcard $(DATA)/train/*.txt.gz)
+TEACHER ?= $(MODELS)/all-mpnet-base-v2
+STUDENT ?= $(MODELS)/all-MiniLM-L6-v2
 QUESTION := machine that measures earthquakes
 
-.PHONY: demo install test lint types unit clean
+.PHONY: demo install test lint types unit bench bench-quick clean
 
 demo: install $(SAMPLE)/catalog.sqlite
 	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
@@ -30,6 +37,15 @@ types: $(DEV_INSTALLED)
 unit: $(DEV_INSTALLED)
 	$(BIN)/python -m pytest
 
+# Minutes, with what ships. The results lie in benchmarks/quick/.
+bench-quick: $(BENCH_INSTALLED)
+	$(BIN)/hpdsearch bench --quick
+
+# Hours, with the public sets and models that benchmarks/README.md names: make bench DATA=... TEXTS=... TEACHER=... STUDENT=...
+bench: $(BENCH_INSTALLED)
+	$(BIN)/hpdsearch bench --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
+	$(BIN)/python benchmarks/write_report.py --readme README.md
+
 $(SAMPLE)/catalog.sqlite: | $(RUN_INSTALLED)
 	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE)
 
@@ -39,6 +55,10 @@ $(BIN)/python:
 $(RUN_INSTALLED): setup.cfg constraints.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) torch==$$(sed -n 's/^torch==\([^; ]*\).*/\1/p' constraints.txt)
 	$(INSTALL) --editable .
+	touch $@
+
+$(BENCH_INSTALLED): $(RUN_INSTALLED)
+	$(INSTALL) --editable '.[bench]'
 	touch $@
 
 $(DEV_INSTALLED): $(RUN_INSTALLED)

@@ -1,7 +1,7 @@
 """Small data made of what ships with the project, so that every benchmark runs without any other: bench.py --quick.
 
-Sentence pairs were written for this (data/sts). The retrieval collection is a dictionary turned around: a word is asked,
-and its definition, without the word and its usage examples, must be found. The encoders learned from the same
+Sentence pairs were written for this (data/sts). The retrieval collection is a dictionary turned around: a word is
+asked, and its definition, without the word and its usage examples, must be found. The encoders learned from the same
 dictionary, so this shows that the harness works and what is fast, and is no measurement of quality.
 """
 

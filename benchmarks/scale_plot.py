@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, drawn
+from style import CODEC_MARKERS, ENCODER_COLOURS, GREY
 
-# Markers and dashes tell the systems apart in grey.
-CODEC_COLOURS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": BLACK, "auto": GREEN}
-MARKERS = {"sq8": "s", "pq": "o", "rabitq": "^", "f32": "x", "auto": "*"}
+from hpdsearch.plotting import BLUE, GREEN, ORANGE, VERMILION, drawn
+
+# All but the teacher's width are one encoder: colours are for codecs here. Markers and dashes tell them apart in grey.
+CODEC_COLOURS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}
+MARKERS = CODEC_MARKERS | {"auto": "*"}
 
 
 def plot_scale(made: dict[str, Any], folder: Path) -> None:
@@ -76,7 +78,7 @@ def style(system: str) -> dict[str, Any]:
     codec = system.split()[-1]
     teacher, flat = system.startswith("teacher"), "flat" in system or "exact" in system
     return {
-        "color": PURPLE if teacher else CODEC_COLOURS[codec],
+        "color": ENCODER_COLOURS["teacher"] if teacher else CODEC_COLOURS[codec],
         "marker": MARKERS[codec],
         "linestyle": ":" if flat else "-",
         "linewidth": 1.4,

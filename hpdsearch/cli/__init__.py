@@ -53,5 +53,20 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
     logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for command in (index, query, add, delete, info, tune, compact, verify, encode, encoders, export, distill, evaluate, bench):
+for command in (
+    index,
+    query,
+    add,
+    delete,
+    info,
+    tune,
+    compact,
+    verify,
+    encode,
+    encoders,
+    export,
+    distill,
+    evaluate,
+    bench,
+):
     main.add_command(command)
