@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from quality_judge import NDCG, STS
 from report import Result, Rows, markdown_table, number_text, target_rows, without_empty_columns
+from report_summary import summary
 from table import machine_text, setting_text
 
 Results = Mapping[str, Result]
@@ -292,6 +293,7 @@ def targets(results: Results) -> str:
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
+    "summary": summary,
     "quality": quality,
     "parts": parts,
     "encoding": encoding,

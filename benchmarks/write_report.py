@@ -7,18 +7,21 @@ into the words, or one in the finished page that no result file holds, is an err
 """
 
 import argparse
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from common import BENCHMARKS, ROOT
+from quality_plot import plot_quality
 from report import RESULTS, number_text
 from report_tables import TABLES, Results
 from table import read_result
 
 TEMPLATE = BENCHMARKS / "REPORT.template.md"
 README = ROOT / "README.md"
+PICTURE = re.compile(r"!\[([^\]]*)\]\(results/([^)]*)\)")
 PLACE = re.compile(r"\{\{(.+?)\}\}")
 # A number by itself; digits inside a name (f32, nDCG@10, all-MiniLM-L6-v2) are part of the name.
 NUMBER = re.compile(r"(?<![\w@.,-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w@-]|\.\d)")
@@ -40,9 +43,24 @@ def main() -> None:
 
 
 def write_report(results: Path, page: Path, template: Path = TEMPLATE) -> Path:
-    """Write the page of the results in a folder and return its path."""
-    page.write_text(filled(template.read_text(encoding="utf-8"), read_results(results)), encoding="utf-8")
+    """Write the page of the results in a folder, and their picture, and return the page's path."""
+    made = read_results(results)
+    if "quality" in made:
+        plot_quality(made["quality"], results / "quality.svg")
+    words = with_pictures(template.read_text(encoding="utf-8"), results, page)
+    page.write_text(filled(words, made), encoding="utf-8")
     return page
+
+
+def with_pictures(template: str, results: Path, page: Path) -> str:
+    """Return the words with each picture's link as it is from the page; without those that were not drawn."""
+
+    def link(match: re.Match[str]) -> str:
+        picture = results / match[2]
+        where = os.path.relpath(picture, page.parent)
+        return f"![{match[1]}]({Path(where).as_posix()})" if picture.exists() else "*(not drawn in this run)*"
+
+    return PICTURE.sub(link, template)
 
 
 def read_results(folder: Path) -> Results:
