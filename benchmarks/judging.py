@@ -1,0 +1,45 @@
+"""Rankings -> nDCG@10, recall@100 and MRR@10 of each query, by ir-measures, which every benchmark of quality uses.
+
+Whoever searches gives doc_ids, best first; scores play no part, so equal scores are ordered by whoever searched.
+"""
+
+from collections.abc import Mapping, Sequence
+
+try:
+    import ir_measures
+    from ir_measures import RR, R, nDCG
+except ModuleNotFoundError as error:
+    raise SystemExit(f'{error.name} is missing: pip install "hpdsearch[bench]"') from error
+
+NDCG, RECALL, MRR = "nDCG@10", "recall@100", "MRR@10"
+MEASURES = {NDCG: nDCG @ 10, RECALL: R @ 100, MRR: RR @ 10}
+DEPTH = 100  # hits that a ranking should have: recall@100 sees no more
+
+Qrels = Mapping[str, Mapping[str, int]]  # query_id -> doc_id -> grade; above 0 is relevant
+Run = Mapping[str, Sequence[str]]  # query_id -> doc_ids, best first
+
+
+def judged(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+    """Return metric -> query_id -> value x 100, in the order of qrels.
+
+    nDCG has linear gain, as trec_eval and BEIR have it; a grade below 0 gains nothing.
+
+    Args:
+        qrels: of each query that counts; one without a relevant document has 0.
+        run: a query that is missing or found nothing has 0; queries that are not in qrels do not count.
+
+    Raises:
+        SystemExit: a ranking names a document twice.
+    """
+    for query_id, found in run.items():
+        if len(set(found)) < len(found):
+            twice = next(doc_id for place, doc_id in enumerate(found) if doc_id in found[:place])
+            raise SystemExit(f"query {query_id}: expected doc_ids that differ, got {twice!r} twice")
+    # trec_eval orders equal scores by doc_id, the larger first; ranks as scores leave it nothing to order.
+    scores = {query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(found)} for query_id, found in run.items()}
+    values = {metric: dict.fromkeys(qrels, 0.0) for metric in MEASURES}
+    names = {measure: metric for metric, measure in MEASURES.items()}
+    for one in ir_measures.iter_calc(list(names), qrels, scores):
+        if one.query_id in qrels:
+            values[names[one.measure]][one.query_id] = 100 * one.value
+    return values
