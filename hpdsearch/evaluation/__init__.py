@@ -23,8 +23,9 @@ from hpdsearch.evaluation.retrieval import (
     evaluate_retrieval,
     is_query_itself,
     judge_run,
+    rank_documents,
 )
-from hpdsearch.evaluation.sts import StsResult, StsTask, TaskResult, evaluate_sts, read_sts
+from hpdsearch.evaluation.sts import StsResult, StsTask, TaskResult, evaluate_sts, pair_cosines, read_sts
 
 __all__ = [
     "Collection",
@@ -41,7 +42,9 @@ __all__ = [
     "ndcg_at_k",
     "nearest_neighbours",
     "neighbour_agreement",
+    "pair_cosines",
     "paired_bootstrap",
+    "rank_documents",
     "ranked",
     "read_collections",
     "read_sts",

@@ -22,6 +22,7 @@ from hpdsearch.progress import SILENT, Progress
 from hpdsearch.vectors import Matrix, unit_rows
 
 Encode = Callable[[list[str]], Matrix]
+Ranking = list[tuple[str, float]]  # doc_id and score, best first
 DEPTH = 100  # hits kept of each query
 BLOCK = 2048  # documents, and queries, encoded and compared at once
 METRICS: dict[str, Callable[[Sequence[str], Judged], float]] = {
@@ -108,8 +109,8 @@ def evaluate_retrieval(
 def _evaluate(
     collection: Collection, encode_queries: Encode, encode_documents: Encode, progress: Progress
 ) -> CollectionResult:
-    known: set[str] = set()
-    run = _search(collection, encode_queries, encode_documents, known, progress)
+    rankings, known = rank_documents(collection, encode_queries, encode_documents, progress=progress)
+    run = {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in rankings.items()}
     return judge_run(collection, run, known)
 
 
@@ -136,10 +137,30 @@ def judge_run(collection: Collection, run: Mapping[str, Sequence[str]], known: S
     )
 
 
-def _search(
-    collection: Collection, encode_queries: Encode, encode_documents: Encode, known: set[str], progress: Progress
-) -> dict[str, list[str]]:
-    """Return the DEPTH best doc_ids of each query, best first, and add every doc_id of the corpus to `known`."""
+def rank_documents(
+    collection: Collection,
+    encode_queries: Encode,
+    encode_documents: Encode | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> tuple[dict[str, Ranking], set[str]]:
+    """Find the nearest documents of each query, exactly.
+
+    Args:
+        collection: whose queries are asked.
+        encode_queries: texts -> vectors (n, dim) of any length; called with blocks of texts.
+        encode_documents: the same for documents, into the same space; None: as queries.
+        progress: counts documents.
+
+    Returns:
+        of each query its DEPTH best documents and their cosines, without the query itself, equal ones by doc_id; every
+        doc_id of the corpus.
+
+    Raises:
+        CorpusError: a line of the corpus is not as expected.
+    """
+    encode_documents = encode_documents or encode_queries
+    known: set[str] = set()
     texts = list(collection.queries.values())
     blocks = [texts[first : first + BLOCK] for first in range(0, len(texts), BLOCK)]
     queries = np.concatenate([unit_rows(encode_queries(block)) for block in blocks])
@@ -161,10 +182,11 @@ def _search(
                 del hits[DEPTH + 1 :]
         bar.update(len(block))
     bar.close()
-    return {
-        query_id: [doc_id for _, doc_id in hits if doc_id != query_id or query_id not in themselves][:DEPTH]
-        for query_id, hits in zip(collection.queries, best, strict=True)
-    }
+    rankings = {}
+    for query_id, hits in zip(collection.queries, best, strict=True):
+        itself = query_id if query_id in themselves else None
+        rankings[query_id] = [(doc_id, -score) for score, doc_id in hits if doc_id != itself][:DEPTH]
+    return rankings, known
 
 
 def is_query_itself(query: str | None, document: str) -> bool:

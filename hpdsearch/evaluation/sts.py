@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpdsearch.errors import CorpusError
 from hpdsearch.evaluation.metrics import spearman
@@ -97,6 +98,14 @@ def evaluate_sts(
 
 
 def _evaluate_task(task: StsTask, encode: Callable[[list[str]], Matrix], progress: Progress) -> TaskResult:
+    correlation = spearman(pair_cosines(task, encode, progress=progress), [score for _, _, score in task.pairs])
+    return TaskResult(task.name, len(task.pairs), task.n_unscored, 100 * correlation)
+
+
+def pair_cosines(
+    task: StsTask, encode: Callable[[list[str]], Matrix], *, progress: Progress = SILENT
+) -> npt.NDArray[np.float64]:
+    """Return the cosine of each pair of a task, (n_pairs,); encode and progress as in evaluate_sts."""
     texts = list(dict.fromkeys(text for first, second, _ in task.pairs for text in (first, second)))
     bar = progress.phase(task.name, total=len(texts), unit="text")
     vectors = []
@@ -109,8 +118,8 @@ def _evaluate_task(task: StsTask, encode: Callable[[list[str]], Matrix], progres
     units = np.concatenate(vectors).astype(np.float64)
     left = units[[row[first] for first, _, _ in task.pairs]]
     right = units[[row[second] for _, second, _ in task.pairs]]
-    correlation = spearman((left * right).sum(axis=1), [score for _, _, score in task.pairs])
-    return TaskResult(task.name, len(task.pairs), task.n_unscored, 100 * correlation)
+    cosines: npt.NDArray[np.float64] = (left * right).sum(axis=1)
+    return cosines
 
 
 def _files(folder: Path, subset: str) -> list[Path]:

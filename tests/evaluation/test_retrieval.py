@@ -6,7 +6,7 @@ import pytrec_eval
 from beir_folder import CORPUS, QRELS, write_beir
 
 from hpdsearch.errors import CorpusError
-from hpdsearch.evaluation import evaluate_retrieval, read_collections
+from hpdsearch.evaluation import evaluate_retrieval, rank_documents, read_collections
 
 WORDS = ["cat", "dog", "bird", "fish", "tree", "house", "river", "sea", "ship", "star", "moon", "sun", "rain", "snow"]
 
@@ -141,3 +141,19 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     (tmp_path / "more" / "c" / "corpus.jsonl.gz").unlink()
     with pytest.raises(CorpusError, match=r"c: expected corpus\.jsonl or corpus\.jsonl\.gz, found none"):
         read_collections(tmp_path / "more")
+
+
+def test_rankings_hold_the_cosines_of_brute_force(tmp_path, tiny_encoder, monkeypatch):
+    monkeypatch.setattr("hpdsearch.evaluation.retrieval.DEPTH", 4)
+    (collection,) = read_collections(write_beir(tmp_path / "c"))
+    rankings, known = rank_documents(collection, tiny_encoder.encode)
+    documents = dict(collection.documents())
+    assert known == documents.keys()
+    assert list(rankings) == list(collection.queries)
+    for query_id, query in collection.queries.items():
+        scores = tiny_encoder.encode(list(documents.values())) @ tiny_encoder.encode([query])[0]
+        left = dict(zip(documents, scores, strict=True))
+        if query_id == "q2":  # a document of this id holds the query's text; that of q1's id does not
+            del left["q2"]
+        assert rankings[query_id] == [(d, pytest.approx(left[d], abs=1e-6)) for d, _ in rankings[query_id]]
+        assert [s for _, s in rankings[query_id]] == pytest.approx(sorted(left.values(), reverse=True)[:4], abs=1e-6)

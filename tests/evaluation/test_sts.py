@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from hpdsearch.errors import CorpusError
-from hpdsearch.evaluation import evaluate_sts, read_sts
+from hpdsearch.evaluation import StsTask, evaluate_sts, pair_cosines, read_sts
 
 LINES = "5.0\ta cat runs\ta dog runs\n0.5\ta cat\tthe war song\n3\tthe sea\tthe river\n2\tred fire\tthe cold moon\n"
 
@@ -75,3 +75,10 @@ def test_what_is_wrong_is_named_with_file_and_line(tmp_path, files, message):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(CorpusError, match="nowhere: there is no such folder"):
         read_sts(tmp_path / "nowhere")
+
+
+def test_cosines_of_pairs_come_in_their_order():
+    vectors = {"east": [2, 0], "north": [0, 1], "north east": [3, 3], "west": [-1, 0]}
+    task = StsTask("t", (("east", "north", 1), ("east", "north east", 2), ("west", "east", 0), ("east", "east", 5)))
+    cosines = pair_cosines(task, lambda texts: np.array([vectors[text] for text in texts], dtype=np.float32))
+    np.testing.assert_allclose(cosines, [0, 0.5**0.5, -1, 1], atol=1e-6)
