@@ -9,8 +9,7 @@ in processes of their own, and thousands of queries at once beside faiss alone.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,16 @@ from scale_figures import figures, row
 from scale_plot import plot_scale
 from scale_recall import K
 from scale_systems import AUTO, LARGEST, SPECS, TEACHER_EXACT, TEACHER_IVF, System
+from scale_timing import CORES, LEAST_QUERIES, ask_all, one_of, rate
 from scale_vectors import Source, settings_of, vector_file
 
 from hpdsearch.encoder.space import read_space
 from hpdsearch.index import IndexSpec, VectorFile
-from hpdsearch.vectors import Matrix
 
 SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
-LEAST_QUERIES = 20  # of a system that is too slow for all
 BATCHED = (AUTO, "ivf sq8", "ivf pq", "ivf rabitq", "flat pq")
 BATCHED_UP_TO = 1_000_000
 PROMISE = IndexSpec().recall
-CORES = faiss.omp_get_max_threads()
 
 
 def main() -> None:
@@ -154,7 +151,10 @@ class Size:
 
     def asked(self, opened: list[System]) -> Iterator[Result]:
         """Yield the latency of single queries, the systems taking turns, and what each system finds."""
-        passes = {system.name: partial(ask_all, system, self.options.seconds) for system in opened}
+        passes = {
+            system.name: partial(ask_all, one_of(system.search), system.asked.questions, self.options.seconds)
+            for system in opened
+        }
         rounds = interleaved(passes, self.options.repeats)
         for system in opened:
             listed = rounds[system.name]
@@ -180,8 +180,8 @@ class Size:
         raw = systems.raw_candidates(self.path(name), spec)
         rounds = interleaved(
             {
-                "own": lambda _: rate(lambda: own.search(queries, K), queries),
-                "raw": lambda _: rate(lambda: raw(queries), queries),
+                "own": lambda _: rate(lambda: own.search(queries, K), len(queries)),
+                "raw": lambda _: rate(lambda: raw(queries), len(queries)),
             },
             self.options.repeats,
         )
@@ -191,33 +191,12 @@ class Size:
         yield row(name, self.n, "batch, faiss alone / ours", "x", shares)
 
 
-def ask_all(system: System, seconds: float, _: int) -> list[float]:
-    """Return the milliseconds of each question, asked one at a time by one thread, as many as the seconds allow."""
-    times: list[float] = []
-    for query in system.asked.questions:
-        faiss.omp_set_num_threads(1)
-        start = time.perf_counter()
-        system.search(query[None], K)
-        times.append((time.perf_counter() - start) * 1000)
-        if sum(times) > seconds * 1000 and len(times) >= LEAST_QUERIES:
-            break
-    return times
-
-
 def times_as_fast(slow: str, rounds: dict[str, list[list[float]]], n: int) -> Iterator[Result]:
     """Yield how many times as fast as a slow system each of ours is, by the medians of each round."""
     for name in rounds:
         if name in SPECS:
             both = zip(rounds[slow], rounds[name], strict=True)
             yield row(name, n, f"times as fast as {slow}", "x", [np.median(a) / np.median(b) for a, b in both])
-
-
-def rate(work: Callable[[], object], queries: Matrix) -> float:
-    """Return the queries a second of one call with all of them, by all threads."""
-    faiss.omp_set_num_threads(CORES)
-    start = time.perf_counter()
-    work()
-    return len(queries) / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

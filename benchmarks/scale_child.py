@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from common import own_peak_bytes
 
 from hpdsearch.index import IndexSpec, RowMap, Segment, VectorFile, build_index
 from hpdsearch.progress import Bar, Progress
-from hpdsearch.vectors import unit_rows
+from hpdsearch.vectors import Matrix, unit_rows
 
 K = 10
 
@@ -74,10 +75,23 @@ def serve(asked: dict[str, Any]) -> dict[str, Any]:
     spec, rows = IndexSpec.from_dict(asked["spec"]), RowMap(0, asked["n"])
     segment = Segment.open(rows, vectors, spec, Path(asked["index"]), asked["sha256"])
     open_seconds = time.perf_counter() - start
+    ask_until(lambda query: segment.nearest(query[None], K), queries, asked.get("seconds", np.inf))
+    return {"open_seconds": open_seconds, "grown": grown(before)}
+
+
+def ask_until(ask: Callable[[Matrix], object], queries: Matrix, seconds: float) -> None:
+    """Ask one query after the other, as many as the seconds allow."""
+    end = time.perf_counter() + seconds
     for query in queries:
-        segment.nearest(query[None], K)
+        ask(query)
+        if time.perf_counter() > end:
+            break
+
+
+def grown(before: dict[str, int]) -> dict[str, int]:
+    """Return by how much this process's resident memory has grown, as `resident_bytes` told it."""
     after = resident_bytes()
-    return {"open_seconds": open_seconds, "grown": {kind: after[kind] - before[kind] for kind in after}}
+    return {kind: after[kind] - before[kind] for kind in after}
 
 
 def resident_bytes() -> dict[str, int]:

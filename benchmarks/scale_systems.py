@@ -85,20 +85,28 @@ def asked_of_file(vectors: VectorFile, questions: Matrix, m: int) -> Asked:
 
 def build_own(vectors: VectorFile, spec: IndexSpec, path: Path, *, rebuild: bool) -> dict[str, Any]:
     """Build one of our indexes in a process of its own and return what that says; what is there is kept."""
+    return build_by(CHILD, vectors, path, rebuild=rebuild, spec=spec.as_dict())
+
+
+def serve_own(vectors: VectorFile, made: dict[str, Any], path: Path, queries: Path, **about: Any) -> dict[str, Any]:
+    """Open and ask one of our indexes in a process of its own and return what that says."""
+    about |= {"spec": made["spec"], "sha256": made["sha256"], "queries": str(queries)}
+    return run_by(CHILD, "serve", vectors, path, **about)
+
+
+def build_by(script: Path, vectors: VectorFile, path: Path, *, rebuild: bool, **about: Any) -> dict[str, Any]:
+    """Let a script build an index file and return what it says; what is there is kept, unless to `rebuild`."""
     record = path.with_suffix(".json")
     if rebuild or not record.exists():
-        asked = {"vectors": str(vectors.path), "n": vectors.n_rows, "dim": vectors.dim}
-        asked |= {"spec": spec.as_dict(), "index": str(path)}
-        record.write_text(json.dumps(run_json([sys.executable, CHILD, "build", json.dumps(asked)])))
+        record.write_text(json.dumps(run_by(script, "build", vectors, path, **about)))
     found: dict[str, Any] = json.loads(record.read_text())
     return found
 
 
-def serve_own(vectors: VectorFile, made: dict[str, Any], path: Path, queries: Path) -> dict[str, Any]:
-    """Open and ask one of our indexes in a process of its own and return what that says."""
-    asked = {"vectors": str(vectors.path), "n": vectors.n_rows, "dim": vectors.dim, "index": str(path)}
-    asked |= {"spec": made["spec"], "sha256": made["sha256"], "queries": str(queries)}
-    found: dict[str, Any] = run_json([sys.executable, CHILD, "serve", json.dumps(asked)])
+def run_by(script: Path, what: str, vectors: VectorFile, path: Path, **about: Any) -> dict[str, Any]:
+    """Run a script with what it shall do and a description of it as JSON; return what it prints."""
+    asked = {"vectors": str(vectors.path), "n": vectors.n_rows, "dim": vectors.dim, "index": str(path), **about}
+    found: dict[str, Any] = run_json([sys.executable, script, what, json.dumps(asked)])
     return found
 
 
