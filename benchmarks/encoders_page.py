@@ -1,4 +1,4 @@
-"""Write the tables of docs/encoders.md from results/encoders.json and results/encoding.json, between their markers.
+"""Write the tables of docs/encoders.md from results/quality.json and results/encoding.json, between their markers.
 
 python benchmarks/encoders_page.py
 """
@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common import ROOT
-from encoders_judge import NDCG, STS, system_table
+from judging import NDCG
+from quality_judge import STS, system_table
 from report import RESULTS, Result, Rows, markdown_table, number_text, target_rows, without_empty_columns
 from table import machine_text, read_result
 
 PAGE = ROOT / "docs" / "encoders.md"
 MARK = "<!-- {} -->"
 END = "<!-- end -->"
+N_MEANS = 12  # columns of system_table before those of single tasks and collections
 
 
 def main() -> None:
@@ -52,12 +54,12 @@ def targets(made: Result) -> str:
 
 def means(made: Result) -> str:
     """Return each system's means."""
-    return markdown_table(without_empty_columns([row[:9] for row in system_table(made["systems"])]))
+    return markdown_table(without_empty_columns([row[:N_MEANS] for row in system_table(made["systems"])]))
 
 
 def parts(made: Result) -> str:
     """Return each system's value of every task (STS) and collection (nDCG@10), and what they were measured on."""
-    rows: Rows = [[*row[:2], *row[9:]] for row in system_table(made["systems"])]
+    rows: Rows = [[*row[:2], *row[N_MEANS:]] for row in system_table(made["systems"])]
     return f"{markdown_table(rows)}\n\n{measured_on(made)}"
 
 
@@ -70,7 +72,7 @@ def exports(made: Result) -> str:
             ours, whole = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))
             cells = [[f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}"] for a, b in zip(ours, whole, strict=True)]
             rows.append([name, str(dim), *cells[0], *cells[1]])
-    return markdown_table(rows) if len(rows) > 1 else "Not measured: `--float-encoders` of `benchmarks/encoders.py`."
+    return markdown_table(rows) if len(rows) > 1 else "Not measured: `--float-encoders` of `benchmarks/quality.py`."
 
 
 def speed(made: Result) -> str:
@@ -91,11 +93,11 @@ def measured_on(made: Result) -> str:
 
 
 TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
-    "quality targets": ("encoders", targets),
+    "quality targets": ("quality", targets),
     "speed targets": ("encoding", targets),
-    "systems": ("encoders", means),
-    "parts": ("encoders", parts),
-    "exports": ("encoders", exports),
+    "systems": ("quality", means),
+    "parts": ("quality", parts),
+    "exports": ("quality", exports),
     "speed": ("encoding", speed),
 }
 

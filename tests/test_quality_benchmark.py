@@ -1,4 +1,4 @@
-"""The benchmarks of the encoder family: every row is what hpdsearch.evaluation says when asked directly."""
+"""The benchmark of quality: every row is what hpdsearch.evaluation says when asked directly; and the page of it."""
 
 import importlib
 import json
@@ -14,20 +14,21 @@ from beir_folder import CORPUS, write_beir
 from tiny_encoder import make_tiny_encoder, tiny_table, tiny_tokenizer
 from tiny_teacher import make_tiny_teacher
 
+from hpdsearch import Document, Encoder, Index
 from hpdsearch.distill.export import Precision
 from hpdsearch.distill.export_static import export_static
 from hpdsearch.distill.projection import ProjectionSpec, fit_projection
 from hpdsearch.distill.teacher import Teacher, embed, open_cache
-from hpdsearch.encoder import Encoder, write_space
+from hpdsearch.encoder import write_space
 from hpdsearch.errors import CacheError
-from hpdsearch.evaluation import evaluate_retrieval, evaluate_sts, paired_bootstrap, read_collections, read_sts
+from hpdsearch.evaluation import evaluate_retrieval, evaluate_sts, ndcg_at_k, ranked, read_collections, read_sts
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 embedded = importlib.import_module("embedded")
-encoders = importlib.import_module("encoders")
-judge = importlib.import_module("encoders_judge")
 page = importlib.import_module("encoders_page")
+quality = importlib.import_module("quality")
+judge = importlib.import_module("quality_judge")
 report = importlib.import_module("report")
 
 PAIRS = [
@@ -43,7 +44,7 @@ LINES += ["a child with a book", "gold and stone", "the king is old", "rain on t
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    """Data, models, and the result of one run of encoders.py over them."""
+    """Data, models, and the result of one run of quality.py over them."""
     root = tmp_path_factory.mktemp("family")
     task = root / "data" / "sts" / "pairs"
     task.mkdir(parents=True)
@@ -60,14 +61,24 @@ def made(tmp_path_factory) -> SimpleNamespace:
         root / "static", name="static", space=space.id, table=tiny_table(8), tokenizer=tiny_tokenizer(), max_tokens=20,
         precision=Precision.FLOAT32,
     )  # fmt: skip
-    tiny = make_tiny_encoder(root / "tiny")
-    words = ["encoders.py", "--data", root / "data", "--teacher", teacher, "--space", root / "space"]
-    words += ["--encoders", static, tiny, "--student", student, "--fit-texts", root / "lines.txt"]
-    words += ["--dims", 16, 8, 4, "--peer-dims", 8, 4, "--cache", root / "vectors", "-o", root / "encoders.json"]
+    tiny, whole = make_tiny_encoder(root / "tiny", precision=Precision.INT8), make_tiny_encoder(root / "whole")
+    words = ["quality.py", "--data", root / "data", "--teacher", teacher, "--space", root / "space"]
+    words += [
+        "--encoders",
+        static,
+        tiny,
+        "--float-encoders",
+        whole,
+        "--student",
+        student,
+        "--fit-texts",
+        root / "lines.txt",
+    ]
+    words += ["--dims", 16, 8, 4, "--peer-dims", 8, 4, "--cache", root / "vectors", "-o", root / "quality.json"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", list(map(str, words)))
-        encoders.main()
-    result = json.loads((root / "encoders.json").read_text())
+        quality.main()
+    result = json.loads((root / "quality.json").read_text())
     return SimpleNamespace(
         root=root,
         result=result,
@@ -79,6 +90,7 @@ def made(tmp_path_factory) -> SimpleNamespace:
         space=space,
         static=static,
         tiny=tiny,
+        whole=whole,
     )
 
 
@@ -97,8 +109,28 @@ def require_row(made, name, dim, encode, documents=None):
 def test_every_system_is_a_row_in_the_order_of_measuring(made):
     wanted = [("big", 32), ("big projected", 8), ("big projected", 4), ("mini", 32), ("mini projected", 8)]
     wanted += [("mini projected", 4), ("static", 8), ("static", 4), ("static asks big projected", 8)]
-    wanted += [("static asks big projected", 4), ("tiny", 16), ("tiny", 8), ("tiny", 4), ("BM25", None)]
+    wanted += [("static asks big projected", 4), ("static hybrid", 8), ("tiny", 16), ("tiny", 8), ("tiny", 4)]
+    wanted += [("tiny hybrid", 16), ("tiny float32", 16), ("tiny float32", 8), ("tiny float32", 4), ("BM25", None)]
     assert list(made.rows) == wanted
+
+
+def test_rows_say_what_they_are_and_how_many_bytes_their_vectors_take(made):
+    kinds = {name: row["what"] for (name, _), row in made.rows.items()}
+    assert kinds == {
+        "big": "teacher",
+        "big projected": "projected teacher",
+        "mini": "peer",
+        "mini projected": "peer",
+        "static": "encoder",
+        "static asks big projected": "asymmetric",
+        "static hybrid": "hybrid",
+        "tiny": "encoder",
+        "tiny hybrid": "hybrid",
+        "tiny float32": "encoder in float32",
+        "BM25": "words",
+    }
+    assert made.rows["tiny", 8]["bytes_a_vector"] == 32
+    assert "bytes_a_vector" not in made.rows["BM25", None]
 
 
 def test_encoders_are_measured_at_every_width_as_if_loaded_with_it(made):
@@ -106,6 +138,7 @@ def test_encoders_are_measured_at_every_width_as_if_loaded_with_it(made):
         for dim in dims:
             encoder = Encoder.load(folder, dim=dim)
             require_row(made, encoder.name, dim, encoder.encode)
+    require_row(made, "tiny float32", 8, Encoder.load(made.whole, dim=8).encode)
 
 
 def test_the_teacher_is_measured_whole_and_on_the_space(made):
@@ -136,16 +169,59 @@ def test_words_are_judged_like_vectors(made):
     assert found["beta"]["nDCG@10"] == pytest.approx(beta, abs=1e-3)
 
 
+def test_a_hybrid_ranks_as_an_index_of_the_same_texts(made, tmp_path):
+    encoder = Encoder.load(made.tiny)
+    words = {each.name: judge.rank_words(each) for each in made.collections}
+    system = judge.System(judge.What.HYBRID, "tiny hybrid", 16, encoder.encode)
+    found = judge.measure(system, made.tasks, made.collections, words)
+    for collection in made.collections:
+        documents = [Document(doc_id, text) for doc_id, text in collection.documents()]
+        index = Index.build(tmp_path / collection.name, documents, encoder=encoder)
+        for query_id, query in collection.queries.items():
+            if query_id != "q2":  # its text is a document, which an index finds and a judge leaves out
+                hits = [hit.doc_id for hit in index.search(query, k=100)]
+                wanted = 100 * ndcg_at_k(hits, collection.qrels[query_id])
+                assert found.values[collection.name]["nDCG@10"][query_id] == pytest.approx(wanted)
+    row = made.rows["tiny hybrid", 16]
+    assert row["retrieval"]["means"]["nDCG@10"] == pytest.approx(found.mean("nDCG@10"), abs=1e-3)
+    assert "sts" not in row
+
+
+def test_a_hybrid_row_by_brute_force(made):
+    encoder, row = Encoder.load(made.tiny), made.rows["tiny hybrid", 16]["retrieval"]["collections"]
+    for collection in made.collections:
+        documents = dict(collection.documents())
+        by_words = judge.rank_words(collection)
+        values = []
+        for query_id, query in collection.queries.items():
+            others = {doc_id: text for doc_id, text in documents.items() if (query_id, doc_id) != ("q2", "q2")}
+            cosines = encoder.encode(list(others.values())) @ encoder.encode([query])[0]
+            bm25 = dict(by_words[query_id])
+            best = max(bm25.values(), default=1)
+            scores = {
+                doc_id: round(0.8 * round(float(cosine), 6) + 0.2 * bm25.get(doc_id, 0) / best, 6)
+                for doc_id, cosine in zip(others, cosines, strict=True)
+            }
+            values.append(100 * ndcg_at_k(ranked(scores), collection.qrels[query_id]))
+        assert row[collection.name]["nDCG@10"] == pytest.approx(np.mean(values), abs=1e-3)
+
+
 def test_per_cent_and_differences_are_against_the_whole_teacher(made):
     big, tiny = made.rows["big", 32], made.rows["tiny", 8]
-    assert big["of_teacher"] == {"STS": 100, "nDCG@10": 100}
-    assert big["less_teacher"] == {"mean": 0, "low": 0, "high": 0}
+    assert big["of_teacher"] == {"STS": 100, "nDCG@10": 100, "recall@100": 100, "MRR@10": 100}
+    assert big["less_teacher"] == {key: {"mean": 0, "low": 0, "high": 0} for key in ("STS", "nDCG@10")}
     assert tiny["of_teacher"]["STS"] == pytest.approx(100 * tiny["sts"]["average"] / big["sts"]["average"], rel=1e-5)
-    less = tiny["less_teacher"]
-    means = [row["retrieval"]["means"]["nDCG@10"] for row in (tiny, big)]
-    assert less["mean"] == pytest.approx(means[0] - means[1], abs=1e-3)
-    assert less["low"] <= less["mean"] <= less["high"]
-    assert less["low"] < less["high"]
+    for metric in ("nDCG@10", "recall@100", "MRR@10"):
+        means = [row["retrieval"]["means"][metric] for row in (tiny, big)]
+        assert tiny["of_teacher"][metric] == pytest.approx(100 * means[0] / means[1], rel=1e-4)
+    differences = {"STS": [row["sts"]["average"] for row in (tiny, big)]}
+    differences["nDCG@10"] = [row["retrieval"]["means"]["nDCG@10"] for row in (tiny, big)]
+    for metric, (ours, theirs) in differences.items():
+        less = tiny["less_teacher"][metric]
+        assert less["mean"] == pytest.approx(ours - theirs, abs=1e-3)
+        assert less["low"] <= less["mean"] <= less["high"]
+        assert less["low"] < less["high"]
+    assert list(made.rows["tiny hybrid", 16]["less_teacher"]) == ["nDCG@10"]
 
 
 def test_a_result_names_no_folder_and_what_it_was_measured_on(made):
@@ -183,48 +259,6 @@ def test_a_cache_of_teacher_embeddings_is_opened_by_its_own_manifest(made, tmp_p
         embedded.cached_teacher(tmp_path / "nowhere")
 
 
-def test_the_interval_of_a_difference_is_that_of_the_paired_bootstrap():
-    values = np.random.default_rng(1).normal(3, 10, 200)
-
-    def result(*of_collections):
-        listed = ({"nDCG@10": {str(i): value for i, value in enumerate(v)}} for v in of_collections)
-        return SimpleNamespace(collections=[SimpleNamespace(values=v) for v in listed])
-
-    zeros = np.zeros(200)
-    low, high = judge.interval_of_difference(result(values), result(zeros), seed=0)
-    assert (low, high) == pytest.approx(paired_bootstrap(values, seed=5), abs=0.25)
-    # A second collection where both are equal halves the mean and its interval.
-    halved = judge.interval_of_difference(result(values, zeros[:3]), result(zeros, zeros[:3]), seed=0)
-    assert halved == pytest.approx((low / 2, high / 2), rel=0.1)
-    assert judge.interval_of_difference(result(zeros + 5), result(zeros), seed=0) == (5, 5)
-
-
-def row_by_hand(name, dim, sts, *ndcg, of_teacher=None):
-    collections = {str(number): {"nDCG@10": value} for number, value in enumerate(ndcg)}
-    means = {"nDCG@10": sum(ndcg) / len(ndcg), "recall@100": 0, "MRR@10": 0}
-    row = {"system": name, "dim": dim, "sts": {"average": sts, "tasks": {"S": sts}}}
-    kept = dict(zip(("STS", "nDCG@10"), of_teacher or (90, 90), strict=True))
-    return row | {"retrieval": {"means": means, "collections": collections}, "of_teacher": kept}
-
-
-def test_wanted_figures_by_hand():
-    rows = [
-        row_by_hand("base", 256, 80, 50, 40, 30, of_teacher=(99.5, 95.9)),
-        row_by_hand("mini", 384, 79, 49, 45, 29),
-        row_by_hand("other", 256, 99, 99, 99, 99),
-    ]
-    measurements, targets = judge.figures(rows, "mini")
-    seen = {item["name"]: (item["measured"], item["met"]) for item in targets}
-    assert seen == {
-        "base, 256: STS": (99.5, True),
-        "base, 256: nDCG@10": (95.9, False),
-        "base, 256, above mini, 384: STS": (1, True),
-        "base, 256, above mini, 384: nDCG@10": (-1, False),
-        "base, 256, above mini, 384: collections": (2, True),
-    }
-    assert [item["name"] for item in measurements] == list(seen)
-
-
 # ---- the page
 
 
@@ -237,20 +271,15 @@ def test_the_page_is_filled_from_results_and_says_what_is_missing(made, tmp_path
     empty = "".join(f"# {name}\n\n<!-- {name} -->\n\n<!-- end -->\n\n" for name in page.TABLES)
     nothing = page.filled(empty, tmp_path)
     assert nothing.count("Not measured yet") == len(page.TABLES)
-    (tmp_path / "encoders.json").write_text(json.dumps(made.result))
+    (tmp_path / "quality.json").write_text(json.dumps(made.result))
     text = page.filled(nothing, tmp_path)
     assert page.filled(text, tmp_path) == text
     assert text.count("Not measured yet: `python benchmarks/encoding.py`.") == 2
     row = made.rows["tiny", 8]
-    cells = f"| tiny | 8 | {row['sts']['average']:.2f} | {row['of_teacher']['STS']:.1f} |"
+    less = row["less_teacher"]["STS"]
+    cells = f"| tiny | 8 | {row['sts']['average']:.2f} | {row['of_teacher']['STS']:.1f} | {less['low']:+.2f} to "
     assert text.count(cells) == 1
     by_words = made.rows["BM25", None]["retrieval"]["collections"]
     assert f"| BM25 |  |  | {by_words['alpha']['nDCG@10']:.2f} | {by_words['beta']['nDCG@10']:.2f} |" in text
     with pytest.raises(SystemExit, match="<!-- systems -->"):
         page.filled(text.replace("<!-- systems -->", ""), tmp_path)
-
-
-def test_int8_is_shown_beside_float32():
-    rows = [row_by_hand("base", 256, 80.0, 50.0), row_by_hand("base float32", 256, 80.25, 49.5)]
-    text = page.exports({"systems": rows})
-    assert text.splitlines()[2] == "| base | 256 | 80.00 | 80.25 | -0.25 | 50.00 | 49.50 | +0.50 |"

@@ -1,10 +1,11 @@
 """How good is the encoder family, beside its teacher, MiniLM, model2vec and BM25? Sentence similarity and retrieval.
 
-    python benchmarks/encoders.py --data FOLDER --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 --model2vec \
+    python benchmarks/quality.py --data FOLDER --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 --model2vec \
         --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --fit-texts texts/*.txt.gz
 
 FOLDER/sts holds STS tasks, FOLDER/retrieval BEIR folders, as `hpdsearch evaluate` reads them. Every system encodes each
-text once; its narrower vectors are the first numbers of these. Vectors are kept: a repeat encodes nothing.
+text once; its narrower vectors are the first numbers of these. Vectors are kept: a repeat encodes nothing. Search is
+exact. Without a teacher there are no per cents and no intervals.
 """
 
 import argparse
@@ -16,9 +17,12 @@ from typing import TypeVar
 import numpy as np
 from common import CACHE, file_identity, opened, positive
 from embedded import Encode, Texts, cached_teacher, embedded, encoder_source, teacher_source, texts_of
-from encoders_judge import ROUNDS, System, figures, measure, measure_words, system_row, system_table
+from machine import package_versions
 from model2vec_peer import DIM as MODEL2VEC_DIM
 from model2vec_peer import model2vec_source, model2vec_versions
+from quality_intervals import ROUNDS
+from quality_judge import System, What, measure, measure_words, rank_words, system_row, system_table
+from quality_targets import figures
 from report import RESULTS, plain_table, result, write_result
 
 from hpdsearch.distill.projection import ProjectionSpec, fit_projection
@@ -38,13 +42,14 @@ def main() -> None:
     options = parsed()
     tasks = chosen(read_sts(options.data / "sts", options.subset), options.only)
     collections = chosen(read_collections(options.data / "retrieval"), options.only)
+    words = {each.name: rank_words(each) for each in collections}
     rows, teacher = [], None
-    for number, system in enumerate(systems(options, texts_of(tasks, collections))):
+    for system in systems(options, texts_of(tasks, collections)):
         print(f"{system.name}, {system.dim}", file=sys.stderr)
-        found = measure(system, tasks, collections)
-        teacher = found if number == 0 and (options.teacher or options.teacher_cache) else teacher
-        rows.append(system_row(found, teacher, options.seed))
-    rows.append(system_row(measure_words(collections), teacher, options.seed))
+        found = measure(system, tasks, collections, words)
+        teacher = found if system.what is What.TEACHER else teacher
+        rows.append(system_row(found, teacher, tasks, options.seed))
+    rows.append(system_row(measure_words(collections, words), teacher, tasks, options.seed))
     measurements, targets = figures(rows, options.student.resolve().name if options.student else "")
     loaded = [Encoder.load(place) for place in [*options.encoders, *options.float_encoders]]
     settings = {
@@ -60,9 +65,8 @@ def main() -> None:
         "bootstrap_rounds": ROUNDS,
         "order": "one system after the other, as listed",
     }
-    made = result(
-        "encoders", settings, measurements, targets, versions=model2vec_versions() if options.model2vec else None
-    )
+    versions = package_versions(["ir-measures"]) | (model2vec_versions() if options.model2vec else {})
+    made = result("quality", settings, measurements, targets, versions=versions)
     print(plain_table(system_table(rows)))
     write_result(made | {"systems": rows}, options.output)
 
@@ -70,7 +74,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", "-o", type=Path, default=RESULTS / "encoders.json", help="result file")
+    parser.add_argument("--output", "-o", type=Path, default=RESULTS / "quality.json", help="result file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds sts/ and retrieval/")
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
     parser.add_argument("--float-encoders", nargs="+", default=[], help="folders of their float32 exports")
@@ -105,26 +109,37 @@ def systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
     space = space_of(options.space, options.encoders)
     if teacher:
         name, encode = teacher
-        yield System(name, width_of(encode, texts), encode)
+        yield System(What.TEACHER, name, width_of(encode, texts), encode)
         if space:
             for dim in widths(space.dim, options.dims):
-                yield System(f"{name} projected", dim, cut(projected(encode, space.components), dim))
+                yield System(What.PROJECTED, f"{name} projected", dim, cut(projected(encode, space.components), dim))
     if options.student:
         yield from student_systems(options, texts)
     for place in [*options.encoders, *options.float_encoders]:
-        encoder = Encoder.load(place, backend=options.backend)
-        name = f"{encoder.name} float32" if place in options.float_encoders else encoder.name
-        vectors = embedded(encoder_source(encoder, name, options.backend), texts, options.cache)
-        for dim in widths(encoder.dim, options.dims):
-            yield System(name, dim, cut(vectors, dim))
-        if teacher and space and space.id == encoder.space:
-            documents = projected(teacher[1], space.components)
-            for dim in widths(encoder.dim, options.peer_dims):
-                yield System(f"{name} asks {teacher[0]} projected", dim, cut(vectors, dim), cut(documents, dim))
+        yield from encoder_systems(options, texts, place, teacher, space)
     if options.model2vec:
         vectors = embedded(model2vec_source(options.teacher), texts, options.cache)
         for dim in widths(MODEL2VEC_DIM, options.peer_dims):
-            yield System("model2vec", dim, cut(vectors, dim))
+            yield System(What.PEER, "model2vec", dim, cut(vectors, dim))
+
+
+def encoder_systems(
+    options: argparse.Namespace, texts: Texts, place: str, teacher: tuple[str, Encode] | None, space: Space | None
+) -> Iterator[System]:
+    """Yield an encoder at every width, asking the teacher's documents, and beside words as hpdsearch searches."""
+    in_float = place in options.float_encoders
+    encoder = Encoder.load(place, backend=options.backend)
+    name = f"{encoder.name} float32" if in_float else encoder.name
+    vectors = embedded(encoder_source(encoder, name, options.backend), texts, options.cache)
+    for dim in widths(encoder.dim, options.dims):
+        yield System(What.FLOAT if in_float else What.ENCODER, name, dim, cut(vectors, dim))
+    if teacher and space and space.id == encoder.space:
+        documents = projected(teacher[1], space.components)
+        for dim in widths(encoder.dim, options.peer_dims):
+            both = cut(vectors, dim), cut(documents, dim)
+            yield System(What.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)
+    if not in_float:
+        yield System(What.HYBRID, f"{name} hybrid", encoder.dim, vectors)
 
 
 def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
@@ -132,11 +147,11 @@ def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
     source = teacher_source(options.student)
     lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
     encode = embedded(source, {**texts, FIT: lines} if lines else texts, options.cache)
-    yield System(source.name, width_of(encode, texts), encode)
+    yield System(What.PEER, source.name, width_of(encode, texts), encode)
     if lines:
         projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(options.peer_dims)))
         for dim in options.peer_dims:
-            yield System(f"{source.name} projected", dim, cut(projected(encode, projection.components), dim))
+            yield System(What.PEER, f"{source.name} projected", dim, cut(projected(encode, projection.components), dim))
 
 
 def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
