@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("kind", choices=OPENERS)
     parser.add_argument("model", help="folder, or name of a built-in encoder")
     parser.add_argument("--threads", type=int, required=True, help="cores that the process may use")
-    parser.add_argument("--setting", default="", help="of an encoder its backend; of a teacher its precision")
+    parser.add_argument("--setting", default="", help="of an encoder its backend; of another its precision")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):  # before anything counts the cores
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
@@ -77,6 +77,26 @@ def open_own_teacher(model: str, precision: str, threads: int) -> Encode:
     return Teacher.load(Path(model), device="cpu", dtype=getattr(torch, precision)).encode
 
 
+def open_sentence_transformers(model: str, setting: str, threads: int) -> Encode:
+    """Open a model with sentence-transformers: in torch in a precision, or "onnx", an exported one."""
+    from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
+
+    options: dict[str, Any] = {"device": "cpu", "local_files_only": True}
+    if setting == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.SessionOptions()
+        session.intra_op_num_threads = threads
+        chosen = {"provider": "CPUExecutionProvider", "session_options": session}
+        opened = SentenceTransformer(model, backend="onnx", model_kwargs=chosen, **options)
+    else:
+        import torch
+
+        torch.set_num_threads(threads)
+        opened = SentenceTransformer(model, model_kwargs={"dtype": getattr(torch, setting)}, **options)
+    return lambda texts: opened.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+
+
 def open_model2vec(model: str, _: str, threads: int) -> Encode:
     """Open a table of model2vec."""
     from model2vec import StaticModel
@@ -90,6 +110,7 @@ OPENERS: dict[str, Callable[[str, str, int], Encode]] = {
     "teacher": open_teacher,
     "own-teacher": open_own_teacher,
     "model2vec": open_model2vec,
+    "sentence-transformers": open_sentence_transformers,
 }
 
 if __name__ == "__main__":
