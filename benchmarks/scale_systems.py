@@ -60,14 +60,20 @@ class System:
 
     Attributes:
         search: queries (m, dim), n -> rows (m, n), best first.
-        asked: its queries.
+        asked: its queries; None: others are asked.
         about: what else a result tells of it.
     """
 
     name: str
     search: Callable[[Matrix, int], Rows]
-    asked: Asked
+    asked: Asked | None
     about: dict[str, Any]
+
+
+def blocks_of(vectors: VectorFile) -> Iterator[Matrix]:
+    """Yield all vectors of a file in order, block by block (rows, dim)."""
+    for start in range(0, vectors.n_rows, BLOCK_ROWS):
+        yield vectors.block(start, min(start + BLOCK_ROWS, vectors.n_rows))
 
 
 def own_rows(n: int, m: int) -> Rows:
@@ -79,7 +85,8 @@ def asked_of_file(vectors: VectorFile, questions: Matrix, m: int) -> Asked:
     """Return the queries of our width: m rows of the vectors file, and questions (q, dim)."""
     own = own_rows(vectors.n_rows, m)
     corpus = vectors.rows(own)
-    tenth = tenth_scores(_blocks(vectors), np.vstack([corpus, questions]), np.append(own, np.full(len(questions), -1)))
+    places = np.append(own, np.full(len(questions), -1))
+    tenth = tenth_scores(blocks_of(vectors), np.vstack([corpus, questions]), places)
     return Asked(corpus, own, questions, tenth[: len(own)], tenth[len(own) :], vectors.rows)
 
 
@@ -110,7 +117,7 @@ def run_by(script: Path, what: str, vectors: VectorFile, path: Path, **about: An
     return found
 
 
-def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, asked: Asked) -> System:
+def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, asked: Asked | None) -> System:
     """Open one of our indexes."""
     spec = IndexSpec.from_dict(made["spec"])
     segment = Segment.open(RowMap(0, vectors.n_rows), vectors, spec, path, made["sha256"])
@@ -128,7 +135,7 @@ def raw_candidates(path: Path, spec: IndexSpec) -> Callable[[Matrix], Rows]:
 
 def exact(vectors: VectorFile, asked: Asked) -> System:
     """Return faiss's exact search over float32 vectors of our width."""
-    index = _flat(vectors.n_rows, vectors.dim, _blocks(vectors))
+    index = _flat(vectors.n_rows, vectors.dim, blocks_of(vectors))
     return System(
         EXACT, lambda queries, n: index.search(queries, n)[1], asked, {"codes_bytes": index.ntotal * index.d * 4}
     )
@@ -172,11 +179,6 @@ def _flat(n: int, dim: int, blocks: Iterable[Matrix]) -> faiss.Index:
         start += len(block)
     assert start == n
     return index
-
-
-def _blocks(vectors: VectorFile) -> Iterator[Matrix]:
-    for start in range(0, vectors.n_rows, BLOCK_ROWS):
-        yield vectors.block(start, min(start + BLOCK_ROWS, vectors.n_rows))
 
 
 def _asked_of_teacher(flat: faiss.Index, questions: Matrix, m: int) -> Asked:
