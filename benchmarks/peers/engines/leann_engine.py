@@ -1,0 +1,27 @@
+"""LEANN with its defaults: a compact HNSW graph that computes embeddings again while it searches.
+
+Its default model must be fetched from a hub; all-MiniLM-L6-v2 is given as a folder instead.
+"""
+
+from pathlib import Path
+
+from leann import LeannBuilder, LeannSearcher
+from protocol import Ask, Document, K, main
+
+
+def build(documents: list[Document], folder: Path, model: str) -> None:
+    """Build the graph."""
+    builder = LeannBuilder(backend_name="hnsw", embedding_model=model, embedding_mode="sentence-transformers")
+    for doc_id, text in documents:
+        builder.add_text(text, metadata={"id": doc_id})
+    builder.build_index(str(folder / "index.leann"))
+
+
+def opened(folder: Path, model: str) -> Ask:
+    """Open the graph."""
+    searcher = LeannSearcher(str(folder / "index.leann"))
+    return lambda query: ([hit.metadata["id"] for hit in searcher.search(query, top_k=K)], None)
+
+
+if __name__ == "__main__":
+    main(build, opened)
