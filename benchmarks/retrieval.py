@@ -33,8 +33,8 @@ HOW = {
     "queries": "those that were judged, each text once",
     "single queries": f"one thread, {K} hits, at least {LEAST_QUERIES} questions a round where all take longer",
     "batch": f"as many questions at once as were asked in a round one at a time, {CORES} threads",
-    "flat f32": "faiss's IndexFlatIP alone, at every width. All indexes of the teacher and of peers are faiss alone, too; "
-    "the others of hpdsearch's encoders are its own, with exact rescoring",
+    "flat f32": "faiss's IndexFlatIP alone, at every width; all indexes of the teacher and of peers are faiss alone. "
+    "The others of hpdsearch's encoders are its own, with exact rescoring",
     "vectors": "kept as float16, as the product keeps them; all indexes are built from those files",
     "tuning": f"ann_recall@{K} {IndexSpec().recall} on held-out vectors of the corpus: ours as the product does, the "
     "teacher's nprobe and rescore by powers of 2; shown is the recall of the questions",
@@ -103,7 +103,7 @@ def read_options() -> argparse.Namespace:
 
 
 def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
-    """Return the collections of these names, in their order.
+    """Return the collections of these names, in the order of the collections: the same texts whatever order is asked.
 
     Raises:
         SystemExit: one is not there.
@@ -111,7 +111,7 @@ def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Coll
     found = {each.name: each for each in collections}
     if missing := [name for name in names if name not in found]:
         raise SystemExit(f"--mix: expected some of {', '.join(found)}, got {', '.join(missing)}")
-    return [found[name] for name in names]
+    return [each for each in collections if each.name in names]
 
 
 def write(options: argparse.Namespace, mix: Mixed, models: Models, sizes: Sequence[int], made: list[Result]) -> None:
