@@ -117,7 +117,7 @@ def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Coll
 def write(options: argparse.Namespace, mix: Mixed, models: Models, sizes: Sequence[int], made: list[Result]) -> None:
     """Write what was measured so far."""
     lifted = [n for n in sizes if models.is_lifted(n)]
-    names = ("repeats", "n", "dims", "others_at", "teacher_up_to", "seconds", "quick")
+    names = ("repeats", "n", "dims", "others_at", "teacher_up_to", "seconds", "quick", "rebuild")
     settings = {name: getattr(options, name) for name in names} | {"measured so far": list(sizes)}
     settings |= models.settings() | {"texts": dict(mix.about)} | HOW
     if lifted:
