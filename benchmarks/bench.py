@@ -44,17 +44,13 @@ def parsed() -> argparse.Namespace:
         prog="hpdsearch bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all")
-    parser.add_argument(
-        "--quick", action="store_true", help="few texts that ship with the project; no other models"
-    )
+    parser.add_argument("--quick", action="store_true", help="few texts that ship with the project; no other models")
     parser.add_argument("--data", type=Path, help="folder that holds sts/ and retrieval/ (BEIR folders)")
     parser.add_argument("--texts", type=Path, nargs="+", default=[], help="texts to search among, one a line, also .gz")
     parser.add_argument("--teacher", type=Path, help="folder of all-mpnet-base-v2")
     parser.add_argument("--teacher-cache", type=Path, help="cache folder of its embeddings, if they were made before")
     parser.add_argument("--student", type=Path, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument(
-        "--peers", action="store_true", help="also programs of others, in environments of their own"
-    )
+    parser.add_argument("--peers", action="store_true", help="also programs of others, in environments of their own")
     parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections among the texts")
     parser.add_argument("--n", type=int, nargs="+", help="sizes of the retrieval benchmark")
     parser.add_argument("--output", type=Path, help="folder of results and report; benchmarks/results without")

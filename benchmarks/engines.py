@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import BENCHMARKS, CACHE, MODELS, Words, arguments, interleaved, positive, run, run_json
-from engines_running import Engine, EngineFailed, Server, folder_bytes, in_words
+from engines_running import Engine, EngineError, Server, folder_bytes, in_words
 from judging import NDCG, judged
 from report import Result, measurement, result, write_result
 from startup import peer_python, peer_versions
@@ -131,7 +131,7 @@ def prepared(
         try:
             command = _command(engine, versions)
             ready[engine.name] = command, indexed(engine, command, options)
-        except EngineFailed as error:
+        except EngineError as error:
             failed[engine.name] = str(error)
             print(f"{engine.name}: {error}", file=sys.stderr)
     return ready
@@ -141,7 +141,7 @@ def _command(engine: Engine, versions: dict[str, str]) -> Words:
     """Return the interpreter and adapter of a program, installed if it was not.
 
     Raises:
-        EngineFailed: it cannot be installed.
+        EngineError: it cannot be installed.
     """
     script = ADAPTERS / f"{engine.adapter}.py"
     if not (packages := PACKAGES.get(engine.adapter)):
@@ -150,7 +150,7 @@ def _command(engine: Engine, versions: dict[str, str]) -> Words:
         python = peer_python(CACHE / "engines" / engine.adapter, script.with_suffix(".txt"), constraints=None)
         versions.update({f"{engine.name}: {name}": of for name, of in peer_versions(python, packages).items()})
     except (Exception, SystemExit) as error:
-        raise EngineFailed(f"cannot be installed: {in_words(error)}") from error
+        raise EngineError(f"cannot be installed: {in_words(error)}") from error
     return [python, script]
 
 
@@ -158,7 +158,7 @@ def indexed(engine: Engine, command: Words, options: argparse.Namespace) -> dict
     """Index the corpus in a whole process and return what it took; what an earlier run kept is not done again.
 
     Raises:
-        EngineFailed: the program does.
+        EngineError: the program does.
     """
     folder = options.work / f"{options.n}-{(engine.shares or engine.name).replace(' ', '-')}"
     record = folder.with_name(f"{folder.name}.json")
@@ -168,7 +168,7 @@ def indexed(engine: Engine, command: Words, options: argparse.Namespace) -> dict
         try:
             done = run(words, env=environment(options.threads))
         except SystemExit as error:
-            raise EngineFailed(f"indexing: {in_words(error)}") from error
+            raise EngineError(f"indexing: {in_words(error)}") from error
         took = {"seconds": done.seconds, "peak_bytes": done.peak_bytes, "size_bytes": folder_bytes(folder)}
         record.write_text(json.dumps({**took, "folder": str(folder)}))
     found: dict[str, Any] = json.loads(record.read_text())
@@ -203,7 +203,7 @@ def measured(
             try:
                 servers[name] = running.enter_context(Server.started(words, env))
                 ids = [ids for query in texts for ids in servers[name].ask([query])["ids"]]
-            except EngineFailed as error:
+            except EngineError as error:
                 failed[name] = f"answering: {error}"
                 servers.pop(name, None)
                 continue

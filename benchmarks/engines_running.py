@@ -16,7 +16,7 @@ MARK = "ANSWER "  # before what an adapter says; its libraries print, too
 SAID = 240  # characters of an error that a row shows
 
 
-class EngineFailed(Exception):
+class EngineError(Exception):
     """A program did not do what it was asked; the message tells how."""
 
 
@@ -50,7 +50,7 @@ class Server:
         """Start a program, wait until it is ready, and end it with the block.
 
         Raises:
-            EngineFailed: it ended before it was ready.
+            EngineError: it ended before it was ready.
         """
         with tempfile.TemporaryDirectory() as folder:
             errors = Path(folder) / "stderr"
@@ -81,14 +81,14 @@ class Server:
         """Return what the program answers, see peers/engines/protocol.py.
 
         Raises:
-            EngineFailed: it ended, or it gave another number of answers.
+            EngineError: it ended, or it gave another number of answers.
         """
         assert self.process.stdin
         self.process.stdin.write(json.dumps({"queries": list(queries)}) + "\n")
         self.process.stdin.flush()
         found: dict[str, Any] = json.loads(self.answer())
         if len(found["ids"]) != len(queries):
-            raise EngineFailed(f"expected {len(queries)} answers, got {len(found['ids'])}")
+            raise EngineError(f"expected {len(queries)} answers, got {len(found['ids'])}")
         return found
 
     def answer(self) -> str:
@@ -97,7 +97,7 @@ class Server:
         for line in self.process.stdout:
             if line.startswith(MARK):
                 return line.removeprefix(MARK)
-        raise EngineFailed(in_words(self.errors.read_text(errors="replace")))
+        raise EngineError(in_words(self.errors.read_text(errors="replace")))
 
 
 def in_words(error: object) -> str:

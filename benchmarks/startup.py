@@ -128,8 +128,9 @@ def peer_python(
         print(f"{folder}: installing the peer", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
-        pip: Words = [python, "-m", "pip", "install", "--quiet", "-r", requirements, *held]
-        subprocess.run(pip, check=True)
+        pip: Words = [python, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "--upgrade", "pip"], check=True)  # an old one may try versions for an hour
+        subprocess.run([*pip, "-r", requirements, *held], check=True)
         installed.write_text(wanted)
     return python
 

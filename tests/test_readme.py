@@ -1,6 +1,7 @@
 """The README does what it says: its Python runs, its tables are those of the result files."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,15 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert printed.endswith("2 []\n"), "three documents, one deleted; nothing wrong"
 
 
-def test_the_benchmark_tables_of_the_readme_are_made_from_the_result_files() -> None:
-    script = ROOT / "benchmarks" / "table.py"
-    made = subprocess.run([sys.executable, script, "--targets"], capture_output=True, text=True, check=True).stdout
-    assert made.strip() in README, (
-        "paste the output of benchmarks/table.py --targets into README.md, section Benchmarks"
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/REPORT.md"])
+def test_the_pages_are_made_from_the_result_files(page: str, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(ROOT / "benchmarks" / "results", results)
+    for name in ("README.md", "benchmarks/REPORT.md"):
+        shutil.copy(ROOT / name, tmp_path / Path(name).name)
+    script = ROOT / "benchmarks" / "write_report.py"
+    words = ["--results", results, "--page", tmp_path / "REPORT.md", "--readme", tmp_path / "README.md"]
+    subprocess.run([sys.executable, script, *words], capture_output=True, check=True)
+    assert (tmp_path / Path(page).name).read_text() == (ROOT / page).read_text(), (
+        "run python benchmarks/write_report.py --readme README.md"
     )

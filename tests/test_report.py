@@ -59,7 +59,7 @@ def test_a_table_that_reckons_a_number_of_its_own_is_refused(monkeypatch):
 
 
 def test_an_unknown_name_in_the_words_is_an_error():
-    with pytest.raises(SystemExit, match=r"\{\{qualty\}\}: expected one of quality"):
+    with pytest.raises(SystemExit, match=r"\{\{qualty\}\}: expected one of summary, quality"):
         write_report.filled("{{qualty}}", {"retrieval": result_with()})
 
 
