@@ -9,7 +9,6 @@ Each is a script of its own: quality, encoding, retrieval, engines, pareto. `hpd
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from common import BENCHMARKS, CACHE, Words
@@ -50,6 +49,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="folder of all-mpnet-base-v2")
     parser.add_argument("--teacher-cache", type=Path, help="cache folder of its embeddings, if they were made before")
     parser.add_argument("--student", type=Path, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--float-encoders", nargs="+", help="folders of float32 exports of hpdsearch's encoders")
     parser.add_argument("--peers", action="store_true", help="also programs of others, in environments of their own")
     parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections among the texts")
     parser.add_argument("--n", type=int, nargs="+", help="sizes of the retrieval benchmark")
@@ -75,18 +75,20 @@ def words(name: str, options: argparse.Namespace, results: Path) -> Words:
     if name == "quality":
         cached = ["--teacher-cache", options.teacher_cache] if options.teacher_cache else []
         fit = ["--fit-texts", *options.texts] if options.student and options.texts else []
-        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *peers(options, "--model2vec")]
+        floats = ["--float-encoders", *options.float_encoders] if options.float_encoders else []
+        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *floats, *model2vec(options)]
     if name == "encoding":
-        return [*made, *teacher, *peers(options, "--peers", "model2vec", "sentence-transformers")]
+        asked = ["--peers", "model2vec", "sentence-transformers"] if options.peers and options.teacher else []
+        return [*made, *teacher, *student, *asked]
     if name == "retrieval":
         sizes = ["--n", *map(str, options.n)] if options.n else []
-        return [*made, *mixed, *teacher, *student, *sizes, *peers(options, "--model2vec")]
+        return [*made, *mixed, *teacher, *student, *sizes, *model2vec(options)]
     return [*made, *mixed, *([] if options.peers else ["--engines", "hpdsearch"])]
 
 
-def peers(options: argparse.Namespace, *asked: str) -> Sequence[str]:
-    """Return options that are given only where peers take part."""
-    return asked if options.peers else []
+def model2vec(options: argparse.Namespace) -> list[str]:
+    """Return the option for model2vec, which distils the teacher, where both take part."""
+    return ["--model2vec"] if options.peers and options.teacher else []
 
 
 def quick_words(name: str, options: argparse.Namespace) -> Words:

@@ -191,7 +191,7 @@ ENGINE_COLUMNS = {
     "indexing": "indexing s",
     "indexing peak memory": "its peak MB",
     "on disk": "on disk MB",
-    "cold query": "cold query ms",
+    "cold query": "cold query s",
     "warm query p50": "warm p50 ms",
     "warm query p95": "warm p95 ms",
     "serving memory": "serving MB",
