@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -81,7 +82,9 @@ def main() -> None:
     versions: dict[str, str] = {}
     ready = prepared(engines, options, failed, versions)
     made = measured(ready, options, asked, failed)
-    settings = {name: getattr(options, name) for name in ("repeats", "n", "threads", "asked", "k")} | about
+    settings = {
+        name: getattr(options, name) for name in ("repeats", "n", "threads", "asked", "k", "seconds", "judge_seconds")
+    } | about
     settings |= {"engines": [one.name for one in engines], "indexing": "one run each, a whole process"}
     finished = result("engines", settings, made, [], versions=versions)
     write_result(finished | {"failed": failed}, options.output)
@@ -103,6 +106,8 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=positive, default=2, help="of every program")
     parser.add_argument("--asked", type=positive, default=50, help="questions to each program in a round")
+    parser.add_argument("--seconds", type=float, default=10, help="a slow program is asked fewer in a round beyond")
+    parser.add_argument("--judge-seconds", type=float, default=120, help="a program that takes longer is not judged")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the indexes, which are kept")
     parser.add_argument("--rebuild", action="store_true", help="index anew what is there")
     parser.add_argument("--quick", action="store_true", help="5,000 documents, few questions, hpdsearch alone, anew")
@@ -202,14 +207,19 @@ def measured(
             words = [*command, "serve", found["folder"], "--model", models[name]]
             try:
                 servers[name] = running.enter_context(Server.started(words, env))
-                ids = [ids for query in texts for ids in servers[name].ask([query])["ids"]]
+                ids = answered(servers[name], texts, options.judge_seconds)
             except EngineError as error:
                 failed[name] = f"answering: {error}"
                 servers.pop(name, None)
                 continue
+            if len(ids) < len(texts):
+                failed[f"{name}: {NDCG}"] = (
+                    f"{len(ids)} of {len(texts)} questions answered in {options.judge_seconds} s"
+                )
+                continue
             ndcg = judged(asked["qrels"], dict(zip(asked["queries"], ids, strict=True)))[NDCG]
             made += [row(name, NDCG, "", [np.mean(list(ndcg.values()))])]
-        warm = {name: partial(_round, server, texts, options.asked) for name, server in servers.items()}
+        warm = {name: partial(_round, server, texts, options) for name, server in servers.items()}
         for name, rounds in interleaved(warm, options.repeats).items():
             made += _warm_rows(name, rounds)
     cold = {
@@ -225,9 +235,27 @@ def measured(
     return made
 
 
-def _round(server: Server, texts: Sequence[str], n: int, number: int) -> dict[str, Any]:
-    """Ask n of the questions, others in every round as long as there are others."""
-    return server.ask([texts[((number + 1) * n + place) % len(texts)] for place in range(n)])
+def answered(server: Server, texts: Sequence[str], seconds: float) -> list[list[str]]:
+    """Return the ids that each question finds, in order, as far as the seconds last."""
+    found: list[list[str]] = []
+    end = time.perf_counter() + seconds
+    for text in texts:
+        found += server.ask([text])["ids"]
+        if time.perf_counter() > end:
+            break
+    return found
+
+
+def _round(server: Server, texts: Sequence[str], options: argparse.Namespace, number: int) -> dict[str, Any]:
+    """Ask some of the questions, others in every round as long as there are others; a slow program is asked fewer."""
+    whole: dict[str, Any] = {"seconds": [], "encode_seconds": []}
+    for place in range(options.asked):
+        one = server.ask([texts[((number + 1) * options.asked + place) % len(texts)]])
+        whole["seconds"] += one["seconds"]
+        whole["encode_seconds"] += one["encode_seconds"] or []
+        if sum(whole["seconds"]) > options.seconds:
+            break
+    return whole | {"resident_bytes": one["resident_bytes"]}
 
 
 def _cold(command: Words, env: Mapping[str, str], _: int) -> float:

@@ -46,7 +46,7 @@ def fake(tmp_path, monkeypatch):
     texts = {"a": "green tree", "b": "red fire", "c": "blue sea"}
     lines = [json.dumps({"id": doc_id, "text": text}) for doc_id, text in texts.items()]
     (work / "corpus.jsonl").write_text("\n".join(lines))
-    return SimpleNamespace(work=work, n=3, threads=1, rebuild=False, repeats=2, asked=1)
+    return SimpleNamespace(work=work, n=3, threads=1, rebuild=False, repeats=2, asked=1, seconds=9, judge_seconds=9)
 
 
 ASKED = {"queries": {"q1": "green", "q2": "sea"}, "qrels": {"q1": {"a": 1, "b": 2}, "q2": {"a": 1}}}
@@ -95,6 +95,14 @@ def test_a_program_that_fails_is_told_and_the_others_go_on(fake, monkeypatch):
         "b": "answering: RuntimeError: cannot open",
     }
     assert {one["system"] for one in made.values()} == {"c"}
+
+
+def test_a_program_that_is_too_slow_is_timed_but_not_judged(fake, monkeypatch):
+    fake.judge_seconds, fake.seconds, fake.asked = 0, 0, 50
+    made, failed = measured(fake, [running.Engine("fake", "fake", "")], monkeypatch)
+    assert failed == {"fake: nDCG@10": "1 of 2 questions answered in 0 s"}
+    assert "fake: nDCG@10" not in made
+    assert "fake: warm query p50" in made
 
 
 def test_a_program_that_cannot_be_installed_is_told(fake, monkeypatch):

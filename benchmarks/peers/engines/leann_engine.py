@@ -1,6 +1,7 @@
 """LEANN with its defaults: a compact HNSW graph that computes embeddings again while it searches.
 
-Its default model must be fetched from a hub; all-MiniLM-L6-v2 is given as a folder instead.
+Its default model must be fetched from a hub; all-MiniLM-L6-v2 is given as a folder instead. The server of embeddings
+that it starts would outlive the program by a quarter of an hour; here it ends with it.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
 
 def opened(folder: Path, model: str) -> Ask:
     """Open the graph."""
-    searcher = LeannSearcher(str(folder / "index.leann"))
+    searcher = LeannSearcher(str(folder / "index.leann"), use_daemon=False)
     return lambda query: ([hit.metadata["id"] for hit in searcher.search(query, top_k=K)], None)
 
 
