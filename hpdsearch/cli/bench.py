@@ -11,12 +11,13 @@ from hpdsearch.errors import HpdsearchError
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "bench.py"
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def bench(words: tuple[str, ...]) -> None:
     """Measure what was won and lost against the teacher, and write a report.
 
-    Needs a checkout of the project: its folder benchmarks/ holds the scripts, `hpdsearch bench --help` their options.
+    WORDS are those of benchmarks/bench.py in a checkout of the project, which `python benchmarks/bench.py --help` tells:
+    names of benchmarks (quality, encoding, retrieval, engines, pareto; all without) and data and models by path.
 
     \b
     hpdsearch bench --quick
