@@ -194,6 +194,7 @@ ENGINE_COLUMNS = {
     "cold query": "cold query s",
     "warm query p50": "warm p50 ms",
     "warm query p95": "warm p95 ms",
+    "encode p50": "of which encoding",
     "serving memory": "serving MB",
     NDCG: NDCG,
 }

@@ -16,8 +16,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "bench.py"
 def bench(words: tuple[str, ...]) -> None:
     """Measure what was won and lost against the teacher, and write a report.
 
-    WORDS are those of benchmarks/bench.py in a checkout of the project, which `python benchmarks/bench.py --help` tells:
-    names of benchmarks (quality, encoding, retrieval, engines, pareto; all without) and data and models by path.
+    WORDS are those of benchmarks/bench.py in a checkout of the project (`python benchmarks/bench.py --help`): names of
+    benchmarks (quality, encoding, retrieval, engines, pareto; all without any), and data and models by path.
 
     \b
     hpdsearch bench --quick
