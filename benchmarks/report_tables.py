@@ -218,7 +218,7 @@ def engines(results: Results) -> str:
 
 def losses(results: Results) -> str:
     """Return, as a list, what others do better and what was wanted and not reached."""
-    lines = [*_engine_losses(results), *_quality_losses(results)]
+    lines = [*_engine_losses(results), *_encoding_losses(results), *_quality_losses(results)]
     missed = [(name, one) for name, made in results.items() for one in made["targets"] if not one["met"]]
     lines += [
         f"- Wanted and not reached ({name}): {one['name']}, {one['rule']} {number_text(one['limit'])} {one['unit']}: "
@@ -248,6 +248,22 @@ def _engine_losses(results: Results) -> Iterable[str]:
         if ahead:
             listed = ", ".join(f"{name} {number_text(there[name])}" for name in ahead)
             yield f"- {heading}: {listed}; {ours} {number_text(there[ours])}."
+
+
+def _encoding_losses(results: Results) -> Iterable[str]:
+    """Yield what others encode faster than the default encoder does, on one core."""
+    made = results.get("encoding", {"measurements": [], "settings": {}})
+    own = {"base", "small", "static"}
+    for what, sign in (("short texts", -1), ("passages", -1), ("single text", 1)):
+        there = {name: values_of(made, system=name, threads=1).get(what) for name in systems_of(made, threads=1)}
+        found = {name: one for name, one in there.items() if one}
+        if base := found.get("base"):
+            ahead = {
+                n: one for n, one in found.items() if n not in own and sign * one["median"] < sign * base["median"]
+            }
+            if ahead:
+                listed = ", ".join(f"{name} {number_text(one['median'])}" for name, one in ahead.items())
+                yield f"- Encoding, {what}, one core, {base['unit']}: {listed}; base {number_text(base['median'])}."
 
 
 def _quality_losses(results: Results) -> Iterable[str]:
