@@ -11,7 +11,8 @@ from pathlib import Path
 from common import ROOT
 from judging import NDCG
 from quality_judge import STS, system_table
-from report import RESULTS, Result, Rows, markdown_table, number_text, target_rows, without_empty_columns
+from report import RESULTS, Result, Rows, markdown_table, target_rows, without_empty_columns
+from report_tables import encoding
 from table import machine_text, read_result
 
 PAGE = ROOT / "docs" / "encoders.md"
@@ -76,15 +77,8 @@ def exports(made: Result) -> str:
 
 
 def speed(made: Result) -> str:
-    """Return rates, ratios and single texts: median and range."""
-    rows = [["measurement", "median", "range", "p95", "n"]]
-    for item in made["measurements"]:
-        low, high = (number_text(item[key]) for key in ("min", "max"))
-        p95 = number_text(item["p95"]) if "p95" in item else ""
-        n = len(item["values"])
-        span = f"{low} to {high}" if n > 1 else ""
-        rows.append([item["name"], f"{number_text(item['median'])} {item['unit']}", span, p95, str(n)])
-    return f"{markdown_table(without_empty_columns(rows))}\n\n{measured_on(made)}"
+    """Return rates and single texts, as the report has them."""
+    return f"{encoding({'encoding': made})}\n\n{measured_on(made)}"
 
 
 def measured_on(made: Result) -> str:
