@@ -4,16 +4,19 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common import Words
+from report import Result, measurement
 
 MARK = "ANSWER "  # before what an adapter says; its libraries print, too
 SAID = 240  # characters of an error that a row shows
+PATIENCE = 600.0  # seconds for one answer, or for opening an index; a program that hangs must not hold up the others
 
 
 class EngineError(Exception):
@@ -71,7 +74,8 @@ class Server:
                     yield server
                 finally:
                     assert process.stdin
-                    process.stdin.close()
+                    with suppress(BrokenPipeError):  # it ended before
+                        process.stdin.close()
                     try:
                         process.wait(timeout=20)
                     except subprocess.TimeoutExpired:  # threads of its libraries may hold it
@@ -84,19 +88,37 @@ class Server:
             EngineError: it ended, or it gave another number of answers.
         """
         assert self.process.stdin
-        self.process.stdin.write(json.dumps({"queries": list(queries)}) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # what it said before it ended is told below
+            self.process.stdin.write(json.dumps({"queries": list(queries)}) + "\n")
+            self.process.stdin.flush()
         found: dict[str, Any] = json.loads(self.answer())
         if len(found["ids"]) != len(queries):
             raise EngineError(f"expected {len(queries)} answers, got {len(found['ids'])}")
         return found
 
     def answer(self) -> str:
-        """Return the next line that is meant for us."""
+        """Return the next line that is meant for us.
+
+        Raises:
+            EngineError: it ended, or said nothing for PATIENCE seconds and was ended.
+        """
         assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith(MARK):
-                return line.removeprefix(MARK)
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(PATIENCE, end)
+        timer.start()
+        try:
+            for line in self.process.stdout:
+                if line.startswith(MARK):
+                    return line.removeprefix(MARK)
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise EngineError(f"expected an answer, got none in {PATIENCE:g} s")
         raise EngineError(in_words(self.errors.read_text(errors="replace")))
 
 
@@ -110,3 +132,22 @@ def in_words(error: object) -> str:
 def folder_bytes(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def held_to(threads: int) -> Iterator[None]:
+    """Hold what is started meanwhile to as many cores as it has threads; OMP_NUM_THREADS is not heeded by all."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[:threads])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def row(system: str, what: str, unit: str, values: Iterable[float]) -> Result:
+    """Return a measurement of one program."""
+    return measurement(f"{system}: {what}", unit, values) | {"system": system, "what": what}

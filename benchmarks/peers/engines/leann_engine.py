@@ -1,7 +1,7 @@
 """LEANN with its defaults: a compact HNSW graph that computes embeddings again while it searches.
 
-Its default model must be fetched from a hub; all-MiniLM-L6-v2 is given as a folder instead. The server of embeddings
-that it starts would outlive the program by a quarter of an hour; here it ends with it.
+Its default model is all-MiniLM-L6-v2, given as a folder. The server of embeddings that it starts would outlive the
+program by a quarter of an hour; here it ends with it, so that every new process is a cold one.
 """
 
 from pathlib import Path

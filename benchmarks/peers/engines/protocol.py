@@ -1,11 +1,12 @@
 """What every program in engines.py is asked: index a corpus, answer one question, answer many. Standard library only.
 
-    python ENGINE.py index FOLDER --corpus corpus.jsonl --model MODEL      # a line: {"id": ..., "text": ...}
+    python ENGINE.py index FOLDER --corpus corpus.jsonl --model MODEL      # a line: {"id": ..., "text": ...}; prints
+                                                                           # {"seconds": without starting and imports}
     python ENGINE.py query FOLDER --model MODEL --text "a question"        # prints the doc_ids as JSON
     python ENGINE.py serve FOLDER --model MODEL                            # a line in: {"queries": [...]}; a line out
 
 A served line is {"ids": doc_ids of each query, "seconds": of each, "encode_seconds": of each or null,
-"resident_bytes": of this process, if the system tells}.
+"resident_bytes": of this process and those that it started, if the system tells}.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,9 @@ def main(build: Callable[[list[Document], Path, str], None], opened: Callable[[P
     options = parser.parse_args()
     if options.command == "index":
         options.folder.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
         build(list(read_corpus(options.corpus)), options.folder, options.model)
+        answer(json.dumps({"seconds": time.perf_counter() - start}))
         return
     ask = opened(options.folder, options.model)
     if options.command == "query":
@@ -73,12 +77,34 @@ def served(ask: Ask, queries: list[str]) -> dict[str, Any]:
 
 
 def resident_bytes() -> int | None:
-    """Return the resident memory of this process; None where /proc does not tell."""
+    """Return the resident memory of this process and what others that it started hold besides; None if nobody tells.
+
+    Of those others only pages that nobody shares count, so that a library both have loaded is not counted twice.
+    """
     try:
-        found = re.search(r"^VmRSS:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        own = _kilobytes(Path("/proc/self/status"), "VmRSS")
     except OSError:
         return None
-    return int(found[1]) * 1024 if found else None
+    others = 0
+    for folder in _started_by_this():
+        with suppress(OSError):  # it has ended
+            others += _kilobytes(folder / "smaps_rollup", "Private_(?:Clean|Dirty)")
+    return 1024 * (own + others)
+
+
+def _kilobytes(path: Path, key: str) -> int:
+    """Return the sum of the lines of a key."""
+    return sum(map(int, re.findall(rf"^{key}:\s*(\d+) kB$", path.read_text(), re.MULTILINE)))
+
+
+def _started_by_this() -> list[Path]:
+    """Return the /proc folders of the processes that this one started, and of theirs."""
+    found = [Path("/proc/self")]
+    for folder in found:
+        for children in folder.glob("task/*/children"):
+            with suppress(OSError):  # the thread has ended
+                found += [Path("/proc") / child for child in children.read_text().split()]
+    return found[1:]
 
 
 def answer(line: str) -> None:
