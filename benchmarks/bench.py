@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from common import BENCHMARKS, CACHE, Words
+from quick_data import NAME as QUICK_COLLECTION
 from quick_data import make_quick_data
 from report import RESULTS
 from write_report import write_report
@@ -98,8 +99,8 @@ def quick_words(name: str, options: argparse.Namespace) -> Words:
         return [*data, "--cache", options.data / "vectors", "--dims", "256", "128", "64"]
     if name == "encoding":
         return ["--quick"]
-    mix = [path.name for path in (options.data / "retrieval").iterdir()]
-    return ["--quick", *data, "--mix", *mix, "--fill", *options.texts, "--work", options.data / name]
+    work = options.data / "work" / name
+    return ["--quick", *data, "--mix", QUICK_COLLECTION, "--fill", *options.texts, "--work", work]
 
 
 if __name__ == "__main__":

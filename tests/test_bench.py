@@ -146,6 +146,8 @@ def test_quick_needs_no_model_and_keeps_the_results_apart(monkeypatch, tmp_path)
     assert list(started) == ["encoding", "retrieval"]
     assert not {"--teacher", "--student"} & {word for options in started.values() for word in options}
     assert all(options[1].startswith(str(tmp_path / "quick")) for options in started.values())
+    work = Path(started["retrieval"][started["retrieval"].index("--work") + 1])
+    assert (tmp_path / "cache" / "quick" / "retrieval") not in work.parents, "collections lie there, and nothing else"
 
 
 @pytest.mark.parametrize(
