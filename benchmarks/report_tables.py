@@ -155,9 +155,14 @@ def _retrieval_at(made: Result, n: int) -> str:
         if "query p50" in found:
             about = found["query p50"]
             rows.append(
-                [about["encoder"], str(about["dim"] or ""), about["index"], *(shown(found.get(c)) for c in columns)]
+                [_encoder_of(about), str(about["dim"] or ""), about["index"], *(shown(found.get(c)) for c in columns)]
             )
     return table(rows)
+
+
+def _encoder_of(about: Result) -> str:
+    """Return the encoder's name, marked where its vectors are ours in its width."""
+    return about["encoder"] + (", lifted" if about.get("lifted") else "")
 
 
 def whole_path(results: Results) -> str:
