@@ -10,15 +10,15 @@ from pathlib import Path
 
 from common import ROOT
 from judging import NDCG
-from quality_judge import STS, system_table
-from report import RESULTS, Result, Rows, markdown_table, target_rows, without_empty_columns
-from report_tables import encoding
+from quality_judge import STS
+from report import RESULTS, Result, markdown_table, target_rows
+from report_tables import encoding, quality
+from report_tables import parts as report_parts
 from table import machine_text, read_result
 
 PAGE = ROOT / "docs" / "encoders.md"
 MARK = "<!-- {} -->"
 END = "<!-- end -->"
-N_MEANS = 12  # columns of system_table before those of single tasks and collections
 
 
 def main() -> None:
@@ -54,14 +54,13 @@ def targets(made: Result) -> str:
 
 
 def means(made: Result) -> str:
-    """Return each system's means."""
-    return markdown_table(without_empty_columns([row[:N_MEANS] for row in system_table(made["systems"])]))
+    """Return each system's means, as the report has them."""
+    return quality({"quality": made})
 
 
 def parts(made: Result) -> str:
-    """Return each system's value of every task (STS) and collection (nDCG@10), and what they were measured on."""
-    rows: Rows = [[*row[:2], *row[N_MEANS:]] for row in system_table(made["systems"])]
-    return f"{markdown_table(rows)}\n\n{measured_on(made)}"
+    """Return each system's value of every task and collection, and what they were measured on."""
+    return f"{report_parts({'quality': made})}\n\n{measured_on(made)}"
 
 
 def exports(made: Result) -> str:

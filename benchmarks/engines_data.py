@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mixed import mixed
+from mixed import chosen, mixed
 
 from hpdsearch.evaluation import read_collections
 
@@ -21,9 +21,7 @@ def main() -> None:
     parser.add_argument("--fill", type=Path, nargs="+", required=True)
     parser.add_argument("--n", type=int, required=True)
     options = parser.parse_args()
-    collections = [one for one in read_collections(options.retrieval) if one.name in options.mix]
-    if missing := set(options.mix) - {one.name for one in collections}:
-        raise SystemExit(f"{options.retrieval}: expected collections {', '.join(sorted(missing))}, found none so named")
+    collections = chosen(read_collections(options.retrieval), options.mix)
     made = mixed(collections, options.fill, options.n)
     options.folder.mkdir(parents=True, exist_ok=True)
     records = ({"id": doc_id, "text": text} for doc_id, text in made.documents.items())

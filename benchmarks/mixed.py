@@ -37,6 +37,18 @@ class Mixed:
     about: Mapping[str, Any]
 
 
+def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
+    """Return the collections of these names, in the order of the collections: the same texts whatever order is asked.
+
+    Raises:
+        SystemExit: one is not there.
+    """
+    found = {each.name: each for each in collections}
+    if missing := [name for name in names if name not in found]:
+        raise SystemExit(f"--mix: expected some of {', '.join(found)}, got {', '.join(missing)}")
+    return [each for each in collections if each.name in names]
+
+
 def mixed(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, seed: int = SEED) -> Mixed:
     """Return n documents: those of the collections, then short texts in a seeded order.
 

@@ -16,6 +16,7 @@ from hpdsearch.lexical import words_of
 from hpdsearch.search import Ranked, fuse
 
 STS = "STS"
+N_MEANS = 12  # columns of system_table before those of single tasks and collections
 FLOAT_BYTES = 4  # of one number of a vector as float32
 
 Rankings = Mapping[str, list[tuple[str, float]]]  # query_id -> doc_ids and scores, best first

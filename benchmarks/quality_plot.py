@@ -14,11 +14,11 @@ LABELS = {STS: "sentence similarity: Spearman, % of the teacher", NDCG: "retriev
 LEFT_OUT = ("float32", "asks", "hybrid")  # twins of a line that is there, or more than vectors
 
 
-def plot_quality(made: Result, path: Path) -> bool:
-    """Draw a line a system over its widths, and tell whether there was a teacher to compare with."""
+def plot_quality(made: Result, path: Path) -> None:
+    """Draw a line a system over its widths; nothing without a teacher to compare with."""
     rows = [row for row in made["systems"] if row.get("of_teacher") and not any(w in row["system"] for w in LEFT_OUT)]
     if not rows:
-        return False
+        return
     with drawn(path, width=12, height=5.2) as figure:
         for axes, (metric, label) in zip(figure.subplots(1, 2), LABELS.items(), strict=True):
             _lines(axes, rows, metric)
@@ -29,7 +29,6 @@ def plot_quality(made: Result, path: Path) -> bool:
             axes.set_xlabel("numbers a vector (4 bytes each as float32)")
             axes.set_ylabel(label)
         figure.legend(*figure.axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
-    return True
 
 
 def _lines(axes: Any, rows: Sequence[Result], metric: str) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from quality_judge import NDCG, STS
-from report import Result, Rows, markdown_table, number_text, target_rows, without_empty_columns
+from quality_judge import N_MEANS, NDCG, system_table
+from report import Result, Rows, markdown_table, number_text, without_empty_columns
 from report_summary import summary
 from table import machine_text, setting_text
+from table import targets as targets_of
 
 Results = Mapping[str, Result]
 NOT_MEASURED = "Not measured in this run."
+FAILED = "Did not run, or not to the end"
 SHOWN_DIMS = (256, 128)  # the default and the paper's; the table has all
 LATENCIES = ("query p50", "query p95", "query p99")
 
@@ -30,11 +32,11 @@ def systems_of(made: Result, **wanted: object) -> list[str]:
     return list(dict.fromkeys(one["system"] for one in found if "system" in one))
 
 
-def shown(one: Result | None, *, span: bool = False, unit: bool = False) -> str:
+def shown(one: Result | None, *, span: bool = False) -> str:
     """Return a measurement's median, with its range if it was repeated and `span`; "" if there is none."""
     if one is None:
         return ""
-    text = number_text(one["median"]) + (f" {one['unit']}" if unit and one["unit"] else "")
+    text = number_text(one["median"])
     if span and len(one["values"]) > 1:
         text += f" ({number_text(one['min'])} to {number_text(one['max'])})"
     return text
@@ -52,49 +54,14 @@ def quality(results: Results) -> str:
     """Return each system's means, and what they are of the teacher's."""
     if "quality" not in results:
         return NOT_MEASURED
-    heading = ["system", "numbers", STS, "of teacher, %", "less teacher's", NDCG, "of teacher, %", "less teacher's"]
-    rows = [[*heading, "recall@100", "MRR@10"]]
-    for row in results["quality"]["systems"]:
-        means, of = row["retrieval"]["means"], row.get("of_teacher", {})
-        sts, less = row.get("sts", {}), row.get("less_teacher", {})
-        rows.append(
-            [
-                row["system"],
-                str(row["dim"] or ""),
-                _fixed(sts.get("average"), 2),
-                _fixed(of.get(STS), 1),
-                _interval(less.get(STS)),
-                _fixed(means[NDCG], 2),
-                _fixed(of.get(NDCG), 1),
-                _interval(less.get(NDCG)),
-                _fixed(means["recall@100"], 2),
-                _fixed(means["MRR@10"], 2),
-            ]
-        )
-    return table(rows)
+    return table([row[:N_MEANS] for row in system_table(results["quality"]["systems"])])
 
 
 def parts(results: Results) -> str:
-    """Return each system's value of every task and collection."""
+    """Return each system's value of every task (STS) and collection (nDCG@10)."""
     if "quality" not in results:
         return NOT_MEASURED
-    systems = results["quality"]["systems"]
-    tasks = list(next((row["sts"]["tasks"] for row in systems if "sts" in row), {}))
-    collections = list(systems[0]["retrieval"]["collections"])
-    rows = [["system", "numbers", *tasks, *collections]]
-    for row in systems:
-        scores = [_fixed(row.get("sts", {"tasks": {}})["tasks"].get(name), 2) for name in tasks]
-        ndcg = [_fixed(row["retrieval"]["collections"][name][NDCG], 2) for name in collections]
-        rows.append([row["system"], str(row["dim"] or ""), *scores, *ndcg])
-    return table(rows)
-
-
-def _fixed(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _interval(less: Mapping[str, float] | None) -> str:
-    return f"{less['low']:+.2f} to {less['high']:+.2f}" if less else ""
+    return table([[*row[:2], *row[N_MEANS:]] for row in system_table(results["quality"]["systems"])])
 
 
 # ---- encoding
@@ -117,10 +84,8 @@ def encoding(results: Results) -> str:
             cells += [shown(found.get(f"share of peak, {kind}")) for kind in rates]
             if any(cells):
                 rows.append([name, str(threads), *cells])
-    failed = [f"- {name}: {how}" for name, how in made.get("failed", {}).items()]
-    return "\n\n".join(
-        [table(rows), *(["\n".join(["Did not run, or not to the end:", "", *failed])] if failed else [])]
-    )
+    failed = made.get("failed", {})
+    return "\n\n".join([table(rows), *([_listed(FAILED, failed)] if failed else [])])
 
 
 # ---- retrieval
@@ -217,7 +182,7 @@ def engines(results: Results) -> str:
     for name in systems_of(made):
         found = values_of(made, system=name)
         rows.append([name, *(shown(found.get(what)) for what in ENGINE_COLUMNS)])
-    said = [("Did not run, or not to the end", made.get("failed", {})), ("Notes", made.get("notes", {}))]
+    said = [(FAILED, made.get("failed", {})), ("Notes", made.get("notes", {}))]
     return "\n\n".join([table(rows), *(_listed(title, items) for title, items in said if items)])
 
 
@@ -320,9 +285,7 @@ def measured_on(results: Results) -> str:
 
 def targets(results: Results) -> str:
     """Return one table of the targets of all results."""
-    rows = [["benchmark", *target_rows(next(iter(results.values())))[0]]]
-    rows += [[made["benchmark"], *row] for made in results.values() for row in target_rows(made)[1:]]
-    return table(rows)
+    return targets_of(list(results.values()))
 
 
 TABLES: dict[str, Callable[[Results], str]] = {

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common import CACHE, ROOT, arguments, positive
-from mixed import Mixed, mixed
+from mixed import Mixed, chosen, mixed
 from model2vec_peer import model2vec_versions
 from report import Result, package_versions, result, write_result
 from retrieval_models import Models
@@ -22,7 +22,7 @@ from retrieval_vectors import Texts
 from scale_recall import K
 from scale_timing import CORES, LEAST_QUERIES
 
-from hpdsearch.evaluation import Collection, read_collections
+from hpdsearch.evaluation import read_collections
 from hpdsearch.index import IndexSpec
 from hpdsearch.index.choose import IVF_MINIMUM
 
@@ -100,18 +100,6 @@ def read_options() -> argparse.Namespace:
         parser.error("--model2vec needs --teacher: the folder that it distils")
     options.n = sorted(options.n)
     return options
-
-
-def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
-    """Return the collections of these names, in the order of the collections: the same texts whatever order is asked.
-
-    Raises:
-        SystemExit: one is not there.
-    """
-    found = {each.name: each for each in collections}
-    if missing := [name for name in names if name not in found]:
-        raise SystemExit(f"--mix: expected some of {', '.join(found)}, got {', '.join(missing)}")
-    return [each for each in collections if each.name in names]
 
 
 def write(options: argparse.Namespace, mix: Mixed, models: Models, sizes: Sequence[int], made: list[Result]) -> None:

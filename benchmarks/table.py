@@ -1,4 +1,4 @@
-"""Print what the result files say as Markdown, for the README: targets first, then every measurement.
+"""Print what the result files say as Markdown: targets first, then every measurement.
 
 python benchmarks/table.py                       # all of benchmarks/results/
 python benchmarks/table.py benchmarks/results/startup.json
