@@ -11,8 +11,8 @@ from hpdsearch.catalog import SegmentEntry
 from hpdsearch.index import IndexSpec, RowMap, VectorWriter
 from hpdsearch.index.vectorfile import Stored
 from hpdsearch.lexical import may_wait
+from hpdsearch.merging import WrittenVectors, copy_rows, settle, small_tail
 from hpdsearch.progress import Progress
-from hpdsearch.segments import WrittenVectors, copy_rows, settle, small_tail
 from hpdsearch.transaction import Transaction
 from hpdsearch.vectors import Matrix, require_matrix
 

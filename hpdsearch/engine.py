@@ -14,12 +14,12 @@ from hpdsearch.errors import CorpusError, EncoderError, FolderError, HpdsearchEr
 from hpdsearch.index import IndexSpec
 from hpdsearch.info import IndexInfo, describe
 from hpdsearch.ingest import Summary, ingest
+from hpdsearch.merging import compact_segments, rebuild_index, settle
 from hpdsearch.opening import open_state
 from hpdsearch.passages import title_before_text
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode, search
-from hpdsearch.segments import compact_segments, rebuild_index, settle
 from hpdsearch.state import State
 from hpdsearch.transaction import Transaction
 from hpdsearch.update import update

@@ -6,9 +6,9 @@ from pathlib import Path
 from hpdsearch.catalog import Catalog
 from hpdsearch.errors import DamagedError, FolderError
 from hpdsearch.index import Segment, WaitingVectors
-from hpdsearch.segments import open_segment
+from hpdsearch.lexical_files import open_words
+from hpdsearch.segment_files import open_segment
 from hpdsearch.state import State
-from hpdsearch.words import open_words
 
 logger = logging.getLogger(__name__)
 

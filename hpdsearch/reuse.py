@@ -9,7 +9,7 @@ from hpdsearch.index import RowMap
 from hpdsearch.index.rows import Rows
 from hpdsearch.index.vectorfile import Stored
 from hpdsearch.records import Document, Passage
-from hpdsearch.segments import open_vectors, row_map
+from hpdsearch.segment_files import open_vectors, row_map
 from hpdsearch.transaction import Transaction
 
 

@@ -20,7 +20,7 @@ from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.errors import DamagedError, FolderError, HpdsearchError, LockedError
 from hpdsearch.files import PARTIAL
 from hpdsearch.lexical import remove_lexical, sweep_lexical
-from hpdsearch.words import WordsWriter
+from hpdsearch.lexical_buffer import WordsWriter
 
 logger = logging.getLogger(__name__)
 

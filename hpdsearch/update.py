@@ -9,9 +9,9 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
 from hpdsearch.index import IndexSpec
 from hpdsearch.ingest import Summary, ingest, require_document
+from hpdsearch.merging import settle
 from hpdsearch.progress import Progress
 from hpdsearch.records import Document
-from hpdsearch.segments import settle
 from hpdsearch.transaction import Transaction
 
 

@@ -10,8 +10,8 @@ from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
 from hpdsearch.index.rows import Rows
 from hpdsearch.lexical import altered_files
-from hpdsearch.segments import row_map
-from hpdsearch.words import open_words
+from hpdsearch.lexical_files import open_words
+from hpdsearch.segment_files import row_map
 
 _ATTEMPTS = 50
 

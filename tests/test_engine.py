@@ -15,7 +15,7 @@ import pytest
 from brute_force import assert_best, dense_scores, some_documents, stored_passages
 from tiny_encoder import make_tiny_encoder
 
-from hpdsearch import opening, segments
+from hpdsearch import merging, opening
 from hpdsearch.catalog import Catalog, CatalogWriter
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
@@ -593,7 +593,7 @@ def damaged(data: bytes, how: str) -> bytes:
 @pytest.fixture
 def two_segments(tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of an index of two segments, 100 rows and 70, and 3 rows that wait in the catalog."""
-    monkeypatch.setattr(segments, "TAIL", 0)
+    monkeypatch.setattr(merging, "TAIL", 0)
     with Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder) as index:
         index.add(some_documents(70, first=100, seed=2))
         index.add(some_documents(3, first=170, seed=3))

@@ -18,8 +18,7 @@ from hypothesis.stateful import (
 )
 
 import hpdsearch.search as search_module
-from hpdsearch import ingest, segments
-from hpdsearch import words as words_module
+from hpdsearch import ingest, lexical_buffer, merging
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, QueryError
@@ -193,9 +192,9 @@ def test_an_index_is_what_a_dictionary_would_be(
     tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str
 ) -> None:
     monkeypatch.setattr(ingest, "BLOCK_DOCUMENTS", 3)
-    monkeypatch.setattr(segments, "TAIL", 2)  # merges happen often
+    monkeypatch.setattr(merging, "TAIL", 2)  # merges happen often
     monkeypatch.setattr(writer, "WAITING_ROWS", 5)  # so do writings of vectors and of words
-    monkeypatch.setattr(words_module, "UNPURGED_ROWS", 5)
+    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 5)
     if paths == "many rows":
         monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
         monkeypatch.setattr(search_module, "ONLY_ROWS", 0)

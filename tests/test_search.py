@@ -47,7 +47,7 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """An index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choose_module, "IVF_MINIMUM", 150)
-        patch.setattr("hpdsearch.segments.TAIL", 256)
+        patch.setattr("hpdsearch.merging.TAIL", 256)
         folder = tmp_path_factory.mktemp("grown") / "index"
         index = Index.build(folder, some_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
         index.add(some_documents(200, seed=1, first=600))
@@ -236,7 +236,7 @@ def test_equal_scores_behind_a_filter_are_ordered_by_doc_id(
 def test_a_small_segment_that_was_seen_whole_does_not_settle_a_tie_in_a_large_one(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpdsearch.segments.TAIL", 256)
+    monkeypatch.setattr("hpdsearch.merging.TAIL", 256)
     order = np.random.default_rng(6).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish") for i in order]
     with Index.build(tmp_path / "index", same + some_documents(200), encoder=tiny_encoder) as index:

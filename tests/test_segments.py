@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from brute_force import some_documents, stored_passages
 
-from hpdsearch import segments
+from hpdsearch import merging
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.index import Codec, IndexSpec, Kind
 from hpdsearch.lexical import writer as lexical_writer
+from hpdsearch.merging import MERGED, TAIL, first_merged
 from hpdsearch.records import Document
-from hpdsearch.segments import MERGED, TAIL, first_merged
 
 
 def grown(n: int, added: int) -> tuple[list[int], int]:
@@ -53,7 +53,7 @@ def test_a_small_change_never_rewrites_a_large_segment() -> None:
 def test_documents_added_one_by_one_are_all_found(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "TAIL", 8)
+    monkeypatch.setattr(merging, "TAIL", 8)
     monkeypatch.setattr(lexical_writer, "WAITING_ROWS", 5)
     chance = random.Random(5)
     held: dict[str, str] = {}

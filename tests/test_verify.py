@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from brute_force import some_documents
 
-from hpdsearch import segments, verify, words
+from hpdsearch import lexical_buffer, merging, verify
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import DamagedError, FolderError, HpdsearchError
@@ -33,13 +33,13 @@ def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) ->
     """
     folder = tmp_path_factory.mktemp("verify") / "index"
     with pytest.MonkeyPatch.context() as patch, Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
-        patch.setattr(segments, "TAIL", 0)
+        patch.setattr(merging, "TAIL", 0)
         index.delete("d00003")
         index.add(some_documents(70, first=80, seed=3))
-        patch.setattr(words, "UNPURGED_ROWS", 0)
+        patch.setattr(lexical_buffer, "UNPURGED_ROWS", 0)
         index.delete("d00113")
         patch.undo()
-        patch.setattr(segments, "TAIL", 0)
+        patch.setattr(merging, "TAIL", 0)
         index.delete(["d00002", "d00112"])
         index.add(some_documents(3, first=150))
         info = index.info()

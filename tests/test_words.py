@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from brute_force import some_documents
 
-from hpdsearch import words
+from hpdsearch import lexical_buffer
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import DamagedError
@@ -41,7 +41,7 @@ def test_few_new_passages_wait_and_are_found(index: Index) -> None:
 def test_passages_that_wait_are_written_when_many_dead_rows_are_removed(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "UNPURGED_ROWS", 2)
+    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 2)
     index.add([Document("d00001", "zebra"), Document("d00002", "zebra"), Document("d00003", "zebra")])
     assert rows_on_disk(index) == 100  # three dead ones less, three new ones more
     assert found(index, "zebra") == ["d00001", "d00002", "d00003"]
@@ -67,7 +67,7 @@ def test_what_was_altered_in_the_list_of_lexical_files_is_damage(
     index: Index, written: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tantivy weighs words by the counts and settings in meta.json, which none of its own sums cover."""
-    monkeypatch.setattr(words, "UNPURGED_ROWS", 0)
+    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 0)
     index.delete("d00001")
     assert index.verify() == []
     (path,) = index.folder.glob("lexical/*/meta.json")

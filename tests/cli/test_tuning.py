@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from brute_force import TOLERANCE, dense_scores, some_documents, stored_passages
 
-from hpdsearch import Encoder, Index
-from hpdsearch import segments as segments_module
+from hpdsearch import Encoder, Index, merging
 from hpdsearch.index import Codec, IndexSpec, Kind, choose
 
 QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a song for the moon", "blue fish")
@@ -102,7 +101,7 @@ def exact_share(run, encoder, *options):
     ],
 )
 def test_a_tune_that_cannot_be_done_is_one_clear_line_and_changes_nothing(big, monkeypatch, options, message):
-    monkeypatch.setattr(segments_module, "SHARED", 1_000)  # a budget is for large segments
+    monkeypatch.setattr(merging, "SHARED", 1_000)  # a budget is for large segments
     before, answer = described(big), hits(big, "cat")
     files = {path.name for path in Path("indexes/big").iterdir()}
     result = big("tune", "big", *options)
@@ -116,7 +115,7 @@ def test_a_tune_that_cannot_be_done_is_one_clear_line_and_changes_nothing(big, m
 
 
 def test_a_memory_that_fits_is_kept_to(big, monkeypatch):
-    monkeypatch.setattr(segments_module, "SHARED", 1_000)
+    monkeypatch.setattr(merging, "SHARED", 1_000)
     assert big("tune", "big", "--memory", "30k").exit_code == 0
     after = described(big)
     (segment,) = after["segments"]

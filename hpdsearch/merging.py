@@ -7,14 +7,14 @@ segments and rewrite each vector as often. Dead rows are left behind wherever a 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from hpdsearch.catalog import CatalogWriter, SegmentEntry
-from hpdsearch.index import Curve, IndexSpec, RowMap, Segment, VectorFile, VectorWriter, build_index
+from hpdsearch.index import IndexSpec, RowMap, VectorWriter, build_index
 from hpdsearch.index.rows import Rows
 from hpdsearch.progress import Progress
+from hpdsearch.segment_files import open_vectors, row_map
 from hpdsearch.transaction import Transaction
 
 TAIL = 1024  # live rows: rewriting so few costs little beside bringing files to disk, and each segment slows a search
@@ -33,36 +33,6 @@ class WrittenVectors:
     rows: RowMap
     size_bytes: int
     sha256: str
-
-
-def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:
-    """Open the vectors file of a segment.
-
-    Raises:
-        DamagedError: it is missing or of another size.
-    """
-    return VectorFile(folder / entry.vectors_file, entry.n_rows, dim, entry.block_sums)
-
-
-def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
-    """Open the two files of a segment.
-
-    Raises:
-        DamagedError: one is missing or altered.
-    """
-    return Segment.open(
-        row_map(entry),
-        open_vectors(folder, entry, dim),
-        IndexSpec.from_dict(entry.spec),
-        folder / entry.index_file,
-        entry.index_sha256,
-        None if entry.curve is None else Curve.from_dict(entry.curve),
-    )
-
-
-def row_map(entry: SegmentEntry) -> RowMap:
-    """Return which rows a segment holds."""
-    return RowMap.from_bytes(entry.first_row, entry.end_row, entry.n_rows, entry.row_map)
 
 
 def small_tail(catalog: CatalogWriter) -> list[SegmentEntry]:

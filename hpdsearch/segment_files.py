@@ -1,0 +1,36 @@
+"""Opening the files of a segment: its vectors, its index, the rows that it holds."""
+
+from pathlib import Path
+
+from hpdsearch.catalog import SegmentEntry
+from hpdsearch.index import Curve, IndexSpec, RowMap, Segment, VectorFile
+
+
+def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:
+    """Open the vectors file of a segment.
+
+    Raises:
+        DamagedError: it is missing or of another size.
+    """
+    return VectorFile(folder / entry.vectors_file, entry.n_rows, dim, entry.block_sums)
+
+
+def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
+    """Open the two files of a segment.
+
+    Raises:
+        DamagedError: one is missing or altered.
+    """
+    return Segment.open(
+        row_map(entry),
+        open_vectors(folder, entry, dim),
+        IndexSpec.from_dict(entry.spec),
+        folder / entry.index_file,
+        entry.index_sha256,
+        None if entry.curve is None else Curve.from_dict(entry.curve),
+    )
+
+
+def row_map(entry: SegmentEntry) -> RowMap:
+    """Return which rows a segment holds."""
+    return RowMap.from_bytes(entry.first_row, entry.end_row, entry.n_rows, entry.row_map)
