@@ -22,9 +22,9 @@ from retrieval_vectors import Texts
 from scale_recall import K
 from scale_timing import CORES, LEAST_QUERIES
 
+from hpdsearch.dense import IndexSpec
+from hpdsearch.dense.auto import IVF_MINIMUM
 from hpdsearch.evaluation import read_collections
-from hpdsearch.index import IndexSpec
-from hpdsearch.index.choose import IVF_MINIMUM
 
 SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
 QUICK_N, QUICK_REPEATS, QUICK_SECONDS, QUICK_OTHERS = 5_000, 2, 0.5, ["static"]

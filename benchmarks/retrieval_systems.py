@@ -13,7 +13,7 @@ from retrieval_vectors import EncodedTexts, LiftedTexts, file_of
 from scale_recall import K, Rows, recalls, tenth_scores
 from scale_timing import one_of
 
-from hpdsearch.index import VectorFile
+from hpdsearch.dense import VectorFile
 from hpdsearch.vectors import Matrix
 
 TEACHER = "teacher"

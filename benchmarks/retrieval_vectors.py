@@ -9,7 +9,7 @@ from mixed import Mixed
 from scale_vectors import Source as Numbered
 from scale_vectors import lifted, vector_file
 
-from hpdsearch.index import VectorFile
+from hpdsearch.dense import VectorFile
 from hpdsearch.vectors import Matrix, unit_rows
 
 BLOCK = 10_000  # texts encoded and kept together

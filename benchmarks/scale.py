@@ -26,8 +26,8 @@ from scale_systems import AUTO, LARGEST, SPECS, TEACHER_EXACT, TEACHER_IVF, Syst
 from scale_timing import CORES, LEAST_QUERIES, ask_all, one_of, rate
 from scale_vectors import Source, settings_of, vector_file
 
+from hpdsearch.dense import IndexSpec, VectorFile
 from hpdsearch.encoder.space import read_space
-from hpdsearch.index import IndexSpec, VectorFile
 
 SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
 BATCHED = (AUTO, "ivf sq8", "ivf pq", "ivf rabitq", "flat pq")

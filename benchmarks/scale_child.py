@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from common import own_peak_bytes
 
-from hpdsearch.index import IndexSpec, RowMap, Segment, VectorFile, build_index
+from hpdsearch.dense import IndexSpec, RowMap, Segment, VectorFile, build_index
 from hpdsearch.progress import Bar, Progress
 from hpdsearch.vectors import Matrix, unit_rows
 

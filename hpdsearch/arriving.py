@@ -8,8 +8,8 @@ from types import TracebackType
 import numpy as np
 
 from hpdsearch.catalog import SegmentEntry
-from hpdsearch.index import IndexSpec, RowMap, VectorWriter
-from hpdsearch.index.vectorfile import Stored
+from hpdsearch.dense import IndexSpec, RowMap, VectorWriter
+from hpdsearch.dense.vector_file import Stored
 from hpdsearch.lexical import may_wait
 from hpdsearch.merging import WrittenVectors, copy_rows, settle, small_tail
 from hpdsearch.progress import Progress

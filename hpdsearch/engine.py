@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
+from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
 from hpdsearch.errors import CorpusError, EncoderError, FolderError, HpdsearchError, QueryError
-from hpdsearch.index import IndexSpec
 from hpdsearch.info import IndexInfo, describe
 from hpdsearch.ingest import Summary, ingest
 from hpdsearch.merging import compact_segments, rebuild_index, settle

@@ -25,7 +25,7 @@ class IndexInfo:
         fields: names of the metadata fields, for filters.
         encoder: name or folder of the encoder of the documents; encoder_hash its sum; space the id of its space.
         dim: numbers a vector.
-        spec: the index that was asked for (hpdsearch.index.IndexSpec).
+        spec: the index that was asked for (hpdsearch.dense.IndexSpec).
         segments: of each segment its rows, the spec that was settled on, and the measured curve or None.
         disk_bytes: bytes on disk by part (documents, words, vectors, codes).
         memory_bytes: bytes of codes and lists that searching keeps in memory.

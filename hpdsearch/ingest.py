@@ -8,10 +8,10 @@ from itertools import chain
 from operator import length_hint
 
 from hpdsearch.arriving import ArrivingVectors
+from hpdsearch.dense import IndexSpec
+from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.index import IndexSpec
-from hpdsearch.index.vectorfile import Stored
 from hpdsearch.passages import cut_passages, title_before_text
 from hpdsearch.progress import Bar, Progress
 from hpdsearch.records import Document

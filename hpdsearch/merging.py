@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpdsearch.catalog import CatalogWriter, SegmentEntry
-from hpdsearch.index import IndexSpec, RowMap, VectorWriter, build_index
-from hpdsearch.index.rows import Rows
+from hpdsearch.dense import IndexSpec, RowMap, VectorWriter, build_index
+from hpdsearch.dense.row_map import Rows
 from hpdsearch.progress import Progress
 from hpdsearch.segment_files import open_vectors, row_map
 from hpdsearch.transaction import Transaction

@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from hpdsearch.catalog import Catalog
+from hpdsearch.dense import Segment, WaitingVectors
 from hpdsearch.errors import DamagedError, FolderError
-from hpdsearch.index import Segment, WaitingVectors
 from hpdsearch.lexical_files import open_words
 from hpdsearch.segment_files import open_segment
 from hpdsearch.state import State

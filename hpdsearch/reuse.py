@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hpdsearch.dense import RowMap
+from hpdsearch.dense.row_map import Rows
+from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
-from hpdsearch.index import RowMap
-from hpdsearch.index.rows import Rows
-from hpdsearch.index.vectorfile import Stored
 from hpdsearch.records import Document, Passage
 from hpdsearch.segment_files import open_vectors, row_map
 from hpdsearch.transaction import Transaction

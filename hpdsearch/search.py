@@ -15,10 +15,10 @@ import numpy as np
 
 from hpdsearch.catalog import StoredDocument
 from hpdsearch.catalog.schema import RESTORE
+from hpdsearch.dense import Segment, WaitingVectors
+from hpdsearch.dense.rescoring import Scores
+from hpdsearch.dense.row_map import Mask, Rows
 from hpdsearch.errors import DamagedError, QueryError
-from hpdsearch.index import Segment, WaitingVectors
-from hpdsearch.index.exact import Scores
-from hpdsearch.index.rows import Mask, Rows
 from hpdsearch.lexical import query_stems, spans_of
 from hpdsearch.records import Document, Hit
 from hpdsearch.state import Masks, State, rows_between

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpdsearch.catalog import SegmentEntry
-from hpdsearch.index import Curve, IndexSpec, RowMap, Segment, VectorFile
+from hpdsearch.dense import Curve, IndexSpec, RowMap, Segment, VectorFile
 
 
 def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:

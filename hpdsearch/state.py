@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 
 from hpdsearch.catalog import Catalog
-from hpdsearch.index import Segment, WaitingVectors
-from hpdsearch.index.rows import Mask, Rows
+from hpdsearch.dense import Segment, WaitingVectors
+from hpdsearch.dense.row_map import Mask, Rows
 from hpdsearch.lexical import LexicalReader
 
 K = TypeVar("K")

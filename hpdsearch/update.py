@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 from pathlib import Path
 
+from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.index import IndexSpec
 from hpdsearch.ingest import Summary, ingest, require_document
 from hpdsearch.merging import settle
 from hpdsearch.progress import Progress

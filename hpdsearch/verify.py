@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from hpdsearch.catalog import Catalog, SegmentEntry
+from hpdsearch.dense.row_map import Rows
 from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
-from hpdsearch.index.rows import Rows
 from hpdsearch.lexical import altered_files
 from hpdsearch.lexical_files import open_words
 from hpdsearch.segment_files import row_map

@@ -17,11 +17,11 @@ from tiny_encoder import make_tiny_encoder
 
 from hpdsearch import merging, opening
 from hpdsearch.catalog import Catalog, CatalogWriter
+from hpdsearch.dense import Codec, IndexSpec
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, LockedError, QueryError
-from hpdsearch.index import Codec, IndexSpec
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Document
 from hpdsearch.state import State

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVEL = {
     **dict.fromkeys(["errors", "records", "progress"], 0),
     **dict.fromkeys(["__init__", "files", "filters", "vectors", "corpus", "passages"], 1),
-    **dict.fromkeys(["encoder", "index", "lexical", "catalog", "evaluation", "plotting"], 2),
+    **dict.fromkeys(["encoder", "dense", "lexical", "catalog", "evaluation", "plotting"], 2),
     **dict.fromkeys(["state", "segment_files", "lexical_files"], 3),
     **dict.fromkeys(["search", "lexical_buffer"], 4),
     "transaction": 5,
@@ -33,7 +33,7 @@ LEVEL = {
 HOMES = {
     "torch": ("distill/", "encoder/torch_backend.py"),
     "transformers": ("distill/", "encoder/torch_backend.py"),
-    "faiss": ("index/",),
+    "faiss": ("dense/",),
 }
 
 
@@ -93,15 +93,15 @@ def test_heavy_libraries_are_imported_only_where_they_belong(path):
 @pytest.mark.parametrize(
     ("place", "source", "expected"),
     [
-        ("catalog/reading.py", "import hpdsearch.lexical", {"lexical"}),
-        ("catalog/reading.py", "from hpdsearch.index.spec import Kind", {"index"}),
+        ("catalog/reader.py", "import hpdsearch.lexical", {"lexical"}),
+        ("catalog/reader.py", "from hpdsearch.dense.spec import Kind", {"dense"}),
         ("lexical.py", "def f():\n    from hpdsearch import catalog, __version__", {"catalog"}),
         (
             "records.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hpdsearch import engine",
             {"engine"},
         ),
-        ("index/build.py", "from ..encoder import Encoder\nfrom .spec import Kind", {"encoder"}),
+        ("dense/build.py", "from ..encoder import Encoder\nfrom .spec import Kind", {"encoder"}),
         ("files.py", "import hpdsearch", {"__init__"}),
         ("search.py", "from hpdsearch.catalog import Catalog\nimport numpy, errors", set()),
     ],

@@ -19,11 +19,11 @@ from hypothesis.stateful import (
 
 import hpdsearch.search as search_module
 from hpdsearch import ingest, lexical_buffer, merging
+from hpdsearch.dense import Codec, IndexSpec, Kind
+from hpdsearch.dense import segment as segment_module
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, QueryError
-from hpdsearch.index import Codec, IndexSpec, Kind
-from hpdsearch.index import segment as segment_module
 from hpdsearch.lexical import writer
 from hpdsearch.records import Document
 

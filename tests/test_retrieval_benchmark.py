@@ -14,9 +14,9 @@ from beir_folder import write_beir
 from tiny_encoder import WORDS, make_tiny_encoder, make_tiny_static
 from tiny_teacher import HIDDEN, make_tiny_teacher
 
+from hpdsearch.dense import VectorFile, VectorWriter
 from hpdsearch.encoder.space import write_space
 from hpdsearch.evaluation import read_collections
-from hpdsearch.index import VectorFile, VectorWriter
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

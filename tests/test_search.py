@@ -11,11 +11,10 @@ from brute_force import TOLERANCE, assert_best, dense_scores, fused_scores, some
 from tiny_encoder import WORDS
 
 import hpdsearch.search as search_module
+from hpdsearch.dense import Codec, Curve, IndexSpec, Kind, Point, Segment, auto
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import FilterError, QueryError
-from hpdsearch.index import Codec, Curve, IndexSpec, Kind, Point, Segment
-from hpdsearch.index import choose as choose_module
 from hpdsearch.opening import open_state
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode
@@ -46,7 +45,7 @@ SPECS = {
 def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Index:
     """An index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choose_module, "IVF_MINIMUM", 150)
+        patch.setattr(auto, "IVF_MINIMUM", 150)
         patch.setattr("hpdsearch.merging.TAIL", 256)
         folder = tmp_path_factory.mktemp("grown") / "index"
         index = Index.build(folder, some_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
@@ -184,7 +183,7 @@ def test_a_list_of_queries_gives_what_each_gives_alone(grown: Index, mode: str) 
 def test_one_probe_of_many_lists_still_gives_every_hit_that_was_asked_for(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, codec: Codec
 ) -> None:
-    monkeypatch.setattr(choose_module, "IVF_MINIMUM", 150)
+    monkeypatch.setattr(auto, "IVF_MINIMUM", 150)
     spec = IndexSpec(Kind.IVF, codec, nlist=15, nprobe=1, rescore=1)
     with Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec) as index:
         assert index.info().segments[0]["nprobe"] == 1
@@ -259,7 +258,7 @@ def test_recall_takes_another_point_of_the_measured_curve(
         return nearest(self, *args, **options)
 
     monkeypatch.setattr(Segment, "nearest", listening)
-    monkeypatch.setattr(choose_module, "IVF_MINIMUM", 150)
+    monkeypatch.setattr(auto, "IVF_MINIMUM", 150)
     spec = IndexSpec(Kind.IVF, Codec.PQ, nlist=12, nprobe=3, rescore=2)
     Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec).close()
     state = open_state(tmp_path / "index")

@@ -12,10 +12,10 @@ import pytest
 from brute_force import some_documents
 
 from hpdsearch import lexical_buffer, merging, verify
+from hpdsearch.dense import Codec, IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import DamagedError, FolderError, HpdsearchError
-from hpdsearch.index import Codec, IndexSpec
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Hit
 from hpdsearch.verify import find_problems

@@ -5,8 +5,8 @@ nothing later. A writer changes everything in one transaction. Who may write, an
 engine's business.
 """
 
-from hpdsearch.catalog.reading import Catalog
+from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import FILE_NAME, FORMAT, SegmentEntry, StoredDocument
-from hpdsearch.catalog.writing import CatalogWriter
+from hpdsearch.catalog.writer import CatalogWriter
 
 __all__ = ["FILE_NAME", "FORMAT", "Catalog", "CatalogWriter", "SegmentEntry", "StoredDocument"]

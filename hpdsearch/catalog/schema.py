@@ -60,7 +60,7 @@ class SegmentEntry:
     Attributes:
         segment: a number of its own.
         first_row: its n_rows rows lie from here up to, not including, end_row.
-        row_map: which rows of this span they are (hpdsearch.index.RowMap); empty: all.
+        row_map: which rows of this span they are (hpdsearch.dense.RowMap); empty: all.
         block_sums: sums of the vectors file where format 1 kept them; else empty.
         curve: recall and latency measured when the index file was built; None: not measured.
     """

@@ -14,7 +14,7 @@ from hpdsearch.errors import FolderError
 from hpdsearch.progress import Progress
 
 if TYPE_CHECKING:
-    from hpdsearch.index import IndexSpec
+    from hpdsearch.dense import IndexSpec
     from hpdsearch.records import Document
 
 INDEXES = Path("indexes")
@@ -105,7 +105,7 @@ def spec_options(command: Command) -> Command:
 
 def spec_of(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec":
     """Take the options of `spec_options` out of a command's and return what they ask for."""
-    from hpdsearch.index import Codec, IndexSpec, Kind
+    from hpdsearch.dense import Codec, IndexSpec, Kind
 
     kind, codec = Kind(options.pop("kind")), Codec(options.pop("codec"))
     numbers = {name: options.pop(name) for name in ("recall", "memory", "nlist", "nprobe", "rescore")}

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpdsearch.corpus.formats import parse_object
 from hpdsearch.errors import CorpusError
-from hpdsearch.evaluation.reading import folders_of, lines_of
+from hpdsearch.evaluation.files import folders_of, lines_of
 
 
 @dataclass(frozen=True)

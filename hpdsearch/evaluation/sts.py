@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpdsearch.errors import CorpusError
+from hpdsearch.evaluation.files import folders_of, lines_of
 from hpdsearch.evaluation.metrics import spearman
-from hpdsearch.evaluation.reading import folders_of, lines_of
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.vectors import Matrix, unit_rows
 

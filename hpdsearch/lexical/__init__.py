@@ -4,10 +4,10 @@ One lexical document is one passage with its document's title. Readers hold the 
 commits or removes afterwards does not reach them.
 """
 
-from hpdsearch.lexical.folder import altered_files, meta_of, remove_lexical, standing_of, sweep_lexical
-from hpdsearch.lexical.passing import words_of
+from hpdsearch.lexical.analysis import query_stems, spans_of
+from hpdsearch.lexical.integrity import altered_files, meta_of, remove_lexical, standing_of, sweep_lexical
 from hpdsearch.lexical.reader import LexicalReader
-from hpdsearch.lexical.words import query_stems, spans_of
+from hpdsearch.lexical.temporary import words_of
 from hpdsearch.lexical.writer import LexicalWriter, may_wait
 
 __all__ = [

@@ -10,9 +10,9 @@ import numpy as np
 import tantivy
 
 from hpdsearch.errors import DamagedError
-from hpdsearch.lexical.folder import Checked, check_files, meta_of, reading, standing_of
-from hpdsearch.lexical.waiting import Passages, Rows, Scores, WaitingRows, idf
-from hpdsearch.lexical.words import TOKENIZER, analyzer, query_stems
+from hpdsearch.lexical.analysis import TOKENIZER, analyzer, query_stems
+from hpdsearch.lexical.buffer import Passages, Rows, Scores, WaitingRows, idf
+from hpdsearch.lexical.integrity import Checked, check_files, meta_of, reading, standing_of
 
 _DECIMALS = 4  # of scores: Tantivy sums the words of equal passages in any order
 

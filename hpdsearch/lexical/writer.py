@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tantivy
 
-from hpdsearch.lexical.folder import reading, schema, writing
-from hpdsearch.lexical.words import TOKENIZER, analyzer, searched_text
+from hpdsearch.lexical.analysis import TOKENIZER, analyzer, searched_text
+from hpdsearch.lexical.integrity import reading, schema, writing
 
 _WRITER_BYTES = 64_000_000
 _REMOVE_ROWS = 10_000  # named in one query

@@ -10,7 +10,7 @@ import pytest
 from brute_force import TOLERANCE, dense_scores, some_documents, stored_passages
 
 from hpdsearch import Encoder, Index, merging
-from hpdsearch.index import Codec, IndexSpec, Kind, choose
+from hpdsearch.dense import Codec, IndexSpec, Kind, choose
 
 QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a song for the moon", "blue fish")
 

@@ -12,11 +12,11 @@ from typing import TypeAlias
 from brute_force import some_documents
 from processes import PATIENCE, Processes
 
+from hpdsearch.dense import IndexSpec
+from hpdsearch.dense.spec import Codec, Kind
 from hpdsearch.encoder import Encoder
 from hpdsearch.engine import Index
 from hpdsearch.errors import HpdsearchError
-from hpdsearch.index import IndexSpec
-from hpdsearch.index.spec import Codec, Kind
 from hpdsearch.records import Hit
 from hpdsearch.verify import find_problems
 

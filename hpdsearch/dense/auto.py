@@ -8,9 +8,9 @@ from math import ceil, sqrt
 import faiss
 import numpy as np
 
+from hpdsearch.dense.faiss_factory import empty_index, index_bytes, n_parts
+from hpdsearch.dense.spec import Codec, IndexSpec, Kind
 from hpdsearch.errors import ShapeError
-from hpdsearch.index.spec import Codec, IndexSpec, Kind
-from hpdsearch.index.structure import empty_index, index_bytes, n_parts
 from hpdsearch.vectors import Matrix
 
 FEW = 10_000  # so few vectors are scanned in well under a millisecond: flat sq8 without measuring

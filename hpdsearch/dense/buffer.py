@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hpdsearch.index.curve import Curve, Point
-from hpdsearch.index.exact import Scores
-from hpdsearch.index.rows import Mask, RowMap, Rows
-from hpdsearch.index.vectorfile import Stored
+from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.rescoring import Scores
+from hpdsearch.dense.row_map import Mask, RowMap, Rows
+from hpdsearch.dense.vector_file import Stored
 from hpdsearch.vectors import Matrix, cosines
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from hpdsearch.dense.candidates import Codes, Wanted
+from hpdsearch.dense.faiss_factory import coded_dim
+from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.rescoring import MAX_PAIRS, Scores, best_first, scores_of
+from hpdsearch.dense.row_map import Mask, RowMap, Rows
+from hpdsearch.dense.spec import IndexSpec
+from hpdsearch.dense.vector_file import VectorFile
 from hpdsearch.errors import DamagedError
 from hpdsearch.files import sha256_of
-from hpdsearch.index.candidates import Codes, Wanted
-from hpdsearch.index.curve import Curve, Point
-from hpdsearch.index.exact import MAX_PAIRS, Scores, best_first, scores_of
-from hpdsearch.index.rows import Mask, RowMap, Rows
-from hpdsearch.index.spec import IndexSpec
-from hpdsearch.index.structure import coded_dim
-from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.vectors import Matrix
 
 RESCORED_HITS = 10  # hits that get the full `rescore`; further ones get one candidate each

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpdsearch.index import RowMap, Segment, VectorFile, VectorWriter, build_index
+from hpdsearch.dense import RowMap, Segment, VectorFile, VectorWriter, build_index
 from hpdsearch.vectors import unit_rows
 
 

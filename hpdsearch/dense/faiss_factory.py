@@ -4,8 +4,8 @@ from math import ceil
 
 import faiss
 
+from hpdsearch.dense.spec import Codec, IndexSpec, Kind
 from hpdsearch.errors import ShapeError
-from hpdsearch.index.spec import Codec, IndexSpec, Kind
 from hpdsearch.vectors import Matrix, unit_rows
 
 CORES = faiss.omp_get_max_threads()

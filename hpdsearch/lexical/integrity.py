@@ -14,7 +14,7 @@ import tantivy
 
 from hpdsearch.errors import DamagedError, FolderError
 from hpdsearch.files import BLOCK
-from hpdsearch.lexical.words import TOKENIZER
+from hpdsearch.lexical.analysis import TOKENIZER
 
 _FOOTER_MAGIC = 1337  # tantivy, directory/footer.rs
 _ENDINGS = ("term", "idx", "pos", "fieldnorm", "fast", "store")  # the files of one segment

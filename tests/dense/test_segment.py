@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from vectors import brute_force, ellipsoid, segment, vector_file
 
+from hpdsearch.dense import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile, build_index
+from hpdsearch.dense import segment as segment_module
+from hpdsearch.dense.faiss_factory import CORES
 from hpdsearch.errors import DamagedError
-from hpdsearch.index import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile, build_index
-from hpdsearch.index import segment as segment_module
-from hpdsearch.index.structure import CORES
 from hpdsearch.vectors import cosines
 
 N, DIM, FIRST_ROW = 6_000, 32, 1000
@@ -262,8 +262,8 @@ def test_building_twice_gives_equal_bytes(segments, tmp_path, spec, monkeypatch)
     path, sha256 = files_of(built)
     # The means and factors of rabitq are summed in as many parts as there are threads.
     for n_threads in (CORES, CORES) if spec.codec is Codec.RABITQ else (1, 2):
-        monkeypatch.setattr("hpdsearch.index.build.CORES", n_threads)
-        monkeypatch.setattr("hpdsearch.index.structure.CORES", n_threads)
+        monkeypatch.setattr("hpdsearch.dense.build.CORES", n_threads)
+        monkeypatch.setattr("hpdsearch.dense.faiss_factory.CORES", n_threads)
         file = build_index(built.vectors, spec, tmp_path / "i")
         assert (file.sha256, file.size_bytes) == (sha256, path.stat().st_size)
         assert file.spec == built.spec
@@ -320,8 +320,8 @@ def test_altered_vectors_are_found_when_they_are_built_on_or_scored(tmp_path):
 
 
 def test_many_vectors_are_trained_on_a_sample_and_all_added(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpdsearch.index.build.MINIMUM_SAMPLE", 2_000)
-    monkeypatch.setattr("hpdsearch.index.build.ADD_ROWS", 1_000)
+    monkeypatch.setattr("hpdsearch.dense.build.MINIMUM_SAMPLE", 2_000)
+    monkeypatch.setattr("hpdsearch.dense.build.ADD_ROWS", 1_000)
     vectors = ellipsoid(5_500, 16)
     seg = segment(tmp_path, vectors, IndexSpec(Kind.IVF, Codec.PQ, nlist=16, nprobe=16, rescore=50), first_row=0)
     assert faiss.read_index(str(tmp_path / "i.faiss")).ntotal == 5_500

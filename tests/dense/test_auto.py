@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from vectors import ellipsoid, segment, vector_file
 
+from hpdsearch.dense import Codec, IndexSpec, Kind, auto, build_index
+from hpdsearch.dense.faiss_factory import index_bytes
 from hpdsearch.errors import ShapeError
-from hpdsearch.index import Codec, IndexSpec, Kind, build_index, choose
-from hpdsearch.index.structure import index_bytes
 
 FLAT, IVF = Kind.FLAT, Kind.IVF
 SAMPLE = ellipsoid(4_096, 32)
@@ -16,7 +16,7 @@ SAMPLE = ellipsoid(4_096, 32)
 
 def tries(spec, n, dim=32):
     """Kind, codec, parts and lists of what is built in turn."""
-    found = choose.candidates(spec, n, dim, lambda m: SAMPLE[:m, :dim])
+    found = auto.candidates(spec, n, dim, lambda m: SAMPLE[:m, :dim])
     return [(one.kind, one.codec, one.parts, one.nlist) for one in found]
 
 
@@ -42,11 +42,11 @@ def test_what_is_left_open_is_settled_and_what_is_asked_is_kept(spec, n, expecte
 
 def test_the_flat_index_is_taken_while_a_scan_of_it_stays_within_the_goal(monkeypatch):
     spec = IndexSpec(codec=Codec.PQ)
-    milliseconds = choose.scan_milliseconds(IndexSpec(codec=Codec.PQ), 10**6, SAMPLE)
+    milliseconds = auto.scan_milliseconds(IndexSpec(codec=Codec.PQ), 10**6, SAMPLE)
     assert 0 < milliseconds < 1_000
     assert tries(spec, 50_000)[0][0] is FLAT
     assert tries(spec, 10**9)[0][0] is IVF
-    monkeypatch.setattr(choose, "GOAL_MS", 0)
+    monkeypatch.setattr(auto, "GOAL_MS", 0)
     assert tries(spec, 50_000)[0][0] is IVF
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from vectors import brute_force, clustered, ellipsoid, segment
 
-from hpdsearch.index import Codec, Curve, IndexSpec, Kind, Point
-from hpdsearch.index.tune import held_out, lower_bound, pareto
+from hpdsearch.dense import Codec, Curve, IndexSpec, Kind, Point
+from hpdsearch.dense.tuning import held_out, lower_bound, pareto
 
 N = 20_000
 VECTORS = clustered(N, 24)

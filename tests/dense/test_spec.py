@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpdsearch.dense import Codec, IndexSpec, Kind
 from hpdsearch.errors import ShapeError
-from hpdsearch.index import Codec, IndexSpec, Kind
 
 SPECS = st.builds(
     lambda nlist, nprobe, **others: IndexSpec(nlist=nlist, nprobe=min(nprobe, nlist) if nlist else nprobe, **others),

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.lexical.words import counted_stems, searched_text
+from hpdsearch.lexical.analysis import counted_stems, searched_text
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]

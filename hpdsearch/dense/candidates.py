@@ -6,9 +6,9 @@ from math import ceil
 import faiss
 import numpy as np
 
-from hpdsearch.index.rows import Mask, Rows
-from hpdsearch.index.spec import IndexSpec, Kind
-from hpdsearch.index.structure import CORES, ROTATED, leading
+from hpdsearch.dense.faiss_factory import CORES, ROTATED, leading
+from hpdsearch.dense.row_map import Mask, Rows
+from hpdsearch.dense.spec import IndexSpec, Kind
 from hpdsearch.vectors import Matrix
 
 SPARE = 1.5  # more codes than the share of allowed rows asks for: near ones need not be allowed in that share

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from vectors import vector_file
 
+from hpdsearch.dense import VectorFile, VectorWriter
+from hpdsearch.dense import vector_file as module
 from hpdsearch.errors import DamagedError, ShapeError
-from hpdsearch.index import VectorFile, VectorWriter
-from hpdsearch.index import vectorfile as module
 from hpdsearch.vectors import unit_rows
 
 

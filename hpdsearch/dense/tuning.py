@@ -8,13 +8,13 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.index.candidates import Wanted
-from hpdsearch.index.curve import Curve, Point
-from hpdsearch.index.rows import Rows
-from hpdsearch.index.segment import Segment
-from hpdsearch.index.spec import IndexSpec
-from hpdsearch.index.structure import SEED
-from hpdsearch.index.vectorfile import VectorFile
+from hpdsearch.dense.candidates import Wanted
+from hpdsearch.dense.faiss_factory import SEED
+from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.row_map import Rows
+from hpdsearch.dense.segment import Segment
+from hpdsearch.dense.spec import IndexSpec
+from hpdsearch.dense.vector_file import VectorFile
 from hpdsearch.vectors import Matrix, cosines
 
 HITS = 10  # recall is measured on the ten nearest

@@ -8,14 +8,14 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from hpdsearch.dense import auto, tuning
+from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, empty_index, leading, train
+from hpdsearch.dense.recall_curve import Curve
+from hpdsearch.dense.row_map import RowMap
+from hpdsearch.dense.segment import Segment
+from hpdsearch.dense.spec import Codec, IndexSpec, Kind
+from hpdsearch.dense.vector_file import VectorFile
 from hpdsearch.files import BLOCK, published
-from hpdsearch.index import choose, tune
-from hpdsearch.index.curve import Curve
-from hpdsearch.index.rows import RowMap
-from hpdsearch.index.segment import Segment
-from hpdsearch.index.spec import Codec, IndexSpec, Kind
-from hpdsearch.index.structure import CORES, SEED, coded_dim, empty_index, leading, train
-from hpdsearch.index.vectorfile import VectorFile
 from hpdsearch.progress import SILENT, Progress
 from hpdsearch.vectors import Matrix
 
@@ -51,8 +51,8 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
         ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.parts the vectors.
     """
     dim = coded_dim(spec, vectors.dim)
-    tries = choose.candidates(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
-    asked = tune.held_out(vectors) if _is_measured(tries[0], vectors) else None
+    tries = auto.candidates(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
+    asked = tuning.held_out(vectors) if _is_measured(tries[0], vectors) else None
     for one in tries:
         index = _filled(vectors, one, dim, progress)
         if asked is None:
@@ -60,7 +60,7 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
             break
         segment = Segment(RowMap(0, vectors.n_rows), vectors, one, index)
         bar = progress.phase("measuring", total=1, unit="step")
-        curve, point = tune.measure(segment, one, asked)
+        curve, point = tuning.measure(segment, one, asked)
         bar.update(1)
         bar.close()
         settled = replace(one, nprobe=point.nprobe, rescore=point.rescore)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.catalog.reading import Catalog
+from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.index.rows import Rows
-from hpdsearch.index.structure import CORES
-from hpdsearch.index.vectorfile import VectorFile
+from hpdsearch.dense.faiss_factory import CORES
+from hpdsearch.dense.row_map import Rows
+from hpdsearch.dense.vector_file import VectorFile
 from hpdsearch.vectors import Matrix, cosines
 
 PAIRS = 2048  # (query, row) pairs scored at once: their numbers stay in the processor's cache
