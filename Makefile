@@ -30,6 +30,7 @@ test: lint types unit
 lint: $(DEV_INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(DEV_INSTALLED)
 	$(BIN)/mypy

@@ -18,8 +18,8 @@ from typing import IO, Any, TypeVar
 
 from report import RESULTS
 
+from hpdsearch.common.files import sha256_of
 from hpdsearch.corpus import read_corpus
-from hpdsearch.files import sha256_of
 from hpdsearch.records import Document
 
 BENCHMARKS = Path(__file__).resolve().parent

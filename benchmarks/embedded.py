@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from common import Words, run
 
+from hpdsearch.common.files import published
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.cache import MANIFEST, EmbeddingCache
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CacheError
 from hpdsearch.evaluation import Collection, StsTask
-from hpdsearch.files import published
-from hpdsearch.vectors import Matrix
 
 Encode = Callable[[list[str]], Matrix]
 Texts = Mapping[str, list[str]]  # a task's or collection's name -> its texts, each once

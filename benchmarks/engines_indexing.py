@@ -16,7 +16,7 @@ from report import Result
 from startup import peer_python, peer_versions
 
 import hpdsearch
-from hpdsearch.files import sha256_of
+from hpdsearch.common.files import sha256_of
 
 ADAPTERS = BENCHMARKS / "peers" / "engines"
 BUILT_IN = Path(hpdsearch.__file__).parent / "encoders"  # its own module would load what makes this process large

@@ -17,16 +17,16 @@ from common import CACHE, positive
 from embedded import Encode, embedded, encoder_source, texts_of
 from report import RESULTS, Result, measurement, plain_table, result, six_digits, write_result
 
+from hpdsearch.common.files import sha256_of
+from hpdsearch.common.vectors import unit_rows
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
 from hpdsearch.evaluation.metrics import cosines_of_all, ndcg_at_k, top_rows
 from hpdsearch.evaluation.retrieval import is_query_itself
-from hpdsearch.files import sha256_of
 from hpdsearch.lexical import words_of
-from hpdsearch.vectors import unit_rows
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
-CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search does
+CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search.searcher does
 DEPTHS = (50, 100, 200)
 CONSTANTS = (10, 20, 60)
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the dense ranking

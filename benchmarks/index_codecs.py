@@ -23,7 +23,7 @@ from report import Result, measurement, result, six_digits, write_result
 from scale_recall import recalls, tenth_scores
 from scale_vectors import Source, settings_of
 
-from hpdsearch.vectors import Matrix
+from hpdsearch.common.vectors import Matrix
 
 CANDIDATES = (10, 20, 50, 100, 200)
 TIMED_CANDIDATES = 100

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
+from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
 
 # Markers and dashes tell the codecs apart in grey.
 COLOURS = {"sq8": BLACK, "rabitq": VERMILION}

@@ -18,8 +18,8 @@ from common import positive
 
 from hpdsearch import Document, Encoder, Index
 from hpdsearch.corpus import read_corpus
+from hpdsearch.corpus.passages import cut_passages
 from hpdsearch.encoder import DEFAULT_ENCODER
-from hpdsearch.passages import cut_passages
 
 STEPS = ("build", "encode")
 WARM_UP = 256  # documents

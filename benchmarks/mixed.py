@@ -11,8 +11,8 @@ from typing import Any
 
 from common import file_identity, opened
 
+from hpdsearch.common.files import sha256_of
 from hpdsearch.evaluation import Collection
-from hpdsearch.files import sha256_of
 
 SHORTEST, LONGEST = 10, 70  # characters of a text that is mixed in
 SEED = 5

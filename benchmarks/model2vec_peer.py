@@ -7,7 +7,7 @@ from common import CACHE, run
 from embedded import Source, peer_source
 from startup import PEERS, peer_python, peer_versions
 
-from hpdsearch.files import sha256_of
+from hpdsearch.common.files import sha256_of
 
 SCRIPT = PEERS / "model2vec_encode.py"
 DIM = 256

@@ -16,7 +16,7 @@ from report import RESULTS, Result, measurement, result, write_result
 from style import CODEC_MARKERS, ENCODER_COLOURS, point
 from table import read_result
 
-from hpdsearch.plotting import drawn
+from hpdsearch.common.plotting import drawn
 
 BYTES, SEARCH, QUALITY = "bytes a document", "query p50", "nDCG@10"
 

@@ -25,11 +25,11 @@ from quality_judge import System, What, measure, measure_words, rank_words, syst
 from quality_targets import figures
 from report import RESULTS, plain_table, result, write_result
 
+from hpdsearch.common.files import sha256_of
 from hpdsearch.distill.projection import ProjectionSpec, fit_projection
 from hpdsearch.encoder import Encoder, Space, read_space
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts
-from hpdsearch.files import sha256_of
 
 DIMS = (256, 192, 128, 96, 64)
 PEER_DIMS = (256, 128)

@@ -13,7 +13,7 @@ from report import Result, Rows, six_digits
 
 from hpdsearch.evaluation import Collection, StsTask, is_query_itself, pair_cosines, rank_documents, spearman
 from hpdsearch.lexical import words_of
-from hpdsearch.search import Ranked, fuse
+from hpdsearch.search.searcher import Ranked, fuse
 
 STS = "STS"
 N_MEANS = 12  # columns of system_table before those of single tasks and collections
@@ -134,7 +134,7 @@ def rank_words(collection: Collection) -> Rankings:
 
 
 def fused(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Fuse two rankings as hpdsearch.search does, which knows documents by number; equal scores by doc_id."""
+    """Fuse two rankings as hpdsearch.search.searcher does, which knows documents by number; equal scores by doc_id."""
     doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
     number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
     both = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))

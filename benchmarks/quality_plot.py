@@ -8,7 +8,7 @@ from quality_judge import NDCG, STS
 from report import Result
 from style import colour
 
-from hpdsearch.plotting import drawn
+from hpdsearch.common.plotting import drawn
 
 LABELS = {STS: "sentence similarity: Spearman, % of the teacher", NDCG: "retrieval: nDCG@10, % of the teacher"}
 LEFT_OUT = ("float32", "asks", "hybrid")  # twins of a line that is there, or more than vectors

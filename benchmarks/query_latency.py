@@ -19,7 +19,7 @@ from unittest import mock
 from common import QUERIES, arguments, file_identity, interleaved, positive, read_queries
 from report import Result, measurement, result, target, write_result
 
-import hpdsearch.search
+import hpdsearch.search.searcher
 from hpdsearch import Encoder, Index
 
 MODES = ("dense", "lexical", "hybrid")
@@ -154,7 +154,7 @@ def stage_clock(encoder: Encoder) -> Iterator[dict[str, float]]:
     # The package has no clocks of its own; these two calls are where one stage hands over to the next.
     with (
         mock.patch.object(encoder, "encode", timed("encode", encoder.encode)),
-        mock.patch.object(hpdsearch.search, "_hits", timed("fetch", hpdsearch.search._hits)),
+        mock.patch.object(hpdsearch.search.searcher, "_hits", timed("fetch", hpdsearch.search.searcher._hits)),
     ):
         yield clock
 

@@ -21,13 +21,13 @@ from scale_recall import K, Rows, recalls
 from scale_systems import blocks_of
 from scale_timing import CORES
 
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import Codec, IndexSpec, Kind, VectorFile
 from hpdsearch.dense.auto import LISTS_PER_SQRT
 from hpdsearch.dense.build import POINTS_PER_LIST
 from hpdsearch.dense.faiss_factory import SEED, empty_index, train
 from hpdsearch.dense.rescoring import MAX_PAIRS, best_first
 from hpdsearch.dense.tuning import held_out
-from hpdsearch.vectors import Matrix, unit_rows
 
 FLAT, LISTS, BYTES, BITS = "flat f32", "ivf f32", "flat sq8", "flat binary"
 SPECS = {

@@ -14,8 +14,8 @@ from retrieval_systems import ALL, CHOSEN, OF_OTHERS, OF_PEERS, OF_TEACHER, TEAC
 from retrieval_vectors import EncodedTexts, LiftedTexts, Texts
 
 from hpdsearch import Encoder
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import read_space
-from hpdsearch.vectors import Matrix
 
 BACKEND = "onnx"  # as queries have it, and as the vectors are kept
 LISTED, CHOSEN_FLAT = "ivf pq", "flat pq"  # ours that the whole path is shown with

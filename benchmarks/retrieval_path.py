@@ -15,7 +15,7 @@ from scale_figures import row
 from scale_recall import K, Rows
 from scale_timing import LEAST_QUERIES
 
-from hpdsearch.vectors import Matrix
+from hpdsearch.common.vectors import Matrix
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from retrieval_vectors import EncodedTexts, LiftedTexts, file_of
 from scale_recall import K, Rows, recalls, tenth_scores
 from scale_timing import one_of
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import VectorFile
-from hpdsearch.vectors import Matrix
 
 TEACHER = "teacher"
 OF_TEACHER = (alone.FLAT, alone.LISTS, alone.BYTES, alone.BITS)

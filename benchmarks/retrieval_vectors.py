@@ -9,8 +9,8 @@ from mixed import Mixed
 from scale_vectors import Source as Numbered
 from scale_vectors import lifted, vector_file
 
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import VectorFile
-from hpdsearch.vectors import Matrix, unit_rows
 
 BLOCK = 10_000  # texts encoded and kept together
 

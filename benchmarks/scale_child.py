@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from common import own_peak_bytes
 
+from hpdsearch.common.progress import Bar, Progress
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import IndexSpec, RowMap, Segment, VectorFile, build_index
-from hpdsearch.progress import Bar, Progress
-from hpdsearch.vectors import Matrix, unit_rows
 
 K = 10
 

@@ -8,9 +8,9 @@ import numpy as np
 from scale_vectors import Source
 
 from hpdsearch import Encoder
-from hpdsearch.progress import SILENT, Progress
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.records import Document
-from hpdsearch.vectors import Matrix, unit_rows
 
 
 class GivenEncoder(Encoder):

@@ -6,7 +6,7 @@ from typing import Any
 
 from style import CODEC_MARKERS, ENCODER_COLOURS, GREY
 
-from hpdsearch.plotting import BLUE, GREEN, ORANGE, VERMILION, drawn
+from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, drawn
 
 # All but the teacher's width are one encoder: colours are for codecs here. Markers and dashes tell them apart in grey.
 CODEC_COLOURS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}

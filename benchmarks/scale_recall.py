@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.vectors import Matrix
+from hpdsearch.common.vectors import Matrix
 
 K = 10
 TOLERANCE = 1e-6  # float32 sums of the same products in another order

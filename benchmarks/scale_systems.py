@@ -13,10 +13,10 @@ from common import BENCHMARKS, run_json
 from scale_recall import K, Rows, Take, recalls, tenth_scores
 from scale_vectors import Source, lifted
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile
 from hpdsearch.dense.build import POINTS_PER_LIST
 from hpdsearch.dense.faiss_factory import ITERATIONS, SEED
-from hpdsearch.vectors import Matrix
 
 TEACHER_EXACT, TEACHER_IVF, EXACT = "teacher's width, exact f32", "teacher's width, ivf f32", "exact f32"
 AUTO = "auto"

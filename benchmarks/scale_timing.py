@@ -7,7 +7,7 @@ from typing import TypeVar
 import faiss
 from scale_recall import K, Rows
 
-from hpdsearch.vectors import Matrix
+from hpdsearch.common.vectors import Matrix
 
 LEAST_QUERIES = 20  # of a system that is too slow for all
 CORES = faiss.omp_get_max_threads()

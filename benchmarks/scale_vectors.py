@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import VectorFile, VectorWriter
-from hpdsearch.vectors import Matrix, unit_rows
 
 NOISE = 0.3  # length of the noise beside a vector's own length of 1; a copy has a cosine of about 0.96 with its text
 SEED = 4

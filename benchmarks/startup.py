@@ -36,8 +36,8 @@ from common import (
 )
 from report import Result, measurement, ratios, result, target, write_result
 
-from hpdsearch.files import published, sha256_of
-from hpdsearch.vectors import unit_rows
+from hpdsearch.common.files import published, sha256_of
+from hpdsearch.common.vectors import unit_rows
 
 PEERS = BENCHMARKS / "peers"
 PEER_SCRIPT = PEERS / "sentence_transformers_query.py"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hpdsearch.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 GREY = "#777777"
 ENCODER_COLOURS = {

@@ -12,12 +12,12 @@ from hpdsearch.records import Document, Hit
 if TYPE_CHECKING:
     from hpdsearch.distill.pipeline import distill
     from hpdsearch.encoder import Encoder
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
 __all__ = ["Document", "Encoder", "Hit", "HpdsearchError", "Index", "__version__", "distill"]
 __version__ = "0.1.0"
 
-_LAZY = {"Encoder": "hpdsearch.encoder", "Index": "hpdsearch.engine"}
+_LAZY = {"Encoder": "hpdsearch.encoder", "Index": "hpdsearch.index"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
+from hpdsearch.common.files import published
 from hpdsearch.errors import CorpusError, HpdsearchError
-from hpdsearch.files import published
 
 # (ending of the data file, first letter of the ids, part of speech), in the order of the output.
 PARTS = (("noun", "n", "noun"), ("verb", "v", "verb"), ("adj", "a", "adjective"), ("adv", "r", "adverb"))

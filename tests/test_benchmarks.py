@@ -14,7 +14,7 @@ import pytest
 from tiny_encoder import make_tiny_encoder
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

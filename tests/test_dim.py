@@ -11,8 +11,8 @@ from tiny_encoder import make_tiny_encoder
 from hpdsearch.cli import main
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import EncoderError
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 TEXTS = ["the cat sings", "gold", "", "the king of stone and the old tree in the rain " * 9]  # the last: many windows

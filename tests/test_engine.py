@@ -15,17 +15,18 @@ import pytest
 from brute_force import assert_best, dense_scores, some_documents, stored_passages
 from tiny_encoder import make_tiny_encoder
 
-from hpdsearch import merging, opening
 from hpdsearch.catalog import Catalog, CatalogWriter
 from hpdsearch.dense import Codec, IndexSpec
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, DamagedError, EncoderError, FolderError, LockedError, QueryError
+from hpdsearch.index import Index
+from hpdsearch.index.verify import find_problems
+from hpdsearch.indexer import merging
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Document
-from hpdsearch.state import State
-from hpdsearch.verify import find_problems
+from hpdsearch.search import opening
+from hpdsearch.search.snapshot import State
 
 DOCUMENTS = some_documents(30)
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from hpdsearch.files import BLOCK, PARTIAL, published, sha256_of
+from hpdsearch.common.files import BLOCK, PARTIAL, published, sha256_of
 
 
 def names(folder):

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hpdsearch.errors import FilterError
-from hpdsearch.filters import (
+from hpdsearch.catalog.filters import (
     Both,
     Comparison,
     Either,
@@ -20,6 +19,7 @@ from hpdsearch.filters import (
     parse_filter,
     to_sql,
 )
+from hpdsearch.errors import FilterError
 
 SCHEMA = """
 CREATE TABLE documents(doc INTEGER PRIMARY KEY);

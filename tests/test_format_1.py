@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 DATA = Path(__file__).parent / "data" / "index-format-1"

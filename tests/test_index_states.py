@@ -17,13 +17,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import hpdsearch.search as search_module
-from hpdsearch import ingest, lexical_buffer, merging
+import hpdsearch.search.searcher as search_module
 from hpdsearch.dense import Codec, IndexSpec, Kind
 from hpdsearch.dense import segment as segment_module
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError, QueryError
+from hpdsearch.index import Index
+from hpdsearch.indexer import ingest, lexical_buffer, merging
 from hpdsearch.lexical import writer
 from hpdsearch.records import Document
 

@@ -9,10 +9,10 @@ import pytest
 from brute_force import some_documents, stored_passages
 from tiny_encoder import WORDS
 
-from hpdsearch import ingest as ingest_module
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError
+from hpdsearch.index import Index
+from hpdsearch.indexer import ingest as ingest_module
 from hpdsearch.records import Document
 
 LONG = " ".join(f"The {word} sleeps on the red house." for word in WORDS[:12])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
 
+from hpdsearch.corpus.passages import CutDocument, cut_passages
 from hpdsearch.errors import ShapeError
-from hpdsearch.passages import CutDocument, cut_passages
 from hpdsearch.records import Document
 
 WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")

@@ -10,15 +10,15 @@ import pytest
 from brute_force import TOLERANCE, assert_best, dense_scores, fused_scores, some_documents, stored_passages
 from tiny_encoder import WORDS
 
-import hpdsearch.search as search_module
+import hpdsearch.search.searcher as search_module
 from hpdsearch.dense import Codec, Curve, IndexSpec, Kind, Point, Segment, auto
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import FilterError, QueryError
-from hpdsearch.opening import open_state
+from hpdsearch.index import Index
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode
-from hpdsearch.state import MAX_CACHED_FILTERS
+from hpdsearch.search.opening import open_state
+from hpdsearch.search.snapshot import MAX_CACHED_FILTERS
 
 QUERIES = ["cat dog", "the queen of the river", "sings", "old green war peace moon stone", "zzz 42"]
 Passages = dict[tuple[str, str], np.ndarray]
@@ -46,7 +46,7 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """An index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto, "IVF_MINIMUM", 150)
-        patch.setattr("hpdsearch.merging.TAIL", 256)
+        patch.setattr("hpdsearch.indexer.merging.TAIL", 256)
         folder = tmp_path_factory.mktemp("grown") / "index"
         index = Index.build(folder, some_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
         index.add(some_documents(200, seed=1, first=600))
@@ -235,7 +235,7 @@ def test_equal_scores_behind_a_filter_are_ordered_by_doc_id(
 def test_a_small_segment_that_was_seen_whole_does_not_settle_a_tie_in_a_large_one(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpdsearch.merging.TAIL", 256)
+    monkeypatch.setattr("hpdsearch.indexer.merging.TAIL", 256)
     order = np.random.default_rng(6).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish") for i in order]
     with Index.build(tmp_path / "index", same + some_documents(200), encoder=tiny_encoder) as index:

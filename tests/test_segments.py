@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from brute_force import some_documents, stored_passages
 
-from hpdsearch import merging
 from hpdsearch.dense import Codec, IndexSpec, Kind
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
+from hpdsearch.index import Index
+from hpdsearch.indexer import merging
+from hpdsearch.indexer.merging import MERGED, TAIL, first_merged
 from hpdsearch.lexical import writer as lexical_writer
-from hpdsearch.merging import MERGED, TAIL, first_merged
 from hpdsearch.records import Document
 
 

@@ -10,8 +10,8 @@ from brute_force import some_documents, stored_passages
 
 from hpdsearch.corpus import read_corpus
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import CorpusError
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 

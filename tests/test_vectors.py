@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hpdsearch import vectors as vectors_module
+from hpdsearch.common import vectors as vectors_module
+from hpdsearch.common.vectors import cosines, require_matrix, unit_rows
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import cosines, require_matrix, unit_rows
 
 
 def test_unit_rows_by_hand():

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from brute_force import some_documents
 
-from hpdsearch import lexical_buffer, merging, verify
 from hpdsearch.dense import Codec, IndexSpec
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import DamagedError, FolderError, HpdsearchError
+from hpdsearch.index import Index, verify
+from hpdsearch.index.verify import find_problems
+from hpdsearch.indexer import lexical_buffer, merging
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Hit
-from hpdsearch.verify import find_problems
 
 QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace")
 

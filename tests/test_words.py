@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from brute_force import some_documents
 
-from hpdsearch import lexical_buffer
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import DamagedError
+from hpdsearch.index import Index
+from hpdsearch.indexer import lexical_buffer
 from hpdsearch.lexical import LexicalReader
 from hpdsearch.records import Document
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.catalog.filters import attributes_of, comparisons, parse_filter, point_at, to_sql
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
@@ -32,7 +33,6 @@ from hpdsearch.catalog.schema import (
     xor_of,
 )
 from hpdsearch.errors import DamagedError, FolderError
-from hpdsearch.filters import attributes_of, comparisons, parse_filter, point_at, to_sql
 from hpdsearch.records import Document
 
 _CHUNK = 500  # bound parameters a statement

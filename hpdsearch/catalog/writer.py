@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.catalog.filters import attributes_of
 from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
@@ -29,7 +30,6 @@ from hpdsearch.catalog.schema import (
     vector_sum,
 )
 from hpdsearch.errors import FolderError
-from hpdsearch.filters import attributes_of
 from hpdsearch.records import Document, Passage
 
 _METADATA = 4  # its place in a row of documents

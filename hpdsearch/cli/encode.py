@@ -28,8 +28,8 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, di
     from operator import length_hint
 
     from hpdsearch.cli.npy import NpyWriter
+    from hpdsearch.corpus.passages import encoded_text, title_before_text
     from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
-    from hpdsearch.passages import encoded_text, title_before_text
 
     loaded = Encoder.load(encoder or DEFAULT_ENCODER, dim=dim)
     documents = Corpus(corpus, **reading)

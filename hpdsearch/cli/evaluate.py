@@ -11,8 +11,8 @@ from hpdsearch.cli.options import bars, dim_option, echo_json, encoder_option
 from hpdsearch.errors import EncoderError, ShapeError
 
 if TYPE_CHECKING:
+    from hpdsearch.common.vectors import Matrix
     from hpdsearch.evaluation import CollectionResult
-    from hpdsearch.vectors import Matrix
 
     Encode = Callable[[list[str]], Matrix]
 

@@ -21,7 +21,7 @@ from hpdsearch.cli.options import (
 from hpdsearch.errors import FolderError
 
 if TYPE_CHECKING:
-    from hpdsearch.ingest import Summary
+    from hpdsearch.indexer.ingest import Summary
 
 
 @click.command()
@@ -60,7 +60,7 @@ def index(
     hpdsearch index ~/notes --update
     """
     from hpdsearch.encoder import DEFAULT_ENCODER
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     folder, spec = output or default_folder(corpus[0]), spec_of(options)
     documents = Corpus(corpus, **options)
@@ -98,7 +98,7 @@ def _refuse_settings(option: str) -> None:
 
 
 def _update(folder: Path, documents: Corpus) -> None:
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     with Index.open(folder) as opened:
         try:
@@ -122,7 +122,7 @@ def add(folder: str, corpus: tuple[str, ...], **reading: Any) -> None:
     \b
     hpdsearch add indexes/news today.jsonl
     """
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     path, documents = find_index(folder), Corpus(corpus, **reading)
     with Index.open(path) as opened:
@@ -143,7 +143,7 @@ def delete(folder: str, doc_ids: tuple[str, ...], ids_file: Any) -> None:
     \b
     hpdsearch delete indexes/news article-17 article-18
     """
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     wanted = list(doc_ids)
     if ids_file is not None:
@@ -163,7 +163,7 @@ def verify(folder: str | None) -> None:
     \b
     hpdsearch verify indexes/news
     """
-    from hpdsearch.verify import find_problems
+    from hpdsearch.index.verify import find_problems
 
     path = find_index(folder)
     problems = find_problems(path)

@@ -8,7 +8,7 @@ import click
 from hpdsearch.cli.options import bytes_text, echo_json, find_index
 
 if TYPE_CHECKING:
-    from hpdsearch.info import IndexInfo
+    from hpdsearch.index.info import IndexInfo
 
 
 @click.command()
@@ -22,12 +22,12 @@ def info(folder: str | None, as_json: bool, plot: Path | None) -> None:
     hpdsearch info indexes/news --json
     hpdsearch info indexes/news --plot curve.svg
     """
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     with Index.open(find_index(folder)) as opened:
         described = opened.info()
     if plot is not None:
-        from hpdsearch.curves import plot_curves
+        from hpdsearch.index.plot import plot_curves
 
         plot_curves(described, plot)
     if as_json:

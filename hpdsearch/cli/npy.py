@@ -5,8 +5,8 @@ from types import TracebackType
 
 from numpy.lib import format as npy
 
-from hpdsearch.files import published
-from hpdsearch.vectors import Matrix
+from hpdsearch.common.files import published
+from hpdsearch.common.vectors import Matrix
 
 
 class NpyWriter:

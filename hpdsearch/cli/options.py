@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hpdsearch.common.progress import Progress
 from hpdsearch.errors import FolderError
-from hpdsearch.progress import Progress
 
 if TYPE_CHECKING:
     from hpdsearch.dense import IndexSpec

@@ -14,7 +14,7 @@ from hpdsearch.cli.options import echo_json, encoder_option, find_index, recall_
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
     from hpdsearch.records import Hit
 
 BATCH = 256
@@ -50,7 +50,7 @@ def query(
     hpdsearch query "tax reform" -i indexes/news --where 'year >= 2020'
     hpdsearch query --batch queries.jsonl --run-file run.txt
     """
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     if text is not None and batch is not None:
         raise click.UsageError("expected TEXT or --batch, got both")

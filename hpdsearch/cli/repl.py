@@ -12,8 +12,8 @@ import click
 from hpdsearch.cli.display import show_document, show_hits
 from hpdsearch.cli.options import bytes_text, echo_json
 from hpdsearch.cli.query import answer_json, is_interactive, warm_up
-from hpdsearch.engine import Index
 from hpdsearch.errors import HpdsearchError
+from hpdsearch.index import Index
 from hpdsearch.records import Hit
 from hpdsearch.search import Mode
 

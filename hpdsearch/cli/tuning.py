@@ -25,7 +25,7 @@ def tune(folder: str | None, dim: int | None, **options: Any) -> None:
     hpdsearch tune indexes/news --memory 100M
     hpdsearch tune indexes/news --kind ivf --codec pq --dim 64
     """
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     with Index.open(find_index(folder)) as opened:
         try:
@@ -44,7 +44,7 @@ def compact(folder: str | None) -> None:
     \b
     hpdsearch compact indexes/news
     """
-    from hpdsearch.engine import Index
+    from hpdsearch.index import Index
 
     path = find_index(folder)
     with Index.open(path) as opened:

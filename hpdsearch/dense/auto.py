@@ -8,10 +8,10 @@ from math import ceil, sqrt
 import faiss
 import numpy as np
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense.faiss_factory import empty_index, index_bytes, n_parts
 from hpdsearch.dense.spec import Codec, IndexSpec, Kind
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import Matrix
 
 FEW = 10_000  # so few vectors are scanned in well under a millisecond: flat sq8 without measuring
 GOAL_MS = 5.0  # of one query's scan of all codes

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from hpdsearch.common.vectors import Matrix, cosines
 from hpdsearch.dense.recall_curve import Curve, Point
 from hpdsearch.dense.rescoring import Scores
 from hpdsearch.dense.row_map import Mask, RowMap, Rows
 from hpdsearch.dense.vector_file import Stored
-from hpdsearch.vectors import Matrix, cosines
 
 
 class WaitingVectors:

@@ -8,6 +8,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from hpdsearch.common.files import BLOCK, published
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import auto, tuning
 from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, empty_index, leading, train
 from hpdsearch.dense.recall_curve import Curve
@@ -15,9 +18,6 @@ from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import Codec, IndexSpec, Kind
 from hpdsearch.dense.vector_file import VectorFile
-from hpdsearch.files import BLOCK, published
-from hpdsearch.progress import SILENT, Progress
-from hpdsearch.vectors import Matrix
 
 ADD_ROWS = 16_384
 POINTS_PER_LIST = 48  # training sample of k-means: faiss asks for 39 to 256

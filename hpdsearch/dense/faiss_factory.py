@@ -4,9 +4,9 @@ from math import ceil
 
 import faiss
 
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense.spec import Codec, IndexSpec, Kind
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import Matrix, unit_rows
 
 CORES = faiss.omp_get_max_threads()
 SEED = 1234

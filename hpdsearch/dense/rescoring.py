@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import Matrix, cosines
 from hpdsearch.dense.faiss_factory import CORES
 from hpdsearch.dense.row_map import Rows
 from hpdsearch.dense.vector_file import VectorFile
-from hpdsearch.vectors import Matrix, cosines
 
 PAIRS = 2048  # (query, row) pairs scored at once: their numbers stay in the processor's cache
 PAIR_BITS = 22

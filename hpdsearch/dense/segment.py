@@ -6,6 +6,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from hpdsearch.common.files import sha256_of
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense.candidates import Codes, Wanted
 from hpdsearch.dense.faiss_factory import coded_dim
 from hpdsearch.dense.recall_curve import Curve, Point
@@ -14,8 +16,6 @@ from hpdsearch.dense.row_map import Mask, RowMap, Rows
 from hpdsearch.dense.spec import IndexSpec
 from hpdsearch.dense.vector_file import VectorFile
 from hpdsearch.errors import DamagedError
-from hpdsearch.files import sha256_of
-from hpdsearch.vectors import Matrix
 
 RESCORED_HITS = 10  # hits that get the full `rescore`; further ones get one candidate each
 EXACT_ROWS = 1_000  # so few allowed rows are scored exactly, without the codes

@@ -8,6 +8,7 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import Matrix, cosines
 from hpdsearch.dense.candidates import Wanted
 from hpdsearch.dense.faiss_factory import SEED
 from hpdsearch.dense.recall_curve import Curve, Point
@@ -15,7 +16,6 @@ from hpdsearch.dense.row_map import Rows
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import IndexSpec
 from hpdsearch.dense.vector_file import VectorFile
-from hpdsearch.vectors import Matrix, cosines
 
 HITS = 10  # recall is measured on the ten nearest
 QUERIES = 300

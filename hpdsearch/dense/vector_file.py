@@ -15,9 +15,9 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.files import published
+from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
 from hpdsearch.errors import DamagedError, ShapeError
-from hpdsearch.files import published
-from hpdsearch.vectors import Matrix, require_matrix, unit_rows
 
 Stored = npt.NDArray[np.float16]
 Sums = npt.NDArray[np.uint32]

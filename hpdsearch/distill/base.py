@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.export import count_layers, encoder_tensors
 from hpdsearch.distill.onnx_graph import HEAD, POSITIONS
 from hpdsearch.encoder.folder import (
@@ -21,7 +22,6 @@ from hpdsearch.encoder.folder import (
 )
 from hpdsearch.encoder.weights import load_weights
 from hpdsearch.errors import DistillError
-from hpdsearch.vectors import Matrix
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

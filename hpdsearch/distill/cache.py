@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from hpdsearch.common.files import PARTIAL, published, sha256_of
+from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.errors import CacheError, ShapeError
-from hpdsearch.files import PARTIAL, published, sha256_of
-from hpdsearch.vectors import Matrix, require_matrix
 
 FORMAT = 1
 MANIFEST = "manifest.json"

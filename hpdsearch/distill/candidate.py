@@ -23,12 +23,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from hpdsearch.common.files import published
 from hpdsearch.distill.sentence_transformers_folder import MODULES
 from hpdsearch.distill.spaces import SPACE
 from hpdsearch.distill.training import CHECKPOINT
 from hpdsearch.encoder.folder import CARD, built_in_names, read_card
 from hpdsearch.errors import DistillError, EncoderError
-from hpdsearch.files import published
 
 TRAINING, CANDIDATE, SETTINGS, LOCK = "training", "candidate", "settings.json", "write.lock"
 ANCHOR = "anchor.bin"

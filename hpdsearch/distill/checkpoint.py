@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpdsearch.common.files import published
 from hpdsearch.errors import DistillError
-from hpdsearch.files import published
 
 STATE = "state"  # the tensor that holds the JSON values, as bytes
 SUM_BYTES = 32

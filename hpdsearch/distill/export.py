@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.onnx_graph import HEAD, POSITIONS, WORDS, onnx_model
 from hpdsearch.encoder.folder import CONFIG, MODEL, TOKENIZER, WEIGHTS, Kind, write_encoder
 from hpdsearch.encoder.weights import SCALE
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import Matrix
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

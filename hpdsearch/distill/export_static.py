@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpdsearch.common.vectors import require_matrix
 from hpdsearch.distill.export import Precision, quantize_rows
 from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, Kind, write_encoder
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.weights import SCALE
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import require_matrix
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.errors import ShapeError
 from hpdsearch.evaluation import nearest_neighbours, paired_bootstrap, shares_found
 from hpdsearch.evaluation.metrics import Rows, Scores
 from hpdsearch.lexical import words_of
-from hpdsearch.vectors import Matrix, unit_rows
 
 PROJECTION, STUDENT, ENCODER, BM25 = "projection", "student", "encoder", "bm25"  # what looks for the neighbours
 

@@ -9,6 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hpdsearch.common.files import published
+from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.distill.base import Base, keep_layers, load_base
 from hpdsearch.distill.cache import EmbeddingCache
 from hpdsearch.distill.candidate import begin_candidate, begin_training, put_in_force, require_free, room
@@ -29,8 +31,6 @@ from hpdsearch.distill.training import LOG, Texts, train
 from hpdsearch.distill.vocabulary import trim_vocabulary
 from hpdsearch.encoder import Encoder, Space, write_space
 from hpdsearch.errors import DistillError
-from hpdsearch.files import published
-from hpdsearch.progress import SILENT, Progress
 from hpdsearch.records import Document
 
 BLOCK = 4096  # texts that a trained student's mean squares are taken over

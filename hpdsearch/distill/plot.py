@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, drawn
 from hpdsearch.errors import DistillError, MissingExtraError
-from hpdsearch.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, drawn
 
 STEP, AGREEMENT, RATE, LOSS = "step", "agreement", "rate", "loss"  # columns; all others are terms of the loss
 # The markers tell the terms apart in grey.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import Matrix, require_matrix
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from hpdsearch.common.files import published
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.export import SPECIAL_TOKENS, TYPES, count_layers
 from hpdsearch.distill.onnx_graph import HEAD, POSITIONS, WORDS
 from hpdsearch.encoder import Backend, Encoder
@@ -22,8 +24,6 @@ from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, Kind, find_fold
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.weights import load_weights
 from hpdsearch.errors import EncoderError
-from hpdsearch.files import published
-from hpdsearch.vectors import Matrix
 
 MODULES = "modules.json"
 Files = dict[str, bytes]

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from hpdsearch.common.files import sha256_of
 from hpdsearch.distill.base import Base
 from hpdsearch.encoder import Space, read_space
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.encoder.space import CARD
 from hpdsearch.errors import DistillError
-from hpdsearch.files import sha256_of
 
 SPACE = "space"  # sub-folder of an encoder that was made here
 BUILT_IN_SPACES = BUILT_IN / "spaces"

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distill.base import Base
 from hpdsearch.distill.export import count_layers
 from hpdsearch.distill.onnx_graph import HEAD, WORDS
 from hpdsearch.distill.workers import Workers
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import Matrix, unit_rows
 
 PADDED_TOKENS = 1200  # tokens that go through the Transformer at once while training, padding included
 PADDING = 1.25  # longest text of a batch at most this much longer than its shortest

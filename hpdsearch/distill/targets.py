@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hpdsearch.common.progress import Progress
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distill.base import Base
 from hpdsearch.distill.cache import EmbeddingCache
 from hpdsearch.distill.candidate import ANCHOR
@@ -21,8 +23,6 @@ from hpdsearch.distill.teacher import Teacher
 from hpdsearch.distill.training import Texts
 from hpdsearch.encoder import Encoder, Space, read_space, write_space
 from hpdsearch.encoder.space import CARD
-from hpdsearch.progress import Progress
-from hpdsearch.vectors import Matrix, unit_rows
 
 BLOCK = 4096  # embeddings in memory at once
 

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hpdsearch.common.progress import SILENT, Bar, Progress
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.cache import EmbeddingCache
 from hpdsearch.distill.teacher_folder import (
     POOLER,
@@ -26,8 +28,6 @@ from hpdsearch.distill.teacher_folder import (
 from hpdsearch.distill.workers import Workers
 from hpdsearch.encoder.torch_backend import best_device
 from hpdsearch.errors import EncoderError
-from hpdsearch.progress import SILENT, Bar, Progress
-from hpdsearch.vectors import Matrix
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

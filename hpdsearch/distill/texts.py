@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
+from hpdsearch.corpus.passages import TokenSpans, cut_passages
 from hpdsearch.errors import DistillError
-from hpdsearch.passages import TokenSpans, cut_passages
 from hpdsearch.records import Document
 
 BLOCK = 256  # documents whose token spans are in memory at once

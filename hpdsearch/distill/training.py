@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distill.losses import LossSpec, distillation_losses
 from hpdsearch.distill.onnx_graph import WORDS
@@ -23,8 +25,6 @@ from hpdsearch.distill.teacher import fastest_dtype
 from hpdsearch.distill.workers import Workers
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbour_agreement
-from hpdsearch.progress import SILENT, Progress
-from hpdsearch.vectors import Matrix
 
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.bin"

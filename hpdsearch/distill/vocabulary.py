@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.errors import DistillError
-from hpdsearch.vectors import Matrix
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from hpdsearch.common.progress import Bar
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import EncoderCard, Kind
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.encoder.transformer import Runner, TransformerModel
 from hpdsearch.errors import EncoderError
-from hpdsearch.progress import Bar
-from hpdsearch.vectors import Matrix
 
 BACKEND_VARIABLE = "HPDSEARCH_BACKEND"  # what auto means, for who wants it measured never
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.vectors import Matrix, unit_rows
+from hpdsearch.common.vectors import Matrix, unit_rows
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hpdsearch.common.files import sha256_of
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.encoder.backends import Backend, Model, find_backend, open_model
 from hpdsearch.encoder.folder import (
     BUILT_IN,
@@ -21,9 +24,6 @@ from hpdsearch.encoder.folder import (
 from hpdsearch.encoder.threads import usable_cores
 from hpdsearch.encoder.tokens import Span, TextTokenizer
 from hpdsearch.errors import EncoderError
-from hpdsearch.files import sha256_of
-from hpdsearch.progress import SILENT, Progress
-from hpdsearch.vectors import Matrix, unit_rows
 
 BLOCK = 4096  # texts tokenized at once and batched by length
 

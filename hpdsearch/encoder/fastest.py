@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hpdsearch.common.files import published
 from hpdsearch.encoder.transformer import Runner
 from hpdsearch.errors import HpdsearchError
-from hpdsearch.files import published
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.files import published, sha256_of
 from hpdsearch.errors import EncoderError
-from hpdsearch.files import published, sha256_of
 
 FORMAT = 1
 CARD = "encoder.json"

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
 from hpdsearch.errors import EncoderError
-from hpdsearch.vectors import Matrix
 
 TOKEN_BUDGET = 1024  # measured alike from 256 to 4,096; memory grows with it
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
 from hpdsearch.errors import EncoderError, MissingExtraError
-from hpdsearch.vectors import Matrix
 
 TOKEN_BUDGET = 1024
 

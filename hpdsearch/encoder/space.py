@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hpdsearch.common.files import published, sha256_of
+from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
 from hpdsearch.errors import EncoderError, ShapeError
-from hpdsearch.files import published, sha256_of
-from hpdsearch.vectors import Matrix, require_matrix, unit_rows
 
 FORMAT = 1
 CARD = "space.json"

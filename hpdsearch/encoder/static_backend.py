@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from hpdsearch.common.progress import Bar
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.encoder.folder import WEIGHTS
 from hpdsearch.encoder.weights import load_weights
-from hpdsearch.progress import Bar
-from hpdsearch.vectors import Matrix, unit_rows
 
 TABLE = "embedding.weight"  # the name that sentence-transformers' StaticEmbedding has for it
 AT_ONCE = 1024  # tokens of a text gathered at once; bounds the memory that a long one takes

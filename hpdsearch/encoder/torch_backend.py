@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import CONFIG, WEIGHTS
 from hpdsearch.encoder.weights import load_weights
-from hpdsearch.vectors import Matrix
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536, "mps": 16384}
 

@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.progress import Bar
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.batches import cut_windows, equal_length_batches, join_windows
-from hpdsearch.progress import Bar
-from hpdsearch.vectors import Matrix
 
 
 class Runner(Protocol):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpdsearch.vectors import Matrix
+from hpdsearch.common.vectors import Matrix
 
 SCALE = ".scale"  # NAME holds int8 rows, NAME.scale their float32 scales (rows, 1)
 

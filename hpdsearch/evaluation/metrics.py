@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import unit_rows
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import unit_rows
 
 Judged = Mapping[str, int]  # doc_id -> relevance of one query; above 0 is relevant
 Rows = npt.NDArray[np.intp]

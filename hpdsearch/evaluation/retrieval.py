@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.evaluation.beir import Collection
 from hpdsearch.evaluation.metrics import Judged, cosines_of_all, mrr_at_k, ndcg_at_k, recall_at_k, top_rows
-from hpdsearch.progress import SILENT, Progress
-from hpdsearch.vectors import Matrix, unit_rows
 
 Encode = Callable[[list[str]], Matrix]
 Ranking = list[tuple[str, float]]  # doc_id and score, best first

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.errors import CorpusError
 from hpdsearch.evaluation.files import folders_of, lines_of
 from hpdsearch.evaluation.metrics import spearman
-from hpdsearch.progress import SILENT, Progress
-from hpdsearch.vectors import Matrix, unit_rows
 
 BLOCK = 2048  # texts encoded at once
 SICK_COLUMNS = ("sentence_A", "sentence_B", "relatedness_score")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import tantivy
 
+from hpdsearch.common.files import BLOCK
 from hpdsearch.errors import DamagedError, FolderError
-from hpdsearch.files import BLOCK
 from hpdsearch.lexical.analysis import TOKENIZER
 
 _FOOTER_MAGIC = 1337  # tantivy, directory/footer.rs

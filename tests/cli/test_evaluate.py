@@ -11,9 +11,9 @@ from scipy.stats import spearmanr
 from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Encoder
+from hpdsearch.common.vectors import unit_rows
 from hpdsearch.distill.teacher import Teacher
 from hpdsearch.encoder import write_space
-from hpdsearch.vectors import unit_rows
 
 PAIRS = [
     ("the cat runs", "the dog runs", 4.5),

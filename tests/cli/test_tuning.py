@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from brute_force import TOLERANCE, dense_scores, some_documents, stored_passages
 
-from hpdsearch import Encoder, Index, merging
+from hpdsearch import Encoder, Index
 from hpdsearch.dense import Codec, IndexSpec, Kind, choose
+from hpdsearch.indexer import merging
 
 QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a song for the moon", "blue fish")
 

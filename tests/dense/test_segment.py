@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from vectors import brute_force, ellipsoid, segment, vector_file
 
+from hpdsearch.common.vectors import cosines
 from hpdsearch.dense import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile, build_index
 from hpdsearch.dense import segment as segment_module
 from hpdsearch.dense.faiss_factory import CORES
 from hpdsearch.errors import DamagedError
-from hpdsearch.vectors import cosines
 
 N, DIM, FIRST_ROW = 6_000, 32, 1000
 # Fixed nprobe and rescore: what is found does not depend on what was measured.

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from vectors import vector_file
 
+from hpdsearch.common.vectors import unit_rows
 from hpdsearch.dense import VectorFile, VectorWriter
 from hpdsearch.dense import vector_file as module
 from hpdsearch.errors import DamagedError, ShapeError
-from hpdsearch.vectors import unit_rows
 
 
 def random_rows(n, dim, seed=0):

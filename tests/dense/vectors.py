@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from hpdsearch.common.vectors import unit_rows
 from hpdsearch.dense import RowMap, Segment, VectorFile, VectorWriter, build_index
-from hpdsearch.vectors import unit_rows
 
 
 def ellipsoid(n, dim, seed=0):

@@ -16,10 +16,10 @@ import torch
 from tiny_encoder import WORDS
 from tiny_teacher import HIDDEN, make_tiny_teacher
 
+from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.distill.cache import EmbeddingCache
 from hpdsearch.distill.teacher import Teacher, embed, open_cache
 from hpdsearch.errors import CacheError, ShapeError
-from hpdsearch.progress import Bar, Progress
 
 DIM = 8
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from tiny_encoder import WORDS
 
+from hpdsearch.common.vectors import unit_rows
 from hpdsearch.distill.gates import GateSpec, judge, neighbours_by_words
 from hpdsearch.errors import ShapeError
-from hpdsearch.vectors import unit_rows
 
 N, TEACHER_DIM, DIM = 60, 24, 12
 SPEC = GateSpec(k=5, prefixes=(4, DIM))

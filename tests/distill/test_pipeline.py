@@ -20,6 +20,7 @@ from tokenizers.processors import BertProcessing
 
 import hpdsearch
 from hpdsearch import Encoder, Index
+from hpdsearch.common.files import sha256_of
 from hpdsearch.distill.export import Precision
 from hpdsearch.distill.gates import GateSpec
 from hpdsearch.distill.losses import LossSpec
@@ -29,7 +30,6 @@ from hpdsearch.distill.spec import DistillSpec, split_texts
 from hpdsearch.distill.teacher import Teacher
 from hpdsearch.encoder import read_space
 from hpdsearch.errors import DistillError, EncoderError
-from hpdsearch.files import sha256_of
 from hpdsearch.records import Document
 
 UNREACHABLE = GateSpec(min_kept=1.5)

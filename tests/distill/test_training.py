@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny_encoder import make_tiny_encoder
 from tiny_training import SPEC, make_student, make_texts, run
 
+from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.distill.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distill.losses import LossSpec
 from hpdsearch.distill.onnx_graph import WORDS
@@ -21,7 +22,6 @@ from hpdsearch.distill.student import StaticStudent, Student
 from hpdsearch.distill.training import CHECKPOINT, LOG, Texts, neighbour_order, schedule, train
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbour_agreement
-from hpdsearch.progress import Bar, Progress
 
 N_STEPS = 30  # 2.5 epochs of 200 // 16 batches
 KILLS = 4

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from tiny_encoder import MAX_TOKENS, make_tiny_encoder, tiny_table
 
+from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.distill.base import load_base
 from hpdsearch.distill.student import StaticStudent, TransformerStudent, token_ids
 from hpdsearch.distill.training import CHECKPOINT, LOG, Texts, TrainingSpec, train
-from hpdsearch.progress import SILENT, Progress
 
 SPEC = TrainingSpec(epochs=2.5, batch_size=16, learning_rate=3e-3, neighbours=4)
 DIM = 16

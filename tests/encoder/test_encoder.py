@@ -24,13 +24,13 @@ from tiny_encoder import (
 )
 from transformers import BertConfig, BertModel
 
+from hpdsearch.common.progress import Progress
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.distill.export import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, read_space
 from hpdsearch.encoder.encoder import BLOCK
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.errors import EncoderError
-from hpdsearch.progress import Progress
-from hpdsearch.vectors import Matrix
 
 TEXTS = [
     "the cat sings on the old tree",

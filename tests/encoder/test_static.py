@@ -9,8 +9,8 @@ from tiny_encoder import make_tiny_static, tiny_table, tiny_tokenizer
 from hpdsearch.distill.export import Precision
 from hpdsearch.distill.export_static import export_static
 from hpdsearch.encoder import Encoder, Kind
-from hpdsearch.engine import Index
 from hpdsearch.errors import EncoderError, ShapeError
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 TEXTS = ["the cat sings", "Gold, and a star!", "zebra 42", "cat", "the king " * 2000]

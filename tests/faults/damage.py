@@ -15,10 +15,10 @@ from processes import PATIENCE, Processes
 from hpdsearch.dense import IndexSpec
 from hpdsearch.dense.spec import Codec, Kind
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import HpdsearchError
+from hpdsearch.index import Index
+from hpdsearch.index.verify import find_problems
 from hpdsearch.records import Hit
-from hpdsearch.verify import find_problems
 
 KINDS = ("waiting", "flat sq8", "ivf pq", "ivf rabitq", "flat pq")
 QUERY = "the old queen of the iron river"

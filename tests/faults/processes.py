@@ -12,7 +12,7 @@ from typing import Any
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # these tests sync thousands of times
 PATIENCE = 60  # seconds until a process that does not answer is a failure
-_PRELOADED = ["hpdsearch.engine", "faiss", "tantivy", "tokenizers", "states", "pytest"]
+_PRELOADED = ["hpdsearch.index", "faiss", "tantivy", "tokenizers", "states", "pytest"]
 
 
 def fork_server() -> ForkServerContext:

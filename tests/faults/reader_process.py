@@ -7,7 +7,7 @@ from pathlib import Path
 import states
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
+from hpdsearch.index import Index
 
 AHEAD = 1000  # states that a writer may bring into force between two looks
 

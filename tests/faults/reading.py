@@ -14,7 +14,7 @@ from killing import FOREVER, last_report
 from processes import PATIENCE, Processes
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
+from hpdsearch.index import Index
 
 N_READERS = 3
 

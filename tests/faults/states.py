@@ -10,11 +10,11 @@ from pathlib import Path
 from brute_force import stored_passages
 from tqdm import tqdm
 
-from hpdsearch import merging
 from hpdsearch.dense import IndexSpec, auto
 from hpdsearch.dense.spec import Codec, Kind
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
+from hpdsearch.index import Index
+from hpdsearch.indexer import merging
 from hpdsearch.lexical import writer
 from hpdsearch.records import Document
 

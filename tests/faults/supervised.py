@@ -15,8 +15,8 @@ import writer_process
 from processes import PATIENCE, Processes
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import FolderError
+from hpdsearch.index import Index
 
 # The number of each kind of operation: adding to a small index, to compact and to tune a larger one.
 OPERATIONS = {

@@ -13,8 +13,8 @@ import writer_process
 from processes import PATIENCE, Processes
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import LockedError
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 KILLS, FIRST_BUILD_KILLS, INTERRUPTS, MOMENTS = 200, 12, 12, 12

@@ -13,8 +13,8 @@ import faiss
 import states
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.engine import Index
 from hpdsearch.errors import HpdsearchError
+from hpdsearch.index import Index
 from hpdsearch.records import Document
 
 INTERRUPTED = 130

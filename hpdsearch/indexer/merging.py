@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpdsearch.catalog import CatalogWriter, SegmentEntry
+from hpdsearch.common.progress import Progress
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter, build_index
 from hpdsearch.dense.row_map import Rows
-from hpdsearch.progress import Progress
-from hpdsearch.segment_files import open_vectors, row_map
-from hpdsearch.transaction import Transaction
+from hpdsearch.indexer.transaction import Transaction
+from hpdsearch.search.segment_files import open_vectors, row_map
 
 TAIL = 1024  # live rows: rewriting so few costs little beside bringing files to disk, and each segment slows a search
 DEAD = 256  # so many dead rows and more, if they are the majority, are worth a rewrite

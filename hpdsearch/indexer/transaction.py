@@ -17,10 +17,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
+from hpdsearch.common.files import PARTIAL
 from hpdsearch.errors import DamagedError, FolderError, HpdsearchError, LockedError
-from hpdsearch.files import PARTIAL
+from hpdsearch.indexer.lexical_buffer import WordsWriter
 from hpdsearch.lexical import remove_lexical, sweep_lexical
-from hpdsearch.lexical_buffer import WordsWriter
 
 logger = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from hpdsearch.catalog import StoredDocument
 from hpdsearch.catalog.schema import RESTORE
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import Segment, WaitingVectors
 from hpdsearch.dense.rescoring import Scores
 from hpdsearch.dense.row_map import Mask, Rows
 from hpdsearch.errors import DamagedError, QueryError
 from hpdsearch.lexical import query_stems, spans_of
 from hpdsearch.records import Document, Hit
-from hpdsearch.state import Masks, State, rows_between
-from hpdsearch.vectors import Matrix
+from hpdsearch.search.snapshot import Masks, State, rows_between
 
 DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions.md)
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
@@ -69,7 +69,7 @@ def search(
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
         k: hits a text, at least 1; fewer come only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by 0.8 cosine + 0.2 BM25 / best BM25.
-        where: filter on metadata (hpdsearch.filters).
+        where: filter on metadata (hpdsearch.catalog.filters).
         recall: share of the k nearest passages to find by the measured curve of each segment; None: as it was made.
 
     Raises:

@@ -6,8 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.files import published
 from hpdsearch.errors import MissingExtraError, QueryError
-from hpdsearch.files import published
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 from pathlib import Path
 
+from hpdsearch.common.progress import Progress
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.ingest import Summary, ingest, require_document
-from hpdsearch.merging import settle
-from hpdsearch.progress import Progress
+from hpdsearch.indexer.ingest import Summary, ingest, require_document
+from hpdsearch.indexer.merging import settle
+from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document
-from hpdsearch.transaction import Transaction
 
 
 class _Changed:

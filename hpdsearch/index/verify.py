@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from hpdsearch.catalog import Catalog, SegmentEntry
+from hpdsearch.common.files import sha256_of
 from hpdsearch.dense.row_map import Rows
 from hpdsearch.errors import DamagedError
-from hpdsearch.files import sha256_of
 from hpdsearch.lexical import altered_files
-from hpdsearch.lexical_files import open_words
-from hpdsearch.segment_files import row_map
+from hpdsearch.search.lexical_files import open_words
+from hpdsearch.search.segment_files import row_map
 
 _ATTEMPTS = 50
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from hpdsearch.catalog import Catalog
 from hpdsearch.dense import Segment, WaitingVectors
 from hpdsearch.errors import DamagedError, FolderError
-from hpdsearch.lexical_files import open_words
-from hpdsearch.segment_files import open_segment
-from hpdsearch.state import State
+from hpdsearch.search.lexical_files import open_words
+from hpdsearch.search.segment_files import open_segment
+from hpdsearch.search.snapshot import State
 
 logger = logging.getLogger(__name__)
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from itertools import chain
 from operator import length_hint
 
-from hpdsearch.arriving import ArrivingVectors
+from hpdsearch.common.progress import Bar, Progress
+from hpdsearch.common.vectors import Matrix
+from hpdsearch.corpus.passages import cut_passages, title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.passages import cut_passages, title_before_text
-from hpdsearch.progress import Bar, Progress
+from hpdsearch.indexer.transaction import Transaction
+from hpdsearch.indexer.vector_buffer import ArrivingVectors
+from hpdsearch.indexer.vector_reuse import KnownVectors
 from hpdsearch.records import Document
-from hpdsearch.reuse import KnownVectors
-from hpdsearch.transaction import Transaction
-from hpdsearch.vectors import Matrix
 
 BLOCK_DOCUMENTS = 4096
 BLOCK_CHARACTERS = 4_000_000

@@ -8,9 +8,9 @@ from hpdsearch.dense import RowMap
 from hpdsearch.dense.row_map import Rows
 from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
+from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document, Passage
-from hpdsearch.segment_files import open_vectors, row_map
-from hpdsearch.transaction import Transaction
+from hpdsearch.search.segment_files import open_vectors, row_map
 
 
 class KnownVectors:

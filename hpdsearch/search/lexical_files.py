@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.catalog.schema import RESTORE
+from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.errors import DamagedError
 from hpdsearch.lexical import LexicalReader
-from hpdsearch.passages import title_before_text
 
 # Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and its sum.
 WAITING_ROW, OPSTAMP, SUM = "waiting_row", "lexical_opstamp", "lexical_sum"

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
 from hpdsearch.errors import QueryError
-from hpdsearch.info import IndexInfo
-from hpdsearch.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
+from hpdsearch.index.info import IndexInfo
 
 STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"))
 

@@ -9,22 +9,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix
+from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
 from hpdsearch.errors import CorpusError, EncoderError, FolderError, HpdsearchError, QueryError
-from hpdsearch.info import IndexInfo, describe
-from hpdsearch.ingest import Summary, ingest
-from hpdsearch.merging import compact_segments, rebuild_index, settle
-from hpdsearch.opening import open_state
-from hpdsearch.passages import title_before_text
-from hpdsearch.progress import SILENT, Progress
+from hpdsearch.index.info import IndexInfo, describe
+from hpdsearch.index.verify import find_problems
+from hpdsearch.indexer.ingest import Summary, ingest
+from hpdsearch.indexer.merging import compact_segments, rebuild_index, settle
+from hpdsearch.indexer.transaction import Transaction
+from hpdsearch.indexer.update import update
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode, search
-from hpdsearch.state import State
-from hpdsearch.transaction import Transaction
-from hpdsearch.update import update
-from hpdsearch.vectors import Matrix
-from hpdsearch.verify import find_problems
+from hpdsearch.search.opening import open_state
+from hpdsearch.search.snapshot import State
 
 logger = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from types import TracebackType
 import numpy as np
 
 from hpdsearch.catalog import SegmentEntry
+from hpdsearch.common.progress import Progress
+from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter
 from hpdsearch.dense.vector_file import Stored
+from hpdsearch.indexer.merging import WrittenVectors, copy_rows, settle, small_tail
+from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.lexical import may_wait
-from hpdsearch.merging import WrittenVectors, copy_rows, settle, small_tail
-from hpdsearch.progress import Progress
-from hpdsearch.transaction import Transaction
-from hpdsearch.vectors import Matrix, require_matrix
 
 
 class ArrivingVectors:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.state import State
+from hpdsearch.search.snapshot import State
 
 TEACHER_BYTES = 768 * 4  # of one vector
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpdsearch.catalog import CatalogWriter
 from hpdsearch.lexical import LexicalWriter, may_wait, meta_of, standing_of
-from hpdsearch.lexical_files import OPSTAMP, SUM, WAITING_ROW, passages_between
+from hpdsearch.search.lexical_files import OPSTAMP, SUM, WAITING_ROW, passages_between
 
 UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in a lexical folder
 
