@@ -13,7 +13,7 @@ from common import Words, run
 
 from hpdsearch.common.files import published
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distill.cache import MANIFEST, EmbeddingCache
+from hpdsearch.distillation.teacher.cache import MANIFEST, EmbeddingCache
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CacheError
 from hpdsearch.evaluation import Collection, StsTask
@@ -76,7 +76,7 @@ def teacher_source(folder: Path) -> Source:
     """Return a model by its own files: its own pooling, its own longest input; in float32."""
     import torch
 
-    from hpdsearch.distill.teacher import Teacher
+    from hpdsearch.distillation.teacher.teacher import Teacher
 
     teacher = Teacher.load(folder, dtype=torch.float32)
     return Source(teacher.name, f"{teacher.name}-{teacher.hash[:12]}", teacher.encode)

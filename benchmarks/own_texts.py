@@ -16,8 +16,8 @@ from pathlib import Path
 from common import HPDSEARCH, MODELS, arguments, file_identity, opened, positive, run
 from report import Result, measurement, result, target, write_result
 
-from hpdsearch.distill.recipe import draw_texts, read_recipe
-from hpdsearch.distill.teacher import Teacher
+from hpdsearch.distillation.recipe import draw_texts, read_recipe
+from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.evaluation import neighbour_agreement
 

@@ -26,7 +26,7 @@ from quality_targets import figures
 from report import RESULTS, plain_table, result, write_result
 
 from hpdsearch.common.files import sha256_of
-from hpdsearch.distill.projection import ProjectionSpec, fit_projection
+from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projection
 from hpdsearch.encoder import Encoder, Space, read_space
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts

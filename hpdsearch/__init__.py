@@ -10,19 +10,39 @@ from hpdsearch.errors import HpdsearchError
 from hpdsearch.records import Document, Hit
 
 if TYPE_CHECKING:
-    from hpdsearch.distill.pipeline import distill
+    from hpdsearch.dense import Codec, IndexSpec, Kind
+    from hpdsearch.distillation.pipeline import distill
     from hpdsearch.encoder import Encoder
     from hpdsearch.index import Index
+    from hpdsearch.search import Mode
 
-__all__ = ["Document", "Encoder", "Hit", "HpdsearchError", "Index", "__version__", "distill"]
+__all__ = [
+    "Codec",
+    "Document",
+    "Encoder",
+    "Hit",
+    "HpdsearchError",
+    "Index",
+    "IndexSpec",
+    "Kind",
+    "Mode",
+    "__version__",
+    "distill",
+]
 __version__ = "0.1.0"
 
-_LAZY = {"Encoder": "hpdsearch.encoder", "Index": "hpdsearch.index"}
+_LAZY = {
+    "Codec": "hpdsearch.dense",
+    "Encoder": "hpdsearch.encoder",
+    "Index": "hpdsearch.index",
+    "IndexSpec": "hpdsearch.dense",
+    "Kind": "hpdsearch.dense",
+    "Mode": "hpdsearch.search",
+    "distill": "hpdsearch.distillation.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "distill":
-        return import_module("hpdsearch.distill")  # a package that can be called
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,8 @@ PACKAGE = Path(hpdsearch.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 HOMES = {
-    "torch": ("distill/", "encoder/torch_backend.py"),
-    "transformers": ("distill/", "encoder/torch_backend.py"),
+    "torch": ("distillation/", "encoder/torch_backend.py"),
+    "transformers": ("distillation/", "encoder/torch_backend.py"),
     "faiss": ("dense/",),
 }
 

@@ -10,7 +10,7 @@ import pytest
 from tiny_distillation import make_models, make_texts, run
 
 from hpdsearch import Encoder
-from hpdsearch.distill.teacher import Teacher
+from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.evaluation import neighbour_agreement
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -15,10 +15,10 @@ from tiny_encoder import make_tiny_encoder, tiny_table, tiny_tokenizer
 from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Document, Encoder, Index
-from hpdsearch.distill.export import Precision
-from hpdsearch.distill.export_static import export_static
-from hpdsearch.distill.projection import ProjectionSpec, fit_projection
-from hpdsearch.distill.teacher import Teacher, embed, open_cache
+from hpdsearch.distillation.export.static import export_static
+from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projection
+from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import write_space
 from hpdsearch.errors import CacheError
 from hpdsearch.evaluation import evaluate_retrieval, evaluate_sts, ndcg_at_k, ranked, read_collections, read_sts

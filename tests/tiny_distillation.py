@@ -17,11 +17,11 @@ import torch
 from tiny_encoder import WORDS, make_tiny_encoder
 from tiny_teacher import make_tiny_teacher
 
-from hpdsearch.distill.losses import LossSpec
-from hpdsearch.distill.pipeline import Distilled, distill
-from hpdsearch.distill.projection import ProjectionSpec
-from hpdsearch.distill.spec import DistillSpec
-from hpdsearch.distill.training import TrainingSpec
+from hpdsearch.distillation.pipeline import Distilled, distill
+from hpdsearch.distillation.space.projection import ProjectionSpec
+from hpdsearch.distillation.spec import DistillSpec
+from hpdsearch.distillation.training.losses import LossSpec
+from hpdsearch.distillation.training.trainer import TrainingSpec
 
 DIM = 16
 TRAINING = TrainingSpec(epochs=6, batch_size=24, learning_rate=0.015, train_words=True, loss=LossSpec(place=5.0))

@@ -11,8 +11,8 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from hpdsearch.distill.export import Precision, export_encoder
-from hpdsearch.distill.export_static import export_static
+from hpdsearch.distillation.export.static import export_static
+from hpdsearch.distillation.export.transformer import Precision, export_encoder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 _WORDS = """

@@ -71,7 +71,7 @@ def open_own_teacher(model: str, precision: str, threads: int) -> Encode:
     """Open the teacher as distillation runs it: batches of a number of tokens, hardly padded."""
     import torch
 
-    from hpdsearch.distill.teacher import Teacher
+    from hpdsearch.distillation.teacher.teacher import Teacher
 
     torch.set_num_threads(threads)
     return Teacher.load(Path(model), device="cpu", dtype=getattr(torch, precision)).encode

@@ -10,7 +10,7 @@ from hpdsearch.cli.options import Command, Corpus, bars, bytes_text, corpus_opti
 from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:
-    from hpdsearch.distill.pipeline import Distilled
+    from hpdsearch.distillation.pipeline import Distilled
 
 
 class SpecOption(click.Option):
@@ -30,7 +30,7 @@ class SpecOption(click.Option):
         return record[0], f"{record[1]}  [default: {default}{other}]"
 
     def _default(self, *, static: bool) -> Any:
-        from hpdsearch.distill.recipe import default_spec
+        from hpdsearch.distillation.recipe import default_spec
 
         value: Any = default_spec(static=static)
         for name in self.path:
@@ -128,9 +128,9 @@ def distill(
         --student sentence-transformers/all-MiniLM-L6-v2 -o my-encoder
     hpdsearch distill notes/ --teacher my-teacher/ --student my-encoder --layers 3 -o my-small
     """
-    from hpdsearch.distill import recipe as recipes
-    from hpdsearch.distill.pipeline import distill as run
-    from hpdsearch.distill.spec import Origin
+    from hpdsearch.distillation import recipe as recipes
+    from hpdsearch.distillation.pipeline import distill as run
+    from hpdsearch.distillation.spec import Origin
 
     ctx = click.get_current_context()
     changes, origin, corpus = _changes(ctx, options), Origin(command=_command(ctx)), None

@@ -76,7 +76,7 @@ def export(encoder: str, output: Path, dim: int | None) -> None:
     hpdsearch export base my-model --dim 64
     python -c 'from sentence_transformers import SentenceTransformer; SentenceTransformer("my-model")'
     """
-    from hpdsearch.distill.sentence_transformers_folder import write_sentence_transformers
+    from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 
     write_sentence_transformers(encoder, output, dim=dim)
     click.echo(f'{output}: open it with sentence_transformers.SentenceTransformer("{output}")')

@@ -174,7 +174,7 @@ def _encoder(name: str, dim: int | None) -> System:
 
 def _teacher(name: str, space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
     """Return the teacher as it is, whatever `dim`, and the teacher in the space."""
-    from hpdsearch.distill.teacher import Teacher, embed, open_cache
+    from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
     from hpdsearch.encoder import read_space
 
     teacher = Teacher.load(name)

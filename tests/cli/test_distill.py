@@ -8,9 +8,9 @@ from tiny_distillation import OPTIONS, make_models, make_texts
 
 from hpdsearch import Encoder
 from hpdsearch.cli import main
-from hpdsearch.distill.losses import LossSpec
-from hpdsearch.distill.spec import STATIC_TRAINING
-from hpdsearch.distill.training import TrainingSpec
+from hpdsearch.distillation.spec import STATIC_TRAINING
+from hpdsearch.distillation.training.losses import LossSpec
+from hpdsearch.distillation.training.trainer import TrainingSpec
 from hpdsearch.encoder import read_space
 
 FEW = ["--epochs", "0.2", "--learning-rate", "1e-9"]

@@ -12,7 +12,7 @@ from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Encoder
 from hpdsearch.common.vectors import unit_rows
-from hpdsearch.distill.teacher import Teacher
+from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import write_space
 
 PAIRS = [

@@ -26,7 +26,7 @@ from transformers import BertConfig, BertModel
 
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distill.export import Precision
+from hpdsearch.distillation.export.transformer import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, read_space
 from hpdsearch.encoder.encoder import BLOCK
 from hpdsearch.encoder.folder import BUILT_IN

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_encoder import make_tiny_static, tiny_table, tiny_tokenizer
 
-from hpdsearch.distill.export import Precision
-from hpdsearch.distill.export_static import export_static
+from hpdsearch.distillation.export.static import export_static
+from hpdsearch.distillation.export.transformer import Precision
 from hpdsearch.encoder import Encoder, Kind
 from hpdsearch.errors import EncoderError, ShapeError
 from hpdsearch.index import Index

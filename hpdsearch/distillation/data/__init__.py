@@ -1,0 +1,1 @@
+"""Texts to distil on: read, deduplicated, augmented, split."""

@@ -1,0 +1,168 @@
+"""What a student starts from: a BERT-like folder, a hub's model or an encoder of ours, as tensors and a tokenizer."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpdsearch.common.vectors import Matrix
+from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS
+from hpdsearch.distillation.export.transformer import count_layers, encoder_tensors
+from hpdsearch.encoder.folder import (
+    CARD,
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    built_in_names,
+    find_folder,
+    read_card,
+    verify_files,
+)
+from hpdsearch.encoder.weights import load_weights
+from hpdsearch.errors import DistillError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SPECIAL_TOKENS = 2
+
+
+@dataclass(frozen=True)
+class Base:
+    """A Transformer to begin with.
+
+    Attributes:
+        name: folder's name, built-in name or the hub's.
+        tensors: float32, under the names of an encoder's model.safetensors; "head.weight" only if it has a head.
+        n_heads: attention heads a layer.
+        epsilon: of the layer normalisations.
+        tokenizer: sets one special token before and one after a text.
+        max_tokens: tokens of text in a window.
+        space: id of the space that its head leads into; None without a head.
+    """
+
+    name: str
+    tensors: dict[str, Matrix]
+    n_heads: int
+    epsilon: float
+    tokenizer: "Tokenizer"
+    max_tokens: int
+    space: str | None
+
+    @property
+    def hidden(self) -> int:
+        """Width of the Transformer."""
+        return int(self.tensors[POSITIONS].shape[1])
+
+
+def load_base(name_or_folder: str | Path, *, max_tokens: int = 256) -> Base:
+    """Open a base.
+
+    Args:
+        name_or_folder: a built-in encoder, an encoder folder, a BERT folder as transformers saves it, or a hub's name.
+        max_tokens: tokens of text in a window of the student, fewer where its position table is shorter; an encoder
+            of ours keeps its own.
+
+    Raises:
+        DistillError: nothing of that name, not BERT-like, static, or a tokenizer without two special tokens.
+    """
+    if str(name_or_folder) in built_in_names() or (Path(name_or_folder) / CARD).is_file():
+        return _from_encoder(find_folder(name_or_folder))
+    return _from_transformers(str(name_or_folder), max_tokens)
+
+
+def _from_encoder(folder: Path) -> Base:
+    from tokenizers import Tokenizer
+
+    card = read_card(folder)
+    verify_files(folder, card)
+    config = json.loads((folder / CONFIG).read_bytes())
+    if config.get("model_type") != "bert":
+        raise DistillError(f"{folder}: expected a Transformer to begin with, got a {config.get('model_type')} encoder")
+    tokenizer = _plain_tokenizer(Tokenizer.from_file(str(folder / TOKENIZER)), card.name)
+    tensors = load_weights(folder / WEIGHTS)
+    return Base(
+        name=card.name,
+        tensors=tensors,
+        n_heads=config["num_attention_heads"],
+        epsilon=config["layer_norm_eps"],
+        tokenizer=tokenizer,
+        max_tokens=card.max_tokens,
+        space=card.space,
+    )
+
+
+def _from_transformers(name: str, max_tokens: int) -> Base:
+    from hpdsearch.distillation.teacher.folder import find_teacher_folder, open_transformer
+
+    try:
+        model, tokenizer = open_transformer(find_teacher_folder(name))
+    except Exception as error:  # transformers raises a dozen kinds, of no common base
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DistillError(
+            f"student {name}: expected a built-in encoder ({', '.join(built_in_names())}), an encoder folder, a BERT "
+            f"folder or a model of a hub that can be reached; got: {reason}"
+        ) from error
+    config: Any = model.config
+    activation = getattr(config, "hidden_act", None)
+    if config.model_type != "bert" or activation != "gelu":
+        raise DistillError(
+            f"student {name}: expected a BERT-like model (model_type bert, hidden_act gelu), got "
+            f"{config.model_type} with {activation}; take one like all-MiniLM-L6-v2"
+        )
+    fast = _plain_tokenizer(tokenizer.backend_tokenizer, name)
+    bert = {key: value.numpy() for key, value in model.state_dict().items()}
+    max_tokens = min(max_tokens, len(bert[POSITIONS]) - SPECIAL_TOKENS)
+    tensors = encoder_tensors(bert, np.zeros((1, config.hidden_size), dtype=np.float32), max_tokens=max_tokens)
+    del tensors[HEAD]
+    return Base(
+        name=Path(name).name,
+        tensors=tensors,
+        n_heads=config.num_attention_heads,
+        epsilon=config.layer_norm_eps,
+        tokenizer=fast,
+        max_tokens=max_tokens,
+        space=None,
+    )
+
+
+def _plain_tokenizer(tokenizer: "Tokenizer", name: str) -> "Tokenizer":
+    """Return the tokenizer without truncation and padding, which all-MiniLM-L6-v2's brings along."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if (found := len(tokenizer.encode("").ids)) != SPECIAL_TOKENS:
+        raise DistillError(
+            f"student {name}: expected a tokenizer that sets one special token before a text and one after, "
+            f"got {found} special tokens"
+        )
+    return tokenizer
+
+
+def keep_layers(base: Base, layers: int | tuple[int, ...]) -> dict[str, Matrix]:
+    """Return the base's tensors with some of its layers, numbered from 0.
+
+    Args:
+        base: where they come from.
+        layers: how many, chosen evenly from first to last (3 of 6: 0, 2, 5), or their numbers.
+
+    Raises:
+        DistillError: the base does not have them.
+    """
+    n_layers = count_layers(base.tensors)
+    if isinstance(layers, int):
+        if not 1 <= layers <= n_layers:
+            raise DistillError(f"layers: expected 1..{n_layers} (layers of {base.name}), got {layers}")
+        layers = tuple(round(number) for number in np.linspace(0, n_layers - 1, layers)) if layers > 1 else (0,)
+    if not layers or not all(0 <= number < n_layers for number in layers):
+        raise DistillError(f"layers: expected numbers in 0..{n_layers - 1} (layers of {base.name}), got {layers}")
+    kept = {name: tensor for name, tensor in base.tensors.items() if not name.startswith("encoder.layer.")}
+    for new, old in enumerate(layers):
+        prefix = f"encoder.layer.{old}."
+        kept |= {
+            f"encoder.layer.{new}.{name.removeprefix(prefix)}": tensor
+            for name, tensor in base.tensors.items()
+            if name.startswith(prefix)
+        }
+    return kept

@@ -1,0 +1,33 @@
+import json
+import shutil
+
+import pytest
+from tiny_encoder import make_tiny_encoder
+
+from hpdsearch.distillation.staging import begin_candidate, put_in_force, room
+from hpdsearch.encoder.folder import read_card
+from hpdsearch.errors import DistillError
+
+
+@pytest.mark.parametrize("path", ["..", "../beside", ".", "", "training"])
+def test_an_overwritten_encoder_takes_no_folder_but_its_own_modules_along(tmp_path, path):
+    output, beside = make_tiny_encoder(tmp_path / "output"), tmp_path / "beside" / "precious.txt"
+    beside.parent.mkdir()
+    beside.write_text("kept")
+    (output / "0_Transformer").mkdir()
+    (output / "modules.json").write_text(json.dumps([{"path": "0_Transformer"}, {"path": path}]))
+    (begin_candidate(output) / "new.txt").write_text("new")
+    shutil.copy(output / "encoder.json", output / "training" / "candidate")
+    put_in_force(output)
+    assert beside.read_text() == "kept"
+    assert (output / "new.txt").read_text() == "new"
+    assert read_card(output).name
+    assert not (output / "0_Transformer").exists()
+
+
+def test_an_encoder_is_made_in_a_folder_by_one_at_a_time(tmp_path):
+    mine = tmp_path / "mine"
+    with room(mine), room(tmp_path / "other"), pytest.raises(DistillError, match="mine: another process"), room(mine):
+        raise AssertionError
+    with room(mine):
+        pass

@@ -1,0 +1,61 @@
+import dataclasses
+
+import yaml
+
+from hpdsearch.distillation.export.model_card import CardFields, TextSource, model_card
+
+FIELDS = CardFields(
+    name="small",
+    license="Apache-2.0",
+    teacher="sentence-transformers/all-mpnet-base-v2",
+    student='odd: "name" # of a base',
+    licenses={"sentence-transformers/all-mpnet-base-v2": "Apache-2.0", "Wiktionary": "CC-BY-SA-4.0"},
+    space="sha256:12ab",
+    dim=256,
+    max_tokens=200,
+    sources=[TextSource("Wiktionary", 120_000, "CC-BY-SA-4.0"), TextSource("pipes | and news", 3_456, "CC0-1.0")],
+    numbers={"agreement": 0.912345, "sts": {"teacher": 80.5, "student": {"256": 79.123456}}, "verdict": "good"},
+    command="hpdsearch distill texts.txt --teacher all-mpnet-base-v2",
+)
+
+
+def cells(card: str, heading: str) -> list[list[str]]:
+    """The rows of the table under a heading, without its head."""
+    part = card.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.replace("\\|", "\0").strip("|").split("|")] for line in lines]
+
+
+def test_the_head_is_yaml_that_the_hub_understands() -> None:
+    _, head, _ = model_card(FIELDS).split("---\n", 2)
+    read = yaml.safe_load(head)
+    assert (read["license"], read["pipeline_tag"], read["language"]) == ("apache-2.0", "sentence-similarity", ["en"])
+    assert read["base_model"] == [FIELDS.student, FIELDS.teacher]
+    assert "sentence-transformers" in read["tags"]
+
+
+def test_texts_are_counted_and_numbers_shown_group_by_group() -> None:
+    card = model_card(FIELDS)
+    assert cells(card, "Training texts") == [
+        ["Wiktionary", "120,000", "CC-BY-SA-4.0"],
+        ["pipes \0 and news", "3,456", "CC0-1.0"],
+        ["together", "123,456", ""],
+    ]
+    assert cells(card, "Measured") == [
+        ["agreement", "0.9123"],
+        ["sts, teacher", "80.5"],
+        ["sts, student, 256", "79.12"],
+        ["verdict", "good"],
+    ]
+    assert cells(card, "Licences") == [["small", "Apache-2.0"], *map(list, FIELDS.licenses.items())]
+    for told in ("`sha256:12ab`", "256 numbers", 'Encoder.load("small")', "hpdsearch export small", FIELDS.command):
+        assert told in card
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    bare = dataclasses.replace(FIELDS, student="", numbers={}, command="")
+    card = model_card(bare)
+    assert "## Measured" not in card
+    assert "Made by" not in card
+    assert "starting from" not in card
+    assert yaml.safe_load(card.split("---\n", 2)[1])["base_model"] == [FIELDS.teacher]

@@ -1,0 +1,370 @@
+import csv
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_distillation
+from safetensors.numpy import load_file
+from tiny_distillation import DIM, MOMENTS, SPEC, TRAINING, contents, make_models, make_texts, run
+from tiny_encoder import make_tiny_encoder, make_tiny_static, tiny_tokenizer
+from tiny_teacher import make_plain_teacher, make_tiny_teacher
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.processors import BertProcessing
+
+import hpdsearch
+from hpdsearch import Encoder, Index
+from hpdsearch.common.files import sha256_of
+from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.gates import GateSpec
+from hpdsearch.distillation.pipeline import Distilled
+from hpdsearch.distillation.space.projection import ProjectionSpec
+from hpdsearch.distillation.spec import DistillSpec, split_texts
+from hpdsearch.distillation.teacher.teacher import Teacher
+from hpdsearch.distillation.training.losses import LossSpec
+from hpdsearch.encoder import read_space
+from hpdsearch.errors import DistillError, EncoderError
+from hpdsearch.records import Document
+
+UNREACHABLE = GateSpec(min_kept=1.5)
+QUICK = replace(SPEC, training=replace(TRAINING, epochs=0.2))  # where it does not matter what is learned
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def made(models: Path) -> Distilled:
+    """Distilled without interruption into models/whole/encoder; not to be altered."""
+    return run(models, models / "whole")
+
+
+@pytest.fixture
+def place(models: Path, made: Distilled, tmp_path: Path) -> Path:
+    """A folder with a copy of the cache."""
+    shutil.copytree(models / "whole" / "cache", tmp_path / "cache")
+    return tmp_path
+
+
+def measured(folder: Path) -> list[float]:
+    """Return the held-out agreements of a training, the untrained student's first."""
+    with (folder / "training" / "log.csv").open(newline="") as file:
+        return [float(row["agreement"]) for row in csv.DictReader(file)]
+
+
+def test_the_encoder_comes_near_to_the_projected_teacher(models, made):
+    texts = make_texts(n=100, seed=9)
+    space = read_space(made.folder / "space")
+    wanted = space.project(Teacher.load(models / "teacher").encode(texts))
+    encoder, before = Encoder.load(made.folder), Encoder.load(models / "student")
+    assert (made.in_force, made.folder, encoder.name) == (True, models / "whole" / "encoder", "encoder")
+    assert encoder.space == space.id == made.space.id
+    assert (encoder.encode(texts) * wanted).sum(axis=1).mean() > 0.8
+    assert abs((before.encode(texts) * wanted).sum(axis=1).mean()) < 0.5
+
+
+def test_the_explained_energy_is_that_of_the_texts_learned_from(models, made):
+    fitted = split_texts(make_texts(), SPEC).fitted
+    squares = np.linalg.svd(Teacher.load(models / "teacher").encode(fitted), compute_uv=False) ** 2
+    assert made.energy == pytest.approx(squares[:DIM].sum() / squares.sum(), abs=1e-3)
+
+
+def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models, made, place):
+    hashes = [
+        Encoder.load(
+            run(models, place, spec=replace(QUICK, seed=seed), output=place / name / "x", force=True).folder
+        ).hash
+        for name, seed in (("one", 0), ("again", 0), ("other", 1))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_nothing_of_the_making_stays_but_the_log(made):
+    left = {path.name for path in (made.folder / "training").iterdir()}
+    assert left == {"log.csv", "loss.svg", "settings.json", "write.lock"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it kills processes")
+def test_killed_at_any_stage_it_goes_on_to_the_same_bytes(models, made):
+    script = [sys.executable, tiny_distillation.__file__, str(models)]
+    paths = os.pathsep.join([*sys.path])
+    done = subprocess.run(script, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
+    codes = done.stdout.split()
+    assert len(codes) == len(MOMENTS) + 1, done.stderr
+    assert {*codes} == {"-9", "0"}, done.stderr
+    assert codes.index("0") >= len(MOMENTS) - 1, "all but the last, which comes within milliseconds of the end"
+    assert contents(models / "killed" / "encoder") == contents(made.folder)
+
+
+def test_a_damaged_cache_shard_is_noticed_and_embedded_again_to_equal_bytes(models, made, place, caplog):
+    (shard,) = (place / "cache").rglob("shard-*.safetensors")
+    damaged = bytearray(shard.read_bytes())
+    damaged[-100] ^= 1
+    shard.write_bytes(damaged)
+    run(models, place)
+    assert "missing or altered" in caplog.text
+    assert contents(place / "encoder") == contents(made.folder)
+
+
+def test_a_full_disk_is_named_and_room_is_all_it_takes(models, made, place):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (1000, 20_000, 60_000):  # bytes: space, exported encoder or checkpoint, float32 modules
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(DistillError, match=r"cannot be (read or )?written .*make room and run the command"):
+                run(models, place)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not (place / "encoder" / "encoder.json").exists()
+    run(models, place)
+    assert contents(place / "encoder") == contents(made.folder)
+
+
+def test_changed_texts_begin_anew(models, made, place, caplog):
+    spec, texts = replace(QUICK, gates=UNREACHABLE), make_texts(n=250, seed=5)
+    first = Encoder.load(run(models, place, spec=spec).folder).hash  # leaves its checkpoint
+    again, fresh = (run(models, folder, texts, spec=spec, cache=place / "cache") for folder in (place, place / "new"))
+    assert contents(again.folder) == contents(fresh.folder)
+    assert caplog.text.count("checkpoint.bin: of a training with other settings or texts") == 1
+    assert Encoder.load(again.folder).hash != first
+
+
+def test_after_a_failed_verdict_the_old_encoder_stays_and_nothing_is_trained_again(models, made, place):
+    old = shutil.copytree(made.folder, place / "encoder")
+    worse = replace(QUICK, gates=UNREACHABLE)
+    failed = run(models, place, spec=worse, overwrite=True)
+    assert not failed.in_force
+    assert Encoder.load(old).hash == Encoder.load(made.folder).hash != Encoder.load(failed.folder).hash
+    trained = sha256_of(old / "training" / "checkpoint.bin"), (old / "training" / "checkpoint.bin").stat().st_mtime_ns
+    precise = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True)
+    checkpoint = old / "training" / "checkpoint.bin"
+    assert (sha256_of(checkpoint), checkpoint.stat().st_mtime_ns) == trained
+    forced = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True, force=True)
+    assert forced.in_force
+    assert not forced.verdict.passed
+    assert precise.verdict == forced.verdict
+    assert not checkpoint.exists()
+    assert Encoder.load(old).hash != Encoder.load(made.folder).hash
+
+
+def test_a_student_that_leads_into_a_space_of_the_teacher_goes_on_from_there(models, made, place):
+    spec = replace(QUICK, projection=None)
+    first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32))
+    warm = run(models, place, spec=spec, student=first.folder, output=place / "warm", force=True)
+    assert (warm.energy, warm.space.id) == (None, made.space.id)
+    assert measured(warm.folder)[0] == pytest.approx(max(measured(first.folder)), abs=1e-6)
+    narrow = replace(QUICK, projection=ProjectionSpec(dim=8))
+    other = run(models, place, spec=narrow, student=first.folder, output=place / "narrow")
+    assert other.space.dim == 8
+    make_tiny_teacher(place / "other-teacher", seed=1)
+    with pytest.raises(DistillError, match=r"space: expected one of teacher other-teacher .* got one of teacher"):
+        run(models, place, spec=spec, teacher=place / "other-teacher", space=made.folder, output=place / "x")
+
+
+def test_members_of_one_space_ask_each_others_indexes(models, made, place):
+    spec = DistillSpec(training=TRAINING)
+    small = run(models, place, spec=replace(spec, layers=(0,)), space=made.folder, output=place / "small", force=True)
+    quick = replace(TRAINING, learning_rate=0.05, epochs=15)
+    static = run(
+        models, place, spec=DistillSpec(static=True, training=quick), student=made.folder, output=place / "static"
+    )
+    texts = make_texts(n=40, seed=3)
+    documents = [Document(text, text) for text in texts]
+    Index.build(place / "index", documents, encoder=made.folder).close()
+    for member in (small.folder, static.folder):
+        with Index.open(place / "index", encoder=member) as index:
+            hits = index.search(texts, 3, mode="dense")
+        assert np.mean([text in [hit.doc_id for hit in found] for text, found in zip(texts, hits, strict=True)]) > 0.7
+    foreign = make_tiny_encoder(place / "foreign")
+    with (
+        Index.open(place / "index", encoder=foreign) as index,
+        pytest.raises(EncoderError, match=r"index again with --overwrite --encoder .*foreign"),
+    ):
+        index.search("cat")
+
+
+def test_the_assistant_embeds_what_the_teacher_leaves(models, made, place):
+    spec = replace(QUICK, projection=None, teacher_texts=100)
+    with pytest.raises(DistillError, match="116 texts are left over and there is no assistant"):
+        run(models, place, spec=spec, space=made.folder)
+    with pytest.raises(DistillError, match="assistant: expected an encoder of the space"):
+        run(models, place, spec=spec, space=made.folder, assistant=models / "student")
+    cache = place / "empty"
+    done = run(models, place, spec=spec, space=made.folder, assistant=made.folder, cache=cache, force=True)
+    assert done.n_texts == 216
+    (manifest,) = cache.rglob("manifest.json")
+    assert '"rows": 124' in manifest.read_text()  # 100 and the 24 held out
+
+
+def test_a_heavy_anchor_is_what_is_learned_and_a_light_one_lies_between(models, made, place):
+    texts = make_texts(n=60, seed=4)
+    spec = replace(SPEC, projection=None, precision=Precision.FLOAT32)
+    teacher = made.space.project(Teacher.load(models / "teacher").encode(texts))
+    quick = replace(QUICK, projection=None, seed=5)
+    other = run(models, place, spec=quick, output=place / "other", space=made.folder, force=True)
+    assistant = Encoder.load(other.folder).encode(texts)
+    nearness = []  # to the teacher, to the assistant
+    for anchor in (0.0, 1.0, 1000.0):
+        options = {"space": made.folder, "assistant": other.folder, "output": place / f"{anchor:g}", "force": True}
+        vectors = Encoder.load(run(models, place, spec=replace(spec, anchor=anchor), **options).folder).encode(texts)
+        nearness.append([float((vectors * wanted).sum(axis=1).mean()) for wanted in (teacher, assistant)])
+    to_teacher, to_assistant = np.transpose(nearness)
+    assert to_teacher[0] > to_teacher[1] > to_teacher[2]
+    assert to_assistant[0] < to_assistant[1] < to_assistant[2]
+
+
+def test_anchored_to_itself_alone_the_student_stays_where_it_was(models, made, place):
+    training = replace(TRAINING, learning_rate=1e-4)  # Adam makes steps even of gradients that are almost 0
+    spec = replace(SPEC, projection=None, training=training, anchor=1000.0, precision=Precision.FLOAT32)
+    first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32), output=place / "first")
+    again = run(models, place, spec=spec, student=first.folder, output=place / "again", force=True)
+    texts = make_texts(n=60, seed=4)
+    vectors = [Encoder.load(done.folder).encode(texts) for done in (first, again)]
+    assert (vectors[0] * vectors[1]).sum(axis=1).mean() > 0.99
+
+
+def test_an_untrained_share_mixes_the_weights_of_both_ends_without_training_again(models, made, place):
+    spec = replace(SPEC, gates=UNREACHABLE, precision=Precision.FLOAT32)
+    weights, written = [], set()
+    for share in (0.0, 1.0, 0.25):
+        failed = run(models, place, spec=replace(spec, untrained_share=share))
+        weights.append(load_file(failed.folder / "model.safetensors"))
+        written.add((place / "encoder" / "training" / "checkpoint.bin").stat().st_mtime_ns)
+    assert len(written) == 1
+    for name, mixed in weights[2].items():
+        np.testing.assert_allclose(mixed, 0.75 * weights[0][name] + 0.25 * weights[1][name], atol=1e-6)
+    assert any(np.abs(weights[0][name] - weights[1][name]).max() > 1e-3 for name in weights[0])
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_restored_numbers_have_the_teachers_mean_squares(models, made, place, static):
+    spec = replace(SPEC if not static else DistillSpec(static=True, training=TRAINING), precision=Precision.FLOAT32)
+    texts = split_texts(make_texts(), spec).fitted
+    wanted = made.space.project(Teacher.load(models / "teacher").encode(texts))
+    distances = []
+    for restored in (0.0, 0.5, 1.0):
+        done = run(
+            models,
+            place,
+            spec=replace(spec, projection=None, restored=restored),
+            space=made.folder,
+            output=place / f"{restored:g}",
+            force=True,
+        )
+        found = Encoder.load(done.folder).encode(texts)
+        distances.append(np.abs(np.log((found**2).mean(axis=0) / (wanted**2).mean(axis=0))).mean())
+    assert distances[0] > distances[1] > distances[2]
+
+
+def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, made, place):
+    texts = [text for text in make_texts() if "queen" not in text.split()]
+    trimmed = run(models, place, texts, spec=replace(QUICK, trim_vocabulary=True), force=True)
+    sizes = [len(Encoder.load(folder).token_spans(["queen"])[0]) for folder in (trimmed.folder, made.folder)]
+    assert sizes == [5, 1]  # spelt
+
+
+def test_no_held_out_text_is_trained_on_nor_any_variant_of_one():
+    texts = [*make_texts(n=400), "the cat sleeps on", "the cat sleeps on gold", "the cat sleeps"]
+    for seed in range(20):
+        spec = replace(SPEC, seed=seed, variants=5, teacher_texts=200, n_held_out=40)
+        split = split_texts(texts, spec)
+        assert len(split.held_out) == 40
+        assert not {*split.held_out} & {*split.learned}
+        assert len(split.learned) == len({*split.learned})
+        assert {*split.fitted, *split.by_assistant, *split.held_out} == {*texts}
+        assert len(split.variants) > 300
+        words = {word for text in split.fitted for word in text.split()}
+        assert {word for text in split.variants for word in text.split()} <= words
+    unshuffled = split_texts(texts, replace(spec, shuffle=False))
+    assert unshuffled.fitted == [text for text in texts if text not in unshuffled.held_out][:200]
+
+
+def test_documents_are_cut_into_passages_and_strings_are_not(models, made, place):
+    documents = [Document(str(number), " ".join([text] * 5)) for number, text in enumerate(make_texts())]
+    cut = run(models, place, documents, spec=QUICK, force=True)
+    assert cut.n_texts + cut.n_held_out > 240
+    strings = run(models, place, [*make_texts(), make_texts()[0]], spec=QUICK, output=place / "strings")
+    assert strings.n_texts + strings.n_held_out == 240
+
+
+def test_the_package_is_the_function(models, place):
+    with pytest.raises(DistillError, match="one string"):
+        hpdsearch.distill("text", teacher=models / "teacher", student=models / "student", output=place / "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"teacher": Path("no-such-teacher")}, "no-such-teacher: there is no such folder"),
+        ({"texts": make_texts(n=100)}, "texts: expected at least 200 different passages"),
+        ({"texts": [Document("1", " ")]}, "expected documents with text"),
+        ({"texts": [Document("1", "a"), "b"]}, "expected strings alone or documents alone, got a str"),
+        ({"texts": ["b", Document("1", "a")]}, "expected strings alone or documents alone, got a Document"),
+        ({"teacher": "wide", "spec": DistillSpec()}, "texts: expected at least 256 .dim. to fit the space on, got 225"),
+        ({"spec": DistillSpec()}, "dim: expected at most 32 .the teacher's width., got 256"),
+        ({"teacher": "wide", "spec": replace(SPEC, projection=ProjectionSpec(dim=40))}, "at most 32 .width of student"),
+        ({"spec": replace(SPEC, static=True, training=None)}, "at least 512 .a batch. to learn from, got 225"),
+        ({"student": "static"}, "expected a Transformer to begin with, got a static encoder"),
+        ({"student": "mpnet"}, "expected a BERT-like model .* got mpnet"),
+        ({"student": "unframed"}, "one special token before a text and one after, got 0"),
+        ({"space": "no-such-space"}, "space no-such-space: expected a space folder"),
+        ({"space": "static"}, "space .*: expected a space folder"),
+        ({"output": "teacher"}, "expected a folder that is new or empty, found other files"),
+        ({"output": "student", "student": "student"}, "is made from the one in this folder"),
+        ({"spec": replace(SPEC, training=replace(TRAINING, learning_rate=1e4))}, "diverged: .*lower --learning-rate"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_it_is_begun(models, made, place, others, options, message):
+    options = {"texts": make_texts(n=250), **options}
+    for key in options.keys() & {"teacher", "student", "space", "output"}:
+        options[key] = others / options[key] if (others / str(options[key])).exists() else options[key]
+    if "space" in options:
+        options["spec"] = replace(SPEC, projection=None)
+    with pytest.raises((DistillError, EncoderError), match=message):
+        run(models, place, **options)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (replace(SPEC, layers=0), "layers: expected 1..2"),
+        (
+            replace(SPEC, training=replace(TRAINING, loss=LossSpec(place=0, similarity=0))),
+            "loss: expected a weight above",
+        ),
+        (replace(SPEC, trim_vocabulary=True), "only a WordPiece tokenizer can be trimmed, got WordLevel"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_the_teacher_has_embedded_anything(models, tmp_path, spec, message):
+    student = make_plain_teacher(tmp_path / "student")
+    if spec.trim_vocabulary:
+        tokenizer = Tokenizer(WordLevel({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}, unk_token="[UNK]"))
+        tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+        tokenizer.save(str(student / "tokenizer.json"))
+    with pytest.raises(DistillError, match=message):
+        run(models, tmp_path, spec=spec, student=student)
+    assert not [*(tmp_path / "cache").rglob("shard-*")]
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    """Models that something is wrong with, and the good ones."""
+    folder = tmp_path_factory.mktemp("others")
+    make_tiny_teacher(folder / "wide", dense=(300, "activation.Tanh"))
+    make_plain_teacher(folder / "mpnet", mpnet=True)
+    make_tiny_static(folder / "static")
+    unframed = make_plain_teacher(folder / "unframed")
+    tokenizer = tiny_tokenizer()
+    tokenizer.post_processor = None
+    tokenizer.save(str(unframed / "tokenizer.json"))
+    for name in ("teacher", "student"):
+        shutil.copytree(models / name, folder / name)
+    return folder

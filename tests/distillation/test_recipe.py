@@ -1,0 +1,178 @@
+import gzip
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.recipe import (
+    Recipe,
+    draw_texts,
+    make_spec,
+    merged_with,
+    origin_of,
+    read_recipe,
+    recipe_names,
+)
+from hpdsearch.distillation.space.projection import ProjectionSpec
+from hpdsearch.distillation.spec import STATIC_TRAINING, DistillSpec
+from hpdsearch.distillation.training.losses import LossSpec
+from hpdsearch.distillation.training.trainer import TrainingSpec
+from hpdsearch.errors import DistillError
+
+RECIPE: dict[str, Any] = {
+    "name": "r",
+    "teacher": "hub/big",
+    "student": "hub/small",
+    "mix": {"b": 1, "a": 3.5},
+    "n_texts": 30,
+}
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Sources a (40 lines) and b (6 lines, of which one is blank and one also in a)."""
+    for name, lines in (
+        ("a", [f"a {number}" for number in range(40)]),
+        ("b", ["é 1", "b 2", "b 3", "b 4", " ", "a 1"]),
+    ):
+        with gzip.open(tmp_path / f"{name}.txt.gz", "wt", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_the_draw_is_the_one_that_recipes_were_made_with(sources):
+    pools = {}
+    for name in ("a", "b"):
+        pools[name] = gzip.decompress((sources / f"{name}.txt.gz").read_bytes()).decode().splitlines()
+        random.Random(name).shuffle(pools[name])
+    chance, drawn = random.Random(7), []
+    while len(drawn) < 46:
+        if pool := pools[chance.choices(["a", "b"], [3.5, 1])[0]]:
+            drawn.append(pool.pop())
+    expected = [text for number, text in enumerate(drawn) if text not in drawn[:number] and text != " "]
+    recipe = Recipe(**RECIPE | {"seed": 7, "n_texts": 46})
+    found = draw_texts(recipe, sources)
+    assert found.texts == expected
+    assert len(expected) == 44
+    assert sum(found.counts.values()) == 44
+    assert found.counts["b"] in (4, 5)
+    assert draw_texts(replace(recipe, n_texts=20), sources).texts == [t for t in dict.fromkeys(drawn[:20]) if t != " "]
+    assert draw_texts(replace(recipe, seed=8), sources).texts != expected
+
+
+def test_missing_damaged_and_short_sources_are_errors(sources):
+    recipe = Recipe(**RECIPE)
+    with pytest.raises(DistillError, match=r"expected sources with 47 texts \(n_texts of recipe r\), got 46"):
+        draw_texts(replace(recipe, n_texts=47), sources)
+    with pytest.raises(DistillError, match=r"c\.txt\.gz: expected the texts of source 'c'"):
+        draw_texts(replace(recipe, mix={"a": 1, "c": 1}), sources)
+    (sources / "b.txt.gz").write_bytes((sources / "b.txt.gz").read_bytes()[:-9])
+    with pytest.raises(DistillError, match=r"b\.txt\.gz: expected a gzip file"):
+        draw_texts(recipe, sources)
+
+
+def test_a_recipe_changes_the_defaults_and_options_change_the_recipe(tmp_path):
+    spec = {
+        "layers": [0, 2],
+        "projection": {"whitening": 0.125},
+        "training": {"epochs": 2, "loss": {"ranking": 1, "prefixes": [64, 128]}},
+        "precision": "float32",
+    }
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(RECIPE | {"spec": spec, "seed": 3}))
+    recipe = read_recipe(path)
+    changes, _ = merged_with(recipe, {"training": {"epochs": 5.0}, "seed": 4}, None)
+    expected = DistillSpec(
+        layers=(0, 2),
+        projection=ProjectionSpec(whitening=0.125),
+        training=TrainingSpec(epochs=5, loss=LossSpec(ranking=1, prefixes=(64, 128)), seed=0),
+        precision=Precision.FLOAT32,
+        shuffle=False,
+        seed=4,
+    )
+    assert replace(make_spec(changes), gates=None) == expected
+    assert make_spec(merged_with(recipe, {}, None)[0]).seed == 3
+
+
+def test_a_space_that_is_given_takes_the_place_of_a_recipes_new_one_and_the_other_way_round():
+    recipe = Recipe(**RECIPE, spec={"projection": {"dim": 64}}, space=None)
+    changes, space = merged_with(recipe, {}, "mine")
+    assert (make_spec(changes).projection, space) == (None, "mine")
+    changes, space = merged_with(Recipe(**RECIPE, space="theirs"), {"projection": {"dim": 32}}, None)
+    assert (make_spec(changes).projection, space) == (ProjectionSpec(dim=32), None)
+
+
+def test_what_a_static_recipe_leaves_open_suits_static_students():
+    spec = make_spec({"static": True, "training": {"epochs": 1}})
+    assert spec.completed_training() == replace(STATIC_TRAINING, epochs=1)
+    assert spec.completed_gates().min_kept < make_spec({}).completed_gates().min_kept
+    assert make_spec({}).completed_training() == TrainingSpec()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mixture": {}}, "expected keys among name, teacher, .* got 'mixture'"),
+        ({"n_texts": "many"}, "expected 'n_texts' to be int"),
+        ({"n_texts": 0}, "n_texts: expected at least 1, got 0"),
+        ({"n_texts": True}, "expected 'n_texts' to be int, got True"),
+        ({"teacher": None}, "expected 'teacher' to be str, got None"),
+        ({"seed": "now"}, "expected 'seed' to be int, got 'now'"),
+        ({"assistant": 1}, "expected 'assistant' to be str, got 1"),
+        ({"licenses": ["MIT"]}, "expected 'licenses' to be dict"),
+        ({"mix": {}}, "mix: expected a positive weight"),
+        ({"mix": {"a": 0}}, "mix: expected a positive weight"),
+        ({"spec": {"epochs": 3}}, "spec: expected fields among layers, .* got 'epochs'"),
+        (
+            {"spec": {"training": {"loss": {"plaice": 1}}}},
+            "spec.training.loss: expected fields among place, .*'plaice'",
+        ),
+        ({"spec": {"training": 3}}, "spec.training: expected fields among epochs, .* got 3"),
+        ({"spec": {"training": {"epochs": "2"}}}, "spec.training.epochs: expected a value like 2.0, got '2'"),
+        ({"spec": {"static": 1}}, "spec.static: expected a value like False, got 1"),
+        ({"spec": {"seed": True}}, "spec.seed: expected a value like 0, got True"),
+        ({"spec": {"precision": "int4"}}, "spec.precision: expected one of float32, int8, got 'int4'"),
+    ],
+)
+def test_unknown_and_wrong_fields_are_named(tmp_path, change, message):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(RECIPE | change))
+    with pytest.raises(DistillError, match=f"r.json: {message}"):
+        read_recipe(path)
+
+
+def test_there_is_no_such_recipe(tmp_path):
+    with pytest.raises(DistillError, match=r"recipe bese: expected a JSON file or .* \(base, small, static\)"):
+        read_recipe("bese")
+    (tmp_path / "r.json").write_text("{")
+    with pytest.raises(DistillError, match=r"r\.json: expected a recipe in JSON"):
+        read_recipe(tmp_path / "r.json")
+    (tmp_path / "r.json").write_text("[1]")
+    with pytest.raises(DistillError, match=r"r\.json: expected one JSON object, got \[1\]"):
+        read_recipe(tmp_path / "r.json")
+
+
+def test_the_recipes_of_the_family_can_be_read():
+    assert recipe_names() == ["base", "small", "static"]
+    recipes = {name: read_recipe(name) for name in recipe_names()}
+    assert all(recipe.name == name for name, recipe in recipes.items())
+    assert len({recipe.teacher for recipe in recipes.values()}) == 1
+    specs = {name: make_spec(recipe.spec) for name, recipe in recipes.items()}
+    assert (specs["base"].static, specs["small"].static, specs["static"].static) == (False, False, True)
+    assert specs["base"].projection is not None, "base makes the space that the others are trained into"
+    assert {specs["small"].projection, specs["static"].projection} == {None}
+
+
+def test_the_card_names_the_sources_with_their_licences(sources):
+    recipe = Recipe(**RECIPE, license="Apache-2.0", licenses={"a": "CC0-1.0", "hub/big": "MIT"})
+    drawn = draw_texts(recipe, sources)
+    origin = origin_of(recipe, drawn, "make it")
+    assert [(s.name, s.n_texts, s.license) for s in origin.sources] == [
+        ("a", drawn.counts["a"], "CC0-1.0"),
+        ("b", drawn.counts["b"], "not stated"),
+    ]
+    assert (origin.license, origin.licenses, origin.command) == ("Apache-2.0", {"big": "MIT"}, "make it")

@@ -1,0 +1,271 @@
+import csv
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_training
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_encoder import make_tiny_encoder
+from tiny_training import SPEC, make_student, make_texts, run
+
+from hpdsearch.common.progress import Bar, Progress
+from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
+from hpdsearch.distillation.export.onnx_graph import WORDS
+from hpdsearch.distillation.student.student import StaticStudent, Student
+from hpdsearch.distillation.training.losses import LossSpec
+from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, Texts, neighbour_order, schedule, train
+from hpdsearch.errors import DistillError
+from hpdsearch.evaluation import neighbour_agreement
+
+N_STEPS = 30  # 2.5 epochs of 200 // 16 batches
+KILLS = 4
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def whole(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Student, float, Path]:
+    """An uninterrupted training without checkpoints on the way: student, agreement, folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return *run(encoder, folder, checkpoint_minutes=60), folder
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / LOG).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def agreement(student: Student, texts: Texts) -> float:
+    return neighbour_agreement(student.embed(texts.ids).detach().numpy(), texts.targets)
+
+
+def same(one: Student, other: Student) -> bool:
+    """Tell whether two students are equal to the last bit."""
+    assert one.tensors.keys() == other.tensors.keys()
+    return all(
+        tensor.numpy().tobytes() == other.tensors[name].numpy().tobytes() for name, tensor in one.tensors.items()
+    )
+
+
+def assert_like(found: tuple[Student, float], folder: Path, whole: tuple[Student, float, Path]) -> None:
+    student, best, other = whole
+    assert found[1] == best
+    assert same(found[0], student)
+    assert (folder / LOG).read_bytes() == (other / LOG).read_bytes()
+
+
+def test_training_brings_the_student_nearer_to_the_teacher(encoder, whole):
+    student, best, folder = whole
+    texts, held_out = make_texts(student)
+    before = make_student(encoder)
+    assert best > agreement(before, held_out) + 0.15
+    assert agreement(student, texts) > agreement(before, texts) + 0.1
+    rows = rows_of(folder)
+    assert float(rows[-1]["similarity"]) < 0.5 * float(rows[1]["similarity"])
+    assert float(rows[0]["agreement"]) == pytest.approx(agreement(before, held_out), abs=1e-6)
+
+
+def test_the_log_has_all_columns_and_the_loss(whole):
+    rows = rows_of(whole[2])
+    assert list(rows[0]) == ["step", "agreement", "loss", "rate", "place", "similarity"]
+    assert [int(row["step"]) for row in rows] == list(range(N_STEPS + 1))
+    assert rows[0]["loss"] == rows[0]["similarity"] == ""
+    losses = [float(row["place"]) + float(row["similarity"]) for row in rows[1:]]
+    for number, row in enumerate(rows[1:], start=1):
+        assert float(row["loss"]) == pytest.approx(np.mean(losses[:number]), rel=1e-4)
+        rate = SPEC.learning_rate * schedule(number - 1, N_STEPS, warmup=SPEC.warmup)
+        assert float(row["rate"]) == rate
+
+
+def test_the_best_state_is_left_not_the_last(encoder, tmp_path):
+    spec = replace(SPEC, learning_rate=0.04, epochs=1.5, loss=LossSpec(place=1.0))  # too fast: it wanders
+    student, best = run(encoder, tmp_path, spec)
+    _, held_out = make_texts(student)
+    measured = [float(row["agreement"]) for row in rows_of(tmp_path)]
+    assert best == pytest.approx(max(measured), abs=1e-6)
+    assert measured[-1] < max(measured)
+    assert agreement(student, held_out) == best
+    assert not any(tensor.requires_grad for tensor in student.tensors.values())
+
+
+def test_equal_seeds_give_equal_bits_and_another_seed_other_ones(encoder, tmp_path, whole):
+    assert_like(run(encoder, tmp_path / "again", checkpoint_minutes=60), tmp_path / "again", whole)
+    other, _ = run(encoder, tmp_path / "other", replace(SPEC, seed=1), checkpoint_minutes=60)
+    assert not same(other, whole[0])
+
+
+def test_word_embeddings_move_only_when_asked(encoder, tmp_path, whole):
+    words = make_student(encoder).tensors[WORDS]
+    assert torch.equal(whole[0].tensors[WORDS], words)
+    moved, _ = run(encoder, tmp_path, replace(SPEC, train_words=True, epochs=1))
+    assert not torch.equal(moved.tensors[WORDS], words)
+
+
+def test_gradients_are_cut_to_the_longest_length_allowed(encoder, tmp_path):
+    # Cut to far below AdamW's epsilon (1e-8), they move nothing.
+    run(encoder, tmp_path, replace(SPEC, max_norm=1e-20, weight_decay=0.0, epochs=1))
+    assert len({row["agreement"] for row in rows_of(tmp_path)}) == 1
+
+
+def test_a_static_student_is_trained_too(encoder, tmp_path):
+    base = make_student(encoder).base
+    texts, held_out = make_texts(make_student(encoder))
+    table = np.random.default_rng(9).normal(size=(base.tokenizer.get_vocab_size(), 16)).astype(np.float32)
+    student = StaticStudent(base, table)
+    before = agreement(student, held_out)
+    best = train(student, texts, held_out, replace(SPEC, learning_rate=0.05, epochs=4), tmp_path)
+    assert best == agreement(student, held_out) > before + 0.2
+
+
+class Interrupting(Progress):
+    """A bar at which the user presses Ctrl-C once so many texts are done."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def phase(self, name: str, *, total: int | None, unit: str) -> Bar:
+        bar = super().phase(name, total=total, unit=unit)
+        update = bar.update
+
+        def count(n: float) -> None:
+            update(n)
+            self.left -= int(n)
+            if self.left <= 0:
+                raise KeyboardInterrupt
+
+        bar.update = count  # type: ignore[method-assign, assignment]
+        return bar
+
+
+def test_an_interrupted_training_goes_on_to_the_same_end(encoder, tmp_path, whole):
+    for after in (1, 5, 14, 29):  # steps, counted from the first of all; the one in work is lost
+        with pytest.raises(KeyboardInterrupt):
+            run(encoder, tmp_path, progress=Interrupting(after * SPEC.batch_size))
+    student, best = run(encoder, tmp_path)
+    assert_like((student, best), tmp_path, whole)
+    written = (tmp_path / CHECKPOINT).stat().st_mtime_ns
+    assert_like(run(encoder, tmp_path), tmp_path, whole)  # nothing is left to do
+    assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == written
+
+
+def test_a_training_killed_at_random_moments_goes_on_to_the_same_end(encoder, tmp_path, whole):
+    child = subprocess.run(
+        [sys.executable, tiny_training.__file__, encoder, tmp_path / "killed", str(KILLS)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ends = [line.split() for line in child.stdout.splitlines()]
+    assert [status for status, _ in ends] == ["-9"] * KILLS + ["0"]
+    assert ["-9", "True"] in ends
+    assert_like(run(encoder, tmp_path / "killed"), tmp_path / "killed", whole)
+
+
+def test_what_was_measured_to_be_faster_is_not_measured_again_when_a_training_goes_on(encoder, tmp_path, whole):
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder, tmp_path, progress=Interrupting(3 * SPEC.batch_size))
+    tensors, state = read_checkpoint(tmp_path / CHECKPOINT)
+    other = not state["bfloat16"]
+    write_checkpoint(tmp_path / CHECKPOINT, tensors, state | {"bfloat16": other})  # as on a machine under other load
+    student, _ = run(encoder, tmp_path)
+    assert read_checkpoint(tmp_path / CHECKPOINT)[1]["bfloat16"] is other
+    assert not same(student, whole[0])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_checkpoint_is_noticed_and_the_training_begins_anew(encoder, tmp_path, whole, damage):
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder, tmp_path, progress=Interrupting(9 * SPEC.batch_size))
+    content = bytearray((tmp_path / CHECKPOINT).read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1  # a weight's last bit or so: safetensors would not notice
+    (tmp_path / CHECKPOINT).write_bytes(content[: {"truncated": 1000, "empty": 0}.get(damage)])
+    assert_like(run(encoder, tmp_path, checkpoint_minutes=60), tmp_path, whole)
+
+
+def test_a_checkpoint_of_another_training_is_refused(encoder, tmp_path, whole):
+    run(encoder, tmp_path, replace(SPEC, epochs=0.2))
+    with pytest.raises(DistillError, match=r"a training with other settings, texts or layers.*remove the folder"):
+        run(encoder, tmp_path, SPEC)
+    student = make_student(encoder)
+    texts, held_out = make_texts(student)
+    with pytest.raises(DistillError, match="other settings, texts or layers"):
+        train(student, held_out, texts, replace(SPEC, epochs=0.2), tmp_path)
+
+
+def test_divergence_stops_with_advice(encoder, tmp_path):
+    with pytest.raises(
+        DistillError, match=r"step \d+ of 30: the training diverged: .*lower --learning-rate \(now 1000"
+    ):
+        run(encoder, tmp_path / "fast", replace(SPEC, learning_rate=1e3))
+    student = make_student(encoder)
+    texts, held_out = make_texts(student)
+    broken = Texts(texts.ids, np.full_like(texts.targets, np.nan))
+    with pytest.raises(DistillError, match=r"step 1 of 30: the training diverged: the loss is nan"):
+        train(student, broken, held_out, replace(SPEC, neighbours=1), tmp_path / "nan")
+
+
+def test_a_good_student_that_gets_lost_has_diverged_though_its_loss_is_finite(encoder, tmp_path):
+    student = make_student(encoder)
+    texts, held_out = (
+        Texts(part.ids, student.embed(part.ids).numpy()) for part in make_texts(student)
+    )  # the student is its own teacher
+    with pytest.raises(
+        DistillError, match=r"step \d+ of 30: .* agreement fell from 1 to 0\.\d+; lower --learning-rate"
+    ):
+        train(student, texts, held_out, replace(SPEC, learning_rate=0.5), tmp_path)
+
+
+def test_fewer_texts_than_a_batch_are_refused(encoder, tmp_path):
+    with pytest.raises(DistillError, match=r"texts: expected at least 201 \(a batch\) to train on, got 200"):
+        run(encoder, tmp_path, replace(SPEC, batch_size=201))
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_a_twentieth():
+    shares = [schedule(step, 200, warmup=0.1) for step in range(200)]
+    assert shares[0] == pytest.approx(1 / 20)
+    assert np.argmax(shares) == 19
+    assert (np.diff(shares[:20]) > 0).all()
+    assert (np.diff(shares[19:]) < 0).all()
+    assert shares[-1] == pytest.approx(0.05, abs=0.005)
+    assert schedule(0, 1, warmup=0.0) == 1
+
+
+def targets_on_a_sphere(n: int, dim: int = 6) -> np.ndarray:
+    rows = np.random.default_rng(n).normal(size=(n, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@given(st.integers(1, 90), st.integers(1, 20), st.integers(0, 3), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_neighbour_order_is_always_a_permutation(n, neighbours, seed, equal):
+    targets = np.ones((n, 2), dtype=np.float32) if equal else targets_on_a_sphere(n)
+    order = neighbour_order(targets, neighbours, np.random.default_rng(seed))
+    assert sorted(order) == list(range(n))
+
+
+def test_texts_next_to_each_other_are_nearer_than_at_random():
+    targets = targets_on_a_sphere(512)
+
+    def nearness(neighbours: int, seed: int) -> float:
+        order = neighbour_order(targets, neighbours, np.random.default_rng(seed))
+        groups = targets[order].reshape(-1, 8, targets.shape[1])
+        return float(np.mean(groups @ groups.transpose(0, 2, 1)))  # of pairs, a text with itself included
+
+    assert nearness(1, 0) == pytest.approx(1 / 8, abs=0.03)
+    assert nearness(8, 0) > 0.5
+    orders = [neighbour_order(targets, 8, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert (orders[0] == orders[1]).all()
+    pairs = [{frozenset(order[place : place + 2]) for place in range(0, 512, 2)} for order in orders]
+    assert len(pairs[0] & pairs[2]) < 64  # another seed groups other neighbours

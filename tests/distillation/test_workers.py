@@ -1,0 +1,72 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import make_student, make_texts
+
+from hpdsearch.distillation.student.student import student_vectors
+from hpdsearch.distillation.training.losses import LossSpec, distillation_losses
+from hpdsearch.distillation.training.trainer import TrainingSpec, train
+from hpdsearch.distillation.workers import Workers
+
+
+@pytest.fixture(autouse=True)
+def one_core_after_all():
+    yield
+    torch.set_num_threads(1)
+
+
+def test_results_come_in_the_order_of_the_items():
+    waits = threading.Barrier(3, timeout=20)
+
+    def squared(number: int) -> tuple[int, int]:
+        waits.wait()  # only threads that run at the same time get past this
+        return number**2, torch.get_num_threads()
+
+    with Workers(3) as workers:
+        assert workers.map(squared, [5, 3, 4]) == [(25, 1), (9, 1), (16, 1)]
+
+
+def test_the_caller_has_one_core_within_and_its_own_after():
+    torch.set_num_threads(2)
+    with Workers() as workers:
+        assert (workers.n_threads, torch.get_num_threads()) == (2, 1)
+    assert torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError), Workers(1) as workers:
+        workers.map(lambda number: 1 // number, [0])
+    assert torch.get_num_threads() == 2
+
+
+def test_a_training_gives_equal_bytes_on_any_number_of_cores(tmp_path):
+    ends = []
+    for n_cores in (1, 2, 3):
+        torch.set_num_threads(n_cores)
+        student = make_student(tmp_path / "encoder")
+        texts, held_out = make_texts(student)
+        spec = TrainingSpec(epochs=1, batch_size=48, learning_rate=3e-3)
+        train(student, texts, held_out, spec, tmp_path / str(n_cores))
+        assert len(student.parts(texts.ids[:48])) > 1
+        ends.append(student_vectors(student, held_out.ids, block=9).tobytes())
+    assert ends[0] == ends[1] == ends[2]
+    assert ends[0] != student_vectors(make_student(tmp_path / "encoder"), held_out.ids).tobytes()
+
+
+def test_gradients_by_parts_are_those_of_the_whole_batch(tmp_path):
+    spec = TrainingSpec(epochs=0.01, batch_size=48, learning_rate=1e-2, neighbours=1, weight_decay=0, warmup=0)
+    student = make_student(tmp_path / "encoder")
+    texts, held_out = make_texts(student)
+    order = np.random.default_rng([0, 0]).permutation(len(texts.ids))[:48]
+    whole = make_student(tmp_path / "encoder")
+    for tensor in whole.tensors.values():
+        tensor.requires_grad_()
+    vectors = whole.embed([texts.ids[place] for place in order])
+    sum(distillation_losses(vectors, torch.from_numpy(texts.targets[order]), LossSpec()).values()).backward()
+    before = {name: tensor.clone() for name, tensor in student.tensors.items()}
+    train(student, texts, held_out, spec, tmp_path / "run")
+    moved = {name: student.tensors[name] - tensor for name, tensor in before.items()}
+    # Adam's first step goes against the gradient's sign, whatever its length.
+    for name in ("head.weight", "encoder.layer.0.attention.self.query.weight"):
+        clear = whole.tensors[name].grad.abs() > 1e-5
+        assert clear.any()
+        assert (moved[name][clear].sign() == -whole.tensors[name].grad[clear].sign()).all()
