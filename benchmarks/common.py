@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 from report import RESULTS
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.corpus import read_corpus
 from hpdsearch.records import Document
 
@@ -70,7 +70,7 @@ def read_queries(path: Path = QUERIES) -> list[str]:
 
 def file_identity(path: Path) -> dict[str, Any]:
     """Return what tells a reader of a result which file was used: name, size and sha256, not where it lay."""
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -69,7 +69,7 @@ def hash_of(texts: Sequence[str]) -> str:
 
 def encoder_source(encoder: Encoder, name: str, backend: str) -> Source:
     """Return an encoder that was loaded with a backend, at its full width."""
-    return Source(name, f"{encoder.name}-{encoder.hash[7:19]}-{backend}", encoder.encode)
+    return Source(name, f"{encoder.name}-{encoder.sha256[7:19]}-{backend}", encoder.encode)
 
 
 def teacher_source(folder: Path) -> Source:
@@ -79,7 +79,7 @@ def teacher_source(folder: Path) -> Source:
     from hpdsearch.distillation.teacher.teacher import Teacher
 
     teacher = Teacher.load(folder, dtype=torch.float32)
-    return Source(teacher.name, f"{teacher.name}-{teacher.hash[:12]}", teacher.encode)
+    return Source(teacher.name, f"{teacher.name}-{teacher.sha256[:12]}", teacher.encode)
 
 
 def cached_teacher(folder: Path) -> tuple[str, Encode]:

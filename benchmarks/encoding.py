@@ -156,7 +156,7 @@ def settings_of(
         "repeats": options.repeats,
         "threads": options.threads,
         "seconds_a_pass": options.seconds,
-        "encoders": [f"{name} {Encoder.load(place).hash}" for name, place in own.items()],
+        "encoders": [f"{name} {Encoder.load(place).sha256}" for name, place in own.items()],
         "backend": options.backend,
         "peers": options.peers,
         "texts": file_identity(SAMPLE),

@@ -16,7 +16,7 @@ from report import Result
 from startup import peer_python, peer_versions
 
 import hpdsearch
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 
 ADAPTERS = BENCHMARKS / "peers" / "engines"
 BUILT_IN = Path(hpdsearch.__file__).parent / "encoders"  # its own module would load what makes this process large
@@ -149,9 +149,9 @@ def identity(engine: Engine, packages: Mapping[str, str], options: argparse.Name
     return {
         "program": asdict(engine),
         "packages": dict(packages) or {"hpdsearch": hpdsearch.__version__},
-        "adapter": sha256_of(ADAPTERS / f"{engine.adapter}.py"),
+        "adapter": file_sha256(ADAPTERS / f"{engine.adapter}.py"),
         "model": _model_sums(engine.model),
-        "corpus": sha256_of(options.work / "corpus.jsonl"),
+        "corpus": file_sha256(options.work / "corpus.jsonl"),
         "threads": options.threads,
         "repeats": options.index_repeats,
     }
@@ -162,7 +162,7 @@ def _model_sums(model: str) -> dict[str, str]:
     name = model.partition(":")[0]
     folder = BUILT_IN / name if name and (BUILT_IN / name).is_dir() else Path(name)
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if name and folder.is_dir() else []
-    return {str(path.relative_to(folder)): sha256_of(path) for path in files}
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}
 
 
 def index_rows(ready: Mapping[str, Ready]) -> list[Result]:

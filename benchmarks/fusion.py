@@ -17,13 +17,13 @@ from common import CACHE, positive
 from embedded import Encode, embedded, encoder_source, texts_of
 from report import RESULTS, Result, measurement, plain_table, result, six_digits, write_result
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.common.vectors import unit_rows
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
 from hpdsearch.evaluation.metrics import cosines_of_all, ndcg_at_k, top_rows
 from hpdsearch.evaluation.retrieval import is_query_itself
-from hpdsearch.lexical import words_of
+from hpdsearch.lexical import temporary_bm25_index
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
 CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search.searcher does
@@ -66,10 +66,10 @@ def main() -> None:
     rows = summary(table, chosen)
     print(plain_table(rows))
     settings = {
-        "encoder": f"{encoder.name} {encoder.hash}",
+        "encoder": f"{encoder.name} {encoder.sha256}",
         "dim": options.dim,
         "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
-        "corpora": [{"name": each.name, "sha256": sha256_of(each.corpus)} for each in collections],
+        "corpora": [{"name": each.name, "sha256": file_sha256(each.corpus)} for each in collections],
         "order": "one collection after the other, as listed",
     }
     measurements = [
@@ -86,7 +86,7 @@ def ranked(collection: Collection, encode: Encode) -> Rankings:
     doc_ids, texts, depth = list(documents), list(collection.queries.values()), max(DEPTHS) + 1
     scores = cosines_of_all(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))
     dense, lexical = {}, {}
-    with words_of(documents.values()) as reader:
+    with temporary_bm25_index(documents.values()) as reader:
         best = top_rows(scores, min(depth, len(doc_ids)))
         for (query_id, query), line, rows in zip(collection.queries.items(), scores, best, strict=True):
             itself = query_id if is_query_itself(query, documents.get(query_id, "")) else None

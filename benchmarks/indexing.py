@@ -67,7 +67,7 @@ def main() -> None:
         "n_passages": len(texts),
         "mean_characters": round(mean_length(texts), 1),
         "encoder": encoder.name,
-        "encoder_hash": encoder.hash,
+        "encoder_hash": encoder.sha256,
         "threads": usable_cores(),
         "teacher": options.teacher.name,
         "teacher_n_texts": len(sample),

@@ -11,7 +11,7 @@ from typing import Any
 
 from common import file_identity, opened
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.evaluation import Collection
 
 SHORTEST, LONGEST = 10, 70  # characters of a text that is mixed in
@@ -82,7 +82,7 @@ def mixed(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, se
             for query_id, judged in of.qrels.items()
         },
         {
-            "judged": [{"name": of.name, "sha256": sha256_of(of.corpus)} for of in collections],
+            "judged": [{"name": of.name, "sha256": file_sha256(of.corpus)} for of in collections],
             "n_judged": n_judged,
             "n_queries": sum(len(of.queries) for of in collections),
             "mixed in": [file_identity(path) for path in sorted(fill)],

@@ -7,7 +7,7 @@ from common import CACHE, run
 from embedded import Source, peer_source
 from startup import PEERS, peer_python, peer_versions
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 
 SCRIPT = PEERS / "model2vec_encode.py"
 DIM = 256
@@ -33,7 +33,7 @@ def model2vec_table(teacher: Path) -> Path:
 def model2vec_source(teacher: Path) -> Source:
     """Return model2vec as a system, DIM numbers wide."""
     table = model2vec_table(teacher)
-    key = f"model2vec-{sha256_of(table / 'model.safetensors')[:12]}"
+    key = f"model2vec-{file_sha256(table / 'model.safetensors')[:12]}"
     return peer_source("model2vec", key, [model2vec_python(), SCRIPT, "encode", table])
 
 

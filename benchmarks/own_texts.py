@@ -75,7 +75,7 @@ def main() -> None:
         "texts": [file_identity(path) for path in options.texts],
         "n": options.n,
         "n_judging": options.n_judging,
-        "encoder": f"{Encoder.load(options.encoder).name} {Encoder.load(options.encoder).hash}",
+        "encoder": f"{Encoder.load(options.encoder).name} {Encoder.load(options.encoder).sha256}",
         "left_out": f"{len(known):,} texts of recipe {options.recipe}" if options.sources else "nothing",
         "seed": options.seed,
     }

@@ -25,7 +25,7 @@ from quality_judge import System, What, measure, measure_words, rank_words, syst
 from quality_targets import figures
 from report import RESULTS, plain_table, result, write_result
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projection
 from hpdsearch.encoder import Encoder, Space, read_space
 from hpdsearch.encoder.folder import BUILT_IN
@@ -56,8 +56,8 @@ def main() -> None:
         "subset": options.subset,
         "tasks": [f"{task.name} ({len(task.pairs)} pairs)" for task in tasks],
         "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
-        "corpora": [{"name": each.name} | {"sha256": sha256_of(each.corpus)} for each in collections],
-        "encoders": [f"{one.name} {one.hash}" for one in loaded],
+        "corpora": [{"name": each.name} | {"sha256": file_sha256(each.corpus)} for each in collections],
+        "encoders": [f"{one.name} {one.sha256}" for one in loaded],
         "backend": options.backend,
         "fit_texts": [file_identity(path) for path in options.fit_texts],
         "n_fit": options.n_fit,
@@ -172,7 +172,7 @@ def space_of(folder: Path | None, encoders: Sequence[str]) -> Space | None:
         return read_space(folder)
     wanted = Encoder.load(encoders[0]).space
     cards = (BUILT_IN / "spaces").glob("*/space.json")
-    found = [card.parent for card in cards if f"sha256:{sha256_of(card)}" == wanted]
+    found = [card.parent for card in cards if f"sha256:{file_sha256(card)}" == wanted]
     return read_space(found[0]) if found else None
 
 

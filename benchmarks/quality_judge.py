@@ -12,7 +12,7 @@ from quality_intervals import Floats, interval_over_pairs, interval_over_queries
 from report import Result, Rows, six_digits
 
 from hpdsearch.evaluation import Collection, StsTask, is_query_itself, pair_cosines, rank_documents, spearman
-from hpdsearch.lexical import words_of
+from hpdsearch.lexical import temporary_bm25_index
 from hpdsearch.search.searcher import Ranked, fuse
 
 STS = "STS"
@@ -124,7 +124,7 @@ def rank_words(collection: Collection) -> Rankings:
     documents = dict(sorted(collection.documents()))  # equal scores: the smaller row first, so the smaller doc_id
     doc_ids = list(documents)
     rankings = {}
-    with words_of(documents.values()) as reader:
+    with temporary_bm25_index(documents.values()) as reader:
         for query_id, query in collection.queries.items():
             rows, scores = (found.tolist() for found in reader.search(query, DEPTH + 1))
             itself = query_id if is_query_itself(query, documents.get(query_id, "")) else None

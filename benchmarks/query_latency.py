@@ -81,7 +81,7 @@ def main() -> None:
         "n_passages": info.n_passages,
         "segments": [f"{s['rows']} rows {s['kind']} {s['codec']}" for s in info.segments],
         "encoder": encoder.name,
-        "encoder_hash": encoder.hash,
+        "encoder_hash": encoder.sha256,
     }
     targets = [
         target(item, at_most=15) for item in measurements if item["name"] in {f"{mode}, total" for mode in MODES}

@@ -34,8 +34,8 @@ class Models:
         self.encoder = Encoder.load(options.encoder, backend=BACKEND)
         self.asking = Encoder.load(options.asks, backend=BACKEND, threads=1)
         self.narrow, self.wide = min(options.dims), max(options.dims)
-        if self.wide > self.encoder.full_dim:
-            wanted = f"expected at most {self.encoder.full_dim} (encoder {self.encoder.name})"
+        if self.wide > self.encoder.model_dim:
+            wanted = f"expected at most {self.encoder.model_dim} (encoder {self.encoder.name})"
             raise SystemExit(f"--dims: {wanted}, got {self.wide}")
         if self.asking.space != self.encoder.space:
             spaces = f"expected an encoder of the space of {self.encoder.name}, {self.encoder.space}"
@@ -107,9 +107,9 @@ class Models:
                 paths.append(WholePath(self.teacher.name, encode, self.teacher.questions(), system))
         encoder = Encoder.load(self.options.encoder, backend=BACKEND, threads=1)
         for dim, asked in ((self.narrow, listed), (self.wide, flat)):
-            encode = partial(_one, encoder.truncated(dim))
+            encode = partial(_one, encoder.truncate(dim))
             paths.append(WholePath(name, encode, self.vectors.questions(dim), systems[asked]))
-        asking = self.asking.truncated(self.narrow)
+        asking = self.asking.truncate(self.narrow)
         vectors = asking.encode(self.texts.questions)
         return [*paths, WholePath(asking.name, partial(_one, asking), vectors, systems[listed])]
 
@@ -117,9 +117,9 @@ class Models:
         """Return what a result says of them."""
         space = read_space(self.options.space)
         return {
-            "encoder": f"{self.encoder.name} {self.encoder.hash}",
-            "others": [f"{one.name} {one.hash}" for one in map(Encoder.load, self.options.others)],
-            "asks": f"{self.asking.name} {self.asking.hash}",
+            "encoder": f"{self.encoder.name} {self.encoder.sha256}",
+            "others": [f"{one.name} {one.sha256}" for one in map(Encoder.load, self.options.others)],
+            "asks": f"{self.asking.name} {self.asking.sha256}",
             "space": f"{space.id}, of {space.teacher}",
             "teacher": self.teacher_source.key if self.teacher_source else None,
             "student": self.options.student.resolve().name if self.options.student else None,

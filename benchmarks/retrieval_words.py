@@ -17,7 +17,7 @@ from scale_figures import row
 from scale_recall import K, Rows
 
 from hpdsearch import Encoder, Index
-from hpdsearch.lexical import words_of
+from hpdsearch.lexical import temporary_bm25_index
 
 BM25 = "BM25"
 
@@ -52,7 +52,7 @@ def words(
 
 def _bm25(texts: Texts, n: int, stack: ExitStack) -> tuple[Open, float]:
     start = time.perf_counter()
-    reader = stack.enter_context(words_of(islice(texts.documents, n)))
+    reader = stack.enter_context(temporary_bm25_index(islice(texts.documents, n)))
     seconds = time.perf_counter() - start
     keys = {"encoder": BM25, "dim": None, "index": "words", "kind": "words", "codec": ""}
 
@@ -90,13 +90,13 @@ def _hybrid(
 def _given(texts: Texts, group: Group, encoder: Encoder, n: int) -> Encoder:
     """Return the encoder, which gives the questions and the first n documents the vectors that they have already."""
     assert isinstance(group.vectors, EncodedTexts)
-    vectors = np.empty((n + len(texts.questions), encoder.full_dim), np.float16)
+    vectors = np.empty((n + len(texts.questions), encoder.model_dim), np.float16)
     at = 0
     for block in group.vectors.blocks(n):
         vectors[at : at + len(block)] = block
         at += len(block)
     vectors[n:] = group.vectors.questions()
-    return GivenEncoder(encoder, [*texts.documents[:n], *texts.questions], vectors).truncated(group.dim)
+    return GivenEncoder(encoder, [*texts.documents[:n], *texts.questions], vectors).truncate(group.dim)
 
 
 def _filled(found: Iterator[Sequence[int]]) -> Rows:

@@ -17,7 +17,7 @@ class GivenEncoder(Encoder):
     """Stands for an encoder: texts that it knows get the vectors given for them, all others those of the encoder."""
 
     def __init__(self, encoder: Encoder, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Know texts (n) and their vectors (n, full_dim); texts of equal vectors may repeat."""
+        """Know texts (n) and their vectors (n, model_dim); texts of equal vectors may repeat."""
         vars(self).update(vars(encoder))
         self._rows = {text: row for row, text in enumerate(texts)}
         self._given = vectors
@@ -52,8 +52,8 @@ def given_encoder(
         at += len(block)
     vectors[n_texts:] = source.queries(n_questions)
     encoder = GivenEncoder(Encoder.load("static"), lines + asked, vectors)
-    assert encoder.full_dim == source.width, "the vectors are not of the static encoder's space"
-    return encoder.truncated(dim), lines, asked  # type: ignore[return-value]
+    assert encoder.model_dim == source.width, "the vectors are not of the static encoder's space"
+    return encoder.truncate(dim), lines, asked  # type: ignore[return-value]
 
 
 def first_lines(path: Path, n: int) -> list[str]:

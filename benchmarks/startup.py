@@ -36,7 +36,7 @@ from common import (
 )
 from report import Result, measurement, ratios, result, target, write_result
 
-from hpdsearch.common.files import published, sha256_of
+from hpdsearch.common.files import file_sha256, published
 from hpdsearch.common.vectors import unit_rows
 
 PEERS = BENCHMARKS / "peers"
@@ -137,7 +137,7 @@ def peer_python(
 
 def peer_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path, Path]:
     """Return the peer's documents.json and embeddings.npy for a corpus, made at first use."""
-    folder = CACHE / "st-data" / sha256_of(corpus)[:16]
+    folder = CACHE / "st-data" / file_sha256(corpus)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     documents, embeddings = folder / "documents.json", folder / f"{kind}-{model.name}.npy"
     unfinished = folder / "unfinished.npy"

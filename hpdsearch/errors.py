@@ -37,15 +37,15 @@ class CacheError(HpdsearchError):
     """A cache of teacher embeddings belongs to another teacher, or its manifest cannot be read."""
 
 
-class FolderError(HpdsearchError):
+class IndexFolderError(HpdsearchError):
     """An index folder is missing, foreign, of another format, or holds nothing committed yet."""
 
 
-class DamagedError(FolderError):
+class CorruptIndexError(IndexFolderError):
     """A file of an index folder is missing, truncated or altered."""
 
 
-class LockedError(FolderError):
+class LockedError(IndexFolderError):
     """Another process or thread is writing to the index folder."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
+sys.path[:0] = [str(TESTS / "helpers"), str(TESTS / "faults")]
 
 import damage  # noqa: E402  beside the tests
 import killing  # noqa: E402

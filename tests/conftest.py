@@ -1,4 +1,4 @@
-"""Tiny real things that several tests use; this file also makes the modules beside it importable."""
+"""Fixtures that several tests use; tests/helpers is on the import path (setup.cfg)."""
 
 import os
 from pathlib import Path

@@ -78,7 +78,7 @@ def test_it_opens_whole_and_reading_changes_no_byte(
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_dense_search_finds_what_brute_force_over_its_files_finds(folder: Path, encoder: Encoder, query: str) -> None:
-    scores = cosines_by_document(folder, encoder.truncated(16).encode([query])[0].astype(np.float64))
+    scores = cosines_by_document(folder, encoder.truncate(16).encode([query])[0].astype(np.float64))
     with Index.open(folder, encoder=encoder) as index:
         hits = index.search(query, 10, mode="dense")
     assert [hit.doc_id for hit in hits] == sorted(scores, key=lambda doc_id: (-scores[doc_id], doc_id))[:10]
@@ -112,7 +112,7 @@ def test_it_can_be_added_to_deleted_from_and_compacted(
     with Index.open(folder, encoder=encoder) as index:
         assert contents(index) == expected(now)
         assert [hit.doc_id for hit in index.search("newer format", mode="lexical")] == ["new"]
-        query = encoder.truncated(16).encode([QUERIES[0]])[0].astype(np.float64)
+        query = encoder.truncate(16).encode([QUERIES[0]])[0].astype(np.float64)
         scores = cosines_by_document(DATA / "index", query)
         best = index.search(QUERIES[0], 200, mode="dense")
         kept = {hit.doc_id: hit.score for hit in best if hit.doc_id not in ("new", replaced)}

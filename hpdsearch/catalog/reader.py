@@ -27,12 +27,12 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     StoredDocument,
     connect,
+    document_checksum,
     readable_error,
-    sum_of,
-    vector_sum,
-    xor_of,
+    vector_checksum,
+    xor_checksum,
 )
-from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.errors import CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
 
 _CHUNK = 500  # bound parameters a statement
@@ -55,19 +55,19 @@ class Catalog:
         """Open the state that is committed now, and keep it.
 
         Raises:
-            FolderError: no index, nothing committed yet, a foreign file, or another format.
-            DamagedError: SQLite cannot read it.
+            IndexFolderError: no index, nothing committed yet, a foreign file, or another format.
+            CorruptIndexError: SQLite cannot read it.
         """
         path = folder / FILE_NAME
         if not folder.is_dir():
-            raise FolderError(f"{folder}: no such folder; make one with: hpdsearch index CORPUS -o {folder}")
+            raise IndexFolderError(f"{folder}: no such folder; make one with: hpdsearch index CORPUS -o {folder}")
         if not path.is_file():
-            raise FolderError(f"{folder}: not an hpdsearch index (it holds no {FILE_NAME})")
+            raise IndexFolderError(f"{folder}: not an hpdsearch index (it holds no {FILE_NAME})")
         catalog = cls(path, connect(path))
         try:
             catalog._execute("BEGIN")
             if not catalog._check_format():
-                raise FolderError(f"{folder}: nothing was committed here yet; run hpdsearch index again")
+                raise IndexFolderError(f"{folder}: nothing was committed here yet; run hpdsearch index again")
         except BaseException:
             catalog.close()
             raise
@@ -97,12 +97,12 @@ class Catalog:
         """Return the rows (n,), ascending, whose vectors wait to be written to a file, and these vectors (n, dim).
 
         Raises:
-            DamagedError: a vector is not what was written.
+            CorruptIndexError: a vector is not what was written.
         """
         found = self._all("SELECT row, vector, sum FROM waiting ORDER BY row") if self.format > 1 else []
         for row, vector, expected in found:
-            if expected != vector_sum(row, vector):
-                raise DamagedError(f"{self.path}: the vector of row {row} is not what was written; {RESTORE}")
+            if expected != vector_checksum(row, vector):
+                raise CorruptIndexError(f"{self.path}: the vector of row {row} is not what was written; {RESTORE}")
         stored = np.frombuffer(b"".join(vector for _, vector, _ in found), "<f2")
         return np.array([row for row, _, _ in found], np.int64), stored.reshape(len(found), -1 if found else 0)
 
@@ -122,7 +122,7 @@ class Catalog:
         )
         return [name for (name,) in self._all(query) if name is not None]
 
-    def docs_at(self, rows: npt.NDArray[np.int64]) -> dict[int, int]:
+    def docs_of_rows(self, rows: npt.NDArray[np.int64]) -> dict[int, int]:
         """Return the number of the document by row, for those of the rows that live."""
         return dict(self._chunked("SELECT row, doc FROM passages WHERE row IN ({})", rows.tolist()))
 
@@ -139,7 +139,7 @@ class Catalog:
         """Return documents by number, those that are there, each checked against its sum.
 
         Raises:
-            DamagedError: a document is not what was written.
+            CorruptIndexError: a document is not what was written.
         """
         spans: dict[int, list[RowPassage]] = {doc: [] for doc in docs}
         for doc, row, start, end in self._chunked("SELECT doc, row, start, end FROM passages WHERE doc IN ({})", docs):
@@ -192,7 +192,7 @@ class Catalog:
         """Return what SQLite's own check and a recount of the attributes find wrong; empty: nothing."""
         try:
             return self._problems()
-        except DamagedError as error:
+        except CorruptIndexError as error:
             return [str(error)]
 
     def _problems(self) -> list[str]:
@@ -204,16 +204,18 @@ class Catalog:
             found.append(f"{self.path}: {orphans} passages belong to no document")
         expected = 0
         for doc, metadata in self._each("SELECT doc, metadata FROM documents"):
-            expected ^= xor_of((*attribute, doc) for attribute in attributes_of(self._json(metadata)))
-        stored = xor_of(self._each("SELECT field, text, number, doc FROM attributes"))
+            expected ^= xor_checksum((*attribute, doc) for attribute in attributes_of(self._json(metadata)))
+        stored = xor_checksum(self._each("SELECT field, text, number, doc FROM attributes"))
         if expected != stored:
             found.append(f"{self.path}: the attributes that filters use are not those of the documents' metadata")
         return found
 
     def _checked(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
         doc, doc_id, title, text, metadata, source, expected = row
-        if [*map(type, row[1:6])] != [str] * 5 or expected != sum_of(doc_id, title, text, metadata, source, passages):
-            raise DamagedError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE}")
+        if [*map(type, row[1:6])] != [str] * 5 or expected != document_checksum(
+            doc_id, title, text, metadata, source, passages
+        ):
+            raise CorruptIndexError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE}")
         return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
 
     def _check_format(self) -> bool:
@@ -221,29 +223,29 @@ class Catalog:
         application = self._all("PRAGMA application_id")[0][0]
         found = self._all("PRAGMA user_version")[0][0]
         if application not in (0, APPLICATION_ID):
-            raise FolderError(f"{self.path}: is a database of another program; choose another folder")
+            raise IndexFolderError(f"{self.path}: is a database of another program; choose another folder")
         tables = {name for (name,) in self._all("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if application == 0:
             if tables:
-                raise FolderError(f"{self.path}: is a database of another program; choose another folder")
+                raise IndexFolderError(f"{self.path}: is a database of another program; choose another folder")
             return False
         if found not in READABLE:
             advice = "a newer hpdsearch wrote it: upgrade" if found > FORMAT else "index again into another folder"
-            raise FolderError(f"{self.path}: expected format {READABLE[0]} to {FORMAT}, got {found}; {advice}")
+            raise IndexFolderError(f"{self.path}: expected format {READABLE[0]} to {FORMAT}, got {found}; {advice}")
         self.format = int(found)
         if missing := set(TABLES) - tables:
-            raise DamagedError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
+            raise CorruptIndexError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
         columns = {name for (name,) in self._all("SELECT name FROM pragma_table_info('segments')")}
         if ("row_map" in columns) != (found > 1):
-            raise DamagedError(f"{self.path}: its tables are not those of format {found}; {RESTORE}")
+            raise CorruptIndexError(f"{self.path}: its tables are not those of format {found}; {RESTORE}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
         if not stored or stored[0][0] != str(self._sum()):
-            raise DamagedError(f"{self.path}: its settings or segments are not what was written; {RESTORE}")
+            raise CorruptIndexError(f"{self.path}: its settings or segments are not what was written; {RESTORE}")
         return True
 
     def _sum(self) -> int:
         """Return 64 bits over the settings and segments."""
-        return xor_of(self._all("SELECT key, value FROM meta WHERE key <> 'sum'")) ^ xor_of(
+        return xor_checksum(self._all("SELECT key, value FROM meta WHERE key <> 'sum'")) ^ xor_checksum(
             self._all("SELECT * FROM segments")
         )
 
@@ -276,7 +278,7 @@ class Catalog:
         try:
             return json.loads(text)
         except (ValueError, TypeError) as error:
-            raise DamagedError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE}") from error
+            raise CorruptIndexError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE}") from error
 
     def _column(self, sql: str, *parameters: Any) -> npt.NDArray[np.int64]:
         return np.array([value for (value,) in self._all(sql, parameters)], np.int64)

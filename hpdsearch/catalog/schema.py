@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.errors import CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
 
 FILE_NAME = "catalog.sqlite"
@@ -94,21 +94,21 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """Connect; a folder that cannot be written to is read as it lies.
 
     Raises:
-        FolderError: it cannot be opened, or not without losing what was committed last.
-        DamagedError: it is no database.
+        IndexFolderError: it cannot be opened, or not without losing what was committed last.
+        CorruptIndexError: it is no database.
     """
     if create:
         return _connection(path, "mode=rwc", CACHE_KIB)
     try:
         return _connection(path, "mode=rw", CACHE_KIB // 8)
-    except DamagedError:
+    except CorruptIndexError:
         raise
-    except FolderError:
+    except IndexFolderError:
         wal = path.with_name(path.name + "-wal")
         if os.access(path.parent, os.W_OK):
             raise
         if wal.exists() and wal.stat().st_size:
-            raise FolderError(
+            raise IndexFolderError(
                 f"{path}: the last changes lie in {wal.name}, which cannot be read where nothing can be written; "
                 "open the index once in a folder that can be written to"
             ) from None
@@ -147,19 +147,19 @@ _MEANINGS = {
 }
 
 
-def readable_error(path: Path, error: Exception) -> FolderError:
+def readable_error(path: Path, error: Exception) -> IndexFolderError:
     """Say what an error of SQLite means to the user."""
     for beginning, meaning in _MEANINGS.items():
         if str(error).startswith(beginning):
-            return FolderError(f"{path}: {meaning.format(error)}")
-    return DamagedError(f"{path}: SQLite cannot read it ({error}); {RESTORE}")
+            return IndexFolderError(f"{path}: {meaning.format(error)}")
+    return CorruptIndexError(f"{path}: SQLite cannot read it ({error}); {RESTORE}")
 
 
 def stored_row(doc: int, document: Document, passages: tuple[RowPassage, ...]) -> tuple[Any, ...]:
     """Return the row of table documents; metadata that is no JSON raises TypeError or ValueError."""
     metadata = metadata_json(document)
     fields = (document.doc_id, document.title, document.text, metadata, document.source)
-    return doc, *fields, text_hash(document), sum_of(*fields, passages)
+    return doc, *fields, text_fingerprint(document), document_checksum(*fields, passages)
 
 
 def metadata_json(document: Document) -> str:
@@ -167,17 +167,19 @@ def metadata_json(document: Document) -> str:
     return json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
 
 
-def text_hash(document: Document) -> int:
+def text_fingerprint(document: Document) -> int:
     """Return 64 bits that equal texts under equal titles share."""
     return _hash64(document.title, document.text)
 
 
-def sum_of(doc_id: str, title: str, text: str, metadata: str, source: str, passages: tuple[RowPassage, ...]) -> int:
+def document_checksum(
+    doc_id: str, title: str, text: str, metadata: str, source: str, passages: tuple[RowPassage, ...]
+) -> int:
     """Return 64 bits over all that the catalog stores of one document."""
     return _hash64(doc_id, title, text, metadata, source, repr(passages))
 
 
-def vector_sum(row: int, vector: bytes) -> int:
+def vector_checksum(row: int, vector: bytes) -> int:
     """Return 64 bits over a row that waits and the bytes of its vector."""
     return _hash64(str(row), vector)
 
@@ -192,7 +194,7 @@ def _hash64(*parts: str | bytes) -> int:
     return int.from_bytes(digest.digest(), "little", signed=True)
 
 
-def xor_of(rows: Iterable[tuple[Any, ...]]) -> int:
+def xor_checksum(rows: Iterable[tuple[Any, ...]]) -> int:
     """Hash of a set of rows that does not depend on their order."""
     result = 0
     for row in rows:

@@ -26,10 +26,10 @@ from hpdsearch.catalog.schema import (
     metadata_json,
     readable_error,
     stored_row,
-    text_hash,
-    vector_sum,
+    text_fingerprint,
+    vector_checksum,
 )
-from hpdsearch.errors import FolderError
+from hpdsearch.errors import IndexFolderError
 from hpdsearch.records import Document, Passage
 
 _METADATA = 4  # its place in a row of documents
@@ -50,7 +50,7 @@ class CatalogWriter(Catalog):
             catalog._check_format()  # before the first change: it may be another program's
             # SQLite keeps the old mode where it fails, and says so; readers would then lock writers out.
             if (mode := catalog._all("PRAGMA journal_mode = WAL")[0][0]) != "wal":
-                raise FolderError(
+                raise IndexFolderError(
                     f"{path}: cannot be written with a log beside it (SQLite stays at {mode!r}); check the disk"
                 )
             catalog._execute("PRAGMA synchronous = FULL")
@@ -111,24 +111,24 @@ class CatalogWriter(Catalog):
     def same_text(self, document: Document) -> str | None:
         """Return the doc_id of a document with the same title and text, if there is one."""
         sql = "SELECT doc_id FROM documents WHERE text_hash = ? AND text = ? AND title = ? LIMIT 1"
-        found = self._all(sql, (text_hash(document), document.text, document.title))
+        found = self._all(sql, (text_fingerprint(document), document.text, document.title))
         return str(found[0][0]) if found else None
 
     def same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
         """Return the passages, in rows < before, of a document with the same title and text; empty: there is none."""
         same = "SELECT doc FROM documents JOIN passages USING (doc) WHERE text_hash = ? AND text = ? AND title = ?"
         sql = f"SELECT row, start, end FROM passages WHERE doc = ({same} AND row < ? LIMIT 1) ORDER BY row"
-        found = self._all(sql, (text_hash(document), document.text, document.title, before))
+        found = self._all(sql, (text_fingerprint(document), document.text, document.title, before))
         return [(row, start, end) for row, start, end in found]
 
-    def held_as(self, document: Document) -> tuple[int, bool] | None:
+    def lookup(self, document: Document) -> tuple[int, bool] | None:
         """Return the number of the document with this doc_id, and whether it is stored exactly as this one."""
         sql = "SELECT doc, title, text, metadata, source FROM documents WHERE doc_id = ?"
         for doc, *stored in self._all(sql, (document.doc_id,)):
             return int(doc), stored == [document.title, document.text, metadata_json(document), document.source]
         return None
 
-    def begin_seen(self) -> None:
+    def start_seen(self) -> None:
         """Begin to note which documents were seen, for `unseen`."""
         self._execute("CREATE TEMP TABLE seen(doc INTEGER PRIMARY KEY)")
 
@@ -164,12 +164,12 @@ class CatalogWriter(Catalog):
             n_rows += len(rows)
         return n_rows
 
-    def let_wait(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
+    def buffer_rows(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
         """Keep the vectors (n, dim) of new rows (n,) until they are written to a file."""
         stored = [(row, vector.tobytes()) for row, vector in zip(rows.tolist(), vectors, strict=True)]
-        self._many("INSERT INTO waiting VALUES (?, ?, ?)", [(row, v, vector_sum(row, v)) for row, v in stored])
+        self._many("INSERT INTO waiting VALUES (?, ?, ?)", [(row, v, vector_checksum(row, v)) for row, v in stored])
 
-    def end_waiting(self) -> None:
+    def clear_buffer(self) -> None:
         """Forget the vectors that waited: they lie in a file now."""
         self._execute("DELETE FROM waiting")
 
@@ -219,7 +219,7 @@ class CatalogWriter(Catalog):
         """Rewrite the file without what was deleted, outside of a transaction.
 
         Raises:
-            FolderError: there is no room for it; the catalog is as it was.
+            IndexFolderError: there is no room for it; the catalog is as it was.
         """
         self._execute("PRAGMA busy_timeout = 0")  # a checkpoint would wait for every reader to close
         self._execute("VACUUM")

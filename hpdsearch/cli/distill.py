@@ -162,7 +162,7 @@ def distill(
     if as_json:
         _echo_json(made)
     else:
-        _echo(made, own_space=made.energy is None and space is None)
+        _echo(made, space_of_encoder=made.energy is None and space is None)
     if not made.in_force:
         raise click.ClickException(
             f"{output}: the verdict failed, so the new encoder is not in force; it lies in {made.folder}. Change "
@@ -214,11 +214,11 @@ def _command(ctx: click.Context) -> str:
     return " ".join(words)
 
 
-def _echo(made: "Distilled", *, own_space: bool) -> None:
+def _echo(made: "Distilled", *, space_of_encoder: bool) -> None:
     width = f"{made.space.dim} of the {made.space.teacher_dim} directions of {made.space.teacher}"
     if made.energy is not None:
         which = f"new, {width}, {100 * made.energy:.1f} % of its summed squares"
-    elif own_space:
+    elif space_of_encoder:
         which = f"the student's own, {width}; --dim would have made a new one"
     else:
         which = f"as given, {width}"

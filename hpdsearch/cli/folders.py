@@ -18,10 +18,10 @@ from hpdsearch.cli.options import (
     spec_of,
     spec_options,
 )
-from hpdsearch.errors import FolderError
+from hpdsearch.errors import IndexFolderError
 
 if TYPE_CHECKING:
-    from hpdsearch.indexer.ingest import Summary
+    from hpdsearch.indexer.ingest import IngestReport
 
 
 @click.command()
@@ -106,7 +106,7 @@ def _update(folder: Path, documents: Corpus) -> None:
             summary = opened.update(documents, under=paths, strict=documents.strict, progress=bars())
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is as it was") from None
-        if not summary.n_documents and not summary.n_removed:
+        if not summary.n_documents and not summary.n_deleted:
             click.echo(f"{folder}: up to date, {summary.n_unchanged:,} documents are unchanged")
             return
         _print_summary(summary, documents, folder)
@@ -170,26 +170,26 @@ def verify(folder: str | None) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise FolderError(
+        raise IndexFolderError(
             f"{path}: {len(problems)} problems; restore the files from a copy, or index again into another folder"
         )
     click.echo(f"{path}: whole")
 
 
-def _print_summary(summary: "Summary", corpus: Corpus, folder: Path) -> None:
+def _print_summary(summary: "IngestReport", corpus: Corpus, folder: Path) -> None:
     documents = f"{summary.n_documents:,} documents, {summary.n_passages:,} passages"
     seconds = max(summary.seconds, 1e-9)
     rate = f"{summary.n_documents / seconds:,.0f} documents/s, {summary.n_passages / seconds:,.0f} passages/s"
     click.echo(f"{folder}: {documents} in {summary.seconds:.1f} s ({rate})")
     counts = {
         "unchanged": summary.n_unchanged,
-        "deleted, gone from their files": summary.n_removed,
+        "deleted, gone from their files": summary.n_deleted,
         "not encoded again": summary.n_reused,
         "replaced older ones": summary.n_replaced,
         "empty, skipped": summary.n_empty + corpus.stats.n_empty,
-        "long ones, cut into passages": summary.n_cut,
+        "long ones, cut into passages": summary.n_split,
         "duplicate texts, kept": summary.n_duplicates,
-        "long titles, not encoded whole": summary.n_shortened_titles,
+        "long titles, not encoded whole": summary.n_truncated_titles,
         "hidden files and folders, skipped": corpus.stats.n_hidden,
         "links, not followed": corpus.stats.n_links,
     }

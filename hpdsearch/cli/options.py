@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hpdsearch.common.progress import Progress
-from hpdsearch.errors import FolderError
+from hpdsearch.errors import IndexFolderError
 
 if TYPE_CHECKING:
     from hpdsearch.dense import IndexSpec
@@ -164,7 +164,7 @@ def find_index(folder: str | None) -> Path:
     """Return the index that is meant: a path, a name under indexes/, or the only one there.
 
     Raises:
-        FolderError: there is none, or there are several to choose from.
+        IndexFolderError: there is none, or there are several to choose from.
     """
     from hpdsearch.catalog import FILE_NAME
 
@@ -173,11 +173,11 @@ def find_index(folder: str | None) -> Path:
         return INDEXES / folder if not path.exists() and (INDEXES / folder / FILE_NAME).is_file() else path
     found = sorted(path.parent for path in INDEXES.glob(f"*/{FILE_NAME}"))
     if not found:
-        raise FolderError(
+        raise IndexFolderError(
             f"{INDEXES}/: holds no index; make one with: hpdsearch index CORPUS, or name one with -i FOLDER"
         )
     if len(found) > 1:
-        raise FolderError(f"{INDEXES}/: holds several indexes; choose one with -i: {', '.join(map(str, found))}")
+        raise IndexFolderError(f"{INDEXES}/: holds several indexes; choose one with -i: {', '.join(map(str, found))}")
     return found[0]
 
 

@@ -10,7 +10,7 @@ from hpdsearch.corpus.lines import Place, opened, text_lines
 from hpdsearch.corpus.options import Fields, LineFormat, ReadStats
 from hpdsearch.corpus.pages import read_page
 from hpdsearch.corpus.parquet import read_parquet, require_pyarrow
-from hpdsearch.corpus.sources import STDIN, Kind, Source, find_sources
+from hpdsearch.corpus.sources import STDIN, Source, SourceType, find_sources
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
@@ -57,7 +57,7 @@ def read_corpus(
         raise CorpusError('expected at least one file, folder or "-", got none')
     stats = ReadStats() if stats is None else stats
     sources = [source for name in names for source in find_sources(name, stdin_format, stats)]
-    if any(source.kind is Kind.PARQUET for source in sources):
+    if any(source.kind is SourceType.PARQUET for source in sources):
         require_pyarrow()
     stats.bytes_total = None if any(source.path is None for source in sources) else sum(s.size for s in sources)
     return documents_of(names, sources, fields, strict, stats, stdin)
@@ -88,14 +88,14 @@ def documents_of(
 def read_source(source: Source, fields: Fields, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
     """Read the documents of one file or of standard input."""
     place = Place(source.name)
-    if source.kind is Kind.PARQUET:
+    if source.kind is SourceType.PARQUET:
         yield from read_parquet(source, place, fields, stats)
         return
     raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
     with opened(raw, place, compressed=source.is_gzip) as (file, position):
         stats.position = position
         try:
-            if source.kind is Kind.PAGE:
+            if source.kind is SourceType.PAGE:
                 yield read_page(file, source, place)
             else:
                 yield from LINE_READERS[source.line_format](text_lines(file, place), place, fields)

@@ -20,7 +20,7 @@ PARQUET_ENDING = ".parquet"
 KNOWN = ".txt .jsonl .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, or a folder"
 
 
-class Kind(Enum):
+class SourceType(Enum):
     """How a file holds documents."""
 
     LINES = auto()
@@ -43,7 +43,7 @@ class Source:
     name: str
     doc_id: str
     path: Path | None
-    kind: Kind
+    kind: SourceType
     ending: str
     is_gzip: bool = False
     size: int = 0
@@ -57,7 +57,7 @@ class Source:
 def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
     """Look up one path; a folder's files come sorted by their path inside it."""
     if name == "-":
-        return [Source(STDIN, STDIN, None, Kind.LINES, f".{stdin_format.value}")]
+        return [Source(STDIN, STDIN, None, SourceType.LINES, f".{stdin_format.value}")]
     path = Path(name)
     try:
         status = path.stat()
@@ -67,11 +67,11 @@ def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[
         return sorted(folder_sources(name, stats), key=lambda source: source.doc_id.split("/"))
     ending, is_gzip = split_ending(name)
     if ending in LINE_ENDINGS:
-        kind = Kind.LINES
+        kind = SourceType.LINES
     elif ending in PAGE_ENDINGS:
-        kind = Kind.PAGE
+        kind = SourceType.PAGE
     elif ending == PARQUET_ENDING and not is_gzip:
-        kind = Kind.PARQUET
+        kind = SourceType.PARQUET
     else:
         raise CorpusError(f'{name}: expected a file ending in {KNOWN}; got "{path.suffix}"')
     return [Source(name, name, path, kind, ending, is_gzip, status.st_size)]
@@ -99,7 +99,7 @@ def folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
             if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode):
                 doc_id = path.relative_to(folder).as_posix()
                 refuse_undecodable(path, doc_id)
-                yield Source(str(path), doc_id, path, Kind.PAGE, ending, is_gzip, status.st_size)
+                yield Source(str(path), doc_id, path, SourceType.PAGE, ending, is_gzip, status.st_size)
             else:
                 stats.other_files[path.suffix.lower()] += 1
 

@@ -1,24 +1,24 @@
 """Vectors -> neighbours (faiss): what to make (spec), making and tuning it (build), the vectors file, one segment."""
 
-from hpdsearch.dense.buffer import WaitingVectors
+from hpdsearch.dense.buffer import BufferedVectors
 from hpdsearch.dense.build import IndexFile, build_index
-from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import Codec, IndexSpec, Kind
 from hpdsearch.dense.vector_file import VectorFile, VectorWriter
 
 __all__ = [
+    "BufferedVectors",
     "Codec",
-    "Curve",
     "IndexFile",
     "IndexSpec",
     "Kind",
-    "Point",
+    "OperatingPoint",
+    "OperatingPoints",
     "RowMap",
     "Segment",
     "VectorFile",
     "VectorWriter",
-    "WaitingVectors",
     "build_index",
 ]

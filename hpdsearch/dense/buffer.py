@@ -3,25 +3,31 @@
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix, cosines
-from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
 from hpdsearch.dense.rescoring import Scores
 from hpdsearch.dense.row_map import Mask, RowMap, Rows
 from hpdsearch.dense.vector_file import Stored
 
 
-class WaitingVectors:
+class BufferedVectors:
     """Scores every vector exactly; has what search uses of a Segment."""
 
     def __init__(self, rows: Rows, stored: Stored) -> None:
         """Take rows (n,), ascending, n >= 1, and their float16 vectors (n, dim)."""
         first, end = int(rows[0]), int(rows[-1]) + 1
-        self.rows, self.n_rows = RowMap.of(first, end, rows), len(rows)
-        self.curve: Curve | None = None
+        self.rows, self.n_rows = RowMap.from_rows(first, end, rows), len(rows)
+        self.curve: OperatingPoints | None = None
         self.memory_bytes = stored.nbytes
         self._stored = stored
 
     def nearest(
-        self, queries: Matrix, n: int, *, allowed: Mask | None = None, point: Point | None = None, wider: int = 1
+        self,
+        queries: Matrix,
+        n: int,
+        *,
+        allowed: Mask | None = None,
+        point: OperatingPoint | None = None,
+        wider: int = 1,
     ) -> tuple[Rows, Scores]:
         """Return rows (m, n') and cosines (m, n') of all n' that are allowed, best first, equal ones by row."""
         places = np.arange(self.n_rows) if allowed is None else np.flatnonzero(allowed)

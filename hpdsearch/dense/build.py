@@ -13,7 +13,7 @@ from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import auto, tuning
 from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, empty_index, leading, train
-from hpdsearch.dense.recall_curve import Curve
+from hpdsearch.dense.recall_curve import OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import Codec, IndexSpec, Kind
@@ -38,7 +38,7 @@ class IndexFile:
     size_bytes: int
     sha256: str
     memory_bytes: int
-    curve: Curve | None
+    curve: OperatingPoints | None
 
 
 def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: Progress = SILENT) -> IndexFile:

@@ -16,7 +16,7 @@ WIDER = 4
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SearchRequest:
     """What to look for.
 
     Attributes:
@@ -34,13 +34,13 @@ class Wanted:
     n_allowed: int
 
 
-class Codes:
+class FaissCodes:
     """Searches the codes of one segment; safe to use from several threads at once."""
 
     def __init__(self, index: faiss.Index, spec: IndexSpec, dim: int) -> None:
         self._index, self._spec, self._dim = index, spec, dim
 
-    def nearest(self, queries: Matrix, wanted: Wanted) -> Rows:
+    def nearest(self, queries: Matrix, wanted: SearchRequest) -> Rows:
         """Return candidates (m, n) of queries (m, width), best codes first; short lists are filled with -1.
 
         A list holds fewer than at_least only where the codes themselves lose rows (see `_fast_scan`).
@@ -59,7 +59,7 @@ class Codes:
         found: Rows = self._index.search(queries, n, params=parameters)[1]
         return found
 
-    def _lists(self, queries: Matrix, wanted: Wanted) -> Rows:
+    def _lists(self, queries: Matrix, wanted: SearchRequest) -> Rows:
         selector, nprobe = None if wanted.allowed is None else _selector(wanted.allowed), wanted.nprobe
         found = self._found(queries, wanted.n, faiss.SearchParametersIVF(sel=selector, nprobe=nprobe))
         while wanted.at_least and nprobe < self._spec.nlist:
@@ -71,7 +71,7 @@ class Codes:
             found[short] = self._found(queries[short], wanted.n, parameters)
         return found
 
-    def _fast_scan(self, queries: Matrix, wanted: Wanted) -> Rows:
+    def _fast_scan(self, queries: Matrix, wanted: SearchRequest) -> Rows:
         """The flat fast-scan kernels know no mask: look further than wanted and leave out what is not allowed.
 
         With few distinct codes they lose some of the rows that tie with the last one.

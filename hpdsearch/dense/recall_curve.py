@@ -7,7 +7,7 @@ HARDLY_SLOWER = 1.1  # timings differ by more from one measurement to the next: 
 
 
 @dataclass(frozen=True)
-class Point:
+class OperatingPoint:
     """One setting and what it reached.
 
     Attributes:
@@ -26,7 +26,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class OperatingPoints:
     """The Pareto front of recall and latency, ascending in both; at least one point.
 
     Attributes:
@@ -35,12 +35,12 @@ class Curve:
         n_queries: rows of the segment that were asked as queries, each left out of its own answer.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[OperatingPoint, ...]
     promise: float
     kept: bool
     n_queries: int
 
-    def point(self, recall: float) -> Point:
+    def point(self, recall: float) -> OperatingPoint:
         """Return the point to use for this recall: of those that keep it, the fastest or one that is hardly slower.
 
         If none keeps it, the one of the best recall.
@@ -53,6 +53,6 @@ class Curve:
         return asdict(self) | {"points": [asdict(point) for point in self.points]}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Curve":
+    def from_dict(cls, values: dict[str, Any]) -> "OperatingPoints":
         """Return the curve that `as_dict` described."""
-        return cls(**{**values, "points": tuple(Point(**point) for point in values["points"])})
+        return cls(**{**values, "points": tuple(OperatingPoint(**point) for point in values["points"])})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import CorruptIndexError
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -31,7 +31,7 @@ class RowMap:
         return self.end_row - self.first_row if self.offsets is None else len(self.offsets)
 
     @classmethod
-    def of(cls, first_row: int, end_row: int, rows: Rows) -> "RowMap":
+    def from_rows(cls, first_row: int, end_row: int, rows: Rows) -> "RowMap":
         """Return the map of these rows (n,), ascending, inside the span."""
         if len(rows) == end_row - first_row:
             return cls(first_row, end_row)
@@ -78,7 +78,7 @@ class RowMap:
         """Read what `to_bytes` wrote.
 
         Raises:
-            DamagedError: the bits are not n_rows rows of the span.
+            CorruptIndexError: the bits are not n_rows rows of the span.
         """
         if not data:
             found = cls(first_row, end_row)
@@ -86,8 +86,10 @@ class RowMap:
             try:
                 bits = np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8), bitorder="little")
             except zlib.error as error:
-                raise DamagedError(f"rows {first_row}..{end_row - 1}: the map of the segment is unreadable") from error
+                raise CorruptIndexError(
+                    f"rows {first_row}..{end_row - 1}: the map of the segment is unreadable"
+                ) from error
             found = cls(first_row, end_row, np.flatnonzero(bits[: end_row - first_row]).astype(np.uint32))
         if found.n_rows != n_rows:
-            raise DamagedError(f"rows {first_row}..{end_row - 1}: expected {n_rows} of them, got {found.n_rows}")
+            raise CorruptIndexError(f"rows {first_row}..{end_row - 1}: expected {n_rows} of them, got {found.n_rows}")
         return found

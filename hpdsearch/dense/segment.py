@@ -6,16 +6,16 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.dense.candidates import Codes, Wanted
+from hpdsearch.dense.candidates import FaissCodes, SearchRequest
 from hpdsearch.dense.faiss_factory import coded_dim
-from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
 from hpdsearch.dense.rescoring import MAX_PAIRS, Scores, best_first, scores_of
 from hpdsearch.dense.row_map import Mask, RowMap, Rows
 from hpdsearch.dense.spec import IndexSpec
 from hpdsearch.dense.vector_file import VectorFile
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import CorruptIndexError
 
 RESCORED_HITS = 10  # hits that get the full `rescore`; further ones get one candidate each
 EXACT_ROWS = 1_000  # so few allowed rows are scored exactly, without the codes
@@ -34,12 +34,12 @@ class Segment:
         spec: IndexSpec,
         index: faiss.Index,
         *,
-        curve: Curve | None = None,
+        curve: OperatingPoints | None = None,
         memory_bytes: int = 0,
     ) -> None:
         self.rows, self.vectors, self.spec, self.curve = rows, vectors, spec, curve
         self.n_rows, self.memory_bytes = rows.n_rows, memory_bytes
-        self.codes = Codes(index, spec, coded_dim(spec, vectors.dim))
+        self.codes = FaissCodes(index, spec, coded_dim(spec, vectors.dim))
 
     @classmethod
     def open(
@@ -49,7 +49,7 @@ class Segment:
         spec: IndexSpec,
         path: Path,
         sha256: str,
-        curve: Curve | None = None,
+        curve: OperatingPoints | None = None,
         *,
         mapped_above: int | None = None,
     ) -> "Segment":
@@ -58,30 +58,36 @@ class Segment:
         A file of more than mapped_above bytes is memory-mapped; None: half of the memory that is free.
 
         Raises:
-            DamagedError: a file is missing, altered, or not the one that belongs to these rows.
+            CorruptIndexError: a file is missing, altered, or not the one that belongs to these rows.
         """
         try:
-            found, size = sha256_of(path), path.stat().st_size
+            found, size = file_sha256(path), path.stat().st_size
         except FileNotFoundError as error:
-            raise DamagedError(
+            raise CorruptIndexError(
                 f"{path}: the index file is missing; restore it, or index again with --overwrite"
             ) from error
         if found != sha256:
-            raise DamagedError(
+            raise CorruptIndexError(
                 f"{path}: is not what was written (its sum differs); restore it, or index again with --overwrite"
             )
         mapped = size > (_free_bytes() // 2 if mapped_above is None else mapped_above)
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
         dim = coded_dim(spec, vectors.dim)
         if not index.ntotal == vectors.n_rows == rows.n_rows or index.d != dim:
-            raise DamagedError(
+            raise CorruptIndexError(
                 f"{path}: expected {vectors.n_rows} x {dim} vectors, got {index.ntotal} x {index.d} "
                 f"for {rows.n_rows} rows; index again with --overwrite"
             )
         return cls(rows, vectors, spec, index, curve=curve, memory_bytes=size)
 
     def nearest(
-        self, queries: Matrix, n: int, *, allowed: Mask | None = None, point: Point | None = None, wider: int = 1
+        self,
+        queries: Matrix,
+        n: int,
+        *,
+        allowed: Mask | None = None,
+        point: OperatingPoint | None = None,
+        wider: int = 1,
     ) -> tuple[Rows, Scores]:
         """Find candidates for the n nearest rows of each query by their codes and score all of them exactly.
 
@@ -111,22 +117,22 @@ class Segment:
         """Return the exact cosines (m,) of query (dim,) with these rows (m,) of this segment."""
         return scores_of(self.vectors, query, self.rows.positions(rows))
 
-    def _wanted(self, n: int, allowed: Mask | None, point: Point | None, wider: int) -> Wanted:
+    def _wanted(self, n: int, allowed: Mask | None, point: OperatingPoint | None, wider: int) -> SearchRequest:
         at = point or self.spec
         n_allowed = self.n_rows if allowed is None else int(np.count_nonzero(allowed))
         n_candidates = min(max(n, min(n, RESCORED_HITS) * at.rescore) * wider, n_allowed)
         # The nearest of few allowed rows lie further away. With 1 % allowed at a million rows the cube root kept the
         # recall that nprobe has without a mask, the square root more than that, the same nprobe 8 points less.
         nprobe = round(at.nprobe * wider * (self.n_rows / max(1, n_allowed)) ** (1 / 3))
-        return Wanted(n_candidates, min(n, n_allowed), min(nprobe, self.spec.nlist), allowed, n_allowed)
+        return SearchRequest(n_candidates, min(n, n_allowed), min(nprobe, self.spec.nlist), allowed, n_allowed)
 
-    def _by_codes(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
+    def _by_codes(self, queries: Matrix, wanted: SearchRequest) -> tuple[Rows, Scores]:
         positions, scores = best_first(self.vectors, queries, self.codes.nearest(queries, wanted))
         for query in np.flatnonzero(positions[:, wanted.at_least - 1] < 0):  # those that fast-scan lost
             positions[query], scores[query] = self._exact(queries[query : query + 1], wanted)
         return positions, scores
 
-    def _exact(self, queries: Matrix, wanted: Wanted) -> tuple[Rows, Scores]:
+    def _exact(self, queries: Matrix, wanted: SearchRequest) -> tuple[Rows, Scores]:
         places = np.arange(self.n_rows) if wanted.allowed is None else np.flatnonzero(wanted.allowed)
         found, scores = best_first(self.vectors, queries, np.broadcast_to(places, (len(queries), len(places))))
         return found[:, : wanted.n], scores[:, : wanted.n]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hpdsearch.common.vectors import Matrix, cosines
-from hpdsearch.dense.candidates import Wanted
+from hpdsearch.dense.candidates import SearchRequest
 from hpdsearch.dense.faiss_factory import SEED
-from hpdsearch.dense.recall_curve import Curve, Point
+from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
 from hpdsearch.dense.row_map import Rows
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import IndexSpec
@@ -26,11 +26,11 @@ GROWTH = 0.001  # visiting twice the lists and finding no more than that: furthe
 Z = 1.645  # one-sided 95 %
 BLOCK_ROWS = 16_384
 
-Found = npt.NDArray[np.int64]
+Candidates = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutQueries:
     """Rows of a segment as queries, and what exact search finds for them.
 
     Attributes:
@@ -44,7 +44,7 @@ class HeldOut:
     tenth: npt.NDArray[np.float64]
 
 
-def held_out(vectors: VectorFile) -> HeldOut:
+def held_out(vectors: VectorFile) -> HeldOutQueries:
     """Draw QUERIES rows, at most a tenth of all, and search all others exactly, block by block."""
     n = min(QUERIES, max(1, vectors.n_rows // HITS))
     positions = np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))
@@ -57,10 +57,10 @@ def held_out(vectors: VectorFile) -> HeldOut:
         scores[own, positions[own] - start] = -np.inf
         both = np.concatenate([best, scores], axis=1)
         best = np.partition(both, both.shape[1] - HITS, axis=1)[:, -HITS:]
-    return HeldOut(positions, queries, best.min(axis=1).astype(np.float64))
+    return HeldOutQueries(positions, queries, best.min(axis=1).astype(np.float64))
 
 
-def measure(segment: Segment, spec: IndexSpec, asked: HeldOut) -> tuple[Curve, Point]:
+def measure(segment: Segment, spec: IndexSpec, asked: HeldOutQueries) -> tuple[OperatingPoints, OperatingPoint]:
     """Measure the curve of a segment and choose its point: the fastest that keeps spec.recall, else of the best recall.
 
     Args:
@@ -72,11 +72,11 @@ def measure(segment: Segment, spec: IndexSpec, asked: HeldOut) -> tuple[Curve, P
     for nprobe, found in _found_by_nprobe(segment, spec, asked):
         for rescore in [spec.rescore] if spec.rescore else RESCORES:
             recalls = np.minimum(found[:, : HITS * rescore].sum(axis=1), HITS) / HITS
-            points.append(Point(nprobe, rescore, float(recalls.mean()), lower_bound(recalls), 0.0))
+            points.append(OperatingPoint(nprobe, rescore, float(recalls.mean()), lower_bound(recalls), 0.0))
     front = pareto(_timed(segment, _worth_timing(points), asked.queries[:TIMED_QUERIES]))
-    curve = Curve(tuple(front), spec.recall, False, len(asked.positions))
+    curve = OperatingPoints(tuple(front), spec.recall, False, len(asked.positions))
     point = curve.point(spec.recall)
-    return Curve(curve.points, spec.recall, point.lowest >= spec.recall, curve.n_queries), point
+    return OperatingPoints(curve.points, spec.recall, point.lowest >= spec.recall, curve.n_queries), point
 
 
 def lower_bound(recalls: npt.NDArray[np.float64]) -> float:
@@ -91,21 +91,23 @@ def lower_bound(recalls: npt.NDArray[np.float64]) -> float:
     return (p + Z * Z / (2 * n) - Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))) / (1 + Z * Z / n)
 
 
-def pareto(points: Sequence[Point]) -> list[Point]:
+def pareto(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """Return the points that no other one beats in recall and latency, ascending in both."""
-    front: list[Point] = []
+    front: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.milliseconds, -p.ann_recall)):
         if not front or point.ann_recall > front[-1].ann_recall:
             front.append(point)
     return front
 
 
-def _found_by_nprobe(segment: Segment, spec: IndexSpec, asked: HeldOut) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+def _found_by_nprobe(
+    segment: Segment, spec: IndexSpec, asked: HeldOutQueries
+) -> list[tuple[int, npt.NDArray[np.bool_]]]:
     """Return for each nprobe which of the candidates (m, n), best codes first, are among the true nearest."""
     n = min(HITS * (spec.rescore or RESCORES[-1]) + 1, segment.n_rows)  # and the query's own row
     grid, reached = [], 0.0
     for nprobe in _nprobes(spec):
-        found = segment.codes.nearest(asked.queries, Wanted(n, 0, nprobe, None, segment.n_rows))
+        found = segment.codes.nearest(asked.queries, SearchRequest(n, 0, nprobe, None, segment.n_rows))
         near = _near(segment.vectors, asked, _without_own(found, asked.positions))
         grid.append((nprobe, near))
         recall = float(np.minimum(near.sum(axis=1), HITS).mean() / HITS)
@@ -121,14 +123,14 @@ def _nprobes(spec: IndexSpec) -> list[int]:
     return [*(2**i for i in range(spec.nlist.bit_length()) if 2**i < spec.nlist), spec.nlist]
 
 
-def _without_own(found: Found, own: Rows) -> Found:
+def _without_own(found: Candidates, own: Rows) -> Candidates:
     """Return the candidates (m, n - 1) without each query's own row, or without the last one where it is not found."""
     others = found != own[:, None]
     others[others.all(axis=1), -1] = False
     return np.reshape(found[others], (len(found), -1))
 
 
-def _near(vectors: VectorFile, asked: HeldOut, found: Found) -> npt.NDArray[np.bool_]:
+def _near(vectors: VectorFile, asked: HeldOutQueries, found: Candidates) -> npt.NDArray[np.bool_]:
     near = np.zeros(found.shape, bool)
     for query, (positions, enough) in enumerate(zip(found, asked.tenth - TIE, strict=True)):
         there = positions >= 0
@@ -136,10 +138,10 @@ def _near(vectors: VectorFile, asked: HeldOut, found: Found) -> npt.NDArray[np.b
     return near
 
 
-def _worth_timing(points: Sequence[Point]) -> list[Point]:
+def _worth_timing(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """Leave out points that find no more than one with less work; the latency grows with nprobe and with rescore."""
 
-    def beaten(point: Point) -> bool:
+    def beaten(point: OperatingPoint) -> bool:
         return any(
             other.nprobe <= point.nprobe and other.rescore <= point.rescore and other.ann_recall >= point.ann_recall
             for other in points
@@ -149,7 +151,7 @@ def _worth_timing(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if not beaten(point)]
 
 
-def _timed(segment: Segment, points: Sequence[Point], queries: Matrix) -> list[Point]:
+def _timed(segment: Segment, points: Sequence[OperatingPoint], queries: Matrix) -> list[OperatingPoint]:
     """Return the points with their latency; each query is asked at every point, so that a busy moment slows all."""
     seconds = np.empty((len(points), len(queries)))
     for query in range(len(queries)):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hpdsearch.common.files import published
 from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
-from hpdsearch.errors import DamagedError, ShapeError
+from hpdsearch.errors import CorruptIndexError, ShapeError
 
 Stored = npt.NDArray[np.float16]
 Sums = npt.NDArray[np.uint32]
@@ -29,7 +29,7 @@ FEW_ROWS = 512  # so few rows are read by pread: 0.8 microseconds a row, where t
 PIECE_ROWS = MAX_RESIDENT // FAULT_BYTES
 
 
-def row_sums(stored: Stored, positions: np.ndarray) -> Sums:
+def row_checksums(stored: Stored, positions: np.ndarray) -> Sums:
     """Return the sums (m,) of rows (m, dim) that stand at these positions (m,) of their file.
 
     sum = (constant + position * odd number + the row's 16-bit words, each times its own odd number) modulo 2^32. So a
@@ -78,7 +78,7 @@ class VectorWriter:
             raise ShapeError(f"stored: expected float16 (m, {self.dim}), got {stored.dtype} {stored.shape}")
         stored = np.ascontiguousarray(stored)
         self._write(stored.tobytes())
-        self._sums.append(row_sums(stored, np.arange(self.n_rows, self.n_rows + len(stored))))
+        self._sums.append(row_checksums(stored, np.arange(self.n_rows, self.n_rows + len(stored))))
         self.n_rows += len(stored)
 
     def _write(self, data: bytes) -> None:
@@ -122,13 +122,13 @@ class VectorFile:
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except FileNotFoundError as error:
-            raise DamagedError(
+            raise CorruptIndexError(
                 f"{path}: the vectors file is missing; restore it, or index again with --overwrite"
             ) from error
         weakref.finalize(self, os.close, descriptor)
         size = os.fstat(descriptor).st_size
         if size != expected:
-            raise DamagedError(
+            raise CorruptIndexError(
                 f"{path}: expected {expected} bytes, got {size}; restore the file, or index again with --overwrite"
             )
         self._descriptor = descriptor
@@ -193,9 +193,9 @@ class VectorFile:
     def _check(self, stored: Stored, positions: np.ndarray) -> None:
         if self._blocks is not None:
             return
-        wrong = row_sums(stored, positions) != self._sums[positions]
+        wrong = row_checksums(stored, positions) != self._sums[positions]
         if wrong.any():
-            raise DamagedError(
+            raise CorruptIndexError(
                 f"{self.path}: row {positions[wrong.argmax()]} is not what was written; "
                 "restore it, or index again with --overwrite"
             )
@@ -208,7 +208,7 @@ class _BlockSums:
         n_blocks = -(-file.n_rows // BLOCK_ROWS)
         if len(sums) != 4 * n_blocks:
             got = f"{len(sums)} bytes of sums for {file.n_rows} rows, expected {4 * n_blocks}"
-            raise DamagedError(f"{file.path}: the catalog holds {got}; index again with --overwrite")
+            raise CorruptIndexError(f"{file.path}: the catalog holds {got}; index again with --overwrite")
         self._path, self._map = file.path, file._map
         self._sums = np.frombuffer(sums, "<u4")
         self._trusted = np.zeros(n_blocks, bool)
@@ -218,7 +218,7 @@ class _BlockSums:
         for block in blocks[~self._trusted[blocks]].tolist():
             start = block * BLOCK_ROWS
             if zlib.crc32(self._map[start : start + BLOCK_ROWS].tobytes()) != self._sums[block]:
-                raise DamagedError(
+                raise CorruptIndexError(
                     f"{self._path}: rows {start}.. are not what was written; restore it, "
                     "or index again with --overwrite"
                 )

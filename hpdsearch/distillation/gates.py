@@ -12,7 +12,7 @@ from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.errors import ShapeError
 from hpdsearch.evaluation import nearest_neighbours, paired_bootstrap, shares_found
 from hpdsearch.evaluation.metrics import Rows, Scores
-from hpdsearch.lexical import words_of
+from hpdsearch.lexical import temporary_bm25_index
 
 PROJECTION, STUDENT, ENCODER, BM25 = "projection", "student", "encoder", "bm25"  # what looks for the neighbours
 
@@ -173,7 +173,7 @@ def neighbours_by_words(texts: Sequence[str], k: int) -> list[Rows]:
 
     They are fewer where fewer share a word with it.
     """
-    with words_of(texts) as reader:
+    with temporary_bm25_index(texts) as reader:
         found = [reader.search(text, k + 1)[0] for text in texts]
     return [rows[rows != own][:k] for own, rows in enumerate(found)]
 

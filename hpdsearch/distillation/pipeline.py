@@ -16,7 +16,7 @@ from hpdsearch.distillation.export.model_card import CardFields, TextSource, mod
 from hpdsearch.distillation.export.onnx_graph import WORDS
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 from hpdsearch.distillation.gates import Verdict, judge
-from hpdsearch.distillation.space.lookup import SPACE, find_space, own_space
+from hpdsearch.distillation.space.lookup import SPACE, find_space, space_of_encoder
 from hpdsearch.distillation.space.projection import ProjectionSpec
 from hpdsearch.distillation.spec import NOT_STATED, DistillSpec, Origin, Split, split_texts
 from hpdsearch.distillation.staging import begin_candidate, begin_training, put_in_force, require_free, room
@@ -121,7 +121,7 @@ def distill(
     opened = Teacher.load(teacher)
     base = load_base(student)
     if found is None and spec.projection is None:
-        found = own_space(student, base, teacher_hash=opened.hash)
+        found = space_of_encoder(student, base, teacher_hash=opened.sha256)
     return distill_from(
         opened,
         base,
@@ -238,9 +238,9 @@ def _require_fitting(
     """Check before hours of embedding what would fail after it."""
     dim = space.dim if space else (spec.projection or ProjectionSpec()).dim
     batch_size, n_texts = spec.completed_training().batch_size, len(split.learned)
-    if space and space.teacher_hash != teacher.hash:
+    if space and space.teacher_hash != teacher.sha256:
         raise DistillError(
-            f"space: expected one of teacher {teacher.name} ({teacher.hash[:12]}), got one of {space.teacher} "
+            f"space: expected one of teacher {teacher.name} ({teacher.sha256[:12]}), got one of {space.teacher} "
             f"({space.teacher_hash[:12]}); take that teacher, or leave --space out for a new space"
         )
     if teacher.dim < dim:
@@ -302,10 +302,10 @@ def _settings(
     for name in ("gates", "precision", "untrained_share", "restored"):
         del completed[name]
     return {
-        "teacher": {"name": teacher.name, "hash": teacher.hash},
+        "teacher": {"name": teacher.name, "hash": teacher.sha256},
         "student": base.name,
         "space": space.id if space else None,
-        "assistant": {"name": assistant.name, "hash": assistant.hash} if assistant else None,
+        "assistant": {"name": assistant.name, "hash": assistant.sha256} if assistant else None,
         "n_texts": len(split.learned),
         "spec": completed,
         "sha256": digest.hexdigest(),

@@ -37,7 +37,7 @@ def fitted_space(
     """
     projection = fit_projection(_blocks(cache, split.fitted), spec.projection or ProjectionSpec())
     if not (folder / CARD).is_file():
-        write_space(folder, teacher=teacher.name, teacher_hash=teacher.hash, components=projection.components)
+        write_space(folder, teacher=teacher.name, teacher_hash=teacher.sha256, components=projection.components)
     return read_space(folder), float(projection.energy[-1])
 
 

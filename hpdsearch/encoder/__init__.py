@@ -5,7 +5,7 @@ Nothing here loads onnxruntime or tokenizers before an encoder is loaded, nor to
 
 from hpdsearch.encoder.backends import Backend
 from hpdsearch.encoder.encoder import Encoder
-from hpdsearch.encoder.folder import EncoderCard, Kind, built_in_names, read_card
+from hpdsearch.encoder.folder import EncoderCard, EncoderType, built_in_names, read_card
 from hpdsearch.encoder.space import Space, read_space, write_space
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "Backend",
     "Encoder",
     "EncoderCard",
-    "Kind",
+    "EncoderType",
     "Space",
     "built_in_names",
     "read_card",

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder.folder import EncoderCard, Kind
+from hpdsearch.encoder.folder import EncoderCard, EncoderType
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.encoder.transformer import Runner, TransformerModel
 from hpdsearch.errors import EncoderError
@@ -48,26 +48,33 @@ def find_backend(backend: str | Backend) -> Backend:
 
 
 def open_model(
-    folder: Path, card: EncoderCard, kind: Kind, backend: Backend, tokenizer: TextTokenizer, *, hash: str, threads: int
+    folder: Path,
+    card: EncoderCard,
+    kind: EncoderType,
+    backend: Backend,
+    tokenizer: TextTokenizer,
+    *,
+    sha256: str,
+    threads: int,
 ) -> Model:
-    """Load the model of a verified folder; hash is the encoder's.
+    """Load the model of a verified folder; sha256 is the encoder's.
 
     Raises:
         EncoderError: the backend cannot load it.
         MissingExtraError: the backend is not installed.
     """
-    if kind is Kind.STATIC:
+    if kind is EncoderType.STATIC:
         from hpdsearch.encoder.static_backend import StaticModel
 
         return StaticModel(folder)
     around = tokenizer.special_ids()
     if backend is Backend.AUTO:
-        backend = _fastest(folder, hash, longest=card.max_tokens + len(around))
+        backend = _fastest(folder, sha256, longest=card.max_tokens + len(around))
     runner = open_runner(folder, backend, threads=threads)
     return TransformerModel(runner, dim=card.dim, max_tokens=card.max_tokens, around=around)
 
 
-def _fastest(folder: Path, hash: str, *, longest: int) -> Backend:
+def _fastest(folder: Path, sha256: str, *, longest: int) -> Backend:
     if chosen := os.environ.get(BACKEND_VARIABLE):
         return find_backend(chosen)
     if find_spec("openvino") is None:  # nothing is imported or read to find that there is nothing to choose
@@ -76,7 +83,7 @@ def _fastest(folder: Path, hash: str, *, longest: int) -> Backend:
 
     choices = (Backend.ONNX, Backend.OPENVINO)
     openers = {choice.value: partial(open_runner, folder, choice) for choice in choices}
-    return Backend(fastest(openers, hash, longest=longest))
+    return Backend(fastest(openers, sha256, longest=longest))
 
 
 def open_runner(folder: Path, backend: Backend, *, threads: int = 1) -> Runner:

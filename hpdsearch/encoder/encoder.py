@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.encoder.backends import Backend, Model, find_backend, open_model
@@ -15,7 +15,7 @@ from hpdsearch.encoder.folder import (
     CARD,
     TOKENIZER,
     EncoderCard,
-    Kind,
+    EncoderType,
     built_in_names,
     find_folder,
     read_card,
@@ -33,27 +33,34 @@ class Encoder:
 
     Attributes:
         name: the encoder's name.
-        dim: width of the vectors: the first `dim` of the model's full_dim numbers, scaled to length 1.
-        full_dim: width of the vectors that the model makes.
+        dim: width of the vectors: the first `dim` of the model's model_dim numbers, scaled to length 1.
+        model_dim: width of the vectors that the model makes.
         kind: a Transformer (bert) or a table of token vectors (static).
         max_tokens: tokens of text that a Transformer reads at once, a longer text is read in consecutive windows; a
             static encoder reads any text whole. For both it is the length of a passage.
         space: id of the space of the vectors; only vectors of one space can be compared.
-        hash: "sha256:..." of encoder.json, which holds the sums of all other files.
-        place: what `load` finds it by: a built-in name, or the absolute path of its folder.
+        sha256: "sha256:..." of encoder.json, which holds the sums of all other files.
+        location: what `load` finds it by: a built-in name, or the absolute path of its folder.
     """
 
     def __init__(
-        self, card: EncoderCard, kind: Kind, *, hash: str, place: str, tokenizer: TextTokenizer, model: Model
+        self,
+        card: EncoderCard,
+        kind: EncoderType,
+        *,
+        sha256: str,
+        location: str,
+        tokenizer: TextTokenizer,
+        model: Model,
     ) -> None:
         """Use `load`."""
         self.kind = kind
         self.name = card.name
-        self.place = place
-        self.dim = self.full_dim = card.dim
+        self.location = location
+        self.dim = self.model_dim = card.dim
         self.max_tokens = card.max_tokens
         self.space = card.space
-        self.hash = hash
+        self.sha256 = sha256
         self._tokenizer = tokenizer
         self._model = model
 
@@ -87,22 +94,22 @@ class Encoder:
         card = read_card(folder)
         kind = verify_files(folder, card)
         tokenizer = TextTokenizer.load(folder / TOKENIZER)
-        place = folder.name if folder.parent == BUILT_IN else str(folder.absolute())
-        hash = f"sha256:{sha256_of(folder / CARD)}"
-        model = open_model(folder, card, kind, chosen, tokenizer, hash=hash, threads=threads or usable_cores())
-        encoder = cls(card, kind, hash=hash, place=place, tokenizer=tokenizer, model=model)
-        return encoder if dim is None else encoder.truncated(dim)
+        location = folder.name if folder.parent == BUILT_IN else str(folder.absolute())
+        sha256 = f"sha256:{file_sha256(folder / CARD)}"
+        model = open_model(folder, card, kind, chosen, tokenizer, sha256=sha256, threads=threads or usable_cores())
+        encoder = cls(card, kind, sha256=sha256, location=location, tokenizer=tokenizer, model=model)
+        return encoder if dim is None else encoder.truncate(dim)
 
-    def truncated(self, dim: int) -> "Encoder":
+    def truncate(self, dim: int) -> "Encoder":
         """Return this encoder with vectors of the first `dim` numbers of the model's, scaled to length 1.
 
         A space's directions are ordered, the most important first, so its first numbers are a good vector themselves.
 
         Raises:
-            EncoderError: dim is not 1..full_dim.
+            EncoderError: dim is not 1..model_dim.
         """
-        if not 1 <= dim <= self.full_dim:
-            raise EncoderError(f"dim: expected 1..{self.full_dim} (width of encoder {self.name}), got {dim}")
+        if not 1 <= dim <= self.model_dim:
+            raise EncoderError(f"dim: expected 1..{self.model_dim} (width of encoder {self.name}), got {dim}")
         if dim == self.dim:
             return self
         other = copy.copy(self)  # the model and the tokenizer are shared
@@ -134,7 +141,9 @@ class Encoder:
         try:
             for first in range(0, len(texts), BLOCK):
                 block = self._model(self._tokenizer.ids(list(texts[first : first + BLOCK])), bar)
-                vectors[first : first + BLOCK] = block if self.dim == self.full_dim else unit_rows(block[:, : self.dim])
+                vectors[first : first + BLOCK] = (
+                    block if self.dim == self.model_dim else unit_rows(block[:, : self.dim])
+                )
         finally:
             bar.close()
         return vectors

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.files import published, sha256_of
+from hpdsearch.common.files import file_sha256, published
 from hpdsearch.errors import EncoderError
 
 FORMAT = 1
@@ -22,7 +22,7 @@ TOKENIZER = "tokenizer.json"
 BUILT_IN = Path(__file__).parent.parent / "encoders"
 
 
-class Kind(Enum):
+class EncoderType(Enum):
     """What config.json calls model_type."""
 
     BERT = "bert"
@@ -31,7 +31,7 @@ class Kind(Enum):
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files that such an encoder cannot do without."""
-        return (WEIGHTS, CONFIG, TOKENIZER) if self is Kind.STATIC else (MODEL, WEIGHTS, CONFIG, TOKENIZER)
+        return (WEIGHTS, CONFIG, TOKENIZER) if self is EncoderType.STATIC else (MODEL, WEIGHTS, CONFIG, TOKENIZER)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def write_encoder(
     for file_name, content in contents.items():
         with published(folder / file_name) as file:
             file.write(content)
-    sums = {file_name: sha256_of(folder / file_name) for file_name in sorted(contents)}
+    sums = {file_name: file_sha256(folder / file_name) for file_name in sorted(contents)}
     card = EncoderCard(name=name, dim=dim, max_tokens=max_tokens, space=space, sha256=sums)
     with published(folder / CARD) as file:
         file.write((json.dumps({"format": card.format} | asdict(card), indent=2) + "\n").encode())
@@ -130,7 +130,7 @@ def read_card(folder: Path) -> EncoderCard:
 _FIELDS: dict[str, type[Any]] = {"name": str, "dim": int, "max_tokens": int, "space": str, "sha256": dict}
 
 
-def read_kind(folder: Path) -> Kind:
+def read_kind(folder: Path) -> EncoderType:
     """Read from config.json which kind of encoder it is.
 
     Raises:
@@ -144,13 +144,13 @@ def read_kind(folder: Path) -> Kind:
     except (ValueError, KeyError, TypeError) as error:
         raise EncoderError(f"{path}: the file was altered or truncated ({error!r}); make the folder again") from None
     try:
-        return Kind(found)
+        return EncoderType(found)
     except ValueError:
-        expected = " or ".join(kind.value for kind in Kind)
+        expected = " or ".join(kind.value for kind in EncoderType)
         raise EncoderError(f"{path}: expected model_type {expected}, got {found!r}; upgrade hpdsearch") from None
 
 
-def verify_files(folder: Path, card: EncoderCard) -> Kind:
+def verify_files(folder: Path, card: EncoderCard) -> EncoderType:
     """Check that every file named by the card is there and unaltered; return the kind of encoder.
 
     Raises:
@@ -164,7 +164,7 @@ def verify_files(folder: Path, card: EncoderCard) -> Kind:
         path = folder / name
         if not path.is_file():
             raise EncoderError(f"{path}: the file is missing; copy or make the encoder folder again")
-        if (found := sha256_of(path)) != expected:
+        if (found := file_sha256(path)) != expected:
             raise EncoderError(
                 f"{path}: the file was altered or truncated (expected sha256 {expected}, got {found}); "
                 "copy or make the encoder folder again"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpdsearch.common.files import published, sha256_of
+from hpdsearch.common.files import file_sha256, published
 from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
 from hpdsearch.errors import EncoderError, ShapeError
 
@@ -80,7 +80,7 @@ def write_space(folder: Path, *, teacher: str, teacher_hash: str, components: np
         "teacher_hash": teacher_hash,
         "teacher_dim": teacher_dim,
         "dim": dim,
-        "sha256": {PROJECTION: sha256_of(folder / PROJECTION)},
+        "sha256": {PROJECTION: file_sha256(folder / PROJECTION)},
     }
     with published(folder / CARD) as file:
         file.write((json.dumps(fields, indent=2) + "\n").encode())
@@ -114,7 +114,7 @@ def read_space(folder: Path) -> Space:
         raise EncoderError(
             f"{folder / CARD}: expected format {FORMAT}, got {found!r}; upgrade hpdsearch or copy it again"
         )
-    if sums.get(PROJECTION) != sha256_of(folder / PROJECTION):
+    if sums.get(PROJECTION) != file_sha256(folder / PROJECTION):
         raise EncoderError(f"{folder / PROJECTION}: the file was altered or truncated; copy the space folder again")
     components = load((folder / PROJECTION).read_bytes())["components"]
     if components.shape != shape:

@@ -14,17 +14,17 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
-from hpdsearch.errors import CorpusError, EncoderError, FolderError, HpdsearchError, QueryError
+from hpdsearch.errors import CorpusError, EncoderError, HpdsearchError, IndexFolderError, QueryError
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
-from hpdsearch.indexer.ingest import Summary, ingest
+from hpdsearch.indexer.ingest import IngestReport, ingest
 from hpdsearch.indexer.merging import compact_segments, rebuild_index, settle
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.update import update
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode, search
-from hpdsearch.search.opening import open_state
-from hpdsearch.search.snapshot import State
+from hpdsearch.search.opening import open_snapshot
+from hpdsearch.search.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class Index:
         summary: what became of the documents of `build`, or of the last `add` through this object.
     """
 
-    def __init__(self, folder: Path, state: State, encoder: EncoderLike | None = None) -> None:
+    def __init__(self, folder: Path, state: Snapshot, encoder: EncoderLike | None = None) -> None:
         """Use `build` or `open`."""
         self.folder = folder
-        self.summary: Summary | None = None
+        self.summary: IngestReport | None = None
         self._state = state
         self._encoder_choice = encoder
         self._encoder = encoder if isinstance(encoder, Encoder) else None
@@ -80,20 +80,20 @@ class Index:
             progress: a bar a phase.
 
         Raises:
-            CorpusError: no documents, a doc_id twice, or what `strict` forbids. FolderError: the folder cannot be used.
+            CorpusError: no documents, a doc_id twice, or what `strict` forbids. IndexFolderError: the folder cannot be used.
             EncoderError: the encoder cannot be loaded or makes fewer than `dim` numbers.
         """
         folder, start = Path(folder), time.perf_counter()
         loaded = _load(encoder)
-        loaded = loaded if dim is None else loaded.truncated(dim)
+        loaded = loaded if dim is None else loaded.truncate(dim)
         with Transaction(folder, create=True, overwrite=overwrite) as change:
-            change.meta |= {"encoder": loaded.place, "encoder_hash": loaded.hash}
+            change.meta |= {"encoder": loaded.location, "encoder_hash": loaded.sha256}
             change.meta |= {"space": loaded.space, "dim": loaded.dim, "spec": (spec or IndexSpec()).as_dict()}
             summary = ingest(documents, change, loaded, spec or IndexSpec(), strict=strict, progress=progress)
             if not summary.n_documents:
                 raise CorpusError(f"expected at least one document with text, got none ({summary.n_empty} empty ones)")
             _commit(change, progress)
-        index = cls(folder, _committed_state(folder), loaded)
+        index = cls(folder, _open_committed(folder), loaded)
         summary.seconds = time.perf_counter() - start
         index.summary = summary
         return index
@@ -108,11 +108,11 @@ class Index:
                 at least as wide as the index, whose width its vectors are cut to.
 
         Raises:
-            FolderError: no index there, nothing committed, or another format.
-            DamagedError: a file is missing or altered.
+            IndexFolderError: no index there, nothing committed, or another format.
+            CorruptIndexError: a file is missing or altered.
             EncoderError: the encoder is of another space or too narrow.
         """
-        return cls(Path(folder), open_state(Path(folder)), encoder)
+        return cls(Path(folder), open_snapshot(Path(folder)), encoder)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; it counts as one query
@@ -152,13 +152,13 @@ class Index:
 
         Raises:
             QueryError: a blank query, k < 1, or a recall that is no share. FilterError: `where` cannot be read.
-            DamagedError: a file was altered.
+            CorruptIndexError: a file was altered.
         """
         texts, state = [query] if isinstance(query, str) else list(query), self._state
         results = search(state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where, recall=recall)
         return results[0] if isinstance(query, str) else results
 
-    def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> Summary:
+    def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> IngestReport:
         """Add documents; one whose doc_id is there already replaces the old one.
 
         Raises:
@@ -173,7 +173,7 @@ class Index:
         under: StrPath | Sequence[StrPath],
         strict: bool = False,
         progress: Progress = SILENT,
-    ) -> Summary:
+    ) -> IngestReport:
         """Make the index hold these documents as they are now: only what changed is written, only new texts encoded.
 
         Args:
@@ -189,13 +189,13 @@ class Index:
         paths = [under] if isinstance(under, str | Path) else under
         return self._write(partial(update, documents, [str(path) for path in paths]), strict, progress)
 
-    def _write(self, write: Callable[..., Summary], strict: bool, progress: Progress) -> Summary:
+    def _write(self, write: Callable[..., IngestReport], strict: bool, progress: Progress) -> IngestReport:
         start = time.perf_counter()
         with Transaction(self.folder) as change:
             encoder = self._document_encoder(change.meta)
             spec = IndexSpec.from_dict(change.meta["spec"])
             summary = write(change, encoder, spec, strict=strict, progress=progress)
-            if summary.n_documents or summary.n_removed:
+            if summary.n_documents or summary.n_deleted:
                 _commit(change, progress)
         self._reopen()
         summary.seconds = time.perf_counter() - start
@@ -233,7 +233,7 @@ class Index:
         """Merge all segments into one and take what was deleted off the disk; readers go on meanwhile.
 
         Raises:
-            LockedError: another writer is at work. FolderError: no room on the disk.
+            LockedError: another writer is at work. IndexFolderError: no room on the disk.
         """
         with Transaction(self.folder) as change:
             compact_segments(change, IndexSpec.from_dict(change.meta["spec"]), progress)
@@ -278,9 +278,9 @@ class Index:
         self.close()
 
     def _reopen(self) -> None:
-        self._state = _committed_state(self.folder, self._state)
+        self._state = _open_committed(self.folder, self._state)
 
-    def _encode(self, state: State, texts: Sequence[str]) -> Matrix:
+    def _encode(self, state: Snapshot, texts: Sequence[str]) -> Matrix:
         """Return the vectors (n, dim) of queries; the encoder is loaded by the first call.
 
         Another process may have overwritten the index with vectors of another space before an add or delete here.
@@ -297,17 +297,17 @@ class Index:
     def _document_encoder(self, meta: dict[str, Any]) -> Encoder:
         """Return the encoder that the documents were encoded with."""
         encoder = self._encoder
-        if encoder is None or encoder.hash != meta["encoder_hash"]:
+        if encoder is None or encoder.sha256 != meta["encoder_hash"]:
             encoder = _load(meta["encoder"])
         return _of_space(encoder, meta, self.folder)
 
 
-def _committed_state(folder: Path, before: State | None = None) -> State:
+def _open_committed(folder: Path, before: Snapshot | None = None) -> Snapshot:
     """Open what was just committed; an error on the way must not look like that of a change that failed."""
     try:
-        return open_state(folder, before)
+        return open_snapshot(folder, before)
     except (HpdsearchError, OSError) as error:
-        raise FolderError(f"{folder}: the change is in force, but cannot be opened: {error}") from error
+        raise IndexFolderError(f"{folder}: the change is in force, but cannot be opened: {error}") from error
 
 
 def _load(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encoder:
@@ -315,7 +315,7 @@ def _load(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encoder:
         return encoder
     start = time.perf_counter()
     loaded = Encoder.load(encoder, backend=backend)
-    logger.info("encoder %s loaded in %.0f ms", loaded.place, (time.perf_counter() - start) * 1000)
+    logger.info("encoder %s loaded in %.0f ms", loaded.location, (time.perf_counter() - start) * 1000)
     return loaded
 
 
@@ -325,14 +325,14 @@ def _of_space(encoder: Encoder, meta: dict[str, Any], folder: Path) -> Encoder:
         raise EncoderError(
             f"{folder}: holds vectors of space {meta['space']} (encoder {meta['encoder']}), but encoder {encoder.name} "
             f"is of space {encoder.space}; query with --encoder {meta['encoder']}, or index again with "
-            f"--overwrite --encoder {encoder.place}"
+            f"--overwrite --encoder {encoder.location}"
         )
-    if encoder.full_dim < meta["dim"]:
+    if encoder.model_dim < meta["dim"]:
         raise EncoderError(
             f"{folder}: holds vectors of {meta['dim']} numbers (encoder {meta['encoder']}), but encoder {encoder.name} "
-            f"makes only {encoder.full_dim}; query with --encoder {meta['encoder']}"
+            f"makes only {encoder.model_dim}; query with --encoder {meta['encoder']}"
         )
-    return encoder.truncated(meta["dim"])
+    return encoder.truncate(meta["dim"])
 
 
 def _mode(mode: str | Mode) -> Mode:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.search.snapshot import State
+from hpdsearch.search.snapshot import Snapshot
 
 TEACHER_BYTES = 768 * 4  # of one vector
 
@@ -21,7 +21,7 @@ class IndexInfo:
         generation: how many changes were committed.
         n_documents: documents that can be found, n_passages in all.
         n_deleted: passages deleted or replaced whose vectors still lie in the files.
-        n_waiting: the latest passages, whose vectors still lie in the catalog.
+        n_buffered: the latest passages, whose vectors still lie in the catalog.
         fields: names of the metadata fields, for filters.
         encoder: name or folder of the encoder of the documents; encoder_hash its sum; space the id of its space.
         dim: numbers a vector.
@@ -38,7 +38,7 @@ class IndexInfo:
     n_documents: int
     n_passages: int
     n_deleted: int
-    n_waiting: int
+    n_buffered: int
     fields: list[str]
     encoder: str
     encoder_hash: str
@@ -55,7 +55,7 @@ class IndexInfo:
         return asdict(self)
 
 
-def describe(folder: Path, state: State) -> IndexInfo:
+def describe(folder: Path, state: Snapshot) -> IndexInfo:
     """Describe an opened state."""
     meta, entries, n_passages = state.catalog.meta(), state.catalog.segments(), state.catalog.n_passages()
     disk = {
@@ -71,7 +71,7 @@ def describe(folder: Path, state: State) -> IndexInfo:
         n_documents=state.catalog.n_documents(),
         n_passages=n_passages,
         n_deleted=len(state.tombstones),
-        n_waiting=len(state.catalog.waiting()[0]),
+        n_buffered=len(state.catalog.waiting()[0]),
         fields=state.catalog.fields(),
         encoder=meta["encoder"],
         encoder_hash=meta["encoder_hash"],

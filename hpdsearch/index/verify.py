@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from hpdsearch.catalog import Catalog, SegmentEntry
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.dense.row_map import Rows
-from hpdsearch.errors import DamagedError
-from hpdsearch.lexical import altered_files
+from hpdsearch.errors import CorruptIndexError
+from hpdsearch.lexical import corrupt_files
 from hpdsearch.search.lexical_files import open_words
 from hpdsearch.search.segment_files import row_map
 
@@ -22,7 +22,7 @@ def find_problems(folder: Path) -> list[str]:
     A writer may be at work; what it brings into force meanwhile makes the check begin again.
 
     Raises:
-        FolderError: the folder cannot be opened at all.
+        IndexFolderError: the folder cannot be opened at all.
     """
     problems: list[str] = []
     for _ in range(_ATTEMPTS):
@@ -44,7 +44,7 @@ def _problems(folder: Path, catalog: Catalog) -> list[str]:
         rows = (row for stored in catalog.all_documents() for row, _, _ in stored.passages)
         live = np.sort(np.fromiter(rows, np.int64))
         waiting, _ = catalog.waiting()
-    except DamagedError as error:
+    except CorruptIndexError as error:
         return [str(error)]
     entries = catalog.segments()
     for entry in entries:
@@ -59,7 +59,7 @@ def _check_file(path: Path, size_bytes: int, sha256: str) -> list[str]:
         found = path.stat().st_size
         if found != size_bytes:
             return [f"{path}: expected {size_bytes} bytes, got {found}"]
-        if sha256_of(path) != sha256:
+        if file_sha256(path) != sha256:
             return [f"{path}: is not what was written (its sum differs)"]
     except FileNotFoundError:
         return [f"{path}: is missing"]
@@ -77,10 +77,10 @@ def _check_rows(folder: Path, entries: list[SegmentEntry], waiting: Rows, live: 
 
 def _check_lexical(folder: Path, catalog: Catalog, live: Rows) -> list[str]:
     try:
-        if altered := altered_files(folder / catalog.meta()["lexical"]):
+        if altered := corrupt_files(folder / catalog.meta()["lexical"]):
             return [f"{path}: is missing or not what was written (its sum differs)" for path in altered]
         held = open_words(folder, catalog).all_rows()
-    except DamagedError as error:
+    except CorruptIndexError as error:
         return [str(error)]
     missing = np.setdiff1d(live, held)
     if len(missing):

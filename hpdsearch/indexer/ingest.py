@@ -15,8 +15,8 @@ from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.transaction import Transaction
-from hpdsearch.indexer.vector_buffer import ArrivingVectors
-from hpdsearch.indexer.vector_reuse import KnownVectors
+from hpdsearch.indexer.vector_buffer import NewVectors
+from hpdsearch.indexer.vector_reuse import VectorReuse
 from hpdsearch.records import Document
 
 BLOCK_DOCUMENTS = 4096
@@ -24,19 +24,19 @@ BLOCK_CHARACTERS = 4_000_000
 
 
 @dataclass
-class Summary:
+class IngestReport:
     """What became of the documents that were handed in.
 
     Attributes:
         n_documents: documents indexed, n_replaced of them in place of an older one with the same doc_id.
         n_passages: passages made of them.
         n_empty: documents skipped because they hold no text.
-        n_cut: documents cut into several passages, because the encoder cannot read them at once.
-        n_shortened_titles: titles that the encoder did not read whole; words in them are found all the same.
+        n_split: documents cut into several passages, because the encoder cannot read them at once.
+        n_truncated_titles: titles that the encoder did not read whole; words in them are found all the same.
         n_duplicates: documents with the same title and text as another one; they are indexed like all others.
         n_reused: documents that were not encoded, since the index held vectors of the same title and text.
         n_unchanged: documents that were in the index as they are (update).
-        n_removed: documents that were deleted because their source holds them no more (update).
+        n_deleted: documents that were deleted because their source holds them no more (update).
         seconds: from the first document to the commit; encode_seconds of them in the encoder.
     """
 
@@ -44,12 +44,12 @@ class Summary:
     n_replaced: int = 0
     n_passages: int = 0
     n_empty: int = 0
-    n_cut: int = 0
-    n_shortened_titles: int = 0
+    n_split: int = 0
+    n_truncated_titles: int = 0
     n_duplicates: int = 0
     n_reused: int = 0
     n_unchanged: int = 0
-    n_removed: int = 0
+    n_deleted: int = 0
     seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -62,7 +62,7 @@ def ingest(
     *,
     strict: bool,
     progress: Progress,
-) -> Summary:
+) -> IngestReport:
     """Add documents to the index; the caller commits.
 
     A document whose doc_id is in the index already replaces it.
@@ -82,10 +82,10 @@ def ingest(
     blocks = _blocks(documents)
     first = next(blocks, None)
     if first is None:
-        return Summary()
+        return IngestReport()
     run = _Run(change, encoder, strict)
     bar = progress.phase("encoding", total=None, unit="doc")
-    with ArrivingVectors(change, encoder.dim) as vectors:
+    with NewVectors(change, encoder.dim) as vectors:
         for block in chain([first], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
@@ -108,9 +108,7 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield block
 
 
-def _append(
-    vectors: ArrivingVectors, encoded: Matrix, stored: Sequence[Stored | None], n_passages: Sequence[int]
-) -> None:
+def _append(vectors: NewVectors, encoded: Matrix, stored: Sequence[Stored | None], n_passages: Sequence[int]) -> None:
     """Write the vectors of documents in order: those that were stored as they are, between the encoded ones."""
     at = pending = 0
     for old, n in zip(stored, n_passages, strict=True):
@@ -167,11 +165,11 @@ class _Run:
 
     def __init__(self, change: Transaction, encoder: Encoder, strict: bool) -> None:
         self.change, self.encoder, self.strict = change, encoder, strict
-        self.summary = Summary()
+        self.summary = IngestReport()
         self.first_doc = change.catalog.next_doc()
-        self.known = KnownVectors(change, encoder)
+        self.known = VectorReuse(change, encoder)
 
-    def add(self, documents: Sequence[Document], vectors: ArrivingVectors, bar: Bar) -> None:
+    def add(self, documents: Sequence[Document], vectors: NewVectors, bar: Bar) -> None:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
         n_documents = len(documents)
         documents = [document for document in documents if self._holds_text(document)]
@@ -181,9 +179,9 @@ class _Run:
         cuts = cut_passages(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
         for document, cut in zip(documents, cuts, strict=True):
             if len(cut.passages) > 1:
-                self._note("n_cut", document, f"is cut into {len(cut.passages)} passages")
+                self._note("n_split", document, f"is cut into {len(cut.passages)} passages")
             if cut.title_is_shortened:
-                self._note("n_shortened_titles", document, "has a title that is too long for the encoder")
+                self._note("n_truncated_titles", document, "has a title that is too long for the encoder")
         stored = [
             old[1] if old and old[0] == list(cut.passages) else None for old, cut in zip(known, cuts, strict=True)
         ]

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.catalog import CatalogWriter
-from hpdsearch.lexical import LexicalWriter, may_wait, meta_of, standing_of
-from hpdsearch.search.lexical_files import OPSTAMP, SUM, WAITING_ROW, passages_between
+from hpdsearch.lexical import LexicalWriter, commit_fingerprint, fits_in_buffer, read_meta
+from hpdsearch.search.lexical_files import FIRST_BUFFERED_ROW, OPSTAMP, SUM, passages_between
 
 UNPURGED_ROWS = 1000  # so many dead rows, which no search finds, may lie in a lexical folder
 
 
-class WordsWriter:
+class LexicalBuffer:
     """What a change does to the words: its passages wait, or are written together with all that waited."""
 
     def __init__(self, folder: Path, catalog: CatalogWriter, meta: dict[str, Any], next_row: int) -> None:
@@ -42,7 +42,7 @@ class WordsWriter:
     def add(self, row: int, title: str, text: str) -> None:
         """Add a passage under its row."""
         self._new.append((row, title, text))
-        if not may_wait(len(self._new), len(self._new)):  # more than may wait in any index: they need not be held
+        if not fits_in_buffer(len(self._new), len(self._new)):  # more than may wait in any index: they need not be held
             self._write()
 
     def commit(self, next_row: int) -> None:
@@ -82,7 +82,7 @@ class WordsWriter:
         if self._writer is None:
             self._writer = LexicalWriter(self._path)
             if not self._is_new_folder:
-                first_row = self._meta.get(WAITING_ROW, self._next_row)
+                first_row = self._meta.get(FIRST_BUFFERED_ROW, self._next_row)
                 self._writer.remove_from(first_row)  # of a writer that died before its commit: they are given out again
                 self._writer.remove(self._dead)
                 for row, title, text in passages_between(self._catalog, first_row, self._next_row):
@@ -97,15 +97,15 @@ class WordsWriter:
 
     def _commit_writer(self, next_row: int) -> None:
         self._opened().commit()
-        opstamp, found = standing_of(self._path, meta_of(self._path))
-        self._meta |= {WAITING_ROW: next_row, OPSTAMP: opstamp, SUM: found}
+        opstamp, found = commit_fingerprint(self._path, read_meta(self._path))
+        self._meta |= {FIRST_BUFFERED_ROW: next_row, OPSTAMP: opstamp, SUM: found}
 
     def _is_dirty(self) -> bool:
         """Tell whether a writer that died, or an older version, left rows that the catalog does not know."""
-        return self._meta.get(OPSTAMP) != standing_of(self._path, meta_of(self._path))[0]
+        return self._meta.get(OPSTAMP) != commit_fingerprint(self._path, read_meta(self._path))[0]
 
     def _may_wait(self) -> bool:
-        first_row = self._meta.get(WAITING_ROW, self._next_row)
-        n_waiting = len(self._catalog.passages_between(first_row, self._next_row))
+        first_row = self._meta.get(FIRST_BUFFERED_ROW, self._next_row)
+        n_buffered = len(self._catalog.passages_between(first_row, self._next_row))
         n_rows = sum(entry.n_rows for entry in self._catalog.segments())
-        return may_wait(n_waiting + len(self._new), n_rows - n_waiting)
+        return fits_in_buffer(n_buffered + len(self._new), n_rows - n_buffered)

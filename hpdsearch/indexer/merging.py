@@ -26,7 +26,7 @@ SHARED = 10_000  # rows; smaller segments weigh nothing in a memory budget
 
 
 @dataclass(frozen=True)
-class WrittenVectors:
+class NewVectorsFile:
     """A vectors file that a change has made, and the rows that lie in it."""
 
     number: int
@@ -35,7 +35,7 @@ class WrittenVectors:
     sha256: str
 
 
-def small_tail(catalog: CatalogWriter) -> list[SegmentEntry]:
+def mergeable_tail(catalog: CatalogWriter) -> list[SegmentEntry]:
     """Return the last segment in a list, if new rows are to be written behind its own."""
     last = catalog.segments()[-1:]
     return last if last and _live(catalog, last[0]) <= TAIL else []
@@ -58,7 +58,7 @@ def copy_rows(change: Transaction, entries: Iterable[SegmentEntry], target: Vect
 def settle(
     change: Transaction,
     spec: IndexSpec,
-    written: WrittenVectors | None,
+    written: NewVectorsFile | None,
     absorbed: Sequence[SegmentEntry],
     progress: Progress,
 ) -> None:
@@ -76,9 +76,9 @@ def settle(
         for entry in absorbed:
             change.catalog.drop_segment(entry, written.rows.all_rows())
         sizes = [_live(change.catalog, entry) for entry in entries]
-        first = first_merged(sizes, written.rows.n_rows)
+        first = first_segment_to_merge(sizes, written.rows.n_rows)
         if first < len(entries):
-            new = _unsettled_entry(change, written)
+            new = _entry_without_index(change, written)
             merged, entries = [*entries[first:], new], entries[:first]
             rewrite(change, merged, spec, progress)
             change.vectors_path(written.number).unlink()
@@ -90,7 +90,7 @@ def settle(
             rewrite(change, [entry], spec, progress)
 
 
-def first_merged(sizes: Sequence[int], n_new: int) -> int:
+def first_segment_to_merge(sizes: Sequence[int], n_new: int) -> int:
     """Return from which segment on, by their living rows, all are rewritten with n_new rows that come after them."""
     limit, first, total = max(MERGED, MERGED_SHARE * n_new), len(sizes), n_new
     while first and sizes[first - 1] <= max(TAIL, total) and total + sizes[first - 1] <= limit:
@@ -122,7 +122,7 @@ def rewrite(
             waiting, stored = change.catalog.waiting()
             vectors.append_stored(stored.reshape(-1, dim))
             rows = np.concatenate([rows, waiting])
-            change.catalog.end_waiting()
+            change.catalog.clear_buffer()
     for entry in entries:
         change.catalog.drop_segment(entry, rows)
     if not len(rows):
@@ -130,8 +130,8 @@ def rewrite(
         return
     first_row = entries[0].first_row if entries else int(rows[0])
     end_row = max([int(rows[-1]) + 1, *(entry.end_row for entry in entries)])
-    held = RowMap.of(first_row, end_row, rows)
-    _build(change, WrittenVectors(number, held, vectors.size_bytes, vectors.sha256), spec, progress)
+    held = RowMap.from_rows(first_row, end_row, rows)
+    _build(change, NewVectorsFile(number, held, vectors.size_bytes, vectors.sha256), spec, progress)
 
 
 def rebuild_index(change: Transaction, entry: SegmentEntry, spec: IndexSpec, progress: Progress) -> None:
@@ -157,11 +157,11 @@ def _build_index(change: Transaction, entry: SegmentEntry, number: int, spec: In
     change.catalog.add_segment(new)
 
 
-def _build(change: Transaction, written: WrittenVectors, spec: IndexSpec, progress: Progress) -> None:
-    _build_index(change, _unsettled_entry(change, written), written.number, spec, progress)
+def _build(change: Transaction, written: NewVectorsFile, spec: IndexSpec, progress: Progress) -> None:
+    _build_index(change, _entry_without_index(change, written), written.number, spec, progress)
 
 
-def _unsettled_entry(change: Transaction, written: WrittenVectors) -> SegmentEntry:
+def _entry_without_index(change: Transaction, written: NewVectorsFile) -> SegmentEntry:
     """Return the entry of a vectors file that has no index yet."""
     return SegmentEntry(
         segment=written.number,

@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.common.files import PARTIAL
-from hpdsearch.errors import DamagedError, FolderError, HpdsearchError, LockedError
-from hpdsearch.indexer.lexical_buffer import WordsWriter
+from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError
+from hpdsearch.indexer.lexical_buffer import LexicalBuffer
 from hpdsearch.lexical import remove_lexical, sweep_lexical
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,9 @@ class Transaction:
         if self._create:
             self._prepare_folder()
         elif not (self.folder / FILE_NAME).is_file():
-            raise FolderError(f"{self.folder}: not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER")
+            raise IndexFolderError(
+                f"{self.folder}: not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
+            )
         self._lock = lock_folder(self.folder)
         try:
             self.catalog = CatalogWriter.open(self.folder)
@@ -65,9 +67,9 @@ class Transaction:
         return self
 
     def _raise_if_of_the_disk(self, error: BaseException | None) -> None:
-        """Raise FolderError if the folder could not be written; what the caller's documents raise is none of ours."""
+        """Raise IndexFolderError if the folder could not be written; what the caller's documents raise is none of ours."""
         if isinstance(error, OSError) and (error.filename is None or str(self.folder) in str(error.filename)):
-            raise FolderError(
+            raise IndexFolderError(
                 f"{self.folder}: cannot be written ({error.strerror}); make room or check the disk, nothing was changed"
             ) from error
 
@@ -75,20 +77,24 @@ class Transaction:
         if self.folder.is_dir() and not (self.folder / FILE_NAME).exists():
             others = sorted(path.name for path in self.folder.iterdir() if path.name != LOCK_NAME)
             if others:
-                raise FolderError(f"{self.folder}: holds other files ({others[0]} ...); choose a folder of its own")
+                raise IndexFolderError(
+                    f"{self.folder}: holds other files ({others[0]} ...); choose a folder of its own"
+                )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FolderError(f"{self.folder}: cannot be made ({error.strerror}); choose another folder") from error
+            raise IndexFolderError(
+                f"{self.folder}: cannot be made ({error.strerror}); choose another folder"
+            ) from error
 
     def _begin(self) -> None:
         if not self.catalog.committed:
             if not self._create:
-                raise FolderError(f"{self.folder}: nothing was committed here yet; run hpdsearch index again")
+                raise IndexFolderError(f"{self.folder}: nothing was committed here yet; run hpdsearch index again")
             self.meta: dict[str, Any] = {}
         else:
             if self._create and not self._overwrite:
-                raise FolderError(
+                raise IndexFolderError(
                     f"{self.folder}: holds an index already; use --overwrite to replace it, or: hpdsearch add"
                 )
             self.meta = self.catalog.meta()
@@ -99,12 +105,12 @@ class Transaction:
             self.catalog.clear()
             self.next_row = 0
             self.meta = {"generation": self.meta.get("generation", 0)}
-            self.words = WordsWriter(self.folder, self.catalog, self.meta, self.next_row)
+            self.words = LexicalBuffer(self.folder, self.catalog, self.meta, self.next_row)
             self.begin_lexical()
         else:
             self.next_row = int(self.meta.get("next_row", self.catalog.next_row()))
             sweep_lexical(self.folder / self.meta["lexical"])
-            self.words = WordsWriter(self.folder, self.catalog, self.meta, self.next_row)
+            self.words = LexicalBuffer(self.folder, self.catalog, self.meta, self.next_row)
 
     def begin_lexical(self) -> None:
         """Begin a lexical index in place of the one in force, to be filled with every row."""
@@ -186,9 +192,9 @@ class Transaction:
 def _is_committed(folder: Path) -> bool:
     try:
         Catalog.open(folder).close()
-    except DamagedError:
+    except CorruptIndexError:
         return True
-    except FolderError:
+    except IndexFolderError:
         return False
     return True
 
@@ -210,7 +216,7 @@ def lock_folder(folder: Path) -> FileLock:
             holder = "another process"
         raise LockedError(f"{folder}: {holder} is writing to this index; try again when it is done") from None
     except OSError as error:
-        raise FolderError(f"{folder}: cannot be written to ({error.strerror})") from error
+        raise IndexFolderError(f"{folder}: cannot be written to ({error.strerror})") from error
     ours = str(os.getpid())
     with suppress(OSError):  # the number only helps the message to a second writer
         if path.read_text() != ours:  # a file that is cut and written anew is brought to disk when it is closed

@@ -9,7 +9,7 @@ from hpdsearch.common.progress import Progress
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.indexer.ingest import Summary, ingest, require_document
+from hpdsearch.indexer.ingest import IngestReport, ingest, require_document
 from hpdsearch.indexer.merging import settle
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document
@@ -23,7 +23,7 @@ class _Changed:
         self._first_new = change.catalog.next_doc()
         self.n_unchanged = 0
         self._emptied: list[int] = []
-        self._catalog.begin_seen()
+        self._catalog.start_seen()
 
     def __length_hint__(self) -> int:
         return length_hint(self._documents, 0)
@@ -31,7 +31,7 @@ class _Changed:
     def __iter__(self) -> Iterator[Document]:
         for position, document in enumerate(self._documents):
             require_document(document, position)
-            held = self._catalog.held_as(document)
+            held = self._catalog.lookup(document)
             if held is not None and held[0] < self._first_new:
                 if not self._catalog.see(held[0]):
                     where = document.source or f"documents[{position}]"
@@ -57,7 +57,7 @@ def update(
     *,
     strict: bool,
     progress: Progress,
-) -> Summary:
+) -> IngestReport:
     """Make the index hold `documents` as they are, and of those read `under` these paths no others; the caller commits.
 
     Args:
@@ -79,6 +79,6 @@ def update(
     gone = changed.gone(sorted(spelled))
     if gone:
         change.catalog.remove(gone)
-        summary.n_removed = len(gone)
+        summary.n_deleted = len(gone)
         settle(change, spec, None, [], progress)
     return summary

@@ -12,12 +12,12 @@ from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter
 from hpdsearch.dense.vector_file import Stored
-from hpdsearch.indexer.merging import WrittenVectors, copy_rows, settle, small_tail
+from hpdsearch.indexer.merging import NewVectorsFile, copy_rows, mergeable_tail, settle
 from hpdsearch.indexer.transaction import Transaction
-from hpdsearch.lexical import may_wait
+from hpdsearch.lexical import fits_in_buffer
 
 
-class ArrivingVectors:
+class NewVectors:
     """Takes the vectors of new passages in the order of their rows; a context, since it may hold a file open."""
 
     def __init__(self, change: Transaction, dim: int) -> None:
@@ -31,7 +31,7 @@ class ArrivingVectors:
         self._tail: list[SegmentEntry] = []
         self._old_rows = np.empty(0, np.int64)
 
-    def __enter__(self) -> "ArrivingVectors":
+    def __enter__(self) -> "NewVectors":
         return self
 
     def append(self, vectors: Matrix) -> None:
@@ -43,7 +43,7 @@ class ArrivingVectors:
         """Take vectors (m, dim) as they are stored."""
         self._held.append(stored)
         self._n_held += len(stored)
-        if self._writer is None and not may_wait(self._n_held, self._n_committed):
+        if self._writer is None and not fits_in_buffer(self._n_held, self._n_committed):
             self._open()
         if self._writer is not None:
             for held in self._held:
@@ -55,11 +55,11 @@ class ArrivingVectors:
         catalog = self._change.catalog
         self._number = self._change.new_number()
         self._writer = VectorWriter(self._change.vectors_path(self._number), self._dim).__enter__()
-        self._tail = small_tail(catalog)
+        self._tail = mergeable_tail(catalog)
         rows, waiting = catalog.waiting()
         self._old_rows = np.concatenate([copy_rows(self._change, self._tail, self._writer), rows])
         self._writer.append_stored(waiting.reshape(-1, self._dim))
-        catalog.end_waiting()
+        catalog.clear_buffer()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._writer is not None:
@@ -70,10 +70,10 @@ class ArrivingVectors:
         rows = np.arange(self._first_row, self._change.next_row)
         if self._writer is None:
             if len(rows):
-                self._change.catalog.let_wait(rows, np.concatenate(self._held))
+                self._change.catalog.buffer_rows(rows, np.concatenate(self._held))
             return
         all_rows = np.concatenate([self._old_rows, rows])
         first_row = self._tail[0].first_row if self._tail else int(all_rows[0])
-        held = RowMap.of(first_row, self._change.next_row, all_rows)
-        written = WrittenVectors(self._number, held, self._writer.size_bytes, self._writer.sha256)
+        held = RowMap.from_rows(first_row, self._change.next_row, all_rows)
+        written = NewVectorsFile(self._number, held, self._writer.size_bytes, self._writer.sha256)
         settle(self._change, spec, written, self._tail, progress)

@@ -13,13 +13,13 @@ from hpdsearch.records import Document, Passage
 from hpdsearch.search.segment_files import open_vectors, row_map
 
 
-class KnownVectors:
+class VectorReuse:
     """Looks up the vectors of equal texts among the rows that were in force when the change began."""
 
     def __init__(self, change: Transaction, encoder: Encoder) -> None:
         self._change = change
         self._before = change.next_row
-        self._usable = change.next_row > 0 and change.meta["encoder_hash"] == encoder.hash
+        self._usable = change.next_row > 0 and change.meta["encoder_hash"] == encoder.sha256
         self._waiting = change.catalog.waiting()  # now: they may move to a file while the change is under way
         self._sources: list[tuple[RowMap, Callable[[Rows], Stored]]] | None = None
 
@@ -27,7 +27,7 @@ class KnownVectors:
         """Return the passages and float16 vectors (n passages, dim) of a document with this title and text.
 
         Raises:
-            DamagedError: the vectors are not what was written.
+            CorruptIndexError: the vectors are not what was written.
         """
         found = self._change.catalog.same_text_rows(document, self._before) if self._usable else []
         if not found:
@@ -49,5 +49,5 @@ class KnownVectors:
             self._sources = [(row_map(entry), file.stored_rows) for entry, file in zip(entries, files, strict=True)]
             rows, stored = self._waiting
             if len(rows):
-                self._sources.append((RowMap.of(int(rows[0]), int(rows[-1]) + 1, rows), stored.__getitem__))
+                self._sources.append((RowMap.from_rows(int(rows[0]), int(rows[-1]) + 1, rows), stored.__getitem__))
         return self._sources

@@ -5,21 +5,21 @@ commits or removes afterwards does not reach them.
 """
 
 from hpdsearch.lexical.analysis import query_stems, spans_of
-from hpdsearch.lexical.integrity import altered_files, meta_of, remove_lexical, standing_of, sweep_lexical
+from hpdsearch.lexical.integrity import commit_fingerprint, corrupt_files, read_meta, remove_lexical, sweep_lexical
 from hpdsearch.lexical.reader import LexicalReader
-from hpdsearch.lexical.temporary import words_of
-from hpdsearch.lexical.writer import LexicalWriter, may_wait
+from hpdsearch.lexical.temporary import temporary_bm25_index
+from hpdsearch.lexical.writer import LexicalWriter, fits_in_buffer
 
 __all__ = [
     "LexicalReader",
     "LexicalWriter",
-    "altered_files",
-    "may_wait",
-    "meta_of",
+    "commit_fingerprint",
+    "corrupt_files",
+    "fits_in_buffer",
     "query_stems",
+    "read_meta",
     "remove_lexical",
     "spans_of",
-    "standing_of",
     "sweep_lexical",
-    "words_of",
+    "temporary_bm25_index",
 ]

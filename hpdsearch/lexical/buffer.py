@@ -18,7 +18,7 @@ _K1, _B = 1.2, 0.75  # tantivy, query/bm25.rs
 _LENGTHS = np.cumsum([0, *[1] * 40, *chain.from_iterable([2**step] * 8 for step in range(1, 27))], dtype=np.int64)
 
 
-class WaitingRows:
+class BufferedRows:
     """Answers queries on rows in memory; the statistics of the words are those of the rows on disk.
 
     Attributes:

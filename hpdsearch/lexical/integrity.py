@@ -13,7 +13,7 @@ from pathlib import Path
 import tantivy
 
 from hpdsearch.common.files import BLOCK
-from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.errors import CorruptIndexError, IndexFolderError
 from hpdsearch.lexical.analysis import TOKENIZER
 
 _FOOTER_MAGIC = 1337  # tantivy, directory/footer.rs
@@ -32,18 +32,20 @@ def schema() -> tantivy.Schema:
 
 
 def writing(folder: Path) -> AbstractContextManager[None]:
-    """Turn what Tantivy raises when the disk is full or broken into FolderError."""
-    return _translated(FolderError, f"{folder}: the lexical index cannot be written", "make room or check the disk")
+    """Turn what Tantivy raises when the disk is full or broken into IndexFolderError."""
+    return _translated(
+        IndexFolderError, f"{folder}: the lexical index cannot be written", "make room or check the disk"
+    )
 
 
 def reading(folder: Path) -> AbstractContextManager[None]:
-    """Turn what Tantivy raises on damaged files into DamagedError."""
+    """Turn what Tantivy raises on damaged files into CorruptIndexError."""
     advice = "check the disk, or index again with --overwrite"
-    return _translated(DamagedError, f"{folder}: the lexical index cannot be read", advice)
+    return _translated(CorruptIndexError, f"{folder}: the lexical index cannot be read", advice)
 
 
 @contextmanager
-def _translated(kind: type[FolderError], what: str, advice: str) -> Iterator[None]:
+def _translated(kind: type[IndexFolderError], what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
@@ -53,11 +55,11 @@ def _translated(kind: type[FolderError], what: str, advice: str) -> Iterator[Non
         raise kind(f"{what} ({error}); {advice}") from error
 
 
-def altered_files(folder: Path) -> list[Path]:
+def corrupt_files(folder: Path) -> list[Path]:
     """Return the files in force that are missing, or whose bytes are not those that Tantivy wrote.
 
     Raises:
-        DamagedError: meta.json, which names the files in force, cannot be read.
+        CorruptIndexError: meta.json, which names the files in force, cannot be read.
     """
     return check_files(folder, frozenset())[0]
 
@@ -69,10 +71,10 @@ def check_files(folder: Path, known: Set[tuple[Path, int, int, int]]) -> tuple[l
         the altered files; what is known to be whole now.
 
     Raises:
-        DamagedError: meta.json, which names the files in force, cannot be read.
+        CorruptIndexError: meta.json, which names the files in force, cannot be read.
     """
     for _ in range(_ATTEMPTS):
-        before = meta_of(folder)
+        before = read_meta(folder)
         altered, whole = [], set()
         for path in _files_in_force(folder, before):
             identity = _identity(path)
@@ -80,28 +82,28 @@ def check_files(folder: Path, known: Set[tuple[Path, int, int, int]]) -> tuple[l
                 whole.add(identity)
             else:
                 altered.append(path)
-        if not altered or meta_of(folder) == before:  # a writer may have replaced the files meanwhile
+        if not altered or read_meta(folder) == before:  # a writer may have replaced the files meanwhile
             return altered, frozenset(whole)
-    raise DamagedError(f"{folder}: changed {_ATTEMPTS} times while it was read; try again when writers are done")
+    raise CorruptIndexError(f"{folder}: changed {_ATTEMPTS} times while it was read; try again when writers are done")
 
 
-def meta_of(folder: Path) -> bytes:
+def read_meta(folder: Path) -> bytes:
     """Return meta.json, which names the files in force and changes with every commit."""
     path = folder / "meta.json"
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DamagedError(f"{path}: is missing; restore it, or index again with --overwrite") from error
+        raise CorruptIndexError(f"{path}: is missing; restore it, or index again with --overwrite") from error
 
 
-def standing_of(folder: Path, meta: bytes) -> tuple[int, str]:
+def commit_fingerprint(folder: Path, meta: bytes) -> tuple[int, str]:
     """Return what meta.json says of the last commit, and merges leave as it is.
 
     Returns:
         count of operations; sha256, in hexadecimal, over the count of rows held, the fields and their settings.
 
     Raises:
-        DamagedError: it cannot be read.
+        CorruptIndexError: it cannot be read.
     """
     try:
         read = json.loads(meta)
@@ -111,7 +113,7 @@ def standing_of(folder: Path, meta: bytes) -> tuple[int, str]:
         return int(read["opstamp"]), hashlib.sha256(lasting.encode()).hexdigest()
     except (ValueError, KeyError, TypeError) as error:
         advice = "restore it, or index again with --overwrite"
-        raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
+        raise CorruptIndexError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
 
 
 def _files_in_force(folder: Path, meta: bytes) -> list[Path]:
@@ -122,7 +124,7 @@ def _files_in_force(folder: Path, meta: bytes) -> list[Path]:
         deletes = [f"{name}.{deletes['opstamp']}.del" for name, deletes in ids.items() if deletes]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         advice = "restore it, or index again with --overwrite"
-        raise DamagedError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
+        raise CorruptIndexError(f"{folder / 'meta.json'}: is not what was written ({error!r}); {advice}") from error
     return [folder / name for name in sorted([*deletes, *(f"{name}.{end}" for name in ids for end in _ENDINGS)])]
 
 
@@ -163,9 +165,9 @@ def sweep_lexical(folder: Path) -> None:
     """Remove what a dead writer left: Tantivy refuses to write a file of deletions whose name is there already.
 
     Raises:
-        DamagedError: meta.json, which names the files in force, cannot be read.
+        CorruptIndexError: meta.json, which names the files in force, cannot be read.
     """
-    kept = set(_files_in_force(folder, meta_of(folder)))
+    kept = set(_files_in_force(folder, read_meta(folder)))
     for path in folder.iterdir():
         if path not in kept and (path.name.startswith(".tmp") or path.suffix[1:] in (*_ENDINGS, "del")):
             path.unlink(missing_ok=True)

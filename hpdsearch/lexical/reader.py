@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import tantivy
 
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import CorruptIndexError
 from hpdsearch.lexical.analysis import TOKENIZER, analyzer, query_stems
-from hpdsearch.lexical.buffer import Passages, Rows, Scores, WaitingRows, idf
-from hpdsearch.lexical.integrity import Checked, check_files, meta_of, reading, standing_of
+from hpdsearch.lexical.buffer import BufferedRows, Passages, Rows, Scores, idf
+from hpdsearch.lexical.integrity import Checked, check_files, commit_fingerprint, read_meta, reading
 
 _DECIMALS = 4  # of scores: Tantivy sums the words of equal passages in any order
 
@@ -29,10 +29,10 @@ class LexicalReader:
             before: a reader of an earlier state of any folder; what it has checked is not checked again.
 
         Raises:
-            DamagedError: a file is missing or altered.
+            CorruptIndexError: a file is missing or altered.
         """
-        self._folder, self._waiting = folder, WaitingRows(waiting)
-        self._meta = meta_of(folder)
+        self._folder, self._waiting = folder, BufferedRows(waiting)
+        self._meta = read_meta(folder)
         if before is not None and (before._folder, before._meta) == (folder, self._meta):
             self._checked: Checked = before._checked
             self._searcher: tantivy.Searcher = before._searcher
@@ -50,8 +50,8 @@ class LexicalReader:
 
     @property
     def standing(self) -> tuple[int, str]:
-        """Operations and sum of the commit that was opened, as the folder itself tells them (see `standing_of`)."""
-        return standing_of(self._folder, self._meta)
+        """Operations and sum of the commit that was opened, as the folder itself tells them (see `commit_fingerprint`)."""
+        return commit_fingerprint(self._folder, self._meta)
 
     @property
     def n_rows(self) -> int:
@@ -135,7 +135,7 @@ def _rows_and_length(explanation: str) -> tuple[int, float]:
 def _whole_files(folder: Path, known: Checked) -> Checked:
     altered, whole = check_files(folder, known)
     if altered:
-        raise DamagedError(
+        raise CorruptIndexError(
             f"{altered[0]}: is missing or not what was written (its sum differs); restore it, or index again with "
             "--overwrite"
         )

@@ -10,7 +10,7 @@ from hpdsearch.lexical.writer import LexicalWriter
 
 
 @contextmanager
-def words_of(texts: Iterable[str]) -> Iterator[LexicalReader]:
+def temporary_bm25_index(texts: Iterable[str]) -> Iterator[LexicalReader]:
     """Give a reader of these texts, whose rows are 0, 1, 2 ...; its folder goes when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         writer = LexicalWriter(Path(folder))

@@ -11,12 +11,12 @@ from hpdsearch.lexical.integrity import reading, schema, writing
 _WRITER_BYTES = 64_000_000
 _REMOVE_ROWS = 10_000  # named in one query
 # Tantivy's commit of one document calls fsync 14 times, 75 ms on a common disk: so few rows wait for others in memory.
-WAITING_ROWS = 64
+MAX_BUFFERED_ROWS = 64
 
 
-def may_wait(n_waiting: int, n_committed: int) -> bool:
+def fits_in_buffer(n_buffered: int, n_committed: int) -> bool:
     """Tell whether so many rows may wait beside those committed, whose statistics weigh the words of both."""
-    return n_waiting <= min(WAITING_ROWS, n_committed)
+    return n_buffered <= min(MAX_BUFFERED_ROWS, n_committed)
 
 
 class LexicalWriter:

@@ -6,11 +6,11 @@ from pathlib import Path
 from hpdsearch.catalog import Catalog
 from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.corpus.passages import title_before_text
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import CorruptIndexError
 from hpdsearch.lexical import LexicalReader
 
 # Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and its sum.
-WAITING_ROW, OPSTAMP, SUM = "waiting_row", "lexical_opstamp", "lexical_sum"
+FIRST_BUFFERED_ROW, OPSTAMP, SUM = "waiting_row", "lexical_opstamp", "lexical_sum"
 
 
 def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None = None) -> LexicalReader:
@@ -22,17 +22,17 @@ def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None =
         before: a reader of an earlier state; what it has checked is not checked again.
 
     Raises:
-        DamagedError: a file is missing or altered.
+        CorruptIndexError: a file is missing or altered.
     """
     meta = catalog.meta()
-    first_row = meta.get(WAITING_ROW)
+    first_row = meta.get(FIRST_BUFFERED_ROW)
     waiting = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
     reader = LexicalReader(folder / meta["lexical"], waiting, before=before)
     opstamp, found = reader.standing
     # Another opstamp is that of a writer that died, or is at work.
     if opstamp == meta.get(OPSTAMP) and found != meta.get(SUM, found):
         path = folder / meta["lexical"] / "meta.json"
-        raise DamagedError(f"{path}: is not what was written (its sum differs); {RESTORE}")
+        raise CorruptIndexError(f"{path}: is not what was written (its sum differs); {RESTORE}")
     return reader
 
 

@@ -4,18 +4,18 @@ import logging
 from pathlib import Path
 
 from hpdsearch.catalog import Catalog
-from hpdsearch.dense import Segment, WaitingVectors
-from hpdsearch.errors import DamagedError, FolderError
+from hpdsearch.dense import BufferedVectors, Segment
+from hpdsearch.errors import CorruptIndexError, IndexFolderError
 from hpdsearch.search.lexical_files import open_words
 from hpdsearch.search.segment_files import open_segment
-from hpdsearch.search.snapshot import State
+from hpdsearch.search.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 50
 
 
-def open_state(folder: Path, previous: State | None = None) -> State:
+def open_snapshot(folder: Path, previous: Snapshot | None = None) -> Snapshot:
     """Open the committed state; a writer may commit and sweep meanwhile, then it is opened again.
 
     Args:
@@ -23,14 +23,18 @@ def open_state(folder: Path, previous: State | None = None) -> State:
         previous: a state of the same folder; what is still in force of it is used again.
 
     Raises:
-        FolderError: no index there, nothing committed, or another format. DamagedError: a file is missing or altered.
+        IndexFolderError: no index there, nothing committed, or another format. CorruptIndexError: a file is missing or altered.
     """
     for _ in range(_ATTEMPTS):
         catalog = Catalog.open(folder)
         generation = catalog.meta()["generation"]
         try:
             state = _assemble(folder, catalog, previous)
-        except (DamagedError, FileNotFoundError, RuntimeError):  # the last is faiss's where a file has just been swept
+        except (
+            CorruptIndexError,
+            FileNotFoundError,
+            RuntimeError,
+        ):  # the last is faiss's where a file has just been swept
             catalog.close()
             if generation_of(folder) == generation:
                 raise
@@ -39,7 +43,7 @@ def open_state(folder: Path, previous: State | None = None) -> State:
             logger.info("%s: opened generation %d, %d segments", folder, generation, len(state.segments))
             return state
         catalog.close()
-    raise FolderError(f"{folder}: changed {_ATTEMPTS} times while it was opened; try again when writers are done")
+    raise IndexFolderError(f"{folder}: changed {_ATTEMPTS} times while it was opened; try again when writers are done")
 
 
 def generation_of(folder: Path) -> int:
@@ -51,18 +55,18 @@ def generation_of(folder: Path) -> int:
         catalog.close()
 
 
-def _assemble(folder: Path, catalog: Catalog, previous: State | None) -> State:
+def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snapshot:
     meta = catalog.meta()
     opened, words = {}, None
     if previous is not None:
         entries = previous.catalog.segments()
         opened = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=False)}
         words = previous.lexical
-    segments: list[Segment | WaitingVectors] = [
+    segments: list[Segment | BufferedVectors] = [
         opened.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
         for entry in catalog.segments()
     ]
     rows, stored = catalog.waiting()
     if len(rows):
-        segments.append(WaitingVectors(rows, stored))
-    return State(catalog, segments, open_words(folder, catalog, before=words), catalog.tombstones())
+        segments.append(BufferedVectors(rows, stored))
+    return Snapshot(catalog, segments, open_words(folder, catalog, before=words), catalog.tombstones())

@@ -16,13 +16,13 @@ import numpy as np
 from hpdsearch.catalog import StoredDocument
 from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.dense import Segment, WaitingVectors
+from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.dense.rescoring import Scores
 from hpdsearch.dense.row_map import Mask, Rows
-from hpdsearch.errors import DamagedError, QueryError
+from hpdsearch.errors import CorruptIndexError, QueryError
 from hpdsearch.lexical import query_stems, spans_of
 from hpdsearch.records import Document, Hit
-from hpdsearch.search.snapshot import Masks, State, rows_between
+from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_between
 
 DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions.md)
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
@@ -52,7 +52,7 @@ Ranking = list[Ranked]
 
 
 def search(
-    state: State,
+    state: Snapshot,
     texts: Sequence[str],
     encode: Callable[[Sequence[str]], Matrix],
     *,
@@ -131,7 +131,7 @@ def _check(texts: Sequence[str], k: int) -> None:
             raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 
-def _ordered(state: State, found: Iterable[Ranked], k: int) -> Ranking:
+def _ordered(state: Snapshot, found: Iterable[Ranked], k: int) -> Ranking:
     """Order by score, the first k of equal scores by doc_id; doc_ids are read only where there are equal scores."""
     ranking = sorted(found, key=_falling)
     last = ranking[:k][-1].score if ranking else NOTHING
@@ -147,7 +147,7 @@ def _falling(ranked: Ranked) -> float:
     return -ranked.score
 
 
-def _best(state: State, rows: Rows, scores: Scores, k: int) -> Ranking:
+def _best(state: Snapshot, rows: Rows, scores: Scores, k: int) -> Ranking:
     """Return a ranking whose first k are those of all rows; the catalog is asked about few more rows than that."""
     order = np.argsort(-scores, kind="stable")
     rows, scores = rows[order], scores[order]
@@ -161,12 +161,12 @@ def _best(state: State, rows: Rows, scores: Scores, k: int) -> Ranking:
         start, end = end, 2 * end
 
 
-def _add_passages(state: State, best: dict[int, Ranked], rows: Rows, scores: Scores) -> None:
+def _add_passages(state: Snapshot, best: dict[int, Ranked], rows: Rows, scores: Scores) -> None:
     """Add the documents of these rows, best first, to those found; rows that the catalog does not know are left out.
 
     Of a document's passages with equal scores the first one stands for it.
     """
-    docs = state.catalog.docs_at(rows)
+    docs = state.catalog.docs_of_rows(rows)
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         if row in docs:
             before = best.get(docs[row])
@@ -179,7 +179,7 @@ def _settled(ranking: Ranking, last: float, k: int) -> bool:
     return len(ranking) >= k and ranking[k - 1].score > last
 
 
-def _dense(state: State, vectors: Matrix, k: int, *, where: str | None, recall: float | None) -> list[Ranking]:
+def _dense(state: Snapshot, vectors: Matrix, k: int, *, where: str | None, recall: float | None) -> list[Ranking]:
     allowed = None if where is None else state.rows_where(where)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
         return [_best(state, *_exact_scores(state, vector, allowed), k) for vector in vectors]
@@ -201,8 +201,8 @@ def _dense(state: State, vectors: Matrix, k: int, *, where: str | None, recall: 
 
 
 def _nearest(
-    segments: Sequence[Segment | WaitingVectors],
-    masks: Masks,
+    segments: Sequence[Segment | BufferedVectors],
+    masks: RowFilter,
     vectors: Matrix,
     n: int,
     wider: int,
@@ -231,7 +231,7 @@ def _nearest(
     return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), unseen
 
 
-def _exact_scores(state: State, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
+def _exact_scores(state: Snapshot, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
     """Return those of the rows, ascending, that the segments hold, and their cosines with vector (dim,)."""
     found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
     for segment in state.segments:
@@ -242,7 +242,7 @@ def _exact_scores(state: State, vector: np.ndarray, rows: Rows) -> tuple[Rows, S
     return np.concatenate(held), np.concatenate(scores)
 
 
-def _lexical(state: State, text: str, k: int, *, where: str | None) -> Ranking:
+def _lexical(state: Snapshot, text: str, k: int, *, where: str | None) -> Ranking:
     allowed = None if where is None else state.rows_where(where)
     only = allowed.tolist() if allowed is not None and len(allowed) <= ONLY_ROWS else None
     n = max(2 * k, 50)
@@ -261,7 +261,7 @@ def _among(rows: Rows, allowed: Rows) -> Mask:
     return mask
 
 
-def _hits(state: State, text: str, ranking: Ranking) -> list[Hit]:
+def _hits(state: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
     stored = state.catalog.documents([ranked.doc for ranked in ranking])
     wanted = frozenset(query_stems(text))
     hits = []
@@ -272,9 +272,9 @@ def _hits(state: State, text: str, ranking: Ranking) -> list[Hit]:
     return hits
 
 
-def _at(state: State, stored: StoredDocument | None, row: int) -> tuple[Document, str]:
+def _at(state: Snapshot, stored: StoredDocument | None, row: int) -> tuple[Document, str]:
     """Return the document, and its passage that lies in a row."""
     for at, start, end in stored.passages if stored else ():
         if stored and at == row:
             return stored.document, stored.document.text[start:end]
-    raise DamagedError(f"{state.catalog.path}: row {row} belongs to no document; {RESTORE}")
+    raise CorruptIndexError(f"{state.catalog.path}: row {row} belongs to no document; {RESTORE}")

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from hpdsearch.catalog import SegmentEntry
-from hpdsearch.dense import Curve, IndexSpec, RowMap, Segment, VectorFile
+from hpdsearch.dense import IndexSpec, OperatingPoints, RowMap, Segment, VectorFile
 
 
 def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:
     """Open the vectors file of a segment.
 
     Raises:
-        DamagedError: it is missing or of another size.
+        CorruptIndexError: it is missing or of another size.
     """
     return VectorFile(folder / entry.vectors_file, entry.n_rows, dim, entry.block_sums)
 
@@ -19,7 +19,7 @@ def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
     """Open the two files of a segment.
 
     Raises:
-        DamagedError: one is missing or altered.
+        CorruptIndexError: one is missing or altered.
     """
     return Segment.open(
         row_map(entry),
@@ -27,7 +27,7 @@ def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
         IndexSpec.from_dict(entry.spec),
         folder / entry.index_file,
         entry.index_sha256,
-        None if entry.curve is None else Curve.from_dict(entry.curve),
+        None if entry.curve is None else OperatingPoints.from_dict(entry.curve),
     )
 
 

@@ -12,7 +12,7 @@ from hpdsearch.common.vectors import cosines
 from hpdsearch.dense import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile, build_index
 from hpdsearch.dense import segment as segment_module
 from hpdsearch.dense.faiss_factory import CORES
-from hpdsearch.errors import DamagedError
+from hpdsearch.errors import CorruptIndexError
 
 N, DIM, FIRST_ROW = 6_000, 32, 1000
 # Fixed nprobe and rescore: what is found does not depend on what was measured.
@@ -208,7 +208,7 @@ def test_rows_with_gaps_keep_their_numbers(tmp_path):
     file = vector_file(tmp_path / "v", VECTORS[:500])
     built = build_index(file, IndexSpec(), tmp_path / "i")
     numbers = np.sort(np.random.default_rng(0).choice(5_000, 500, replace=False)) + 70
-    seg = Segment.open(RowMap.of(70, 5_070, numbers), file, built.spec, tmp_path / "i", built.sha256)
+    seg = Segment.open(RowMap.from_rows(70, 5_070, numbers), file, built.spec, tmp_path / "i", built.sha256)
     rows, scores = seg.nearest(VECTORS[:5], 600)
     np.testing.assert_array_equal(rows[:, 0], numbers[:5])
     assert set(rows[0]) == set(numbers)
@@ -281,10 +281,12 @@ def test_a_damaged_index_file_is_an_error_that_names_it(segments, tmp_path, spec
         copies.append(bytes(damaged))
     for copy in copies:
         path.write_bytes(copy)
-        with pytest.raises(DamagedError, match=rf"{path}: is not what was written \(its sum differs\); restore it, or"):
+        with pytest.raises(
+            CorruptIndexError, match=rf"{path}: is not what was written \(its sum differs\); restore it, or"
+        ):
             Segment.open(built.rows, built.vectors, built.spec, path, expected)
     path.unlink()
-    with pytest.raises(DamagedError, match=f"{path}: the index file is missing; restore it, or index again"):
+    with pytest.raises(CorruptIndexError, match=f"{path}: the index file is missing; restore it, or index again"):
         Segment.open(built.rows, built.vectors, built.spec, path, expected)
 
 
@@ -292,9 +294,11 @@ def test_an_index_of_other_vectors_or_rows_is_an_error(segments, tmp_path):
     built = segments[ALL[0]]
     path, sha256 = files_of(built)
     others = vector_file(tmp_path / "v", ellipsoid(7, DIM))
-    with pytest.raises(DamagedError, match=f"{path}: expected 7 x 32 vectors, got 6000 x 32 for 7 rows; index again"):
+    with pytest.raises(
+        CorruptIndexError, match=f"{path}: expected 7 x 32 vectors, got 6000 x 32 for 7 rows; index again"
+    ):
         Segment.open(RowMap(0, 7), others, ALL[0], path, sha256)
-    with pytest.raises(DamagedError, match=f"{path}: expected 6000 x 32 vectors, got 6000 x 32 for 5 rows"):
+    with pytest.raises(CorruptIndexError, match=f"{path}: expected 6000 x 32 vectors, got 6000 x 32 for 5 rows"):
         Segment.open(RowMap(0, 5), built.vectors, ALL[0], path, sha256)
 
 
@@ -314,7 +318,7 @@ def test_altered_vectors_are_found_when_they_are_built_on_or_scored(tmp_path):
         lambda: seg.nearest(vectors[140:160], 3),
         lambda: build_index(fresh, IndexSpec(), tmp_path / "again"),
     ):
-        with pytest.raises(DamagedError, match=f"{tmp_path / 'v'}: row 150 is not what was written"):
+        with pytest.raises(CorruptIndexError, match=f"{tmp_path / 'v'}: row 150 is not what was written"):
             read()
     assert not (tmp_path / "again").exists()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from vectors import brute_force, clustered, ellipsoid, segment
 
-from hpdsearch.dense import Codec, Curve, IndexSpec, Kind, Point
+from hpdsearch.dense import Codec, IndexSpec, Kind, OperatingPoint, OperatingPoints
 from hpdsearch.dense.tuning import held_out, lower_bound, pareto
 
 N = 20_000
@@ -121,17 +121,17 @@ def test_the_lower_bound_is_below_the_truth_19_times_in_20():
 
 
 def test_pareto_by_hand():
-    a, b, c, d = (Point(0, 1, r, r, ms) for r, ms in [(0.5, 1.0), (0.4, 2.0), (0.9, 3.0), (0.9, 4.0)])
+    a, b, c, d = (OperatingPoint(0, 1, r, r, ms) for r, ms in [(0.5, 1.0), (0.4, 2.0), (0.9, 3.0), (0.9, 4.0)])
     assert pareto([d, c, b, a]) == [a, c]
 
 
 def test_a_point_is_chosen_by_its_lower_bound():
-    points = tuple(Point(n, 1, n / 10, n / 10 - 0.04, float(n)) for n in (7, 8, 9))
-    curve = Curve(points, 0.8, True, 300)
+    points = tuple(OperatingPoint(n, 1, n / 10, n / 10 - 0.04, float(n)) for n in (7, 8, 9))
+    curve = OperatingPoints(points, 0.8, True, 300)
     assert [curve.point(r).nprobe for r in (0.1, 0.65, 0.7, 0.75, 0.85, 0.99)] == [7, 7, 8, 8, 9, 9]
-    assert Curve.from_dict(json.loads(json.dumps(curve.as_dict()))) == curve
+    assert OperatingPoints.from_dict(json.loads(json.dumps(curve.as_dict()))) == curve
 
 
 def test_recall_that_costs_less_than_the_noise_of_timing_is_taken():
-    points = tuple(Point(0, n, n / 10, n / 10, ms) for n, ms in ((7, 1.0), (8, 1.05), (9, 1.11)))
-    assert [Curve(points, 0.7, True, 300).point(recall).rescore for recall in (0.7, 0.75, 0.85)] == [8, 9, 9]
+    points = tuple(OperatingPoint(0, n, n / 10, n / 10, ms) for n, ms in ((7, 1.0), (8, 1.05), (9, 1.11)))
+    assert [OperatingPoints(points, 0.7, True, 300).point(recall).rescore for recall in (0.7, 0.75, 0.85)] == [8, 9, 9]

@@ -11,7 +11,7 @@ from vectors import vector_file
 from hpdsearch.common.vectors import unit_rows
 from hpdsearch.dense import VectorFile, VectorWriter
 from hpdsearch.dense import vector_file as module
-from hpdsearch.errors import DamagedError, ShapeError
+from hpdsearch.errors import CorruptIndexError, ShapeError
 
 
 def random_rows(n, dim, seed=0):
@@ -113,10 +113,12 @@ def test_a_missing_shortened_or_longer_file_is_an_error_that_names_it(tmp_path):
     data = path.read_bytes()
     for damaged in (data[:-1], data[: len(data) // 2], b"", data + b"\0"):
         path.write_bytes(damaged)
-        with pytest.raises(DamagedError, match=f"{path}: expected 1400 bytes, got {len(damaged)}; restore the file"):
+        with pytest.raises(
+            CorruptIndexError, match=f"{path}: expected 1400 bytes, got {len(damaged)}; restore the file"
+        ):
             VectorFile(path, 100, 5)
     path.unlink()
-    with pytest.raises(DamagedError, match=f"{path}: the vectors file is missing; restore it, or index again"):
+    with pytest.raises(CorruptIndexError, match=f"{path}: the vectors file is missing; restore it, or index again"):
         VectorFile(path, 100, 5)
 
 
@@ -143,7 +145,9 @@ def test_every_flipped_bit_is_found_by_whoever_reads_its_row_and_by_no_one_else(
             lambda: file.block(0, n),  # noqa: B023
             lambda: file.stored(row, row + 1),  # noqa: B023
         ):
-            with pytest.raises(DamagedError, match=f"{path}: row {row} is not what was written; restore it, or index"):
+            with pytest.raises(
+                CorruptIndexError, match=f"{path}: row {row} is not what was written; restore it, or index"
+            ):
                 read()
         file.rows(others)
 
@@ -162,7 +166,7 @@ def test_a_row_in_another_rows_place_is_found_with_or_without_its_sum(tmp_path):
                 swapped[a : a + width], swapped[b : b + width] = data[b : b + width], data[a : a + width]
             path.write_bytes(swapped)
             for row in (one, other):
-                with pytest.raises(DamagedError, match=f"row {row} is not"):
+                with pytest.raises(CorruptIndexError, match=f"row {row} is not"):
                     VectorFile(path, n, 6).rows(np.array([row]))
             assert len(VectorFile(path, n, 6).rows(np.delete(np.arange(n), [one, other]))) == n - 2
 
@@ -175,7 +179,7 @@ def test_zeroed_pages_are_found(tmp_path):
         file.write(bytes(4096))
     file = VectorFile(path, 400, 64)
     for row in range(64, 96):
-        with pytest.raises(DamagedError, match=f"row {row} is not"):
+        with pytest.raises(CorruptIndexError, match=f"row {row} is not"):
             file.rows(np.array([row]))
     assert len(file.rows(np.array([63, 96]))) == 2
 
@@ -205,9 +209,9 @@ def test_files_of_format_1_are_read_and_checked_by_their_block_sums(tmp_path, n)
     start = (n - 1) // 64 * 64
     message = f"{path}: rows {start}.. are not what was written; restore it, or index again"
     for read in (lambda f: f.rows(np.array([n - 1])), lambda f: f.block(0, n), lambda f: f.rows(np.array([start]))):
-        with pytest.raises(DamagedError, match=message):
+        with pytest.raises(CorruptIndexError, match=message):
             read(VectorFile(path, n, 5, sums))
-    with pytest.raises(DamagedError, match=f"bytes of sums for {n} rows, expected {len(sums)}; index again"):
+    with pytest.raises(CorruptIndexError, match=f"bytes of sums for {n} rows, expected {len(sums)}; index again"):
         VectorFile(path, n, 5, sums + b"\0\0\0\0")
 
 

@@ -20,7 +20,7 @@ from tokenizers.processors import BertProcessing
 
 import hpdsearch
 from hpdsearch import Encoder, Index
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.export.transformer import Precision
 from hpdsearch.distillation.gates import GateSpec
 from hpdsearch.distillation.pipeline import Distilled
@@ -81,7 +81,7 @@ def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models,
     hashes = [
         Encoder.load(
             run(models, place, spec=replace(QUICK, seed=seed), output=place / name / "x", force=True).folder
-        ).hash
+        ).sha256
         for name, seed in (("one", 0), ("again", 0), ("other", 1))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -130,11 +130,11 @@ def test_a_full_disk_is_named_and_room_is_all_it_takes(models, made, place):
 
 def test_changed_texts_begin_anew(models, made, place, caplog):
     spec, texts = replace(QUICK, gates=UNREACHABLE), make_texts(n=250, seed=5)
-    first = Encoder.load(run(models, place, spec=spec).folder).hash  # leaves its checkpoint
+    first = Encoder.load(run(models, place, spec=spec).folder).sha256  # leaves its checkpoint
     again, fresh = (run(models, folder, texts, spec=spec, cache=place / "cache") for folder in (place, place / "new"))
     assert contents(again.folder) == contents(fresh.folder)
     assert caplog.text.count("checkpoint.bin: of a training with other settings or texts") == 1
-    assert Encoder.load(again.folder).hash != first
+    assert Encoder.load(again.folder).sha256 != first
 
 
 def test_after_a_failed_verdict_the_old_encoder_stays_and_nothing_is_trained_again(models, made, place):
@@ -142,17 +142,17 @@ def test_after_a_failed_verdict_the_old_encoder_stays_and_nothing_is_trained_aga
     worse = replace(QUICK, gates=UNREACHABLE)
     failed = run(models, place, spec=worse, overwrite=True)
     assert not failed.in_force
-    assert Encoder.load(old).hash == Encoder.load(made.folder).hash != Encoder.load(failed.folder).hash
-    trained = sha256_of(old / "training" / "checkpoint.bin"), (old / "training" / "checkpoint.bin").stat().st_mtime_ns
+    assert Encoder.load(old).sha256 == Encoder.load(made.folder).sha256 != Encoder.load(failed.folder).sha256
+    trained = file_sha256(old / "training" / "checkpoint.bin"), (old / "training" / "checkpoint.bin").stat().st_mtime_ns
     precise = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True)
     checkpoint = old / "training" / "checkpoint.bin"
-    assert (sha256_of(checkpoint), checkpoint.stat().st_mtime_ns) == trained
+    assert (file_sha256(checkpoint), checkpoint.stat().st_mtime_ns) == trained
     forced = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True, force=True)
     assert forced.in_force
     assert not forced.verdict.passed
     assert precise.verdict == forced.verdict
     assert not checkpoint.exists()
-    assert Encoder.load(old).hash != Encoder.load(made.folder).hash
+    assert Encoder.load(old).sha256 != Encoder.load(made.folder).sha256
 
 
 def test_a_student_that_leads_into_a_space_of_the_teacher_goes_on_from_there(models, made, place):

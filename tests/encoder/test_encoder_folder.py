@@ -23,7 +23,7 @@ def test_the_card_tells_name_width_and_space(tiny_folder: Path) -> None:
     encoder, card = Encoder.load(tiny_folder), json.loads((tiny_folder / "encoder.json").read_text())
     assert card["format"] == 1
     assert (encoder.name, encoder.dim, encoder.max_tokens, encoder.space) == ("tiny", 16, 20, card["space"])
-    assert encoder.hash == f"sha256:{hashlib.sha256((tiny_folder / 'encoder.json').read_bytes()).hexdigest()}"
+    assert encoder.sha256 == f"sha256:{hashlib.sha256((tiny_folder / 'encoder.json').read_bytes()).hexdigest()}"
     assert set(card["sha256"]) == {path.name for path in tiny_folder.iterdir()} - {"encoder.json"}
 
 
@@ -93,10 +93,10 @@ def test_the_place_of_an_encoder_opens_it_again(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_folder.parent)
-    place = Encoder.load("tiny").place
+    place = Encoder.load("tiny").location
     monkeypatch.chdir(tmp_path)
-    assert Encoder.load(place).hash == Encoder.load(tiny_folder).hash
-    assert Encoder.load(DEFAULT_ENCODER).place == DEFAULT_ENCODER
+    assert Encoder.load(place).sha256 == Encoder.load(tiny_folder).sha256
+    assert Encoder.load(DEFAULT_ENCODER).location == DEFAULT_ENCODER
 
 
 def test_built_in_encoders_are_intact_and_name_themselves() -> None:

@@ -8,7 +8,7 @@ from tiny_encoder import make_tiny_static, tiny_table, tiny_tokenizer
 
 from hpdsearch.distillation.export.static import export_static
 from hpdsearch.distillation.export.transformer import Precision
-from hpdsearch.encoder import Encoder, Kind
+from hpdsearch.encoder import Encoder, EncoderType
 from hpdsearch.errors import EncoderError, ShapeError
 from hpdsearch.index import Index
 from hpdsearch.records import Document
@@ -31,7 +31,7 @@ def by_hand(text: str, table: np.ndarray) -> np.ndarray:
 
 def test_a_text_is_the_mean_of_its_tokens_whatever_its_length(static_folder: Path) -> None:
     encoder = Encoder.load(static_folder)
-    assert (encoder.kind, encoder.dim, encoder.max_tokens) == (Kind.STATIC, 16, 20)
+    assert (encoder.kind, encoder.dim, encoder.max_tokens) == (EncoderType.STATIC, 16, 20)
     expected = [by_hand(text, tiny_table()) for text in TEXTS]
     vectors = encoder.encode(TEXTS)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)

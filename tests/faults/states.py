@@ -23,7 +23,7 @@ NOTHING = -1  # before the first build
 PERIOD = (OVERWRITE, ADD, DELETE, COMPACT, ADD, TUNE, ADD, DELETE)
 GROWTH = 10_000  # from here on: a build, then only adds of as many other documents, so that segments are merged
 # What thousands of documents do in real, dozens do in these tests.
-LIMITS = ((merging, "TAIL", 24), (writer, "WAITING_ROWS", 16), (auto, "IVF_MINIMUM", 60))
+LIMITS = ((merging, "TAIL", 24), (writer, "MAX_BUFFERED_ROWS", 16), (auto, "IVF_MINIMUM", 60))
 MANY = 80  # documents that make a segment which a smaller addition leaves as it is
 _SPECS = (
     IndexSpec(Kind.IVF, Codec.PQ),

@@ -15,7 +15,7 @@ import writer_process
 from processes import PATIENCE, Processes
 
 from hpdsearch.encoder import Encoder
-from hpdsearch.errors import FolderError
+from hpdsearch.errors import IndexFolderError
 from hpdsearch.index import Index
 
 # The number of each kind of operation: adding to a small index, to compact and to tune a larger one.
@@ -142,7 +142,7 @@ def is_nothing(folder: Path) -> bool:
     """Tell whether the folder holds nothing committed, and says so."""
     try:
         Index.open(folder).close()
-    except FolderError as error:
+    except IndexFolderError as error:
         return any(what in str(error) for what in ("nothing was committed", "no such folder", "holds no catalog"))
     return False
 

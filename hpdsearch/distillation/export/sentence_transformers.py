@@ -20,7 +20,7 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS, WORDS
 from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, TYPES, count_layers
 from hpdsearch.encoder import Backend, Encoder
-from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, Kind, find_folder
+from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, find_folder
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.weights import load_weights
 from hpdsearch.errors import EncoderError
@@ -51,7 +51,7 @@ def write_sentence_transformers(
     if output is not None and output.is_dir() and any(output.iterdir()):
         raise EncoderError(f"{output}: expected a folder that is new or empty, found files in it; choose another")
     output = output or folder
-    modules = list(_static(folder, encoder) if encoder.kind is Kind.STATIC else _transformer(folder, encoder))
+    modules = list(_static(folder, encoder) if encoder.kind is EncoderType.STATIC else _transformer(folder, encoder))
     entries = []
     for number, (kind, files) in enumerate(modules):
         place = output / f"{number}_{kind}"

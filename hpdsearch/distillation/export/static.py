@@ -8,7 +8,7 @@ import numpy as np
 
 from hpdsearch.common.vectors import require_matrix
 from hpdsearch.distillation.export.transformer import Precision, quantize_rows
-from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, Kind, write_encoder
+from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.weights import SCALE
 from hpdsearch.errors import ShapeError
@@ -57,7 +57,7 @@ def export_static(
         tensors[TABLE], tensors[TABLE + SCALE] = quantize_rows(tensors[TABLE])
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    config = {"model_type": Kind.STATIC.value, "vocab_size": len(table), "hidden_size": table.shape[1]}
+    config = {"model_type": EncoderType.STATIC.value, "vocab_size": len(table), "hidden_size": table.shape[1]}
     contents = {
         WEIGHTS: save(tensors),
         CONFIG: (json.dumps(config, indent=2) + "\n").encode(),

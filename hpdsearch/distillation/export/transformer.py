@@ -10,7 +10,7 @@ import numpy as np
 
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS, WORDS, onnx_model
-from hpdsearch.encoder.folder import CONFIG, MODEL, TOKENIZER, WEIGHTS, Kind, write_encoder
+from hpdsearch.encoder.folder import CONFIG, MODEL, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.encoder.weights import SCALE
 from hpdsearch.errors import ShapeError
 
@@ -84,7 +84,7 @@ def export_encoder(
     tokenizer.no_truncation()
     tokenizer.no_padding()
     config = {
-        "model_type": Kind.BERT.value,
+        "model_type": EncoderType.BERT.value,
         "vocab_size": len(tensors[WORDS]),
         "hidden_size": hidden,
         "num_hidden_layers": n_layers,

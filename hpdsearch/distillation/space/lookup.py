@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hpdsearch.common.files import sha256_of
+from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.student.base import Base
 from hpdsearch.encoder import Space, read_space
 from hpdsearch.encoder.folder import BUILT_IN
@@ -34,7 +34,7 @@ def find_space(name_or_folder: str | Path) -> Space:
     )
 
 
-def own_space(student: str | Path, base: Base, *, teacher_hash: str) -> Space | None:
+def space_of_encoder(student: str | Path, base: Base, *, teacher_hash: str) -> Space | None:
     """Return the space that a base leads into, if its folder is known and it is a space of this teacher.
 
     Args:
@@ -44,7 +44,7 @@ def own_space(student: str | Path, base: Base, *, teacher_hash: str) -> Space | 
     """
     for folder in (Path(student) / SPACE, BUILT_IN / student / SPACE, *sorted(BUILT_IN_SPACES.glob("*"))):
         # The id is looked at first: spaces of other formats may lie there too.
-        if (folder / CARD).is_file() and f"sha256:{sha256_of(folder / CARD)}" == base.space:
+        if (folder / CARD).is_file() and f"sha256:{file_sha256(folder / CARD)}" == base.space:
             space = read_space(folder)
             return space if space.teacher_hash == teacher_hash else None
     return None

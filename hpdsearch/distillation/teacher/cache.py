@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from hpdsearch.common.files import PARTIAL, published, sha256_of
+from hpdsearch.common.files import PARTIAL, file_sha256, published
 from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.errors import CacheError, ShapeError
 
@@ -34,7 +34,7 @@ Hashes = npt.NDArray[np.bytes_]  # dtype S16: sorted and compared as the 16 byte
 logger = logging.getLogger(__name__)
 
 
-def text_hash(text: str) -> bytes:
+def cache_key(text: str) -> bytes:
     """Return the 16 bytes by which the cache knows a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
 
@@ -118,7 +118,7 @@ class EmbeddingCache:
             raise ShapeError(f"embeddings: expected {len(texts)} rows, one a text, got {len(embeddings)}")
         from safetensors.numpy import save
 
-        hashes = np.frombuffer(b"".join(map(text_hash, texts)), dtype=np.uint8).reshape(-1, HASH_BYTES)
+        hashes = np.frombuffer(b"".join(map(cache_key, texts)), dtype=np.uint8).reshape(-1, HASH_BYTES)
         stored = save({EMBEDDINGS: embeddings.astype(np.float16), HASHES: hashes})
         with self.writing():
             # A name is never given twice: whoever still maps a damaged shard must not find other rows under its name.
@@ -158,14 +158,14 @@ class EmbeddingCache:
         seen = set()
         for position in np.flatnonzero(self._find(texts) < 0).tolist():
             text = texts[position]
-            key = text_hash(text)
+            key = cache_key(text)
             if key not in seen:
                 seen.add(key)
                 yield text
 
     def _find(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the places (n,) of the texts' rows over all shards, -1 for a text that is not there."""
-        keys = np.frombuffer(b"".join(map(text_hash, texts)), dtype=self._hashes.dtype)
+        keys = np.frombuffer(b"".join(map(cache_key, texts)), dtype=self._hashes.dtype)
         if not len(self):
             return np.full(len(keys), -1)
         nearest = np.searchsorted(self._hashes, keys).clip(max=len(self) - 1)
@@ -195,7 +195,7 @@ class EmbeddingCache:
         for shard in shards:
             self._known.add(shard["name"])
             path = self.folder / shard["name"]
-            if not path.is_file() or sha256_of(path) != shard["sha256"]:
+            if not path.is_file() or file_sha256(path) != shard["sha256"]:
                 logger.warning("%s: missing or altered; its %s texts will be embedded again", path, shard["rows"])
                 continue
             of_shard, embeddings = _mapped(path)

@@ -74,7 +74,7 @@ class Teacher:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.max_tokens = _max_tokens(parts, model, tokenizer)
-        self.hash = _hash(parts, model, self.tokenizer, config, self.max_tokens)
+        self.sha256 = _hash(parts, model, self.tokenizer, config, self.max_tokens)
         self._truncating = type(self.tokenizer).from_str(self.tokenizer.to_str())
         self._truncating.enable_truncation(self.max_tokens)
         self._pad_id = tokenizer.pad_token_id or 0
@@ -188,8 +188,8 @@ def open_cache(teacher: Teacher, root: Path | None = None) -> EmbeddingCache:
     """
     if root is None:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpdsearch" / "teachers"
-    folder = root / f"{teacher.name}-{teacher.hash[:12]}"
-    return EmbeddingCache(folder, teacher=teacher.name, teacher_hash=teacher.hash, dim=teacher.dim)
+    folder = root / f"{teacher.name}-{teacher.sha256[:12]}"
+    return EmbeddingCache(folder, teacher=teacher.name, teacher_hash=teacher.sha256, dim=teacher.dim)
 
 
 def embed(

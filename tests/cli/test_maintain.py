@@ -1,0 +1,332 @@
+"""tune, compact, info with a curve, index --update, query --recall: what they print, write and refuse."""
+
+import json
+import shutil
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from brute_force import TOLERANCE, dense_scores, some_documents, stored_passages
+
+from hpdsearch import Encoder, Index
+from hpdsearch.dense import Codec, IndexSpec, Kind, auto
+from hpdsearch.indexer import merging
+
+QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a song for the moon", "blue fish")
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory, tiny_folder):
+    """Folder of an index whose one segment has a curve: 2,500 vectors, pq, tuned to find half of the nearest."""
+    folder = tmp_path_factory.mktemp("measured") / "big"
+    spec = IndexSpec(Kind.FLAT, Codec.PQ, recall=0.5)
+    Index.build(folder, some_documents(2_500), encoder=tiny_folder, spec=spec).close()
+    return folder
+
+
+@pytest.fixture
+def big(run, measured):
+    """A copy of it, as indexes/big."""
+    shutil.copytree(measured, "indexes/big")
+    return run
+
+
+def described(run, name="big"):
+    return json.loads(run("info", name, "--json").stdout)
+
+
+def hits(run, query, *options):
+    answer = run("query", query, "-i", "big", "--mode", "dense", "--json", *options)
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)["hits"]
+
+
+# ---- tune
+
+
+@pytest.mark.parametrize(("kind", "codec", "dim"), [("flat", "sq8", None), ("flat", "rabitq", 6), ("ivf", "pq", None)])
+def test_tune_makes_the_index_that_is_asked_for_of_the_same_vectors(big, tiny_folder, monkeypatch, kind, codec, dim):
+    monkeypatch.setattr(auto, "IVF_MINIMUM", 1_000)
+    encoder = Encoder.load(tiny_folder)
+    vectors = Path("indexes/big/vectors-000001.f16").read_bytes()
+    result = big(
+        "tune", "big", "--kind", kind, "--codec", codec, "--recall", "0.9", *(["--dim", dim] if dim is not None else [])
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("indexes/big: tuned\n")
+    assert f"segment:    2,500 vectors, {kind} {codec}{f' of {dim} numbers' if dim else ''}, " in result.stdout
+    assert ("lists visited" in result.stdout) == (kind == "ivf")
+    after = described(big)
+    (segment,) = after["segments"]
+    assert (segment["kind"], segment["codec"], segment["dim"]) == (kind, codec, dim or 0)
+    assert (after["spec"]["kind"], after["spec"]["codec"], after["spec"]["recall"]) == (kind, codec, 0.9)
+    assert segment["curve"]["promise"] == 0.9
+    assert Path("indexes/big/vectors-000001.f16").read_bytes() == vectors
+    assert len(list(Path("indexes/big").glob("*.faiss"))) == 1
+    assert big("verify", "big").exit_code == 0
+    passages = stored_passages(Path("indexes/big"), encoder)
+    for query in QUERIES:
+        scores = dense_scores(passages, encoder.encode([query])[0])
+        found = hits(big, query)
+        assert len(found) == 10
+        assert all(abs(hit["score"] - scores[hit["doc_id"]]) < TOLERANCE for hit in found)
+
+
+def test_tune_without_options_finds_nearly_all_again(big, tiny_folder):
+    encoder = Encoder.load(tiny_folder)
+    assert big("tune").exit_code == 0
+    (segment,) = described(big)["segments"]
+    assert (segment["kind"], segment["codec"], segment["dim"]) == ("flat", "sq8", 0)
+    assert exact_share(big, encoder) > 0.95
+
+
+def exact_share(run, encoder, *options):
+    """Share of hits that score at least as much as the tenth of exact search, over QUERIES."""
+    passages = stored_passages(Path("indexes/big"), encoder)
+    n_found = 0
+    for query in QUERIES:
+        tenth = sorted(dense_scores(passages, encoder.encode([query])[0]).values())[-10]
+        n_found += sum(hit["score"] > tenth - TOLERANCE for hit in hits(run, query, *options))
+    return n_found / (10 * len(QUERIES))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--codec", "sq8", "--memory", "20k"), "memory: 20,000 bytes are too few for 2,500 vectors of 16 numbers"),
+        (("--memory", "9k"), "a smaller --dim takes less"),
+        (("--dim", "17"), "dim: expected"),
+        (("--nlist", "5", "--nprobe", "6"), "nprobe: expected 1..5 (nlist), got 6"),
+        (("--rescore", "-1"), "rescore: expected at least 0, got -1"),
+    ],
+)
+def test_a_tune_that_cannot_be_done_is_one_clear_line_and_changes_nothing(big, monkeypatch, options, message):
+    monkeypatch.setattr(merging, "SHARED", 1_000)  # a budget is for large segments
+    before, answer = described(big), hits(big, "cat")
+    files = {path.name for path in Path("indexes/big").iterdir()}
+    result = big("tune", "big", *options)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert described(big) == before
+    assert hits(big, "cat") == answer
+    assert {path.name for path in Path("indexes/big").iterdir()} - {"write.lock"} == files - {"write.lock"}
+
+
+def test_a_memory_that_fits_is_kept_to(big, monkeypatch):
+    monkeypatch.setattr(merging, "SHARED", 1_000)
+    assert big("tune", "big", "--memory", "30k").exit_code == 0
+    after = described(big)
+    (segment,) = after["segments"]
+    assert segment["codec"] == "pq"  # sq8 takes 40,000 bytes
+    assert after["memory_bytes"] <= 30_000
+    assert after["spec"]["memory"] == 30_000
+
+
+def test_tune_without_a_folder_takes_the_only_one_and_names_what_is_no_index(run, big):
+    (Path("photos")).mkdir()
+    for command in ("tune", "compact"):
+        assert run(command).exit_code == 0
+        refused = run(command, "photos")
+        assert refused.exit_code == 1
+        assert "photos: not an hpdsearch index" in refused.stderr
+
+
+# ---- compact
+
+
+def test_compact_makes_one_segment_and_says_what_left_the_disk(big, tmp_path):
+    (tmp_path / "more.jsonl").write_text(
+        "".join(json.dumps({"id": f"m{i}", "text": f"the new cat {i}"}) + "\n" for i in range(300))
+    )
+    assert big("add", "big", "more.jsonl").exit_code == 0
+    assert big("delete", "big", "m7", "d00007", "d00008").exit_code == 0
+    before = described(big)
+    assert len(before["segments"]) == 2
+    answer = hits(big, "the new cat", "-k", 3_000)
+    assert len(answer) == 2_797
+    result = big("compact", "big")
+    assert result.exit_code == 0, result.output
+    assert "indexes/big: 3 deleted passages left the disk, " in result.stdout
+    after = described(big)
+    assert [segment["rows"] for segment in after["segments"]] == [2_797]
+    assert (after["n_deleted"], after["n_documents"]) == (0, 2_797)
+    assert len(list(Path("indexes/big").glob("*.f16"))) == 1
+    assert hits(big, "the new cat", "-k", 3_000) == answer
+    assert big("verify", "big").stdout == "indexes/big: whole\n"
+    again = big("compact", "big")
+    assert "0 deleted passages left the disk" in again.stdout
+
+
+# ---- the curve
+
+
+def test_info_prints_the_curve_that_the_catalog_holds(big):
+    (segment,) = described(big)["segments"]
+    curve = segment["curve"]
+    result = big("info", "big")
+    lines = result.stdout.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("curve:"))
+    nearest = f"of the exact ten nearest of {curve['n_queries']} held-out vectors"
+    assert f"2,500 vectors; {nearest} (promise: 0.5" in lines[head]
+    assert lines[head + 1].split() == ["nprobe", "rescore", "ann_recall@10", "at", "least", "ms", "a", "query"]
+    rows = lines[head + 2 : head + 2 + len(curve["points"])]
+    for row, point in zip(rows, curve["points"], strict=True):
+        nprobe, rescore, recall, lowest, milliseconds = row.replace("*", "").split()
+        assert (nprobe, int(rescore)) == ("-", point["rescore"])
+        assert float(recall) == pytest.approx(point["ann_recall"], abs=1e-4)
+        assert float(lowest) == pytest.approx(point["lowest"], abs=1e-4)
+        assert float(milliseconds) == pytest.approx(point["milliseconds"], abs=1e-3)
+    (in_force,) = [row for row in rows if "*" in row]
+    assert int(in_force.split()[2]) == segment["rescore"]
+
+
+def test_a_promise_that_is_not_kept_is_said_with_the_best_that_was_reached(big):
+    result = big("tune", "big", "--codec", "pq", "--dim", "2", "--recall", "1", "--rescore", "1")
+    assert result.exit_code == 0
+    (segment,) = described(big)["segments"]
+    best = max(point["ann_recall"] for point in segment["curve"]["points"])
+    assert best < 0.9
+    message = f"recall 1 is NOT kept by this segment; the best reached is {best:.3f}"
+    assert message in result.stdout
+    assert message in big("info").stdout
+
+
+def test_info_draws_the_curve(big):
+    for name in ("curve.svg", "curve.PNG"):
+        result = big("info", "big", "--plot", name)
+        assert result.exit_code == 0, result.output
+    text = " ".join(ElementTree.parse("curve.svg").getroot().itertext())
+    for words in ("milliseconds a query", "ann_recall@10", "promise 0.5", "2,500 vectors, flat pq", "big"):
+        assert words in text
+    assert Path("curve.PNG").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert json.loads(big("info", "big", "--json", "--plot", "again.svg").stdout)["n_documents"] == 2_500
+    assert Path("again.svg").read_bytes() == Path("curve.svg").read_bytes()
+
+
+def test_a_curve_that_cannot_be_drawn_is_one_clear_line(big, indexed, monkeypatch):
+    for folder, plot, message in (
+        ("words", "curve.svg", "indexes/words: its segments are too small for a curve to be measured"),
+        ("big", "nowhere/curve.svg", "nowhere/curve.svg"),
+    ):
+        result = big("info", folder, "--plot", plot)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = big("info", "big", "--plot", "curve.svg")
+    assert result.exit_code == 1
+    assert result.stderr == 'Error: a picture needs matplotlib: pip install "hpdsearch[plot]"\n'
+    assert not list(Path().glob("curve*"))
+
+
+def test_a_picture_of_an_unknown_kind_is_refused(big):
+    result = big("info", "big", "--plot", "curve.xyz")
+    assert result.exit_code in (1, 2)
+    assert "curve.xyz" in result.stderr
+    assert ".svg" in result.stderr
+    assert not Path("curve.xyz").exists()
+
+
+# ---- query --recall
+
+
+def test_query_recall_takes_another_point_of_the_curve(big, tiny_folder):
+    encoder = Encoder.load(tiny_folder)
+    by_default, high = exact_share(big, encoder), exact_share(big, encoder, "--recall", "1")
+    assert by_default < high
+    assert high > 0.95
+
+
+@pytest.mark.parametrize(("recall", "exit_code"), [("0", 2), ("1.5", 2), ("-0.5", 2), ("much", 2), ("nan", 1)])
+def test_a_recall_that_is_none_is_refused(indexed, corpus, recall, exit_code):
+    for command in (("query", "fear"), ("tune", "words"), ("index", corpus, "-o", "other")):
+        result = indexed(*command, "--recall", recall)
+        assert result.exit_code == exit_code, result.output
+        assert "recall" in result.stderr
+    assert not Path("other").exists()
+
+
+# ---- index --update
+
+
+def test_update_encodes_only_what_is_new_and_deletes_what_is_gone(indexed, corpus, tmp_path):
+    (tmp_path / "more.txt").write_text("a text of another file\n")
+    assert indexed("add", "words", "more.txt").exit_code == 0
+    lines = corpus.read_text().splitlines()
+    moved = lines[3].replace('"a b"', '"a c"')
+    corpus.write_text("\n".join([moved, lines[0].replace("morbid", "great"), lines[1]]) + "\n")
+    result = indexed("index", corpus, "--update")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("indexes/words: 3 documents, 3 passages in ")
+    for noted in ("2 deleted, gone from their files", "2 not encoded again", "2 replaced older ones"):
+        assert noted in result.stdout
+    with Index.open("indexes/words") as index:
+        found = {hit.doc_id: hit.text for hit in index.search("fear", 100, mode="dense")}
+    assert found == {
+        "c1": "a great fear of being closed in a confined space",
+        "s1": "a measuring instrument for detecting earthquakes",
+        "a c": "a morbid fear of spiders",
+        "more.txt:1": "a text of another file",
+    }
+    again = indexed("index", corpus, "--update")
+    assert "up to date, 3 documents are unchanged" in again.stdout
+    assert indexed("verify", "words").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        (("--encoder", "small"), "index again with --overwrite"),
+        (("--dim", "4"), "index again with --overwrite"),
+        (("--overwrite",), "index again with --overwrite"),
+        (("--kind", "flat"), "use hpdsearch tune"),
+        (("--codec", "sq8"), "use hpdsearch tune"),
+        (("--recall", "0.9"), "use hpdsearch tune"),
+        (("--memory", "1G"), "use hpdsearch tune"),
+        (("--nprobe", "3"), "use hpdsearch tune"),
+    ],
+)
+def test_update_refuses_settings_that_the_index_has(indexed, corpus, options, how):
+    result = indexed("index", corpus, "--update", *options)
+    assert result.exit_code == 2
+    assert f"{options[0]} does not go with --update, which keeps what the index has; {how}" in result.stderr
+    assert described(indexed, "words")["generation"] == 1
+
+
+def test_update_of_what_is_no_index_says_so_and_makes_none(run, corpus):
+    result = run("index", corpus, "--update")
+    assert result.exit_code == 1
+    assert "indexes/words: no such folder; make one with: hpdsearch index" in result.stderr
+    assert not Path("indexes").exists()
+
+
+def test_update_of_a_corpus_that_cannot_be_read_changes_nothing(indexed, corpus):
+    corpus.write_text(corpus.read_text() + '{"id": "x", "text": null}\n')
+    result = indexed("index", corpus, "--update")
+    assert result.exit_code == 1
+    assert 'words.jsonl:5: expected a "text" string, got null' in result.stderr
+    assert described(indexed, "words")["generation"] == 1
+
+
+# ---- sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "n_bytes"),
+    [("2G", 2_000_000_000), ("500M", 500_000_000), ("1.5GB", 1_500_000_000), ("64 kb", 64_000), ("3t", 3 * 10**12)],
+)
+def test_a_size_is_read_as_people_write_it(run, corpus, tiny_folder, size, n_bytes):
+    assert run("index", corpus, "--encoder", tiny_folder, "--memory", size).exit_code == 0
+    assert described(run, "words")["spec"]["memory"] == n_bytes
+
+
+@pytest.mark.parametrize("size", ["", "two", "G", "2X", "-5M", "1e9", "2G!", "1.2.3G", "nan"])
+def test_a_size_that_is_none_is_a_usage_error(run, corpus, size):
+    for command in (("index", corpus), ("tune", "words")):
+        result = run(*command, "--memory", size)
+        assert result.exit_code == 2
+        assert f"expected a size such as 2G or 500M, got {size!r}" in result.stderr
+    assert not Path("indexes").exists()

@@ -1,0 +1,211 @@
+"""An index through random changes, held against a plain dictionary after each of them."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from brute_force import assert_best, dense_scores, stored_passages
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import hpdsearch.search.searcher as search_module
+from hpdsearch.dense import Codec, IndexSpec, Kind
+from hpdsearch.dense import segment as segment_module
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import CorpusError, QueryError
+from hpdsearch.index import Index
+from hpdsearch.indexer import ingest, lexical_buffer, merging
+from hpdsearch.lexical import writer
+from hpdsearch.records import Document
+
+WORDS = ("cat", "dog", "moon", "queen", "river")
+doc_ids = st.integers(0, 14).map(str)
+words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4)
+long = words.map(lambda some: " ".join(f"{word} sleeps by the sea." for word in some * 4))
+documents = st.builds(
+    lambda doc_id, text, title, number: Document(doc_id, text, title, {"number": number} if number else {}),
+    doc_ids,
+    words.map(" ".join) | long | st.just(" "),
+    st.sampled_from(("", "", "war", "fire bird")),
+    st.integers(0, 3),
+)
+blocks = st.lists(documents, max_size=8)
+first_blocks = st.lists(documents, min_size=4, max_size=24)
+
+
+def placed(document: Document) -> Document:
+    """Return the document as read from the file of its first letter."""
+    return replace(document, source=f"{document.text[:1]}.txt:{document.doc_id}")
+
+
+modes = st.sampled_from(("dense", "lexical", "hybrid"))
+
+
+def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
+    """Return the machine; `model` is what the index must hold."""
+
+    class IndexStates(RuleBasedStateMachine):
+        @initialize(some=first_blocks.filter(lambda some: any(document.text.strip() for document in some)))
+        def build(self, some: list[Document]) -> None:
+            self.place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self.folder = Path(self.place.name) / "index"
+            self.model: dict[str, Document] = {}
+            self.changed = True
+            some = list({document.doc_id: document for document in some if document.text.strip()}.values())
+            self.index = Index.build(self.folder, some, encoder=encoder)
+            self.model = {document.doc_id: document for document in some}
+
+        @rule(some=blocks)
+        def add(self, some: list[Document]) -> None:
+            held = [document for document in some if document.text.strip()]
+            ids = [document.doc_id for document in held]
+            if len(set(ids)) < len(ids):
+                with pytest.raises(CorpusError, match="came before"):
+                    self.index.add(iter(some))
+            else:
+                summary = self.index.add(iter(some))
+                assert (summary.n_documents, summary.n_empty) == (len(held), len(some) - len(held))
+                assert summary.n_replaced == len(self.model.keys() & set(ids))
+                self.model |= {document.doc_id: document for document in held}
+            self.changed = True
+
+        @rule(doc_id=doc_ids, text=words.map(" ".join))
+        def add_one(self, doc_id: str, text: str) -> None:
+            self.add([Document(doc_id, text)])
+
+        @rule(ids=st.lists(doc_ids, max_size=5))
+        def delete(self, ids: list[str]) -> None:
+            if set(ids) <= self.model.keys():
+                assert self.index.delete(ids) == len(set(ids))
+                self.model = {key: document for key, document in self.model.items() if key not in ids}
+            else:
+                with pytest.raises(QueryError, match="are not there"):
+                    self.index.delete(ids)
+            self.changed = True
+
+        @rule(some=blocks, again=st.sets(doc_ids, max_size=10))
+        def update(self, some: list[Document], again: set[str]) -> None:
+            """Read the files of `some` anew: what they held before is there still if it is among `again`."""
+            new = {document.doc_id: document for document in map(placed, some) if document.text.strip()}
+            under = sorted({document.source.partition(":")[0] for document in new.values()})
+            read = {key: held for key, held in self.model.items() if held.source.partition(":")[0] in under}
+            kept = {key: held for key, held in read.items() if key in again and key not in new}
+            summary = self.index.update([*kept.values(), *new.values()], under=under)
+            unchanged = kept.keys() | {key for key, document in new.items() if self.model.get(key) == document}
+            gone = read.keys() - kept.keys() - new.keys()
+            assert (summary.n_unchanged, summary.n_deleted) == (len(unchanged), len(gone))
+            assert summary.n_documents == len(kept) + len(new) - len(unchanged)
+            assert summary.n_replaced == len((self.model.keys() & new.keys()) - unchanged)
+            self.model = {key: held for key, held in self.model.items() if key not in gone} | new
+            self.changed = True
+
+        @precondition(lambda self: len(self.index.info().segments) + self.index.info().n_buffered > 1)
+        @rule()
+        def compact(self) -> None:
+            self.index.compact()
+            described = self.index.info()
+            assert (len(described.segments), described.n_deleted) == (min(1, len(self.model)), 0)
+            self.changed = True
+
+        @rule(kind=st.sampled_from(Kind), codec=st.sampled_from(Codec), dim=st.sampled_from((0, 5)))
+        def tune(self, kind: Kind, codec: Codec, dim: int) -> None:
+            before = self.index.search("cat", 20, mode="dense")
+            self.index.tune(IndexSpec(kind, codec, dim=dim))
+            assert self.index.search("cat", 20, mode="dense") == before
+            for segment in self.index.info().segments:
+                assert segment["codec"] == (codec.value if codec is not Codec.AUTO else "sq8")
+            self.changed = True
+
+        @precondition(lambda self: self.model)
+        @rule()
+        def overwrite(self) -> None:
+            half = dict(sorted(self.model.items())[::2])
+            other = Index.build(self.folder, half.values(), encoder=encoder, overwrite=True)
+            assert len(self.index) == len(self.model)  # it answers from what it opened
+            self.index.close()
+            self.index, self.model = other, half
+            self.changed = True
+
+        @rule()
+        def reopen(self) -> None:
+            self.index.close()
+            self.index = Index.open(self.folder, encoder=encoder)
+            self.changed = True
+
+        @rule(query=words.map(" ".join), k=st.integers(1, 20), mode=modes, number=st.integers(0, 3))
+        def search(self, query: str, k: int, mode: str, number: int) -> None:
+            numbered = {key for key, document in self.model.items() if document.metadata.get("number") == number}
+            where = f"number = {number}" if numbered else None
+            matching = numbered or self.model.keys()
+            hits = self.index.search(query, k, mode=mode, where=where)
+            for hit in hits:
+                document = self.model[hit.doc_id]
+                assert (hit.text, hit.title, hit.metadata) == (document.text, document.title, document.metadata)
+                assert hit.passage in document.text
+            if mode == "dense":
+                passages = stored_passages(self.folder, encoder)
+                scores = dense_scores(passages, encoder.encode([query])[0])
+                assert_best(hits, {key: score for key, score in scores.items() if key in matching}, k)
+                return
+            found = {hit.doc_id for hit in hits}
+            sharing = {
+                key
+                for key in matching
+                if set(query.split()) & set(f"{self.model[key].title} {self.model[key].text}".split())
+            }
+            assert len(hits) == len(found) == min(k, len(sharing if mode == "lexical" else matching))
+            assert found <= (sharing if mode == "lexical" else matching)
+
+        @invariant()
+        def is_whole(self) -> None:
+            if not getattr(self, "changed", False):
+                return
+            self.changed = False
+            assert len(self.index) == len(self.model) == self.index.info().n_documents
+            assert self.index.verify() == []
+            passages = stored_passages(self.folder, encoder)
+            assert {doc_id for doc_id, _ in passages} == self.model.keys()
+            for word in WORDS:
+                hits = self.index.search(word, 100, mode="lexical")
+                holding = {key for key, document in self.model.items() if word in document.text.split()}
+                assert sorted(hit.doc_id for hit in hits) == sorted(holding)
+
+        def teardown(self) -> None:
+            if hasattr(self, "index"):
+                self.index.close()
+                self.place.cleanup()
+
+    return IndexStates
+
+
+@pytest.mark.parametrize("paths", ["few rows", "many rows"])
+def test_an_index_is_what_a_dictionary_would_be(
+    tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str
+) -> None:
+    monkeypatch.setattr(ingest, "BLOCK_DOCUMENTS", 3)
+    monkeypatch.setattr(merging, "TAIL", 2)  # merges happen often
+    monkeypatch.setattr(writer, "MAX_BUFFERED_ROWS", 5)  # so do writings of vectors and of words
+    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 5)
+    if paths == "many rows":
+        monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
+        monkeypatch.setattr(search_module, "ONLY_ROWS", 0)
+        monkeypatch.setattr(segment_module, "EXACT_ROWS", 0)
+    run_state_machine_as_test(
+        states_of(tiny_encoder),
+        settings=settings(
+            max_examples=10,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

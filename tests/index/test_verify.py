@@ -1,0 +1,292 @@
+"""Verify names what is not as it was written, and nothing else, whatever writers do meanwhile."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from brute_force import some_documents
+
+from hpdsearch.dense import Codec, IndexSpec
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError
+from hpdsearch.index import Index, verify
+from hpdsearch.index.verify import find_problems
+from hpdsearch.indexer import lexical_buffer, merging
+from hpdsearch.lexical import LexicalWriter
+from hpdsearch.records import Hit
+
+QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
+    """Folder of an index with two segments, of 90 rows and 70, whose words are written in two blocks.
+
+    14 rows are dead: of d00080 to d00089, which were replaced, of d00002 and d00112, which were deleted, both in the
+    lexical index still, and of d00003 and d00113, which are purged from it. 3 rows wait in the catalog.
+    Not to be altered.
+    """
+    folder = tmp_path_factory.mktemp("verify") / "index"
+    with pytest.MonkeyPatch.context() as patch, Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
+        patch.setattr(merging, "TAIL", 0)
+        index.delete("d00003")
+        index.add(some_documents(70, first=80, seed=3))
+        patch.setattr(lexical_buffer, "UNPURGED_ROWS", 0)
+        index.delete("d00113")
+        patch.undo()
+        patch.setattr(merging, "TAIL", 0)
+        index.delete(["d00002", "d00112"])
+        index.add(some_documents(3, first=150))
+        info = index.info()
+        assert ([segment["rows"] for segment in info.segments], info.n_deleted) == ([90, 70], 14)
+    return folder
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """Copy of it."""
+    return Path(shutil.copytree(original, tmp_path / "index"))
+
+
+def lexical(folder: Path) -> Path:
+    (inner,) = (folder / "lexical").iterdir()
+    return inner
+
+
+def test_a_whole_index_has_no_problems(folder: Path, tiny_encoder: Encoder) -> None:
+    assert find_problems(folder) == []
+    with Index.open(folder, encoder=tiny_encoder) as index:
+        assert index.verify() == []
+        index.delete("d00001")
+        assert index.verify() == []
+
+
+def altered(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x10
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("pattern", ["vectors-000001.f16", "index-000002.faiss"])
+def test_each_altered_byte_of_vectors_and_index_is_named(original: Path, tmp_path: Path, pattern: str) -> None:
+    size = (original / pattern).stat().st_size
+    for position in (0, 1, size // 3, size - 1):
+        folder = tmp_path / str(position)
+        shutil.copytree(original, folder)
+        altered(folder / pattern, position)
+        assert find_problems(folder) == [f"{folder / pattern}: is not what was written (its sum differs)"]
+
+
+def test_every_problem_is_named_not_only_the_first(folder: Path) -> None:
+    altered(folder / "vectors-000001.f16", 5)
+    (folder / "vectors-000002.f16").write_bytes(b"")
+    (folder / "index-000001.faiss").unlink()
+    words = next(lexical(folder).glob("*.idx"))
+    altered(words, 3)
+    size = (folder / "index-000002.faiss").stat().st_size
+    with (folder / "index-000002.faiss").open("ab") as file:
+        file.write(b"\0")
+    assert find_problems(folder) == [
+        f"{folder / 'vectors-000001.f16'}: is not what was written (its sum differs)",
+        f"{folder / 'index-000001.faiss'}: is missing",
+        f"{folder / 'vectors-000002.f16'}: expected 2520 bytes, got 0",
+        f"{folder / 'index-000002.faiss'}: expected {size} bytes, got {size + 1}",
+        f"{words}: is missing or not what was written (its sum differs)",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["term", "idx", "pos", "fieldnorm", "fast", "store", "del"])
+def test_an_altered_or_missing_file_of_words_is_named(original: Path, tmp_path: Path, ending: str) -> None:
+    n_files = len(list(lexical(original).glob(f"*.{ending}")))
+    assert n_files > 0
+    for number in range(n_files):
+        for how in ("missing", "empty", "first", "middle", "last"):
+            folder = Path(shutil.copytree(original, tmp_path / f"{number} {how}"))
+            path = sorted(lexical(folder).glob(f"*.{ending}"))[number]
+            if how == "missing":
+                path.unlink()
+            elif how == "empty":
+                path.write_bytes(b"")
+            else:
+                size = path.stat().st_size
+                altered(path, {"first": 0, "middle": size // 2, "last": size - 1}[how])
+            problems = find_problems(folder)
+            assert problems
+            assert str(lexical(folder)) in problems[0]
+
+
+@pytest.mark.parametrize("what", ["folder", "meta.json", "meta.json cut", "meta.json foreign"])
+def test_a_missing_or_foreign_index_of_words_is_named(folder: Path, tiny_encoder: Encoder, what: str) -> None:
+    path = lexical(folder)
+    if what == "folder":
+        shutil.rmtree(path)
+    elif what == "meta.json":
+        (path / "meta.json").unlink()
+    elif what == "meta.json cut":
+        (path / "meta.json").write_bytes((path / "meta.json").read_bytes()[:100])
+    else:
+        (path / "meta.json").write_text('{"segments": 7}')
+    (problem,) = find_problems(folder)
+    assert str(path) in problem
+    with pytest.raises(CorruptIndexError, match=str(path)):
+        Index.open(folder, encoder=tiny_encoder)
+
+
+def test_passages_that_the_index_of_words_lacks_are_counted(folder: Path) -> None:
+    writer = LexicalWriter(lexical(folder))
+    writer.remove([7, 8, 9])
+    writer.commit()
+    writer.close()
+    assert find_problems(folder) == [f"{folder}: the lexical index lacks 3 of 149 passages"]
+
+
+CATALOG_DAMAGE = {
+    "UPDATE documents SET text = text || 'x' WHERE doc = 7": "document 'd00007' is not what was written",
+    "UPDATE documents SET metadata = '{}' WHERE doc = 7": "",
+    "UPDATE passages SET end = end - 1 WHERE doc = 7": "document 'd00007' is not what was written",
+    "DELETE FROM passages WHERE doc = 7": "document 'd00007' is not what was written",
+    "UPDATE passages SET doc = 8 WHERE doc = 7": "is not what was written",
+    "DELETE FROM documents WHERE doc = 7": "1 passages belong to no document",
+    "DELETE FROM attributes WHERE doc = 7 AND field = 'half'": "the attributes that filters use are not those",
+    "UPDATE attributes SET number = 5 WHERE doc = 7 AND field = 'half'": "the attributes that filters use",
+    "DELETE FROM tombstones WHERE row = 2": "the catalog's parts do not fit together",
+    "INSERT INTO tombstones(row) VALUES (7)": "the catalog's parts do not fit together",
+    "DELETE FROM segments WHERE segment = 2": "",
+    "UPDATE segments SET n_rows = 39 WHERE segment = 1": "",
+    "UPDATE meta SET value = '8' WHERE key = 'dim'": "",
+    "UPDATE segments SET row_map = x'00' WHERE segment = 2": "its settings or segments are not what was written",
+    "UPDATE segments SET curve = '{}' WHERE segment = 2": "its settings or segments are not what was written",
+    "DELETE FROM waiting WHERE row = 160": "the catalog's parts do not fit together",
+    "UPDATE waiting SET row = 163 WHERE row = 162": "the vector of row 163 is not what was written",
+    "UPDATE waiting SET vector = zeroblob(32) WHERE row = 161": "the vector of row 161 is not what was written",
+    "INSERT INTO waiting SELECT 163, vector, sum FROM waiting WHERE row = 162": "the vector of row 163 is not what was",
+    "DROP TABLE waiting": "",
+    "DROP TABLE tombstones": "the tables ['tombstones'] are missing",
+}
+
+
+@pytest.mark.parametrize("sql", CATALOG_DAMAGE)
+def test_an_altered_catalog_is_named(folder: Path, sql: str) -> None:
+    with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
+        connection.execute(sql)
+        connection.commit()
+    try:
+        problems = find_problems(folder)
+    except HpdsearchError as error:
+        problems = [str(error)]
+    assert problems
+    assert CATALOG_DAMAGE[sql] in problems[0]
+    assert str(folder) in problems[0]
+
+
+def test_what_cannot_be_opened_at_all_raises(tmp_path: Path) -> None:
+    with pytest.raises(IndexFolderError, match="no such folder"):
+        find_problems(tmp_path / "none")
+
+
+def answers(folder: Path, encoder: Encoder) -> list[list[Hit]]:
+    with Index.open(folder, encoder=encoder) as index:
+        return [
+            index.search(query, k, mode=mode, where=where)
+            for query in QUERIES
+            for mode in ("dense", "lexical", "hybrid")
+            for k in (5, 100)
+            for where in (None, "half = 0")
+        ]
+
+
+def test_damage_is_an_error_or_does_no_harm_or_is_named(
+    original: Path, tmp_path: Path, tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Bits flipped anywhere: never another exception, and no wrong answer that verify would not explain."""
+    right = answers(original, tiny_encoder)
+    chance = np.random.default_rng(11)
+    outcomes: dict[str, set[str]] = {}
+    for path in sorted(path.relative_to(original) for path in original.rglob("*") if path.is_file()):
+        size = (original / path).stat().st_size
+        for position in chance.choice(size, min(size, 25 if path.suffix == ".sqlite" else 4), replace=False):
+            folder = Path(shutil.copytree(original, tmp_path / "damaged"))
+            altered(folder / path, int(position))
+            try:
+                outcome = "right" if answers(folder, tiny_encoder) == right else "wrong"
+            except HpdsearchError:
+                outcome = "error"
+            try:
+                named = bool(find_problems(folder))
+            except HpdsearchError:
+                named = True
+            assert named or outcome == "right", f"{path} at {position}: {outcome}, and verify finds nothing"
+            outcomes.setdefault(path.suffix, set()).add(outcome)
+            shutil.rmtree(folder)
+    assert outcomes[".f16"] == outcomes[".faiss"] == {"error"}
+    assert "right" in outcomes[".sqlite"]
+    capfd.readouterr()  # Tantivy's panics, which are caught
+
+
+# ---- writers at work
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "n_checks"),
+    [
+        ("overwrite", "_check_file", 2),
+        ("overwrite", "_check_lexical", 2),
+        ("compact", "_check_file", 2),
+        ("compact", "_check_lexical", 2),
+        ("tune", "_check_file", 2),
+        ("tune", "_check_lexical", 1),
+        ("delete", "_check_file", 1),
+        ("add", "_check_lexical", 1),
+    ],
+)
+def test_a_writer_that_removes_what_is_yet_to_be_checked_makes_the_check_begin_again(
+    folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str, before: str, n_checks: int
+) -> None:
+    check: Callable[..., list[str]] = getattr(verify, before)
+    problems = verify._problems
+    n_begun, changed = 0, False
+
+    def begun(*args: Any) -> list[str]:
+        nonlocal n_begun
+        n_begun += 1
+        return problems(*args)
+
+    def then_changed(*args: object) -> list[str]:
+        nonlocal changed
+        if not changed:
+            changed = True
+            perform(change, folder, tiny_encoder)
+        return check(*args)
+
+    monkeypatch.setattr(verify, "_problems", begun)
+    monkeypatch.setattr(verify, before, then_changed)
+    assert find_problems(folder) == []
+    assert n_begun == n_checks
+
+
+def perform(change: str, folder: Path, encoder: Encoder) -> None:
+    if change == "overwrite":
+        Index.build(folder, some_documents(10), encoder=encoder, overwrite=True).close()
+        return
+    with Index.open(folder, encoder=encoder) as index:
+        if change == "compact":
+            index.compact()
+        elif change == "tune":
+            index.tune(IndexSpec(codec=Codec.F32))
+        elif change == "delete":
+            index.delete("d00001")
+        else:
+            index.add(some_documents(300, seed=9))
+
+
+def test_files_that_a_writer_has_not_finished_are_no_problem(folder: Path) -> None:
+    words = next(lexical(folder).glob("*.idx")).name.split(".")[0]
+    for name in (f"{'0' * 32}.idx", f"{'0' * 32}.fieldnorm", f"{words}.999999.del", ".tmpAbCd"):
+        (lexical(folder) / name).write_bytes(b"half")
+    (folder / "vectors-000099.f16.partial").write_bytes(b"half")
+    assert find_problems(folder) == []

@@ -1,0 +1,247 @@
+"""What becomes of documents on their way into an index: counts, replacements, refusals; in blocks of any size."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from brute_force import some_documents, stored_passages
+from tiny_encoder import WORDS
+
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import CorpusError
+from hpdsearch.index import Index
+from hpdsearch.indexer import ingest as ingest_module
+from hpdsearch.records import Document
+
+LONG = " ".join(f"The {word} sleeps on the red house." for word in WORDS[:12])
+
+
+@pytest.fixture(params=[1, 3, 4096])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Documents a block."""
+    monkeypatch.setattr(ingest_module, "BLOCK_DOCUMENTS", request.param)
+    return int(request.param)
+
+
+@pytest.fixture
+def index(tmp_path: Path, tiny_encoder: Encoder) -> Iterator[Index]:
+    """Documents a, b, c, made in one block."""
+    documents = [Document(doc_id, f"old {word}") for doc_id, word in (("a", "cat"), ("b", "dog"), ("c", "moon"))]
+    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as made:
+        yield made
+
+
+def texts(index: Index) -> dict[str, str]:
+    hits = index.search("old", 1000, mode="dense")
+    assert len(hits) == len(index)
+    return {hit.doc_id: hit.text for hit in hits}
+
+
+def test_blocks_of_any_size_make_the_same_index(tmp_path: Path, tiny_encoder: Encoder, block: int) -> None:
+    documents = [*some_documents(7), Document("long", LONG, "red sea")]
+    with Index.build(tmp_path / "index", iter(documents), encoder=tiny_encoder) as index:
+        assert texts(index) == {document.doc_id: document.text for document in documents}
+        passages = stored_passages(index.folder, tiny_encoder)
+        assert index.summary is not None
+        assert index.summary.n_passages == len(passages) == index.info().n_passages
+        assert index.verify() == []
+    found = {text for doc_id, text in passages if doc_id == "long"}
+    assert len(found) > 3
+    assert all(text in LONG for text in found)
+
+
+def test_blocks_end_after_so_many_characters(
+    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    run_add = ingest_module._Run.add
+
+    def counted(self: Any, documents: Any, *others: Any) -> None:
+        sizes.append(len(documents))
+        run_add(self, documents, *others)
+
+    monkeypatch.setattr(ingest_module._Run, "add", counted)
+    monkeypatch.setattr(ingest_module, "BLOCK_CHARACTERS", 100)
+    with Index.build(tmp_path / "index", [Document(str(i), "x" * 40) for i in range(7)], encoder=tiny_encoder) as index:
+        assert len(index) == 7
+    assert sizes == [3, 3, 1]
+
+
+def test_the_summary_counts_what_became_of_the_documents(tmp_path: Path, tiny_encoder: Encoder, block: int) -> None:
+    documents = [
+        Document("a", "cat"),
+        Document("empty", ""),
+        Document("blank", " \n\u2003\t"),
+        Document("twin", "cat"),
+        Document("other title", "cat", "dog"),
+        Document("long", LONG),
+        Document("long title", "cat", "a very old king and queen " * 5),
+    ]
+    index = Index.build(tmp_path / "index", documents, encoder=tiny_encoder)
+    summary = dataclasses.asdict(index.summary)  # type: ignore[arg-type]
+    assert summary.pop("seconds") >= summary.pop("encode_seconds") > 0
+    n_passages = index.info().segments[0]["rows"]
+    assert n_passages > 7
+    assert summary == {
+        "n_documents": 5,
+        "n_replaced": 0,
+        "n_passages": n_passages,
+        "n_empty": 2,
+        "n_split": 1,
+        "n_truncated_titles": 1,
+        "n_duplicates": 1,
+        "n_reused": 0,
+        "n_unchanged": 0,
+        "n_deleted": 0,
+    }
+    again = index.add([Document("a", "cat"), Document("long", "short"), Document("b", " ")])
+    assert (again.n_documents, again.n_replaced, again.n_empty, again.n_duplicates) == (2, 2, 1, 1)
+    assert (again.n_reused, again.n_unchanged, again.n_deleted) == (1, 0, 0)  # the index held the text of a
+    assert index.summary is again
+    assert set(texts(index)) == {"a", "twin", "other title", "long", "long title"}
+
+
+@pytest.mark.parametrize("n", [5, 150])  # in the catalog; in a file
+def test_a_text_that_the_index_holds_is_not_encoded_again(
+    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, block: int, n: int
+) -> None:
+    encoded: list[str] = []
+    encode = Encoder.encode
+
+    def counted(self: Encoder, texts: Sequence[str], **others: Any) -> Any:
+        encoded.extend(texts)
+        return encode(self, texts, **others)
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+    held = [*some_documents(n), Document("long", LONG, "red sea")]
+    with Index.build(tmp_path / "index", some_documents(150, first=500, seed=5), encoder=tiny_encoder) as index:
+        index.add(held)
+        encoded.clear()
+        other_titles = [Document(f"titled {i}", document.text, "war") for i, document in enumerate(held[:2])]
+        again = [dataclasses.replace(document, doc_id=f"again {document.doc_id}") for document in held]
+        summary = index.add([*other_titles, *again, *held])
+        assert (summary.n_reused, summary.n_replaced, summary.n_documents) == (2 * n + 2, n + 1, 2 * n + 4)
+        assert encoded == [f"war\n{document.text}" for document in held[:2]]
+        passages = stored_passages(index.folder, tiny_encoder)  # each held against the encoder's own vector
+        cuts = [{text for doc_id, text in passages if doc_id == name} for name in ("long", "again long")]
+        assert cuts[0] == cuts[1]
+        assert len(cuts[0]) > 3
+        assert index.verify() == []
+
+
+def test_a_document_is_no_duplicate_of_the_one_it_replaces(index: Index, block: int) -> None:
+    assert index.add([Document("a", "old cat")]).n_duplicates == 0
+    assert index.add([Document("d", "old cat")]).n_duplicates == 1
+
+
+def test_replacing_documents_leaves_the_others(index: Index, block: int) -> None:
+    for turn in range(4):
+        summary = index.add([Document("c", f"new {turn}"), Document("d", f"d {turn}"), Document("a", f"new {turn}")])
+        assert summary.n_replaced == (2 if turn == 0 else 3)
+        assert texts(index) == {"a": f"new {turn}", "b": "old dog", "c": f"new {turn}", "d": f"d {turn}"}
+        assert index.verify() == []
+
+
+@pytest.mark.parametrize("doc_id", ["a", "b", "c", "new"])
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_a_doc_id_that_comes_twice_is_refused_wherever_it_comes(
+    index: Index, block: int, doc_id: str, between: int
+) -> None:
+    others = [Document(f"other {i}", "cat") for i in range(between)]
+    documents = [
+        Document(doc_id, "first", source="corpus.jsonl:3"),
+        *others,
+        Document(doc_id, "second", source="corpus.jsonl:9"),
+    ]
+    with pytest.raises(CorpusError, match=rf"corpus.jsonl:9: doc_id '{doc_id}' came before, at corpus.jsonl:3"):
+        index.add(documents)
+    assert texts(index) == {"a": "old cat", "b": "old dog", "c": "old moon"}
+    assert index.verify() == []
+
+
+def test_a_doc_id_that_comes_twice_without_source_is_refused_too(
+    tmp_path: Path, tiny_encoder: Encoder, block: int
+) -> None:
+    with pytest.raises(CorpusError, match="doc_id 'a' came before, at an earlier document"):
+        Index.build(tmp_path / "index", [Document("a", "x"), Document("a", "x")], encoder=tiny_encoder)
+    assert not (tmp_path / "index").exists()
+
+
+STRICT = {
+    "holds no text": Document("wrong", " "),
+    "is cut into": Document("wrong", LONG),
+    "title that is too long": Document("wrong", "cat", "a very old king and queen " * 5),
+    "has the title and text of 'a'": Document("wrong", "old cat"),
+}
+
+
+@pytest.mark.parametrize("message", STRICT)
+def test_strict_refuses_what_would_be_counted(index: Index, block: int, message: str) -> None:
+    generation = index.info().generation
+    for source, place in (("", "document 'wrong': "), ("corpus.txt:4", "corpus.txt:4: ")):
+        wrong = dataclasses.replace(STRICT[message], source=source)
+        with pytest.raises(CorpusError) as caught:
+            index.add([Document("fine", "fine"), wrong], strict=True)
+        assert str(caught.value).startswith(place)
+        assert message in str(caught.value)
+    assert len(index) == 3
+    assert index.info().generation == generation
+    assert index.add([Document("fine", "fine")], strict=True).n_documents == 1
+
+
+IMPROPER = {
+    "no document": ("cat", "documents[1]: expected a Document, got str"),
+    "no doc_id": (Document("", "cat"), "documents[1]: expected a doc_id string of one character or more, got ''"),
+    "a number as doc_id": (Document(7, "cat"), "documents[1]: expected a doc_id string"),  # type: ignore[arg-type]
+    "no text": (Document("x", None), "documents[1]: expected a text string, got NoneType"),  # type: ignore[arg-type]
+    "no title": (Document("x", "cat", None), "expected a title string, got NoneType"),  # type: ignore[arg-type]
+    "half a surrogate in the text": (Document("x", "cat \ud83d"), "documents[1]: expected Unicode text"),
+    "half a surrogate in the doc_id": (Document("x\udcff", "cat"), "documents[1]: expected Unicode text"),
+    "half a surrogate in the metadata": (Document("x", "cat", "", {"a": ["\ud83d"]}), "expected Unicode text"),
+    "half a surrogate in the source": (Document("x", "cat", source="caf\udce9.txt"), "expected Unicode text"),
+    "a set": (Document("x", "cat", "", {"a": {1}}), "documents[1]: expected metadata of JSON values, got: "),
+    "not a number": (Document("x", "cat", "", {"a": float("nan")}), "expected metadata of JSON values"),
+    "infinity": (Document("x", "cat", "", {"a": float("inf")}), "expected metadata of JSON values"),
+    "a list": (Document("x", "cat", "", ["a"]), "expected metadata of JSON values"),  # type: ignore[arg-type]
+    "no metadata": (Document("x", "cat", "", None), "expected metadata of JSON values"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", IMPROPER)
+def test_what_is_no_proper_document_is_refused(index: Index, name: str) -> None:
+    document, message = IMPROPER[name]
+    with pytest.raises(CorpusError) as caught:
+        index.add([Document("fine", "fine"), document])  # type: ignore[list-item]
+    assert message in str(caught.value)
+    assert len(index) == 3
+
+
+def test_an_error_in_the_middle_of_the_documents_changes_nothing(index: Index, block: int) -> None:
+    def broken() -> Iterator[Document]:
+        yield from some_documents(5)
+        raise RuntimeError("the disk is on fire")
+
+    with pytest.raises(RuntimeError, match="the disk is on fire"):
+        index.add(broken())
+    assert texts(index) == {"a": "old cat", "b": "old dog", "c": "old moon"}
+    assert index.add(some_documents(5)).n_documents == 5
+    assert len(index) == 8
+    assert index.verify() == []
+
+
+def test_adding_nothing_commits_nothing(index: Index) -> None:
+    generation = index.info().generation
+    for nothing in ([], [Document("x", "")], iter(())):
+        assert index.add(nothing).n_documents == 0
+    assert index.info().generation == generation
+    assert {path.name for path in index.folder.glob("*-*")} >= {"vectors-000001.f16", "index-000001.faiss"}
+    assert len(list(index.folder.glob("vectors*"))) == 1
+
+
+@pytest.mark.parametrize("documents", [[], [Document("a", ""), Document("b", " \n")]])
+def test_an_index_of_nothing_is_refused(tmp_path: Path, tiny_encoder: Encoder, documents: list[Document]) -> None:
+    with pytest.raises(CorpusError, match=f"at least one document with text, got none \\({len(documents)} empty"):
+        Index.build(tmp_path / "index", documents, encoder=tiny_encoder)
+    assert not (tmp_path / "index").exists()

@@ -1,0 +1,79 @@
+"""Words wait in the catalog and are written later: they are found all the same, whatever comes between."""
+
+from pathlib import Path
+
+import pytest
+from brute_force import some_documents
+
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import CorruptIndexError
+from hpdsearch.index import Index
+from hpdsearch.indexer import lexical_buffer
+from hpdsearch.lexical import LexicalReader
+from hpdsearch.records import Document
+
+
+@pytest.fixture
+def index(tmp_path: Path, tiny_encoder: Encoder) -> Index:
+    """An index of 100 documents whose words are on disk."""
+    return Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder)
+
+
+def found(index: Index, word: str) -> list[str]:
+    return [hit.doc_id for hit in index.search(word, 100, mode="lexical")]
+
+
+def rows_on_disk(index: Index) -> int:
+    (folder,) = (index.folder / "lexical").iterdir()
+    return LexicalReader(folder).n_rows
+
+
+def test_few_new_passages_wait_and_are_found(index: Index) -> None:
+    index.add([Document("new", "zebra one")])
+    assert rows_on_disk(index) == 100
+    assert found(index, "zebra") == ["new"]
+    index.add([Document(f"n{i}", "zebra") for i in range(64)])
+    assert rows_on_disk(index) == 165
+    assert len(found(index, "zebra")) == 65
+    assert index.verify() == []
+
+
+def test_passages_that_wait_are_written_when_many_dead_rows_are_removed(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 2)
+    index.add([Document("d00001", "zebra"), Document("d00002", "zebra"), Document("d00003", "zebra")])
+    assert rows_on_disk(index) == 100  # three dead ones less, three new ones more
+    assert found(index, "zebra") == ["d00001", "d00002", "d00003"]
+    assert index.verify() == []
+
+
+def test_a_waiting_passage_that_is_replaced_or_deleted_is_not_found(index: Index) -> None:
+    index.add([Document("new", "zebra")])
+    index.add([Document("new", "giraffe")])
+    index.add([Document("other", "zebra")])
+    index.delete("other")
+    assert found(index, "zebra") == []
+    assert found(index, "giraffe") == ["new"]
+    index.add([Document(f"n{i}", "okapi") for i in range(70)])
+    assert found(index, "zebra") == []
+    assert found(index, "giraffe") == ["new"]
+    assert rows_on_disk(index) == 171
+    assert index.verify() == []
+
+
+@pytest.mark.parametrize("written", ['"max_doc": 1', '"num_deleted_docs": 1', '"fieldnorms": true', '"opstamp": 1'])
+def test_what_was_altered_in_the_list_of_lexical_files_is_damage(
+    index: Index, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tantivy weighs words by the counts and settings in meta.json, which none of its own sums cover."""
+    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 0)
+    index.delete("d00001")
+    assert index.verify() == []
+    (path,) = index.folder.glob("lexical/*/meta.json")
+    meta = path.read_text()
+    assert written in meta
+    path.write_text(meta.replace(written, written.replace("1", "9").replace("norms", "normr")))
+    with pytest.raises(CorruptIndexError, match=r"lexical/000001/.* is .*not what was written"):
+        Index.open(index.folder)
+    assert index.verify() != []
