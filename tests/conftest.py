@@ -8,8 +8,9 @@ from tiny_encoder import make_tiny_encoder
 
 from hpdsearch.encoder import Encoder
 
-# Else each tiny encoder would be measured with openvino, where it is installed.
+# Without these, a measurement on the machine at hand would choose the backend and the precision (tests/README.md).
 os.environ["HPDSEARCH_BACKEND"] = "onnx"
+os.environ.setdefault("HPDSEARCH_BFLOAT16", "0")
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ TOKEN_BUDGET = {"cpu": 2048}  # tokens a batch
 GPU_TOKEN_BUDGET = 16384
 PADDING = 32  # at most this part of the budget goes to padding
 CLEARLY_FASTER = 1.3
+BFLOAT16_VARIABLE = "HPDSEARCH_BFLOAT16"
 # What a config.json says without deciding the vectors: they are computed from float32 weights wherever these came from.
 INCIDENTAL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
@@ -252,8 +253,17 @@ def near_equal_batches(lengths: Sequence[int], *, token_budget: int) -> Iterator
 def fastest_dtype(device: str) -> torch.dtype:
     """Return bfloat16 if matrix products of a teacher's size are clearly faster in it on the device, else float32.
 
-    Measured, for processors and libraries that can compute in bfloat16 often do so more slowly; takes half a second.
+    The environment variable HPDSEARCH_BFLOAT16 decides instead: 1 for bfloat16, 0 for float32. Without it both are
+    measured, which takes half a second: processors that can compute in bfloat16 often do so more slowly.
+
+    Raises:
+        EncoderError: HPDSEARCH_BFLOAT16 is neither 0 nor 1.
     """
+    forced = os.environ.get(BFLOAT16_VARIABLE, "")
+    if forced not in ("", "0", "1"):
+        raise EncoderError(f"{BFLOAT16_VARIABLE}: expected 0 or 1, got {forced!r}")
+    if forced:
+        return torch.bfloat16 if forced == "1" else torch.float32
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         tokens, weight = (torch.ones(rows, 768, device=device, dtype=dtype) for rows in (256, 3072))
