@@ -40,11 +40,11 @@ unit: $(DEV_INSTALLED)
 
 # Minutes, with what ships. The results lie in benchmarks/quick/.
 bench-quick: $(BENCH_INSTALLED)
-	$(BIN)/hpdsearch bench --quick
+	$(BIN)/python benchmarks/bench.py --quick
 
 # Hours, with the public sets and models that benchmarks/README.md names: make bench DATA=... TEXTS=... TEACHER=... STUDENT=...
 bench: $(BENCH_INSTALLED)
-	$(BIN)/hpdsearch bench --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
+	$(BIN)/python benchmarks/bench.py --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
 	$(BIN)/python benchmarks/write_report.py --readme README.md
 
 $(SAMPLE)/catalog.sqlite: | $(RUN_INSTALLED)

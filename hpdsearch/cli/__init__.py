@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 from hpdsearch import __version__
-from hpdsearch.cli.bench import bench
 from hpdsearch.cli.distill import distill
 from hpdsearch.cli.encode import encode, encoders, export
 from hpdsearch.cli.evaluate import evaluate
-from hpdsearch.cli.folders import add, delete, index, verify
+from hpdsearch.cli.index import add, delete, index
 from hpdsearch.cli.info import info
+from hpdsearch.cli.maintain import compact, tune, verify
 from hpdsearch.cli.query import query
-from hpdsearch.cli.tuning import compact, tune
 from hpdsearch.errors import HpdsearchError
 
 
@@ -67,6 +66,5 @@ for command in (
     export,
     distill,
     evaluate,
-    bench,
 ):
     main.add_command(command)

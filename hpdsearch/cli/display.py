@@ -56,6 +56,12 @@ def hit_json(rank: int, hit: Hit) -> dict[str, Any]:
     }
 
 
+def answer_json(query_id: str, text: str, hits: Sequence[Hit], milliseconds: float) -> dict[str, Any]:
+    """Return the answer to one query as JSON values; milliseconds is the mean of its batch."""
+    ranked = [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)]
+    return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
+
+
 def show_hits(hits: Sequence[Hit], milliseconds: float) -> None:
     """Print hits and the time taken."""
     for rank, hit in enumerate(hits, start=1):

@@ -1,6 +1,5 @@
 """The command `query`: one query, a file of them, or an interactive session."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -9,12 +8,11 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from hpdsearch.cli.display import hit_json, show_hits
+from hpdsearch.cli.display import answer_json, show_hits
 from hpdsearch.cli.options import echo_json, encoder_option, find_index, recall_option
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
-    from hpdsearch.index import Index
     from hpdsearch.records import Hit
 
 BATCH = 256
@@ -78,12 +76,6 @@ def query(
                     show_hits(hits, milliseconds)
 
 
-def answer_json(query_id: str, text: str, hits: "Sequence[Hit]", milliseconds: float) -> dict[str, object]:
-    """Return the answer to one query as JSON values; milliseconds is the mean of its batch."""
-    ranked = [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)]
-    return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
-
-
 def _read_queries(path: str) -> Iterator[tuple[str, str]]:
     """Yield (id, text) of a file of queries; a line of a .txt has its number as id."""
     from hpdsearch.corpus import read_corpus
@@ -106,13 +98,3 @@ def _write_run(file: IO[str], query_id: str, hits: "Sequence[Hit]") -> None:
             if value.split() != [value]:
                 raise QueryError(f"--run-file: {what} {value!r} holds white space, which a TREC run cannot; use --json")
         file.write(f"{query_id} Q0 {hit.doc_id} {rank} {hit.score:.6f} hpdsearch\n")
-
-
-def warm_up(index: "Index") -> None:
-    """Load the encoder now rather than with the first query."""
-    index.search("warm up", 1)
-
-
-def is_interactive() -> bool:
-    """Tell whether a person sits at both ends."""
-    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from hpdsearch.cli.display import show_document, show_hits
+from hpdsearch.cli.display import answer_json, show_document, show_hits
 from hpdsearch.cli.options import bytes_text, echo_json
-from hpdsearch.cli.query import answer_json, is_interactive, warm_up
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
@@ -127,6 +126,16 @@ def run_session(session: Session) -> None:
             _complain(str(error))
         except KeyboardInterrupt:
             _complain("stopped")
+
+
+def warm_up(index: Index) -> None:
+    """Load the encoder now rather than with the first query."""
+    index.search("warm up", 1)
+
+
+def is_interactive() -> bool:
+    """Return whether stdin and stdout are terminals."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _complain(message: str) -> None:

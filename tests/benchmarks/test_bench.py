@@ -1,4 +1,4 @@
-"""hpdsearch bench: what it runs, the data that it makes of what ships, and the collection among other texts."""
+"""bench.py: what it runs, the data that it makes of what ships, and the collection among other texts."""
 
 import importlib
 import sys
@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 from beir_folder import write_beir
-from click.testing import CliRunner
 
-from hpdsearch.cli import main
 from hpdsearch.evaluation import read_collections, read_sts
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -157,23 +155,6 @@ def test_wrong_use_says_what_was_expected(monkeypatch, capsys, words, message):
     with pytest.raises(SystemExit):
         run_with(monkeypatch, *words)
     assert message in capsys.readouterr().err
-
-
-def test_the_command_passes_its_words_on(monkeypatch):
-    cli = importlib.import_module("hpdsearch.cli.bench")
-    started = []
-    monkeypatch.setattr(cli.subprocess, "run", lambda command, check: started.append(command) or bench_done())
-    assert CliRunner().invoke(main, ["bench", "quality", "--quick", "--n", "9"]).exit_code == 0
-    assert started == [[sys.executable, cli.SCRIPT, "quality", "--quick", "--n", "9"]]
-    assert cli.SCRIPT == BENCHMARKS / "bench.py"
-
-
-def test_without_a_checkout_the_command_says_what_to_do(monkeypatch, tmp_path):
-    cli = importlib.import_module("hpdsearch.cli.bench")
-    monkeypatch.setattr(cli, "SCRIPT", tmp_path / "bench.py")
-    done = CliRunner().invoke(main, ["bench", "--quick"])
-    assert done.exit_code == 1
-    assert "clone the project" in done.output
 
 
 def test_a_script_that_fails_ends_the_run_with_its_name(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Commands that change the documents of an index folder: index, add, delete; and verify."""
+"""Commands that change the documents of an index folder: index, add, delete."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from hpdsearch.cli.options import (
     spec_of,
     spec_options,
 )
-from hpdsearch.errors import IndexFolderError
 
 if TYPE_CHECKING:
     from hpdsearch.indexer.ingest import IngestReport
@@ -153,27 +152,6 @@ def delete(folder: str, doc_ids: tuple[str, ...], ids_file: Any) -> None:
     with Index.open(find_index(folder)) as opened:
         n_deleted = opened.delete(wanted)
         click.echo(f"{opened.folder}: {n_deleted:,} documents deleted, {len(opened):,} left")
-
-
-@click.command()
-@click.argument("folder", required=False)
-def verify(folder: str | None) -> None:
-    """Read an index back against its checksums; exit code 1 if anything is not as it was written.
-
-    \b
-    hpdsearch verify indexes/news
-    """
-    from hpdsearch.index.verify import find_problems
-
-    path = find_index(folder)
-    problems = find_problems(path)
-    for problem in problems:
-        click.echo(problem)
-    if problems:
-        raise IndexFolderError(
-            f"{path}: {len(problems)} problems; restore the files from a copy, or index again into another folder"
-        )
-    click.echo(f"{path}: whole")
 
 
 def _print_summary(summary: "IngestReport", corpus: Corpus, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands that make other files of what an index holds: tune, compact."""
+"""Commands that rebuild or check the files of an index: reindex, compact, verify."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import click
 
 from hpdsearch.cli.info import print_index
 from hpdsearch.cli.options import bars, bytes_text, find_index, spec_of, spec_options
+from hpdsearch.errors import IndexFolderError
 
 
 @click.command()
@@ -59,3 +60,24 @@ def compact(folder: str | None) -> None:
     sizes = [bytes_text(sum(described.disk_bytes.values())) for described in (before, after)]
     click.echo(f"{path}: {n_deleted:,} deleted passages left the disk, {sizes[0]} became {sizes[1]}")
     print_index(after)
+
+
+@click.command()
+@click.argument("folder", required=False)
+def verify(folder: str | None) -> None:
+    """Read an index back against its checksums; exit code 1 if anything is not as it was written.
+
+    \b
+    hpdsearch verify indexes/news
+    """
+    from hpdsearch.index.verify import find_problems
+
+    path = find_index(folder)
+    problems = find_problems(path)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise IndexFolderError(
+            f"{path}: {len(problems)} problems; restore the files from a copy, or index again into another folder"
+        )
+    click.echo(f"{path}: whole")
