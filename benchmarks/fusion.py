@@ -18,10 +18,10 @@ from embedded import Encode, embedded, encoder_source, texts_of
 from report import RESULTS, Result, measurement, plain_table, result, six_digits, write_result
 
 from hpdsearch.common.files import file_sha256
-from hpdsearch.common.vectors import unit_rows
+from hpdsearch.common.vectors import cosine_matrix, unit_rows
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
-from hpdsearch.evaluation.metrics import cosines_of_all, ndcg_at_k, top_rows
+from hpdsearch.evaluation.metrics import ndcg_at_k, top_rows
 from hpdsearch.evaluation.retrieval import is_query_itself
 from hpdsearch.lexical import temporary_bm25_index
 
@@ -84,7 +84,7 @@ def ranked(collection: Collection, encode: Encode) -> Rankings:
     """Rank a collection's documents for its queries, by vectors and by words; equal scores by doc_id."""
     documents = dict(sorted(collection.documents()))
     doc_ids, texts, depth = list(documents), list(collection.queries.values()), max(DEPTHS) + 1
-    scores = cosines_of_all(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))
+    scores = cosine_matrix(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))
     dense, lexical = {}, {}
     with temporary_bm25_index(documents.values()) as reader:
         best = top_rows(scores, min(depth, len(doc_ids)))

@@ -19,7 +19,7 @@ from report import Result, measurement, result, target, write_result
 from hpdsearch.distillation.recipe import draw_texts, read_recipe
 from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
-from hpdsearch.evaluation import neighbour_agreement
+from hpdsearch.evaluation import neighbor_agreement
 
 MINUTES = 20.0
 
@@ -111,7 +111,7 @@ def distil(domain: Domain, teacher: Teacher, folder: Path, encoder: str) -> Outc
         finished = run([*words, "--cache", Path(place) / "cache", "--force", "--json"])
         wanted = teacher.encode(domain.judging)
         own, shipped = (
-            neighbour_agreement(Encoder.load(one).encode(domain.judging), wanted) for one in (output, encoder)
+            neighbor_agreement(Encoder.load(one).encode(domain.judging), wanted) for one in (output, encoder)
         )
     return Outcome(finished.seconds / 60, shipped, own)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.errors import ShapeError
-from hpdsearch.evaluation import nearest_neighbours, paired_bootstrap, shares_found
+from hpdsearch.evaluation import nearest_neighbors, neighbor_overlap, paired_bootstrap
 from hpdsearch.evaluation.metrics import Rows, Scores
 from hpdsearch.lexical import temporary_bm25_index
 
@@ -143,12 +143,12 @@ def judge(
     n_texts, dim = len(texts), projected.shape[1]
     if {*shapes.values()} != {(n_texts, dim)} or len(teacher) != n_texts:
         raise ShapeError(f"held-out vectors: expected those of {n_texts} texts, got {shapes}, teacher {teacher.shape}")
-    wanted = nearest_neighbours(teacher, spec.k)
-    shares = {name: shares_found(nearest_neighbours(array, spec.k), wanted) for name, array in vectors.items()}
-    shares[BM25] = shares_found(neighbours_by_words(texts, spec.k), wanted)
+    wanted = nearest_neighbors(teacher, spec.k)
+    shares = {name: neighbor_overlap(nearest_neighbors(array, spec.k), wanted) for name, array in vectors.items()}
+    shares[BM25] = neighbor_overlap(neighbours_by_words(texts, spec.k), wanted)
     prefixes = [width for width in spec.prefixes if width < dim]
     shares |= {
-        f"{name}, {width}": shares_found(nearest_neighbours(array[:, :width], spec.k), wanted)
+        f"{name}, {width}": neighbor_overlap(nearest_neighbors(array[:, :width], spec.k), wanted)
         for width in prefixes
         for name, array in vectors.items()
     }

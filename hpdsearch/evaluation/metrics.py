@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.common.vectors import unit_rows
+from hpdsearch.common.vectors import cosine_matrix, unit_rows
 from hpdsearch.errors import ShapeError
 
 Judged = Mapping[str, int]  # doc_id -> relevance of one query; above 0 is relevant
@@ -39,7 +39,7 @@ def average_ranks(values: Scores) -> Scores:
     return mean_ranks[group]
 
 
-def ranked(scores: Mapping[str, float]) -> list[str]:
+def rank_doc_ids(scores: Mapping[str, float]) -> list[str]:
     """Return the doc_ids of a run, best first; equal scores: the smaller doc_id first (trec_eval: the larger)."""
     return sorted(scores, key=lambda doc_id: (-scores[doc_id], doc_id))
 
@@ -73,15 +73,6 @@ def _discounted(gains: Iterable[int]) -> float:
     return math.fsum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
 
 
-def cosines_of_all(queries: np.ndarray, rows: np.ndarray) -> Scores:
-    """Return the cosines (n_queries, n_rows) of unit vectors (n_queries, dim) and (n_rows, dim).
-
-    Summed in float64 and rounded to 7 decimals: equal rows get equal scores, wherever they stand.
-    """
-    scores: Scores = np.round(queries.astype(np.float64) @ rows.astype(np.float64).T, 7)
-    return scores
-
-
 def top_rows(scores: Scores, k: int) -> Rows:
     """Return the columns (n, k) of the k largest of each line of scores (n, m), k <= m; equal ones: smaller first."""
     least = np.partition(scores, -k, axis=1)[:, -k]
@@ -92,7 +83,7 @@ def top_rows(scores: Scores, k: int) -> Rows:
     return found
 
 
-def neighbour_agreement(ours: np.ndarray, teacher: np.ndarray, k: int = 10) -> float:
+def neighbor_agreement(ours: np.ndarray, teacher: np.ndarray, k: int = 10) -> float:
     """Return the mean share of each text's k nearest teacher neighbours that are among our k nearest, 0..1.
 
     A text is not its own neighbour. Nearness is the cosine; equal ones: the smaller row first.
@@ -122,7 +113,7 @@ def search_agreement(ours: tuple[np.ndarray, np.ndarray], teacher: tuple[np.ndar
     return _agreement(ours, teacher, k, without_self=False)
 
 
-def nearest_neighbours(vectors: np.ndarray, k: int = 10) -> Rows:
+def nearest_neighbors(vectors: np.ndarray, k: int = 10) -> Rows:
     """Return the rows (n, k) of each text's k nearest others among vectors (n, dim) of any length, nearest first.
 
     Raises:
@@ -131,7 +122,7 @@ def nearest_neighbours(vectors: np.ndarray, k: int = 10) -> Rows:
     return _nearest((vectors, vectors), k, without_self=True)
 
 
-def shares_found(ours: Iterable[Rows], teacher: Rows) -> Scores:
+def neighbor_overlap(ours: Iterable[Rows], teacher: Rows) -> Scores:
     """Return for each of n texts the share of the teacher's neighbours (n, k) that ours name too, (n,) in 0..1.
 
     Args:
@@ -152,7 +143,7 @@ def _agreement(
             f"agreement: expected vectors of the same texts, got {shapes[0]} of ours, {shapes[1]} teacher's"
         )
     nearest = [_nearest(pair, k, without_self=without_self) for pair in (ours, teacher)]
-    return float(shares_found(nearest[0], nearest[1]).mean())
+    return float(neighbor_overlap(nearest[0], nearest[1]).mean())
 
 
 def _nearest(pair: tuple[np.ndarray, np.ndarray], k: int, *, without_self: bool) -> Rows:
@@ -164,7 +155,7 @@ def _nearest(pair: tuple[np.ndarray, np.ndarray], k: int, *, without_self: bool)
     queries, rows = map(unit_rows, pair)
     nearest = np.empty((n_queries, k), dtype=np.intp)
     for first in range(0, n_queries, BLOCK):
-        scores = cosines_of_all(queries[first : first + BLOCK], rows)
+        scores = cosine_matrix(queries[first : first + BLOCK], rows)
         if without_self:
             scores[np.arange(len(scores)), np.arange(first, first + len(scores))] = -np.inf
         nearest[first : first + len(scores)] = top_rows(scores, k)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.common.vectors import Matrix, unit_rows
+from hpdsearch.common.vectors import Matrix, cosine_matrix, unit_rows
 from hpdsearch.evaluation.beir import Collection
-from hpdsearch.evaluation.metrics import Judged, cosines_of_all, mrr_at_k, ndcg_at_k, recall_at_k, top_rows
+from hpdsearch.evaluation.metrics import Judged, mrr_at_k, ndcg_at_k, recall_at_k, top_rows
 
 Encode = Callable[[list[str]], Matrix]
 Ranking = list[tuple[str, float]]  # doc_id and score, best first
@@ -174,7 +174,7 @@ def rank_documents(
         themselves.update(doc_id for doc_id, text in block if is_query_itself(collection.queries.get(doc_id), text))
         vectors = unit_rows(encode_documents([text for _, text in block]))
         for first in range(0, len(queries), BLOCK):
-            scores = cosines_of_all(queries[first : first + BLOCK], vectors)
+            scores = cosine_matrix(queries[first : first + BLOCK], vectors)
             nearest = top_rows(scores, min(DEPTH + 1, len(block)))  # one more, as the query itself may be there
             for hits, line, rows in zip(best[first : first + BLOCK], scores, nearest, strict=True):
                 hits += zip((-line[rows]).tolist(), (doc_ids[row] for row in rows), strict=True)

@@ -11,7 +11,7 @@ from tiny_distillation import make_models, make_texts, run
 
 from hpdsearch import Encoder
 from hpdsearch.distillation.teacher.teacher import Teacher
-from hpdsearch.evaluation import neighbour_agreement
+from hpdsearch.evaluation import neighbor_agreement
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 own_texts = importlib.import_module("own_texts")
@@ -41,9 +41,7 @@ def test_both_encoders_are_judged_by_the_teacher_on_texts_that_were_left_out(tmp
     made = json.loads((tmp_path / "out.json").read_text())
     medians = {item["name"]: item["median"] for item in made["measurements"]}
     judging = own_texts.domain_of(tmp_path / "words.txt.gz", set(), 200, 60, seed=0).judging
-    wanted = neighbour_agreement(
-        Encoder.load(shipped).encode(judging), Teacher.load(models / "teacher").encode(judging)
-    )
+    wanted = neighbor_agreement(Encoder.load(shipped).encode(judging), Teacher.load(models / "teacher").encode(judging))
     assert medians["words: shipped encoder"] == pytest.approx(100 * wanted, abs=0.01)
     gained = medians["words: own encoder"] - medians["words: shipped encoder"]
     assert medians["words: gained"] == pytest.approx(gained, abs=0.01)

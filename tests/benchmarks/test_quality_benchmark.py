@@ -21,7 +21,7 @@ from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projecti
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import write_space
 from hpdsearch.errors import CacheError
-from hpdsearch.evaluation import evaluate_retrieval, evaluate_sts, ndcg_at_k, ranked, read_collections, read_sts
+from hpdsearch.evaluation import evaluate_retrieval, evaluate_sts, ndcg_at_k, rank_doc_ids, read_collections, read_sts
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -202,7 +202,7 @@ def test_a_hybrid_row_by_brute_force(made):
                 doc_id: round(0.8 * round(float(cosine), 6) + 0.2 * bm25.get(doc_id, 0) / best, 6)
                 for doc_id, cosine in zip(others, cosines, strict=True)
             }
-            values.append(100 * ndcg_at_k(ranked(scores), collection.qrels[query_id]))
+            values.append(100 * ndcg_at_k(rank_doc_ids(scores), collection.qrels[query_id]))
         assert row[collection.name]["nDCG@10"] == pytest.approx(np.mean(values), abs=1e-3)
 
 

@@ -13,9 +13,9 @@ from hpdsearch.errors import ShapeError
 from hpdsearch.evaluation import (
     mrr_at_k,
     ndcg_at_k,
-    neighbour_agreement,
+    neighbor_agreement,
     paired_bootstrap,
-    ranked,
+    rank_doc_ids,
     recall_at_k,
     search_agreement,
     spearman,
@@ -42,7 +42,7 @@ def test_ndcg_mrr_and_recall_equal_hand_arithmetic():
 
 
 def test_equal_scores_are_ranked_by_doc_id():
-    assert ranked({"b": 0.5, "a": 0.5, "c": 0.9, "d": 0.1}) == ["c", "a", "b", "d"]
+    assert rank_doc_ids({"b": 0.5, "a": 0.5, "c": 0.9, "d": 0.1}) == ["c", "a", "b", "d"]
 
 
 @few
@@ -50,7 +50,7 @@ def test_equal_scores_are_ranked_by_doc_id():
 def test_metrics_equal_trec_eval(run, judged):
     measures = {"ndcg_cut_5", "recall_5", "recip_rank"}
     expected = pytrec_eval.RelevanceEvaluator({"q": judged}, measures).evaluate({"q": run})["q"]
-    found = ranked(run)
+    found = rank_doc_ids(run)
     assert ndcg_at_k(found, judged, 5) == pytest.approx(expected["ndcg_cut_5"])
     assert recall_at_k(found, judged, 5) == pytest.approx(expected["recall_5"])
     assert mrr_at_k(found, judged, len(found)) == pytest.approx(expected["recip_rank"])
@@ -59,7 +59,7 @@ def test_metrics_equal_trec_eval(run, judged):
 @few
 @given(judged=judgements.filter(lambda judged: max(judged.values()) > 0), k=st.integers(1, 20))
 def test_the_ideal_order_has_ndcg_and_mrr_1(judged, k):
-    ideal = ranked(judged)
+    ideal = rank_doc_ids(judged)
     assert ndcg_at_k(ideal, judged, k) == pytest.approx(1)
     assert mrr_at_k(ideal, judged, k) == 1
     assert recall_at_k(ideal, judged, len(ideal)) == 1
@@ -95,7 +95,7 @@ def nearest_by_brute_force(query, rows, k, skip=None):
     return {number for _, number in sorted(cosines)[:k]}
 
 
-def test_neighbour_agreement_equals_brute_force_over_several_blocks(monkeypatch):
+def test_neighbor_agreement_equals_brute_force_over_several_blocks(monkeypatch):
     monkeypatch.setattr("hpdsearch.evaluation.metrics.BLOCK", 7)  # 30 texts are then five blocks, the last one cut
     rng = np.random.default_rng(3)
     teacher = rng.normal(size=(30, 12))
@@ -107,8 +107,8 @@ def test_neighbour_agreement_equals_brute_force_over_several_blocks(monkeypatch)
         for i in range(30)
     ]
     assert 0.2 < np.mean(shares) < 0.9
-    assert neighbour_agreement(ours, teacher, k) == pytest.approx(np.mean(shares))
-    assert neighbour_agreement(ours, teacher, 29) == 1, "all texts but the text itself, however far they are"
+    assert neighbor_agreement(ours, teacher, k) == pytest.approx(np.mean(shares))
+    assert neighbor_agreement(ours, teacher, 29) == 1, "all texts but the text itself, however far they are"
 
     shares = [
         len(nearest_by_brute_force(ours[i], ours[20:], k) & nearest_by_brute_force(teacher[i], teacher[20:], k)) / k
@@ -121,8 +121,8 @@ def test_vectors_that_are_turned_and_scaled_agree_wholly():
     rng = np.random.default_rng(0)
     teacher = rng.normal(size=(40, 6))
     turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
-    assert neighbour_agreement(teacher @ turn * rng.uniform(1, 9, size=(40, 1)), teacher) == 1
-    assert neighbour_agreement(rng.normal(size=(40, 6)), teacher) < 0.6
+    assert neighbor_agreement(teacher @ turn * rng.uniform(1, 9, size=(40, 1)), teacher) == 1
+    assert neighbor_agreement(rng.normal(size=(40, 6)), teacher) < 0.6
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_vectors_that_are_turned_and_scaled_agree_wholly():
 )
 def test_agreement_says_what_does_not_fit(n_ours, n_teacher, k, message):
     with pytest.raises(ShapeError, match=message):
-        neighbour_agreement(np.ones((n_ours, 3)), np.ones((n_teacher, 4)), k)
+        neighbor_agreement(np.ones((n_ours, 3)), np.ones((n_teacher, 4)), k)
 
 
 def test_the_bootstrap_interval_is_that_of_the_normal_distribution():

@@ -24,7 +24,7 @@ from hpdsearch.distillation.teacher.teacher import fastest_dtype
 from hpdsearch.distillation.training.losses import LossSpec, distillation_losses
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.errors import DistillError
-from hpdsearch.evaluation import neighbour_agreement
+from hpdsearch.evaluation import neighbor_agreement
 
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.bin"
@@ -251,7 +251,7 @@ class _Run:
         vectors = student_vectors(self.student, self.held_out.ids, workers=self.workers)
         if not np.isfinite(vectors).all():
             raise self._diverged("the student's vectors are not finite")
-        agreement = neighbour_agreement(vectors, self.held_out.targets)
+        agreement = neighbor_agreement(vectors, self.held_out.targets)
         if agreement < DIVERGED * self.best:
             raise self._diverged(f"the held-out agreement fell from {self.best:.3g} to {agreement:.3g}")
         if agreement > self.best:

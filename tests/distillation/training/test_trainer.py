@@ -21,7 +21,7 @@ from hpdsearch.distillation.student.student import StaticStudent, Student
 from hpdsearch.distillation.training.losses import LossSpec
 from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, Texts, neighbour_order, schedule, train
 from hpdsearch.errors import DistillError
-from hpdsearch.evaluation import neighbour_agreement
+from hpdsearch.evaluation import neighbor_agreement
 
 N_STEPS = 30  # 2.5 epochs of 200 // 16 batches
 KILLS = 4
@@ -45,7 +45,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def agreement(student: Student, texts: Texts) -> float:
-    return neighbour_agreement(student.embed(texts.ids).detach().numpy(), texts.targets)
+    return neighbor_agreement(student.embed(texts.ids).detach().numpy(), texts.targets)
 
 
 def same(one: Student, other: Student) -> bool:
