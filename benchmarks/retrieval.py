@@ -36,8 +36,8 @@ HOW = {
     "flat f32": "faiss's IndexFlatIP alone, at every width; all indexes of the teacher and of peers are faiss alone. "
     "The others of hpdsearch's encoders are its own, with exact rescoring",
     "vectors": "kept as float16, as the product keeps them; all indexes are built from those files",
-    "tuning": f"ann_recall@{K} {IndexSpec().recall} on held-out vectors of the corpus: ours as the product does, the "
-    "teacher's nprobe and rescore by powers of 2; shown is the recall of the questions",
+    "tuning": f"ann_recall@{K} {IndexSpec().ann_recall} on held-out vectors of the corpus: ours as the product does, "
+    "the teacher's nprobe and rescore by powers of 2; shown is the recall of the questions",
     "build": f"from the vectors file to the finished index, tuning included, {CORES} threads, in a process of its own; "
     "one run. BM25: in this process. hybrid: the whole index folder, without encoding",
     "resident memory": f"growth of RssAnon and RssFile in a process that opens the index and asks {SERVED:,} "

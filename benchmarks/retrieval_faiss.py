@@ -35,7 +35,7 @@ SPECS = {
     LISTS: IndexSpec(Kind.IVF, Codec.F32),
     BYTES: IndexSpec(Kind.FLAT, Codec.SQ8),
 }
-PROMISE = IndexSpec().recall
+PROMISE = IndexSpec().ann_recall
 
 Search = Callable[[Matrix, int], Rows]
 Setting = dict[str, int]

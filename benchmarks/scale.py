@@ -32,7 +32,7 @@ from hpdsearch.encoder.space import read_space
 SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
 BATCHED = (AUTO, "ivf sq8", "ivf pq", "ivf rabitq", "flat pq")
 BATCHED_UP_TO = 1_000_000
-PROMISE = IndexSpec().recall
+PROMISE = IndexSpec().ann_recall
 
 
 def main() -> None:

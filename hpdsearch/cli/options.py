@@ -92,7 +92,12 @@ def spec_options(command: Command) -> Command:
             default=0,
             help="Bound for codes and lists, as in 2G; segments under 10,000 vectors do not count.  [default: none]",
         ),
-        click.option("--nlist", type=int, default=0, help="Inverted lists (ivf).  [default: about 4 sqrt(n)]"),
+        click.option(
+            "--nlist",
+            type=int,
+            default=0,
+            help="Inverted lists (ivf).  [default: about 4 sqrt(n) for f32 and sq8, 2 sqrt(n) for pq and rabitq]",
+        ),
         click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: measured]"),
         click.option(
             "--rescore", type=int, default=0, help="Candidates scored exactly for each hit wanted.  [default: measured]"
@@ -108,8 +113,8 @@ def spec_of(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec":
     from hpdsearch.dense import Codec, IndexSpec, Kind
 
     kind, codec = Kind(options.pop("kind")), Codec(options.pop("codec"))
-    numbers = {name: options.pop(name) for name in ("recall", "memory", "nlist", "nprobe", "rescore")}
-    return IndexSpec(kind, codec, dim=dim or 0, **numbers)
+    numbers = {name: options.pop(name) for name in ("memory", "nlist", "nprobe", "rescore")}
+    return IndexSpec(kind, codec, ann_recall=options.pop("recall"), dim=dim or 0, **numbers)
 
 
 encoder_option = click.option("--encoder", help="Name of a built-in encoder (see: hpdsearch encoders), or a folder.")

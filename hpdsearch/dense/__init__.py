@@ -5,7 +5,7 @@ from hpdsearch.dense.build import IndexFile, build_index
 from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
-from hpdsearch.dense.spec import Codec, IndexSpec, Kind
+from hpdsearch.dense.spec import Codec, IndexSpec, IndexType, Kind
 from hpdsearch.dense.vector_file import VectorFile, VectorWriter
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Codec",
     "IndexFile",
     "IndexSpec",
+    "IndexType",
     "Kind",
     "OperatingPoint",
     "OperatingPoints",

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense.faiss_factory import empty_index, index_bytes, n_parts
-from hpdsearch.dense.spec import Codec, IndexSpec, Kind
+from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
 from hpdsearch.errors import ShapeError
 
 FEW = 10_000  # so few vectors are scanned in well under a millisecond: flat sq8 without measuring
@@ -51,10 +51,10 @@ def candidates(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix
 def _tries(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> Iterator[IndexSpec]:
     """Yield what the spec allows, the most wanted first."""
     parts = n_parts(spec, dim)
-    smaller = [] if spec.parts else [p for p in (ceil(dim / 3), ceil(dim / 4)) if p < parts]
+    smaller = [] if spec.n_subquantizers else [p for p in (ceil(dim / 3), ceil(dim / 4)) if p < parts]
     if spec.codec is not Codec.AUTO:
         codecs = [(spec.codec, [parts])]
-    elif spec.recall == 1:
+    elif spec.ann_recall == 1:
         codecs = [(Codec.F32, [0])]
     elif n < FEW:
         codecs = [(Codec.SQ8, [0]), (Codec.PQ, [parts, *smaller])]
@@ -63,22 +63,24 @@ def _tries(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -
     for codec, sizes in codecs:
         for kind in _kinds(replace(spec, codec=codec), n, sample):
             for size in sizes:
-                yield _settled(replace(spec, kind=kind, codec=codec, parts=size if codec is Codec.PQ else 0), n)
+                yield _settled(
+                    replace(spec, kind=kind, codec=codec, n_subquantizers=size if codec is Codec.PQ else 0), n
+                )
 
 
-def _kinds(spec: IndexSpec, n: int, sample: Callable[[int], Matrix]) -> list[Kind]:
-    if n < IVF_MINIMUM or spec.kind is Kind.FLAT:
-        return [Kind.FLAT]
-    if spec.kind is Kind.IVF:
-        return [Kind.IVF]
+def _kinds(spec: IndexSpec, n: int, sample: Callable[[int], Matrix]) -> list[IndexType]:
+    if n < IVF_MINIMUM or spec.kind is IndexType.FLAT:
+        return [IndexType.FLAT]
+    if spec.kind is IndexType.IVF:
+        return [IndexType.IVF]
     if n < FEW or scan_milliseconds(spec, n, sample(TIMED_CODES)) < GOAL_MS:
-        return [Kind.FLAT]
-    return [Kind.IVF, Kind.FLAT]  # flat codes take less memory
+        return [IndexType.FLAT]
+    return [IndexType.IVF, IndexType.FLAT]  # flat codes take less memory
 
 
 def scan_milliseconds(spec: IndexSpec, n: int, sample: Matrix) -> float:
     """Return the time of one query's scan of n codes, as that of a sample's codes tells."""
-    index = empty_index(replace(spec, kind=Kind.FLAT), sample.shape[1])
+    index = empty_index(replace(spec, kind=IndexType.FLAT), sample.shape[1])
     index.train(sample[:TIMED_TRAINING])
     index.add(sample)
     faiss.omp_set_num_threads(1)
@@ -91,7 +93,7 @@ def scan_milliseconds(spec: IndexSpec, n: int, sample: Matrix) -> float:
 
 
 def _settled(spec: IndexSpec, n: int) -> IndexSpec:
-    if spec.kind is Kind.FLAT:
+    if spec.kind is IndexType.FLAT:
         return replace(spec, nlist=0, nprobe=0)
     nlist = min(spec.nlist or int(LISTS_PER_SQRT[spec.codec] * sqrt(n)), n // 39)
     return replace(spec, nlist=nlist, nprobe=min(spec.nprobe, nlist))

@@ -16,7 +16,7 @@ from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, empty_index, l
 from hpdsearch.dense.recall_curve import OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
-from hpdsearch.dense.spec import Codec, IndexSpec, Kind
+from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
 from hpdsearch.dense.vector_file import VectorFile
 
 ADD_ROWS = 16_384
@@ -45,10 +45,10 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
     """Build the index of all rows of a vectors file, settle what the spec leaves open, and publish it at `path`.
 
     Memory holds the codes, one block and a training sample: POINTS_PER_LIST * nlist vectors, at least MINIMUM_SAMPLE.
-    If no setting keeps spec.recall, the best one is taken and curve.kept is False.
+    If no setting keeps spec.ann_recall, the best one is taken and curve.is_met is False.
 
     Raises:
-        ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.parts the vectors.
+        ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.n_subquantizers the vectors.
     """
     dim = coded_dim(spec, vectors.dim)
     tries = auto.candidates(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
@@ -64,15 +64,21 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
         bar.update(1)
         bar.close()
         settled = replace(one, nprobe=point.nprobe, rescore=point.rescore)
-        if curve.kept:
+        if curve.is_met:
             break
-        logger.info("%s %s: reached %.3f of recall %.3f", one.kind.value, one.codec.value, point.lowest, spec.recall)
+        logger.info(
+            "%s %s: reached %.3f of recall %.3f",
+            one.kind.value,
+            one.codec.value,
+            point.ann_recall_lower,
+            spec.ann_recall,
+        )
     size, sha256 = _publish(index, path)
     return IndexFile(settled, size, sha256, size, curve)
 
 
 def _is_measured(spec: IndexSpec, vectors: VectorFile) -> bool:
-    exact = spec.kind is Kind.FLAT and spec.codec is Codec.F32 and spec.dim in (0, vectors.dim)
+    exact = spec.kind is IndexType.FLAT and spec.codec is Codec.F32 and spec.dim in (0, vectors.dim)
     return vectors.n_rows >= MEASURED_ROWS and not exact
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense.faiss_factory import CORES, ROTATED, leading
 from hpdsearch.dense.row_map import Mask, Rows
-from hpdsearch.dense.spec import IndexSpec, Kind
+from hpdsearch.dense.spec import IndexSpec, IndexType
 
 SPARE = 1.5  # more codes than the share of allowed rows asks for: near ones need not be allowed in that share
 WIDER = 4
@@ -48,7 +48,7 @@ class FaissCodes:
         queries = np.ascontiguousarray(leading(queries, self._dim), np.float32)
         # One query gains nothing from more threads and would wait for them to wake; the setting is this thread's own.
         faiss.omp_set_num_threads(1 if len(queries) == 1 else CORES)
-        if self._spec.kind is Kind.IVF:
+        if self._spec.kind is IndexType.IVF:
             return self._lists(queries, wanted)
         if self._spec.codec in ROTATED:
             return self._fast_scan(queries, wanted)

@@ -5,7 +5,7 @@ from math import ceil
 import faiss
 
 from hpdsearch.common.vectors import Matrix, unit_rows
-from hpdsearch.dense.spec import Codec, IndexSpec, Kind
+from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
 from hpdsearch.errors import ShapeError
 
 CORES = faiss.omp_get_max_threads()
@@ -29,9 +29,11 @@ def leading(vectors: Matrix, dim: int) -> Matrix:
 
 def n_parts(spec: IndexSpec, dim: int) -> int:
     """Return the parts of the pq code of vectors of width dim."""
-    if spec.parts > dim:
-        raise ShapeError(f"parts: expected at most {dim} (the width of the vectors), got {spec.parts}")
-    return spec.parts or (dim if dim % 2 else dim // 2)
+    if spec.n_subquantizers > dim:
+        raise ShapeError(
+            f"n_subquantizers: expected at most {dim} (the width of the vectors), got {spec.n_subquantizers}"
+        )
+    return spec.n_subquantizers or (dim if dim % 2 else dim // 2)
 
 
 def empty_index(spec: IndexSpec, dim: int) -> faiss.Index:
@@ -58,7 +60,7 @@ def _turned_dim(spec: IndexSpec, dim: int) -> int:
 
 def _structure(spec: IndexSpec, dim: int) -> faiss.Index:
     metric, bits = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer.QT_8bit
-    if spec.kind is Kind.FLAT:
+    if spec.kind is IndexType.FLAT:
         if spec.codec is Codec.F32:
             return faiss.IndexFlatIP(dim)
         if spec.codec is Codec.SQ8:
@@ -106,7 +108,7 @@ def index_bytes(spec: IndexSpec, n: int, dim: int) -> int:
     else:
         code = dim * (4 if spec.codec is Codec.F32 else 1)
     n_bytes = n * code + tables + OVERHEAD_BYTES
-    if spec.kind is Kind.IVF:
+    if spec.kind is IndexType.IVF:
         padding = 32 * code if spec.codec in ROTATED else 0  # fast-scan lists hold whole blocks of 32 codes
         n_bytes += n * 8 + spec.nlist * (turned * 4 + padding + 16)
     return n_bytes

@@ -1,25 +1,32 @@
-"""What index to make: kind, codec and their numbers; what the user leaves open is measured when it is built."""
+"""IndexSpec: which index to build. Settings that the caller leaves open are chosen and measured during the build."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from hpdsearch.errors import ShapeError
 
 
-class Kind(str, Enum):
-    """How candidates are found: flat scans all codes; ivf visits the inverted lists nearest to the query."""
+class IndexType(str, Enum):
+    """How candidates are found: flat scans all codes; ivf scans the inverted lists nearest to the query."""
 
     AUTO = "auto"
     FLAT = "flat"
     IVF = "ivf"
 
 
-class Codec(str, Enum):
-    """How a vector is kept in memory.
+Kind = IndexType  # the public alias
 
-    f32: four bytes a dimension. sq8: one. pq: product quantization, 4 bits a part, scanned by the fast-scan kernels.
-    rabitq: one bit a dimension and 8 bytes. pq and rabitq turn the vectors first, by a random rotation.
+
+class Codec(str, Enum):
+    """How a vector is encoded in memory.
+
+    f32: 4 bytes a dimension. sq8: scalar quantization, 1 byte a dimension. pq: product quantization, 4 bits a
+    subquantizer. rabitq: 1 bit a dimension and 8 bytes a vector. pq and rabitq rotate the vectors at random first and
+    are scanned by the fast-scan kernels of faiss.
+
+    Sources: Jégou et al. 2011, "Product quantization for nearest neighbor search". André et al. 2015, "Cache locality
+    is not enough", and 2018, arXiv:1812.09162 (fast scan). Gao and Long 2024, arXiv:2405.12497 (RaBitQ).
     """
 
     AUTO = "auto"
@@ -31,45 +38,69 @@ class Codec(str, Enum):
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """What index to make.
+    """Which index to build.
 
     Attributes:
         kind: auto is flat while a scan of all codes stays within the latency goal, else ivf.
-        codec: auto is sq8 for few vectors, else pq, or sq8 again where pq cannot keep `recall`.
-        recall: ann_recall@10 that is promised: nprobe and rescore are the fastest that keep it, 0 < recall <= 1.
-        memory: bytes that codes and lists may take; 0: no bound.
-        dim: leading numbers of each vector that the codes hold; 0: all. Rescoring always uses all.
-        parts: pq parts of 4 bits; 0: one for each two dimensions.
-        nlist: inverted lists; 0: about 4 sqrt(n), the rule of faiss's guidelines.
-        nprobe: lists visited per query; 0: measured.
-        rescore: how many candidates for each of the first ten wanted hits are scored again exactly, from the vectors
-            file; 0: measured.
+        codec: auto is sq8 for few vectors, else pq, or sq8 again where pq misses the recall target.
+        ann_recall: recall target, 0 < ann_recall <= 1: the fastest nprobe and rescore that meet this ann_recall@10 are
+            chosen.
+        memory: bytes that codes and lists may take; 0: no limit.
+        dim: dimensions of each vector that the codes hold, counted from the first; 0: all. Rescoring always uses all.
+        n_subquantizers: subquantizers (M) of pq, 4 bits each; 0: one for each two dimensions.
+        nlist: inverted lists of an ivf index; 0: about 4 sqrt(n) for f32 and sq8, 2 sqrt(n) for pq and rabitq.
+        nprobe: inverted lists probed per query; 0: measured.
+        rescore: candidates for each of the first ten wanted hits that are scored again exactly, from the vectors file;
+            0: measured.
+
+    Raises:
+        ShapeError: a value is outside its range.
     """
 
-    kind: Kind = Kind.AUTO
+    kind: IndexType = IndexType.AUTO
     codec: Codec = Codec.AUTO
-    recall: float = 0.95
+    ann_recall: float = 0.95
     memory: int = 0
     dim: int = 0
-    parts: int = 0
+    n_subquantizers: int = 0
     nlist: int = 0
     nprobe: int = 0
     rescore: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("memory", "dim", "parts", "nlist", "nprobe", "rescore"):
+        for name in ("memory", "dim", "n_subquantizers", "nlist", "nprobe", "rescore"):
             if getattr(self, name) < 0:
                 raise ShapeError(f"{name}: expected at least 0, got {getattr(self, name)}")
-        if not 0 < self.recall <= 1:
-            raise ShapeError(f"recall: expected more than 0 and at most 1, got {self.recall}")
+        if not 0 < self.ann_recall <= 1:
+            raise ShapeError(f"ann_recall: expected more than 0 and at most 1, got {self.ann_recall}")
         if self.nlist and self.nprobe > self.nlist:
             raise ShapeError(f"nprobe: expected 1..{self.nlist} (nlist), got {self.nprobe}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {k: v.value if isinstance(v, Enum) else v for k, v in asdict(self).items()}
+        """Return the spec as JSON values, under the keys of the index folder (docs/index-format.md)."""
+        return {
+            "kind": self.kind.value,
+            "codec": self.codec.value,
+            "recall": self.ann_recall,
+            "memory": self.memory,
+            "dim": self.dim,
+            "parts": self.n_subquantizers,
+            "nlist": self.nlist,
+            "nprobe": self.nprobe,
+            "rescore": self.rescore,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "IndexSpec":
-        """Return the spec that `as_dict` described; fields that format 1 did not have get their defaults."""
-        return cls(**{**values, "kind": Kind(values["kind"]), "codec": Codec(values["codec"])})
+        """Return the spec that `as_dict` wrote."""
+        return cls(
+            kind=IndexType(values["kind"]),
+            codec=Codec(values["codec"]),
+            ann_recall=values["recall"],
+            memory=values["memory"],
+            dim=values["dim"],
+            n_subquantizers=values["parts"],
+            nlist=values["nlist"],
+            nprobe=values["nprobe"],
+            rescore=values["rescore"],
+        )

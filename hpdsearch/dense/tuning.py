@@ -61,7 +61,7 @@ def held_out(vectors: VectorFile) -> HeldOutQueries:
 
 
 def measure(segment: Segment, spec: IndexSpec, asked: HeldOutQueries) -> tuple[OperatingPoints, OperatingPoint]:
-    """Measure the curve of a segment and choose its point: the fastest that keeps spec.recall, else of the best recall.
+    """Measure the operating points of a segment; choose the fastest that meets spec.ann_recall, else the best.
 
     Args:
         segment: what is measured.
@@ -74,9 +74,11 @@ def measure(segment: Segment, spec: IndexSpec, asked: HeldOutQueries) -> tuple[O
             recalls = np.minimum(found[:, : HITS * rescore].sum(axis=1), HITS) / HITS
             points.append(OperatingPoint(nprobe, rescore, float(recalls.mean()), lower_bound(recalls), 0.0))
     front = pareto(_timed(segment, _worth_timing(points), asked.queries[:TIMED_QUERIES]))
-    curve = OperatingPoints(tuple(front), spec.recall, False, len(asked.positions))
-    point = curve.point(spec.recall)
-    return OperatingPoints(curve.points, spec.recall, point.lowest >= spec.recall, curve.n_queries), point
+    curve = OperatingPoints(tuple(front), spec.ann_recall, False, len(asked.positions))
+    point = curve.point(spec.ann_recall)
+    return OperatingPoints(
+        curve.points, spec.ann_recall, point.ann_recall_lower >= spec.ann_recall, curve.n_queries
+    ), point
 
 
 def lower_bound(recalls: npt.NDArray[np.float64]) -> float:

@@ -80,7 +80,8 @@ class Index:
             progress: a bar a phase.
 
         Raises:
-            CorpusError: no documents, a doc_id twice, or what `strict` forbids. IndexFolderError: the folder cannot be used.
+            CorpusError: no documents, a doc_id twice, or what `strict` forbids.
+            IndexFolderError: the folder cannot be used.
             EncoderError: the encoder cannot be loaded or makes fewer than `dim` numbers.
         """
         folder, start = Path(folder), time.perf_counter()

@@ -50,7 +50,7 @@ class LexicalReader:
 
     @property
     def standing(self) -> tuple[int, str]:
-        """Operations and sum of the commit that was opened, as the folder itself tells them (see `commit_fingerprint`)."""
+        """Fingerprint of the commit that was opened: its number of operations and its checksum."""
         return commit_fingerprint(self._folder, self._meta)
 
     @property

@@ -20,7 +20,7 @@ QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a 
 def measured(tmp_path_factory, tiny_folder):
     """Folder of an index whose one segment has a curve: 2,500 vectors, pq, tuned to find half of the nearest."""
     folder = tmp_path_factory.mktemp("measured") / "big"
-    spec = IndexSpec(Kind.FLAT, Codec.PQ, recall=0.5)
+    spec = IndexSpec(Kind.FLAT, Codec.PQ, ann_recall=0.5)
     Index.build(folder, some_documents(2_500), encoder=tiny_folder, spec=spec).close()
     return folder
 

@@ -17,7 +17,7 @@ SAMPLE = ellipsoid(4_096, 32)
 def tries(spec, n, dim=32):
     """Kind, codec, parts and lists of what is built in turn."""
     found = auto.candidates(spec, n, dim, lambda m: SAMPLE[:m, :dim])
-    return [(one.kind, one.codec, one.parts, one.nlist) for one in found]
+    return [(one.kind, one.codec, one.n_subquantizers, one.nlist) for one in found]
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def tries(spec, n, dim=32):
         (IndexSpec(kind=IVF, codec=Codec.F32, nlist=77), 10**6, [(IVF, Codec.F32, 0, 77)]),
         (IndexSpec(kind=FLAT, nlist=9), 10**9, [(FLAT, Codec.PQ, 16, 0), (FLAT, Codec.SQ8, 0, 0)]),
         (IndexSpec(codec=Codec.RABITQ), 100, [(FLAT, Codec.RABITQ, 0, 0)]),
-        (IndexSpec(kind=IVF, codec=Codec.PQ, parts=5), 10**6, [(IVF, Codec.PQ, 5, 2_000)]),
-        (IndexSpec(kind=FLAT, recall=1), 50_000, [(FLAT, Codec.F32, 0, 0)]),
+        (IndexSpec(kind=IVF, codec=Codec.PQ, n_subquantizers=5), 10**6, [(IVF, Codec.PQ, 5, 2_000)]),
+        (IndexSpec(kind=FLAT, ann_recall=1), 50_000, [(FLAT, Codec.F32, 0, 0)]),
     ],
 )
 def test_what_is_left_open_is_settled_and_what_is_asked_is_kept(spec, n, expected):
@@ -52,7 +52,7 @@ def test_the_flat_index_is_taken_while_a_scan_of_it_stays_within_the_goal(monkey
 
 def test_memory_makes_pq_smaller_and_then_is_an_error():
     n = 1_000_000
-    needs = {parts: index_bytes(IndexSpec(FLAT, Codec.PQ, parts=parts), n, 32) for parts in (16, 11, 8)}
+    needs = {parts: index_bytes(IndexSpec(FLAT, Codec.PQ, n_subquantizers=parts), n, 32) for parts in (16, 11, 8)}
     assert needs[16] > needs[11] > needs[8] > n * 4
     spec = IndexSpec(FLAT)
     assert tries(spec, n) == [(FLAT, Codec.PQ, 16, 0), (FLAT, Codec.SQ8, 0, 0)]
@@ -62,7 +62,7 @@ def test_memory_makes_pq_smaller_and_then_is_an_error():
         tries(IndexSpec(FLAT, memory=4_000_000), n)
     with pytest.raises(ShapeError, match="memory: 9,000,000 bytes are too few"):
         tries(IndexSpec(FLAT, Codec.SQ8, memory=9_000_000), n)
-    assert tries(IndexSpec(FLAT, Codec.PQ, parts=8, memory=needs[8]), n) == [(FLAT, Codec.PQ, 8, 0)]
+    assert tries(IndexSpec(FLAT, Codec.PQ, n_subquantizers=8, memory=needs[8]), n) == [(FLAT, Codec.PQ, 8, 0)]
 
 
 @pytest.mark.parametrize("kind", [FLAT, IVF])
@@ -80,7 +80,7 @@ def test_an_index_keeps_its_memory_budget(tmp_path):
     vectors = ellipsoid(12_000, 32)
     budget = 12_000 * 6 + 20_000
     seg = segment(tmp_path, vectors, IndexSpec(memory=budget))
-    assert (seg.spec.codec, seg.spec.parts) == (Codec.PQ, 11)
+    assert (seg.spec.codec, seg.spec.n_subquantizers) == (Codec.PQ, 11)
     assert seg.memory_bytes <= budget
 
 
@@ -88,8 +88,11 @@ def test_an_index_keeps_its_memory_budget(tmp_path):
     ("wrong", "message"),
     [
         (IndexSpec(dim=9), r"dim: expected at most 8 \(the width of the vectors\), got 9"),
-        (IndexSpec(codec=Codec.PQ, parts=9), r"parts: expected at most 8 \(the width of the vectors\), got 9"),
-        (IndexSpec(codec=Codec.PQ, dim=4, parts=5), r"parts: expected at most 4"),
+        (
+            IndexSpec(codec=Codec.PQ, n_subquantizers=9),
+            r"n_subquantizers: expected at most 8 \(the width of the vectors\), got 9",
+        ),
+        (IndexSpec(codec=Codec.PQ, dim=4, n_subquantizers=5), r"n_subquantizers: expected at most 4"),
     ],
 )
 def test_widths_beyond_the_vectors_are_errors(tmp_path, wrong, message):

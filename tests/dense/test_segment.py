@@ -167,7 +167,9 @@ def test_small_segments_of_any_width(tmp_path, codec, dim, n):
 @pytest.mark.parametrize("codec", [Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize(("dim", "parts"), [(4, 3), (7, 3), (33, 16), (32, 32), (128, 43)])
 def test_parts_that_do_not_divide_the_width_and_lists(tmp_path, codec, dim, parts):
-    spec = IndexSpec(Kind.IVF, codec, nlist=16, nprobe=16, rescore=50, parts=parts if codec is Codec.PQ else 0)
+    spec = IndexSpec(
+        Kind.IVF, codec, nlist=16, nprobe=16, rescore=50, n_subquantizers=parts if codec is Codec.PQ else 0
+    )
     vectors, queries = ellipsoid(5_000, dim), ellipsoid(20, dim, seed=1)
     seg = segment(tmp_path, vectors, spec)
     rows, scores = seg.nearest(queries, 10)

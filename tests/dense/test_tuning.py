@@ -16,7 +16,7 @@ VECTORS = clustered(N, 24)
 
 
 @pytest.fixture(
-    scope="module", params=[IndexSpec(), IndexSpec(Kind.IVF), IndexSpec(Kind.IVF, Codec.RABITQ, recall=0.9)]
+    scope="module", params=[IndexSpec(), IndexSpec(Kind.IVF), IndexSpec(Kind.IVF, Codec.RABITQ, ann_recall=0.9)]
 )
 def tuned(request, tmp_path_factory):
     return segment(tmp_path_factory.mktemp("tuned"), VECTORS, request.param, first_row=0)
@@ -49,39 +49,39 @@ def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
 
 
 def test_the_promise_holds_for_other_queries(tuned):
-    assert tuned.curve.kept
-    assert tuned.curve.promise == tuned.spec.recall
+    assert tuned.curve.is_met
+    assert tuned.curve.recall_target == tuned.spec.ann_recall
     queries = clustered(N + 500, 24)[N:]
-    assert ann_recall(tuned, queries) >= tuned.spec.recall - 0.01
-    chosen = tuned.curve.point(tuned.spec.recall)
+    assert ann_recall(tuned, queries) >= tuned.spec.ann_recall - 0.01
+    chosen = tuned.curve.point(tuned.spec.ann_recall)
     assert (tuned.spec.nprobe, tuned.spec.rescore) == (chosen.nprobe, chosen.rescore)
-    assert chosen.lowest >= tuned.spec.recall
+    assert chosen.ann_recall_lower >= tuned.spec.ann_recall
 
 
 def test_the_curve_rises_in_recall_and_time(tuned):
     points = tuned.curve.points
     assert all(a.ann_recall < b.ann_recall and a.milliseconds < b.milliseconds for a, b in pairwise(points))
-    assert all(0 < p.lowest < p.ann_recall <= 1 and p.rescore >= 1 for p in points)
+    assert all(0 < p.ann_recall_lower < p.ann_recall <= 1 and p.rescore >= 1 for p in points)
     assert all((1 <= p.nprobe <= tuned.spec.nlist) if tuned.spec.nlist else p.nprobe == 0 for p in points)
 
 
 def test_what_the_user_fixed_is_not_tuned(tmp_path):
-    seg = segment(tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, recall=0.999))
+    seg = segment(tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, ann_recall=0.999))
     assert (seg.spec.nlist, seg.spec.nprobe, seg.spec.rescore) == (50, 3, 2)
     (point,) = seg.curve.points
     assert (point.nprobe, point.rescore) == (3, 2)
-    assert not seg.curve.kept
+    assert not seg.curve.is_met
 
 
 def test_a_promise_that_pq_cannot_keep_is_kept_by_sq8(tmp_path):
     vectors = ellipsoid(12_000, 8)  # four parts of four bits tell little apart
-    seg = segment(tmp_path, vectors, IndexSpec(recall=0.99))
-    assert (seg.spec.codec, seg.curve.kept) == (Codec.SQ8, True)
+    seg = segment(tmp_path, vectors, IndexSpec(ann_recall=0.99))
+    assert (seg.spec.codec, seg.curve.is_met) == (Codec.SQ8, True)
 
 
 def test_a_promise_that_nothing_keeps_is_said_and_the_best_is_taken(tmp_path):
-    seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, parts=1, recall=0.99))
-    assert not seg.curve.kept
+    seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, n_subquantizers=1, ann_recall=0.99))
+    assert not seg.curve.is_met
     assert seg.spec.rescore == seg.curve.points[-1].rescore
     assert seg.curve.points[-1].ann_recall < 0.99
 

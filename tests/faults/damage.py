@@ -47,7 +47,7 @@ def make(what: str, folder: Path, encoder: Encoder) -> list[Path]:
             index.delete(["d00002", "d00045"])
             return [*states, copied(2)]
     kind, codec = what.split()
-    spec = IndexSpec(Kind(kind), Codec(codec), recall=0.9)
+    spec = IndexSpec(Kind(kind), Codec(codec), ann_recall=0.9)
     with Index.build(folder, some_documents(120), encoder=encoder, spec=spec) as index:
         index.add(some_documents(50, first=110, seed=3))
         index.delete(["d00002", "d00115"])
