@@ -19,7 +19,7 @@ IVF_MINIMUM = 5_000  # below this a list holds too few vectors to be worth a cen
 TIMED_TRAINING = 4_096
 TIMED_CODES = 65_536
 # For f32 and sq8 the rule of faiss's guidelines. A fast-scan code is looked at ten times as fast as a centroid: half as
-# many lists answer as fast at equal recall, and are trained and filled in half the time (docs/decisions.md).
+# many lists answer as fast at equal recall, and are trained and filled in half the time (docs/decisions/0016-nlist.md).
 LISTS_PER_SQRT = {Codec.F32: 4, Codec.SQ8: 4, Codec.PQ: 2, Codec.RABITQ: 2}
 
 

@@ -10,7 +10,7 @@ from hpdsearch.errors import ShapeError
 
 CORES = faiss.omp_get_max_threads()
 SEED = 1234
-ITERATIONS = 4  # of k-means on the lists: 10 gave the same recall at every nprobe in twice the time (docs/decisions.md)
+ITERATIONS = 4  # of k-means on the lists: 10 gave the same recall at every nprobe in twice the time (docs/decisions/0016-nlist.md)
 ROTATED = (Codec.PQ, Codec.RABITQ)
 OVERHEAD_BYTES = 8192  # headers, and the fast-scan kernels' last block
 

@@ -24,7 +24,7 @@ from hpdsearch.lexical import query_stems, spans_of
 from hpdsearch.records import Document, Hit
 from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_between
 
-DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions.md)
+DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions/0022-hybrid-fusion.md)
 FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
 EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without the index
 ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
