@@ -40,12 +40,12 @@ unit: $(DEV_INSTALLED)
 
 # Minutes, with what ships. The results lie in benchmarks/quick/.
 bench-quick: $(BENCH_INSTALLED)
-	$(BIN)/python benchmarks/bench.py --quick
+	$(BIN)/python -m benchmarks quick
 
 # Hours, with the public sets and models that benchmarks/README.md names: make bench DATA=... TEXTS=... TEACHER=... STUDENT=...
 bench: $(BENCH_INSTALLED)
-	$(BIN)/python benchmarks/bench.py --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
-	$(BIN)/python benchmarks/write_report.py --readme README.md
+	$(BIN)/python -m benchmarks all --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
+	$(BIN)/python -m benchmarks.report.write --readme README.md
 
 $(SAMPLE)/catalog.sqlite: | $(RUN_INSTALLED)
 	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE)

@@ -29,9 +29,8 @@ def test_the_pages_are_made_from_the_result_files(page: str, tmp_path: Path) -> 
     shutil.copytree(ROOT / "benchmarks" / "results", results)
     for name in ("README.md", "benchmarks/REPORT.md"):
         shutil.copy(ROOT / name, tmp_path / Path(name).name)
-    script = ROOT / "benchmarks" / "write_report.py"
     words = ["--results", results, "--page", tmp_path / "REPORT.md", "--readme", tmp_path / "README.md"]
-    subprocess.run([sys.executable, script, *words], capture_output=True, check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.report.write", *words], capture_output=True, check=True, cwd=ROOT)
     assert (tmp_path / Path(page).name).read_text() == (ROOT / page).read_text(), (
-        "run python benchmarks/write_report.py --readme README.md"
+        "run python -m benchmarks.report.write --readme README.md"
     )

@@ -1,0 +1,1 @@
+"""Measure hpdsearch beside its teacher and beside what people use instead: python -m benchmarks."""

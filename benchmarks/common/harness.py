@@ -1,0 +1,166 @@
+"""What every benchmark script shares: options, inputs, interleaved repeats, measured processes."""
+
+import argparse
+import gzip
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from benchmarks.common.results import RESULTS
+from hpdsearch.common.files import file_sha256
+from hpdsearch.corpus import read_corpus
+from hpdsearch.records import Document
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
+ROOT = BENCHMARKS.parent
+QUERIES = BENCHMARKS / "queries.txt"
+SAMPLE = ROOT / "examples" / "wordnet.jsonl.gz"
+CACHE = Path.home() / ".cache" / "hpdsearch-bench"
+MODELS = Path.home() / ".cache" / "hpdsearch-models"
+HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of this very installation
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, KiB on Linux
+
+T = TypeVar("T")
+Words = Sequence[str | Path]  # a command
+
+
+def arguments(description: str | None, benchmark: str, *, repeats: int = 5) -> argparse.ArgumentParser:
+    """Return a parser with the options that all scripts have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--repeats", type=positive, default=repeats, help="recorded rounds")
+    parser.add_argument("--output", type=Path, default=RESULTS / f"{benchmark}.json", help="result file")
+    return parser
+
+
+def positive(text: str) -> int:
+    """Return the number of an option that must be 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
+
+
+def first_documents(corpus: Path, n: int | None = None) -> list[Document]:
+    """Return the first n documents of a corpus, or all.
+
+    Raises:
+        SystemExit: there are fewer than n.
+    """
+    documents = list(islice(read_corpus(corpus), n))
+    if n is not None and len(documents) < n:
+        raise SystemExit(f"{corpus}: expected at least {n:,} documents, got {len(documents):,}")
+    return documents
+
+
+def read_queries(path: Path = QUERIES) -> list[str]:
+    """Return the queries of a text file, one a line."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def file_identity(path: Path) -> dict[str, Any]:
+    """Return what tells a reader of a result which file was used: name, size and sha256, not where it lay."""
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file for reading bytes; a .gz is unpacked."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def interleaved(cases: Mapping[str, Callable[[int], T]], repeats: int, *, warm_up: bool = True) -> dict[str, list[T]]:
+    """Run all cases in turn, `repeats` times, so that whatever the machine does meanwhile meets all of them alike.
+
+    Every other round runs backwards, so that no case always comes first.
+
+    Args:
+        cases: by name; each is called with the number of the round, and -1 for the warm-up.
+        repeats: recorded rounds.
+        warm_up: run every case once before, unrecorded.
+
+    Returns:
+        what each case returned, by name, one a round.
+    """
+    if warm_up:
+        for case in cases.values():
+            case(-1)
+    results: dict[str, list[T]] = {name: [] for name in cases}
+    for number in range(repeats):
+        print(f"round {number + 1} of {repeats}", file=sys.stderr)
+        for name in list(cases)[:: 1 if number % 2 == 0 else -1]:
+            results[name].append(cases[name](number))
+    return results
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended well.
+
+    Attributes:
+        seconds: wall time from its start to its end.
+        peak_bytes: its peak resident memory; on Linux never less than the peak of the process that started it.
+        stdout: what it printed.
+    """
+
+    seconds: float
+    peak_bytes: int
+    stdout: str
+
+
+def module_command(module: str, *words: str | Path) -> Words:
+    """Return the command that runs a module of this package, such as "scale.child", with this interpreter."""
+    return [sys.executable, "-m", f"benchmarks.{module}", *words]
+
+
+def module_environment() -> dict[str, str]:
+    """Return the environment variables that let `module_command` run from any folder."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+
+
+def run(command: Words, *, env: Mapping[str, str] | None = None) -> Finished:
+    """Run a command to its end and measure it.
+
+    Args:
+        command: program and arguments.
+        env: environment variables to add.
+
+    Raises:
+        SystemExit: it failed; the message holds what it said.
+    """
+    words = [str(word) for word in command]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, **(env or {})})
+        _, status, usage = os.wait4(process.pid, 0)  # the usage of this one child; RUSAGE_CHILDREN mixes all of them
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        stdout, stderr = out.read().decode(), err.read().decode()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)}\nexpected exit code 0, got {process.returncode}:\n{stderr or stdout}")
+    return Finished(seconds, usage.ru_maxrss * RSS_UNIT, stdout)
+
+
+def run_json(command: Words, *, env: Mapping[str, str] | None = None) -> Any:
+    """Run a command and return the JSON that is the last line it prints."""
+    return json.loads(run(command, env=env).stdout.splitlines()[-1])
+
+
+def own_peak_bytes() -> int:
+    """Return the peak resident memory of this process so far."""
+    try:
+        # ru_maxrss would hold the peak of the process that started this one.
+        peak = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    except OSError:  # not Linux
+        peak = None
+    return int(peak[1]) * 1024 if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT

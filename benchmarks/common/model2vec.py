@@ -1,0 +1,41 @@
+"""The peer model2vec: its environment and its table, made at first use under ~/.cache/hpdsearch-bench."""
+
+import sys
+from pathlib import Path
+
+from benchmarks.common.environments import OFFLINE, PEERS, peer_python, peer_versions
+from benchmarks.common.harness import CACHE, run
+from benchmarks.common.vector_cache import Source, peer_source
+from hpdsearch.common.files import file_sha256
+
+SCRIPT = PEERS / "model2vec_encode.py"
+DIM = 256
+
+
+def model2vec_python() -> Path:
+    """Return the interpreter of its environment; making it takes minutes and the network."""
+    return peer_python(CACHE / "model2vec" / "venv", PEERS / "model2vec.txt", constraints=None)
+
+
+def model2vec_table(teacher: Path) -> Path:
+    """Return the folder of the table that model2vec distils from a teacher by its own settings; that takes minutes."""
+    table = CACHE / "model2vec" / f"{teacher.resolve().name}-{DIM}"
+    if not table.exists():
+        print(f"{table}: model2vec distils {teacher}; this takes minutes", file=sys.stderr)
+        unfinished = table.with_name(f"{table.name}.partial")
+        run([model2vec_python(), SCRIPT, "distil", teacher, unfinished, "--dim", str(DIM)], env=OFFLINE)
+        unfinished.replace(table)
+    return table
+
+
+def model2vec_source(teacher: Path) -> Source:
+    """Return model2vec as a system, DIM numbers wide."""
+    table = model2vec_table(teacher)
+    key = f"model2vec-{file_sha256(table / 'model.safetensors')[:12]}"
+    return peer_source("model2vec", key, [model2vec_python(), SCRIPT, "encode", table])
+
+
+def model2vec_versions() -> dict[str, str]:
+    """Return the versions of what it runs on."""
+    names = ("model2vec", "torch", "transformers", "tokenizers", "numpy")
+    return {f"model2vec's {name}": version for name, version in peer_versions(model2vec_python(), names).items()}

@@ -1,0 +1,51 @@
+"""The peer sentence-transformers: environments and exported models, made at first use under ~/.cache/hpdsearch-bench.
+
+Its ONNX backend has an environment of its own: the two want different versions of transformers.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.common.environments import OFFLINE, PEERS, peer_python, peer_versions
+from benchmarks.common.harness import CACHE, run
+
+EXPORT = PEERS / "sentence_transformers_export.py"
+TORCH_PACKAGES = ("sentence-transformers", "torch", "transformers")
+ONNX_PACKAGES = ("sentence-transformers", "optimum-onnx", "onnxruntime", "transformers")
+
+
+def torch_python() -> Path:
+    """Return the interpreter of the environment with torch, the one of startup.py."""
+    return peer_python(CACHE / "st")
+
+
+def onnx_python() -> Path:
+    """Return the interpreter of the environment of the ONNX backend."""
+    return peer_python(CACHE / "st-onnx", PEERS / "sentence_transformers_onnx.txt", constraints=None)
+
+
+def onnx_model(model: Path) -> Path:
+    """Return the folder of the ONNX model that sentence-transformers exports from a local model."""
+    exported = CACHE / "st-onnx-models" / model.resolve().name
+    if not exported.exists():
+        print(f"{exported}: sentence-transformers exports {model} to ONNX", file=sys.stderr)
+        unfinished = exported.with_name(f"{exported.name}.partial")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        run([onnx_python(), EXPORT, model, unfinished], env=OFFLINE)
+        unfinished.replace(exported)
+    return exported
+
+
+def sentence_transformers_versions(systems: Iterable[str]) -> dict[str, str]:
+    """Return the versions of what those of its systems run on that took part."""
+    names = list(systems)
+    found: dict[str, str] = {}
+    if any(", torch " in name for name in names):
+        versions = peer_versions(torch_python(), TORCH_PACKAGES)
+        found |= {f"sentence-transformers in torch: {name}": version for name, version in versions.items()}
+    if any(name.endswith(", ONNX") for name in names):
+        versions = peer_versions(onnx_python(), ONNX_PACKAGES)
+        found |= {f"sentence-transformers in ONNX: {name}": version for name, version in versions.items()}
+    return found

@@ -1,0 +1,181 @@
+"""How many texts a second do the encoders encode, how long does one take, and how near is that to the machine's peak?
+
+    python -m benchmarks.encoding.run --peers model2vec sentence-transformers
+    python -m benchmarks.encoding.run --quick          # our encoders alone: half a minute
+
+Beside the teacher, sentence-transformers (in torch and in ONNX) and model2vec. Short texts are dictionary entries of
+17 to 23 tokens, passages are such entries in a row until they have 200. Each model is a process of its own that loads
+it once and is held to 1 core, or to 2; all take turns in each round, and so do products of large float32 matrices:
+their best rate is the peak that the share of peak is of. The teacher runs in torch in four ways (as users of
+transformers run it and as distillation does, each in float32 and in bfloat16); a probe finds the fastest, which then
+takes part in the rounds.
+"""
+
+import argparse
+import random
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common.harness import MODELS, QUERIES, SAMPLE, arguments, file_identity, positive, read_queries
+from benchmarks.common.model2vec import model2vec_versions
+from benchmarks.common.results import result, write_result
+from benchmarks.common.sentence_transformers import sentence_transformers_versions
+from benchmarks.encoding.figures import figures
+from benchmarks.encoding.flops import operations_of
+from benchmarks.encoding.matmul_peak import SIZE, installed_libraries
+from benchmarks.encoding.models import (
+    MODEL2VEC,
+    PEER_NAMES,
+    SENTENCE_TRANSFORMERS,
+    Model,
+    peer_makers,
+    prepared,
+    teacher_ways,
+    worker,
+)
+from benchmarks.encoding.rounds import PASSAGES, SHORT, TEACHER, Measured, Work, measure
+from hpdsearch.corpus import read_corpus
+from hpdsearch.encoder import Encoder
+from hpdsearch.encoder.folder import find_folder
+from hpdsearch.encoder.threads import usable_cores
+
+SHORT_TOKENS, PASSAGE_TOKENS = range(17, 24), 200  # without special tokens
+N_TEXTS = {SHORT: 16_384, PASSAGES: 1024}  # at most in a pass
+ORDINARY = MODELS / "all-mpnet-base-v2"
+QUICK = {"repeats": 2, "seconds": 0.3, "singles": 20}
+
+
+def main() -> None:
+    """Read the options, measure, write the result."""
+    options = parsed()
+    failed: dict[str, str] = {}
+    own = {Encoder.load(place).name: place for place in options.encoders}
+    models = {name: Model(worker("encoder", place, options.backend), find_folder(place)) for name, place in own.items()}
+    if options.peers:
+        models |= prepared(peer_makers(options.peers, options.teacher, options.student), failed)
+    counter = Encoder.load(options.encoders[0])
+    texts = made_texts((document.text for document in read_corpus(SAMPLE)), counter, options.seed)
+    made = measure(
+        models,
+        teacher_ways(options.teacher) if options.teacher else {},
+        ["numpy"] if options.quick else installed_libraries(),
+        Work(texts, read_queries(), options.seconds, options.singles),
+        options.threads,
+        options.repeats,
+    )
+    tokens = {what: [len(spans) for spans in counter.token_spans(listed)] for what, listed in texts.items()}
+    measurements, targets = figures(made, tokens, operations(models, options.teacher, texts), options.threads)
+    settings = settings_of(options, own, made, tokens)
+    contents = result("encoding", settings, [*measurements, *made.probes], targets, versions=versions(made))
+    failed |= made.failed
+    write_result(contents | ({"failed": failed} if failed else {}), options.output)
+
+
+def parsed() -> argparse.Namespace:
+    """Return the options; `teacher` is None if none takes part.
+
+    Raises:
+        SystemExit: a model's folder is missing, or options that exclude each other were given.
+    """
+    parser = arguments(__doc__, "encoding")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
+    parser.add_argument("--teacher", type=Path, help=f"the teacher's folder; {ORDINARY} if there is one")
+    parser.add_argument("--peers", nargs="+", choices=PEER_NAMES, default=[], help="programs of others; none")
+    parser.add_argument(
+        "--student",
+        type=Path,
+        default=MODELS / "all-MiniLM-L6-v2",
+        help="the other model that sentence-transformers runs beside the teacher: base is as large",
+    )
+    parser.add_argument("--quick", action="store_true", help="our encoders alone, few rounds")
+    parser.add_argument("--threads", type=positive, nargs="+", default=sorted({1, min(2, usable_cores())}))
+    parser.add_argument("--seconds", type=float, default=1.0, help="about what a pass takes: decides how many texts; 1")
+    parser.add_argument("--singles", type=positive, default=40, help="texts a round at most, one by one; 40")
+    parser.add_argument("--backend", default="onnx", help="what runs the encoders; onnx")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the texts; 0")
+    options = parser.parse_args()
+    if options.quick:
+        if options.teacher or options.peers:
+            parser.error("--quick measures our encoders alone: expected neither --teacher nor --peers with it")
+        parser.set_defaults(**QUICK)  # what was given by hand stays
+        return parser.parse_args()
+    if options.teacher is None and ORDINARY.is_dir():
+        options.teacher = ORDINARY
+    if options.peers and options.teacher is None:
+        parser.error("--peers: expected the teacher's folder, which they run too; give --teacher FOLDER")
+    for folder in (options.teacher, options.student if SENTENCE_TRANSFORMERS in options.peers else None):
+        if folder and not (folder / "config.json").is_file():
+            raise SystemExit(f"{folder}: expected a folder with a model, but there is no config.json in it")
+    if options.teacher is None:
+        print(f"without a teacher: none is at {ORDINARY}, and no --teacher was given", file=sys.stderr)
+    return options
+
+
+def made_texts(entries: Iterable[str], encoder: Encoder, seed: int) -> dict[str, list[str]]:
+    """Return SHORT and PASSAGES, made of entries in a seeded order, each once; tokens are counted by the encoder."""
+    texts = list(dict.fromkeys(entries))
+    random.Random(seed).shuffle(texts)
+    counts = map(len, encoder.token_spans(texts))
+    short = [(text, n) for text, n in zip(texts, counts, strict=True) if n in SHORT_TOKENS]
+    passages, parts, n_tokens = [], [], 0
+    for text, n in short:
+        parts.append(text)
+        n_tokens += n
+        if n_tokens >= PASSAGE_TOKENS:
+            passages.append(" ".join(parts))
+            parts, n_tokens = [], 0
+    return {SHORT: [text for text, _ in short[: N_TEXTS[SHORT]]], PASSAGES: passages[: N_TEXTS[PASSAGES]]}
+
+
+def operations(
+    models: Mapping[str, Model], teacher: Path | None, texts: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, list[int]]]:
+    """Return the operations for each text by system; tables have none."""
+    folders = {name: model.folder for name, model in models.items()} | {TEACHER: teacher}
+    counted = {
+        folder: {what: operations_of(folder, listed) for what, listed in texts.items()}
+        for folder in {folder for folder in folders.values() if folder}
+    }
+    return {
+        name: {what: counts for what, counts in counted[folder].items() if counts is not None}
+        for name, folder in folders.items()
+        if folder and None not in counted[folder].values()
+    }
+
+
+def settings_of(
+    options: argparse.Namespace, own: Mapping[str, str], made: Measured, tokens: Mapping[str, Sequence[int]]
+) -> dict[str, Any]:
+    """Return what a result says of what was asked for."""
+    settings = {
+        "repeats": options.repeats,
+        "threads": options.threads,
+        "seconds_a_pass": options.seconds,
+        "encoders": [f"{name} {Encoder.load(place).sha256}" for name, place in own.items()],
+        "backend": options.backend,
+        "peers": options.peers,
+        "texts": file_identity(SAMPLE),
+        "tokens_a_text": [f"{what} {np.mean(counts):.1f}" for what, counts in tokens.items()],
+        "single_texts": file_identity(QUERIES),
+        "matrices": f"float32, {SIZE} x {SIZE}",
+        "seed": options.seed,
+    }
+    if options.teacher:
+        runs_as = [f"{way} on {threads} core{'s' * (threads > 1)}" for threads, way in made.chosen.items()]
+        settings |= {"teacher": options.teacher.resolve().name, "teacher_runs_as": runs_as}
+    return settings
+
+
+def versions(made: Measured) -> dict[str, str]:
+    """Return the versions of what the peers that took part run on."""
+    systems = {case.system for case in made.seconds}
+    return sentence_transformers_versions(systems) | (model2vec_versions() if MODEL2VEC in systems else {})
+
+
+if __name__ == "__main__":
+    main()

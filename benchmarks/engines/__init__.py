@@ -1,0 +1,1 @@
+"""Whole programs, from a file of texts to the hits."""

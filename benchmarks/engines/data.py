@@ -1,0 +1,38 @@
+"""Write the corpus, the queries and the judgements of engines.py into a folder, and print how many there are.
+
+A process of its own: what it needs would count as peak memory of every program that the benchmark starts afterwards.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.common.mixed_corpus import chosen, mixed
+from hpdsearch.evaluation import read_collections
+
+
+def main() -> None:
+    """Read the options, write the three files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--retrieval", type=Path, required=True)
+    parser.add_argument("--mix", nargs="+", required=True)
+    parser.add_argument("--fill", type=Path, nargs="+", required=True)
+    parser.add_argument("--n", type=int, required=True)
+    options = parser.parse_args()
+    collections = chosen(read_collections(options.retrieval), options.mix)
+    made = mixed(collections, options.fill, options.n)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    records = ({"id": doc_id, "text": text} for doc_id, text in made.documents.items())
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (options.folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
+    asked = {
+        "queries": dict(made.queries),
+        "qrels": {query_id: dict(grades) for query_id, grades in made.qrels.items()},
+    }
+    (options.folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
+    print(json.dumps(dict(made.about)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command line and the Index as a user meets them: startup, query latency, indexing, distillation."""

@@ -1,0 +1,110 @@
+"""How much memory does `hpdsearch index` take, and does it grow with the corpus?
+
+The peak resident memory of the whole process, as the system counted it; pages of mapped files are in it.
+
+    python -m benchmarks.product.indexing_memory --corpus lines.txt            # 1,000,000 lines or more
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from benchmarks.common.harness import (
+    HPDSEARCH,
+    Finished,
+    arguments,
+    file_identity,
+    interleaved,
+    opened,
+    own_peak_bytes,
+    positive,
+    run,
+)
+from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
+from hpdsearch.encoder import DEFAULT_ENCODER
+
+MB = 1e6
+
+
+def main() -> None:
+    """Read the options, measure, write the result."""
+    parser = arguments(__doc__, "indexing_memory", repeats=1)
+    parser.add_argument("--corpus", type=Path, required=True, help=".txt or .txt.gz, a document a line")
+    parser.add_argument("--lines", type=positive, nargs="+", default=[200_000, 1_000_000], help="sizes")
+    parser.add_argument("--keep", type=Path, help="leave the largest index in this folder")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="built-in name or encoder folder")
+    options = parser.parse_args()
+    finished = measure(options.corpus, options.lines, options.encoder, options.repeats, options.keep)
+    measurements, targets = figures(finished)
+    settings = {
+        "repeats": options.repeats,
+        "corpus": file_identity(options.corpus),
+        "lines": options.lines,
+        "encoder": options.encoder if not Path(options.encoder).is_dir() else Path(options.encoder).name,
+    }
+    write_result(result("indexing_memory", settings, measurements, targets), options.output)
+
+
+def measure(
+    corpus: Path, sizes: Sequence[int], encoder: str, repeats: int, keep: Path | None = None
+) -> dict[int, list[Finished]]:
+    """Return the finished processes that indexed the first n lines of a file, for each n.
+
+    Raises:
+        SystemExit: the file has fewer lines, or this process is too big to start what it measures.
+    """
+
+    def index(n: int, _: int) -> Finished:
+        with tempfile.TemporaryDirectory() as folder:
+            lines = Path(folder) / "lines.txt"
+            copy_lines(corpus, lines, n)
+            output = keep if keep and n == max(sizes) else Path(folder) / "index"
+            return run([HPDSEARCH, "index", lines, "-o", output, "--overwrite", "--encoder", encoder])
+
+    by_name = interleaved({str(n): partial(index, n) for n in sizes}, repeats, warm_up=False)
+    finished = {n: by_name[str(n)] for n in sizes}
+    require_bigger_than_starter([one.peak_bytes for runs in finished.values() for one in runs])
+    return finished
+
+
+def copy_lines(corpus: Path, output: Path, n: int) -> None:
+    """Write the first n lines that are not blank; a blank line is no document.
+
+    Raises:
+        SystemExit: there are fewer.
+    """
+    n_written = 0
+    with opened(corpus) as source, output.open("wb") as file:
+        for line in islice((line for line in source if line.strip()), n):
+            file.write(line)
+            n_written += 1
+    if n_written < n:
+        raise SystemExit(f"{corpus}: expected at least {n:,} lines with text, got {n_written:,}")
+
+
+def require_bigger_than_starter(peaks: Sequence[int]) -> None:
+    """Refuse peaks that may be this process's own: on Linux a child's count begins with that of its parent."""
+    own = own_peak_bytes()
+    if min(peaks) <= own:
+        raise SystemExit(f"expected peaks above the {own / MB:.0f} MB of this process, got {min(peaks) / MB:.0f} MB")
+
+
+def figures(finished: Mapping[int, Sequence[Finished]]) -> tuple[list[Result], list[Result]]:
+    """Return measurements and targets: 1.5 GB at any size, and no growth between the smallest and the largest."""
+    peaks = {n: [one.peak_bytes / MB for one in runs] for n, runs in finished.items()}
+    memory = [measurement(f"peak memory, {n:,} lines", "MB", values) for n, values in peaks.items()]
+    times = [
+        measurement(f"hpdsearch index, {n:,} lines", "s", [one.seconds for one in runs]) for n, runs in finished.items()
+    ]
+    targets = [target(item, at_most=1500) for item in memory]
+    if len(peaks) == 1:
+        return [*memory, *times], targets
+    small, large = min(peaks), max(peaks)
+    growth = ratios(f"peak memory, {large:,} / {small:,} lines", peaks[large], peaks[small])
+    return [*memory, *times, growth], [*targets, target(growth, at_most=1.25)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""One round of indexing.py in a process of its own, without torch: build an index, and only encode the same texts.
+
+    python -m benchmarks.product.indexing_round CORPUS --texts 100000 --order build encode
+
+Prints JSON.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.harness import positive
+from hpdsearch import Document, Encoder, Index
+from hpdsearch.corpus import read_corpus
+from hpdsearch.corpus.passages import cut_passages
+from hpdsearch.encoder import DEFAULT_ENCODER
+
+STEPS = ("build", "encode")
+WARM_UP = 256  # documents
+
+
+def main() -> None:
+    """Read the options, measure, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--texts", type=positive, required=True, help="documents")
+    parser.add_argument("--order", nargs=2, choices=STEPS, default=STEPS)
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
+    options = parser.parse_args()
+    print(json.dumps(measure_round(options.corpus, options.texts, Encoder.load(options.encoder), options.order)))
+
+
+def measure_round(corpus: Path, n: int, encoder: Encoder, order: Sequence[str]) -> dict[str, Any]:
+    """Return the wall times in seconds of building an index of n documents and of encoding the same texts.
+
+    Building runs from opening the corpus file to the index being in force and open; the encoder is loaded and both
+    ways were gone once with few documents before.
+
+    Args:
+        corpus: file of n documents or more.
+        n: documents.
+        encoder: for both.
+        order: of "build" and "encode".
+    """
+    texts = passage_texts(documents_of(corpus, n), encoder)
+    build(corpus, min(n, WARM_UP), encoder)
+    encoder.encode(texts[:WARM_UP])
+    found: dict[str, Any] = {"n_passages": len(texts)}
+    for step in order:
+        if step == "build":
+            found |= build(corpus, n, encoder)
+        else:
+            start = time.perf_counter()
+            encoder.encode(texts)
+            found["encode_seconds"] = time.perf_counter() - start
+    return found
+
+
+def build(corpus: Path, n: int, encoder: Encoder) -> dict[str, Any]:
+    """Build an index of the first n documents in a temporary folder; return its wall time and counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        with Index.build(Path(folder) / "index", documents_of(corpus, n), encoder=encoder) as index:
+            seconds = time.perf_counter() - start
+            assert index.summary is not None
+            return {
+                "build_seconds": seconds,
+                "encode_seconds_in_build": index.summary.encode_seconds,
+                "n_documents": index.summary.n_documents,
+            }
+
+
+def documents_of(corpus: Path, n: int) -> Iterator[Document]:
+    """Yield the first n documents of a corpus."""
+    return islice(read_corpus(corpus), n)
+
+
+def passage_texts(documents: Iterator[Document], encoder: Encoder) -> list[str]:
+    """Return what the encoder is given for documents when they are indexed."""
+    cuts = cut_passages(list(documents), encoder.token_spans, max_tokens=encoder.max_tokens)
+    return [text for cut in cuts for text in cut.texts]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""How long does one question from a shell take, beside a script on sentence-transformers that answers the same?
+
+Every run is a new process; files are in the page cache after the warm-up. Both programs answer the same query over the
+same documents in the same round. The peer's environment and embeddings are made once, under ~/.cache/hpdsearch-bench.
+
+    hpdsearch index examples/wordnet.jsonl.gz -o indexes/wordnet
+    python -m benchmarks.product.startup --index indexes/wordnet
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common.environments import OFFLINE, PEERS, peer_python, peer_versions
+from benchmarks.common.harness import (
+    CACHE,
+    HPDSEARCH,
+    MODELS,
+    QUERIES,
+    SAMPLE,
+    Words,
+    arguments,
+    file_identity,
+    first_documents,
+    interleaved,
+    read_queries,
+    run,
+    run_json,
+)
+from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
+from hpdsearch.common.files import file_sha256, published
+from hpdsearch.common.vectors import unit_rows
+
+PEER_SCRIPT = PEERS / "sentence_transformers_query.py"
+PEER_DIM = 384
+PYTHON, HELP, QUERY, PEER = "python -c pass", "hpdsearch --help", "hpdsearch query", "sentence-transformers script"
+
+
+def main() -> None:
+    """Read the options, prepare the peer, measure, write the result."""
+    parser = arguments(__doc__, "startup", repeats=11)
+    parser.add_argument("--index", type=Path, required=True, help="index of the corpus")
+    parser.add_argument("--corpus", type=Path, default=SAMPLE, help="documents of the index, for the peer")
+    parser.add_argument("--model", type=Path, default=MODELS / "all-MiniLM-L6-v2", help="the peer's model folder")
+    parser.add_argument(
+        "--peer-embeddings",
+        choices=["encoded", "random"],
+        default="encoded",
+        help="encoded: by the peer, once, which takes minutes; random: vectors of the same shape, which cost the same "
+        "to load and to search",
+    )
+    options = parser.parse_args()
+    python = peer_python(CACHE / "st")
+    documents, embeddings = peer_files(options.corpus, options.peer_embeddings, python, options.model)
+    n_documents = require_same_count(options.index, documents)
+    queries = read_queries()
+    tail = [documents, embeddings, "--model", options.model]
+    peer: Words = [python, PEER_SCRIPT, "query"]
+    seconds = measure({**own_commands(options.index), PEER: [*peer, "{query}", *tail]}, queries, options.repeats)
+    measurements, targets = figures(seconds)
+    settings = {
+        "repeats": options.repeats,
+        "corpus": file_identity(options.corpus),
+        "n_documents": n_documents,
+        "queries": QUERIES.name,
+        "peer_model": options.model.name,
+        "peer_embeddings": options.peer_embeddings,
+        "process": "new process, files in the page cache",
+    }
+    versions = {f"peer {name}": version for name, version in peer_versions(python).items()}
+    write_result(result("startup", settings, measurements, targets, versions=versions), options.output)
+
+
+def own_commands(index: Path) -> dict[str, Words]:
+    """Return the commands of hpdsearch that are measured, and python's own start as the floor below them."""
+    return {
+        PYTHON: [sys.executable, "-c", "pass"],
+        HELP: [HPDSEARCH, "--help"],
+        QUERY: [HPDSEARCH, "query", "{query}", "-i", index],
+    }
+
+
+def measure(commands: Mapping[str, Words], queries: Sequence[str], repeats: int) -> dict[str, list[float]]:
+    """Return the wall times of whole processes in seconds, by command; "{query}" becomes the query of the round.
+
+    Raises:
+        SystemExit: a command failed, or answered a query with nothing.
+    """
+
+    def answer(command: Words, number: int) -> float:
+        words: Words = [queries[number % len(queries)] if word == "{query}" else word for word in command]
+        finished = run(words, env=OFFLINE)
+        if "{query}" in command and not finished.stdout.strip():
+            raise SystemExit(f"{words}: expected hits, got no output")
+        return finished.seconds
+
+    return interleaved({name: partial(answer, command) for name, command in commands.items()}, repeats)
+
+
+def figures(seconds: Mapping[str, Sequence[float]]) -> tuple[list[Result], list[Result]]:
+    """Return measurements and targets."""
+    times = {name: measurement(name, "s", values) for name, values in seconds.items()}
+    ratio = ratios(f"{PEER} / {QUERY}", seconds[PEER], seconds[QUERY])
+    targets = [target(times[HELP], at_most=0.25), target(times[QUERY], at_most=0.8), target(ratio, at_least=8)]
+    return [*times.values(), ratio], targets
+
+
+def peer_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path, Path]:
+    """Return the peer's documents.json and embeddings.npy for a corpus, made at first use."""
+    folder = CACHE / "st-data" / file_sha256(corpus)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    documents, embeddings = folder / "documents.json", folder / f"{kind}-{model.name}.npy"
+    unfinished = folder / "unfinished.npy"
+    if not documents.exists():
+        records = [{"id": d.doc_id, "title": d.title, "text": d.text} for d in first_documents(corpus)]
+        with published(documents) as file:
+            file.write(json.dumps(records, ensure_ascii=False).encode())
+    if not embeddings.exists() and kind == "random":
+        np.save(unfinished, random_embeddings(len(json.loads(documents.read_bytes()))))
+        unfinished.replace(embeddings)
+    elif not embeddings.exists():
+        print(f"{folder}: the peer encodes the corpus; this takes minutes", file=sys.stderr)
+        prepare: Words = [python, PEER_SCRIPT, "prepare", documents, unfinished, "--model", model]
+        subprocess.run(prepare, check=True)
+        unfinished.replace(embeddings)
+    return documents, embeddings
+
+
+def random_embeddings(n: int) -> np.ndarray:
+    """Return seeded unit vectors of the peer's shape, float32 (n, 384)."""
+    vectors = np.random.default_rng(0).normal(size=(n, PEER_DIM)).astype(np.float32)
+    return unit_rows(vectors)
+
+
+def require_same_count(index: Path, documents: Path) -> int:
+    """Return how many documents the index holds.
+
+    Raises:
+        SystemExit: the peer has another number.
+    """
+    n_index = int(run_json([HPDSEARCH, "info", index, "--json"])["n_documents"])
+    n_peer = len(json.loads(documents.read_bytes()))
+    if n_index != n_peer:
+        raise SystemExit(f"{index}: expected the {n_peer:,} documents of --corpus, got {n_index:,}; index that corpus")
+    return n_index
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The rows of the systems -> wanted figures: what of the teacher is kept, and who is above whom."""
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.common.ir_metrics import NDCG
+from benchmarks.common.quality_names import STS
+from benchmarks.common.results import Result, measurement, target
+
+# Wanted figures, in per cent of the teacher.
+WANTED: dict[tuple[str, int], dict[str, float]] = {
+    ("base", 256): {STS: 99.5, NDCG: 96},
+    ("base", 128): {STS: 99, NDCG: 92},
+    ("small", 256): {STS: 98.5, NDCG: 92},
+    ("static", 256): {STS: 92, NDCG: 78},
+}
+Figure = tuple[Result, float]  # a measurement, and what it should be at least
+
+
+def figures(rows: Sequence[Result], student: str) -> tuple[list[Result], list[Result]]:
+    """Return the wanted figures as measurements and targets: those whose systems were measured.
+
+    Args:
+        rows: see quality_judge.system_row.
+        student: name of the base that the students begin with.
+    """
+    by_name = {(row["system"], row["dim"]): row for row in rows}
+    found = [*_kept(by_name), *_above_peers(by_name, student)]
+    return [made for made, _ in found], [target(made, at_least=limit) for made, limit in found]
+
+
+def _kept(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
+    """Yield what is kept of the teacher."""
+    for (name, dim), limits in WANTED.items():
+        kept = by_name.get((name, dim), {}).get("of_teacher", {})
+        for metric, limit in limits.items():
+            if metric in kept:
+                made = measurement(f"{name}, {dim}: {metric}", "% of the teacher", [kept[metric]])
+                yield made | {"what": f"{metric} of teacher", "system": name, "dim": dim}, limit
+
+
+def _above_peers(by_name: dict[tuple[str, int], Result], student: str) -> Iterator[Figure]:
+    peers = [
+        (("base", 256), (student, 384)),
+        (("base", 256), (f"{student} projected", 256)),
+        (("base", 128), (f"{student} projected", 128)),
+        (("static", 256), ("model2vec", 256)),
+    ]
+    for ours, theirs in peers:
+        if ours in by_name and theirs in by_name:
+            yield from _above(by_name[ours], by_name[theirs])
+
+
+def _above(ours: Result, theirs: Result) -> Iterator[Figure]:
+    """Yield how far a system is above another that it must be above: on both means, and on most collections."""
+    above = f"above {theirs['system']}, {theirs['dim']}"
+    pairs = zip(ours["retrieval"]["collections"].values(), theirs["retrieval"]["collections"].values(), strict=True)
+    wins = [one[NDCG] > other[NDCG] for one, other in pairs]
+    found = {
+        STS: ("points", ours["sts"]["average"] - theirs["sts"]["average"], 0),
+        NDCG: ("points", ours["retrieval"]["means"][NDCG] - theirs["retrieval"]["means"][NDCG], 0),
+        "collections": (f"of {len(wins)}", sum(wins), len(wins) // 2 + 1),
+    }
+    for metric, (unit, value, limit) in found.items():
+        made = measurement(f"{ours['system']}, {ours['dim']}, {above}: {metric}", unit, [value])
+        yield made | {"what": f"{metric} {above}", "system": ours["system"], "dim": ours["dim"]}, limit

@@ -1,0 +1,222 @@
+"""A system's vectors -> its row: every task and collection, per cent of the teacher, and how sure that is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from statistics import fmean
+
+import numpy as np
+
+from benchmarks.common.ir_metrics import DEPTH, MEASURES, MRR, NDCG, RECALL, judged
+from benchmarks.common.quality_names import STS
+from benchmarks.common.results import Result, Rows, six_digits
+from benchmarks.common.vector_cache import Encode
+from benchmarks.quality.intervals import Floats, interval_over_pairs, interval_over_queries
+from hpdsearch.evaluation import Collection, StsTask, is_query_itself, pair_cosines, rank_documents, spearman
+from hpdsearch.lexical import temporary_bm25_index
+from hpdsearch.search.searcher import Ranked, fuse
+
+FLOAT_BYTES = 4  # of one number of a vector as float32
+
+Rankings = Mapping[str, list[tuple[str, float]]]  # query_id -> doc_ids and scores, best first
+
+
+class What(Enum):
+    """What a row is about."""
+
+    TEACHER = "teacher"
+    PROJECTED = "projected teacher"
+    ENCODER = "encoder"
+    FLOAT = "encoder in float32"
+    ASYMMETRIC = "asymmetric"
+    HYBRID = "hybrid"
+    WORDS = "words"
+    PEER = "peer"
+
+
+@dataclass(frozen=True)
+class System:
+    """What is measured.
+
+    Attributes:
+        what: its kind; of a HYBRID the words of the collections are ranked, too.
+        name: shown in the tables.
+        dim: width of the vectors.
+        encode: texts -> vectors (n, dim).
+        encode_documents: the same for documents, if another system encodes them.
+    """
+
+    what: What
+    name: str
+    dim: int
+    encode: Encode
+    encode_documents: Encode | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a system reached.
+
+    Attributes:
+        what, name: see System.
+        dim: None for words, which have no width.
+        cosines: of each task, (n_pairs,); empty for what ranks documents only.
+        values: of each collection: metric -> query_id -> value x 100.
+    """
+
+    what: What
+    name: str
+    dim: int | None
+    cosines: Mapping[str, Floats]
+    values: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    def spearman(self, tasks: Sequence[StsTask]) -> dict[str, float]:
+        """Return Spearman x 100 by task; empty if there is none."""
+        return {task.name: 100 * spearman(self.cosines[task.name], _people(task)) for task in tasks if self.cosines}
+
+    @property
+    def means(self) -> dict[str, dict[str, float]]:
+        """Collection -> metric -> mean over the queries, x 100."""
+        return {name: {m: fmean(v.values()) for m, v in found.items()} for name, found in self.values.items()}
+
+    def mean(self, metric: str) -> float:
+        """Return the plain mean over the collections."""
+        return fmean(means[metric] for means in self.means.values())
+
+
+def measure(
+    system: System, tasks: Sequence[StsTask], collections: Sequence[Collection], words: Mapping[str, Rankings]
+) -> Measured:
+    """Measure a system on all there is.
+
+    Args:
+        system: what is measured.
+        tasks: of STS; hybrids and asymmetric systems have none.
+        collections: what is asked.
+        words: the ranking by words of each collection, see rank_words.
+    """
+    one_sided = system.what in (What.HYBRID, What.ASYMMETRIC)
+    cosines = {} if one_sided else {task.name: pair_cosines(task, system.encode) for task in tasks}
+    values = {}
+    for each in collections:
+        rankings: Rankings = rank_documents(each, system.encode, system.encode_documents)[0]
+        if system.what is What.HYBRID:
+            by_words = words[each.name]
+            rankings = {query_id: fused(ranking, by_words[query_id]) for query_id, ranking in rankings.items()}
+        values[each.name] = _judged(each, rankings)
+    return Measured(system.what, system.name, system.dim, cosines, values)
+
+
+def measure_words(collections: Sequence[Collection], words: Mapping[str, Rankings]) -> Measured:
+    """Judge BM25."""
+    values = {each.name: _judged(each, words[each.name]) for each in collections}
+    return Measured(What.WORDS, "BM25", None, {}, values)
+
+
+def _judged(collection: Collection, rankings: Rankings) -> dict[str, dict[str, float]]:
+    run = {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in rankings.items()}
+    return judged(collection.qrels, run)
+
+
+def rank_words(collection: Collection) -> Rankings:
+    """Rank the documents of each query by BM25, title and text as one, the query itself left out."""
+    documents = dict(sorted(collection.documents()))  # equal scores: the smaller row first, so the smaller doc_id
+    doc_ids = list(documents)
+    rankings = {}
+    with temporary_bm25_index(documents.values()) as reader:
+        for query_id, query in collection.queries.items():
+            rows, scores = (found.tolist() for found in reader.search(query, DEPTH + 1))
+            itself = query_id if is_query_itself(query, documents.get(query_id, "")) else None
+            found = [(doc_ids[row], score) for row, score in zip(rows, scores, strict=True)]
+            rankings[query_id] = [pair for pair in found if pair[0] != itself][:DEPTH]
+    return rankings
+
+
+def fused(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Fuse two rankings as hpdsearch.search.searcher does, which knows documents by number; equal scores by doc_id."""
+    doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
+    number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
+    both = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))
+    return [(doc_ids[one.doc], one.score) for one in sorted(fuse(*both), key=lambda one: (-one.score, one.doc))]
+
+
+def system_row(found: Measured, teacher: Measured | None, tasks: Sequence[StsTask], seed: int) -> Result:
+    """Return what the result file says of a system.
+
+    `of_teacher` is per cent, by metric; `less_teacher` the difference of the means over tasks and over collections, in
+    points, with its 95 % interval. Neither is there without a teacher.
+    """
+    row: Result = {"what": found.what.value, "system": found.name, "dim": found.dim}
+    if found.dim:
+        row["bytes_a_vector"] = FLOAT_BYTES * found.dim
+    means, whole = _averages(found, tasks), _averages(teacher, tasks) if teacher else {}
+    if found.cosines:
+        row["sts"] = {"average": six_digits(means[STS]), "tasks": _six(found.spearman(tasks))}
+    row["retrieval"] = {
+        "means": _six({metric: means[metric] for metric in MEASURES}),
+        "collections": {name: _six(values) for name, values in found.means.items()},
+    }
+    if teacher:
+        row["of_teacher"] = _six({metric: 100 * value / whole[metric] for metric, value in means.items()})
+        row["less_teacher"] = {
+            metric: _six(dict(zip(("mean", "low", "high"), (means[metric] - whole[metric], *interval), strict=True)))
+            for metric, interval in _intervals(found, teacher, tasks, seed).items()
+        }
+    return row
+
+
+def _averages(found: Measured, tasks: Sequence[StsTask]) -> dict[str, float]:
+    """Return the mean of each metric, STS first if there is one."""
+    scores = found.spearman(tasks)
+    return ({STS: fmean(scores.values())} if scores else {}) | {metric: found.mean(metric) for metric in MEASURES}
+
+
+def _intervals(
+    found: Measured, teacher: Measured, tasks: Sequence[StsTask], seed: int
+) -> dict[str, tuple[float, float]]:
+    intervals = {}
+    if found.cosines:
+        ours, theirs = ([system.cosines[task.name] for task in tasks] for system in (found, teacher))
+        intervals[STS] = interval_over_pairs(ours, theirs, [_people(task) for task in tasks], seed)
+    one, other = ([by_metric[NDCG] for by_metric in system.values.values()] for system in (found, teacher))
+    return intervals | {NDCG: interval_over_queries(one, other, seed)}
+
+
+def system_table(rows: Sequence[Result]) -> Rows:
+    """Return a heading and a line a system: its means, and each task's and collection's value."""
+    tasks = list(next((row["sts"]["tasks"] for row in rows if "sts" in row), {}))
+    collections = list(rows[0]["retrieval"]["collections"])
+    heading = ["system", "dims"]
+    for metric in (STS, NDCG):
+        heading += [metric, "% of teacher", "less teacher's, 95 % interval"]
+    for metric in (RECALL, MRR):
+        heading += [metric, "% of teacher"]
+    table = [[*heading, *tasks, *collections]]
+    for row in rows:
+        sts, retrieval = row.get("sts", {"tasks": {}}), row["retrieval"]
+        of_teacher, less = row.get("of_teacher", {}), row.get("less_teacher", {})
+        means = {STS: sts.get("average"), **retrieval["means"]}
+        cells = [row["system"], str(row["dim"] or "")]
+        for metric in (STS, NDCG):
+            cells += [_text(means[metric]), _text(of_teacher.get(metric), 1), _interval(less.get(metric))]
+        for metric in (RECALL, MRR):
+            cells += [_text(means[metric]), _text(of_teacher.get(metric), 1)]
+        cells += [_text(sts["tasks"].get(task)) for task in tasks]
+        table.append([*cells, *(_text(retrieval["collections"][name][NDCG]) for name in collections)])
+    return table
+
+
+def _interval(less: Mapping[str, float] | None) -> str:
+    return f"{less['low']:+.2f} to {less['high']:+.2f}" if less else ""
+
+
+def _text(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _six(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: six_digits(value) for name, value in values.items()}
+
+
+def _people(task: StsTask) -> Floats:
+    return np.array([score for _, _, score in task.pairs], dtype=np.float64)

@@ -1,0 +1,220 @@
+"""How good is the encoder family, beside its teacher, MiniLM, model2vec and BM25? Sentence similarity and retrieval.
+
+    python -m benchmarks.quality.run --data FOLDER --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 --model2vec \
+        --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --fit-texts texts/*.txt.gz
+
+FOLDER/sts holds STS tasks, FOLDER/retrieval BEIR folders, as `hpdsearch evaluate` reads them. Every system encodes each
+text once; its narrower vectors are the first numbers of these. Vectors are kept: a repeat encodes nothing. Search is
+exact. Without a teacher there are no per cents and no intervals.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.common.harness import CACHE, file_identity, opened, positive
+from benchmarks.common.machine import package_versions
+from benchmarks.common.model2vec import DIM as MODEL2VEC_DIM
+from benchmarks.common.model2vec import model2vec_source, model2vec_versions
+from benchmarks.common.results import RESULTS, plain_table, result, write_result
+from benchmarks.common.vector_cache import (
+    Encode,
+    Texts,
+    cached_teacher,
+    embedded,
+    encoder_source,
+    teacher_source,
+    texts_of,
+)
+from benchmarks.quality.goals import figures
+from benchmarks.quality.intervals import ROUNDS
+from benchmarks.quality.judge import System, What, measure, measure_words, rank_words, system_row, system_table
+from hpdsearch.common.files import file_sha256
+from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projection
+from hpdsearch.encoder import Encoder, Space, read_space
+from hpdsearch.encoder.folder import BUILT_IN
+from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts
+
+DIMS = (256, 192, 128, 96, 64)
+PEER_DIMS = (256, 128)
+T = TypeVar("T", StsTask, Collection)
+FIT = "fit"  # the part of the texts that MiniLM's own directions are fitted on
+
+
+def main() -> None:
+    """Read the options, measure one system after the other, write the result."""
+    options = parsed()
+    tasks = chosen(read_sts(options.data / "sts", options.subset), options.only)
+    collections = chosen(read_collections(options.data / "retrieval"), options.only)
+    words = {each.name: rank_words(each) for each in collections}
+    rows, teacher = [], None
+    for system in systems(options, texts_of(tasks, collections)):
+        print(f"{system.name}, {system.dim}", file=sys.stderr)
+        found = measure(system, tasks, collections, words)
+        teacher = found if system.what is What.TEACHER else teacher
+        rows.append(system_row(found, teacher, tasks, options.seed))
+    rows.append(system_row(measure_words(collections, words), teacher, tasks, options.seed))
+    measurements, targets = figures(rows, options.student.resolve().name if options.student else "")
+    loaded = [Encoder.load(place) for place in [*options.encoders, *options.float_encoders]]
+    settings = {
+        "subset": options.subset,
+        "tasks": [f"{task.name} ({len(task.pairs)} pairs)" for task in tasks],
+        "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
+        "corpora": [{"name": each.name} | {"sha256": file_sha256(each.corpus)} for each in collections],
+        "encoders": [f"{one.name} {one.sha256}" for one in loaded],
+        "backend": options.backend,
+        "fit_texts": [file_identity(path) for path in options.fit_texts],
+        "n_fit": options.n_fit,
+        "seed": options.seed,
+        "bootstrap_rounds": ROUNDS,
+        "order": "one system after the other, as listed",
+    }
+    versions = package_versions(["ir-measures"]) | (model2vec_versions() if options.model2vec else {})
+    made = result("quality", settings, measurements, targets, versions=versions)
+    print(plain_table(system_table(rows)))
+    write_result(made | {"systems": rows}, options.output)
+
+
+def parsed() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--output", "-o", type=Path, default=RESULTS / "quality.json", help="result file")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds sts/ and retrieval/")
+    parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
+    parser.add_argument("--float-encoders", nargs="+", default=[], help="folders of their float32 exports")
+    parser.add_argument("--teacher", type=Path, help="its folder; model2vec is distilled from it too")
+    parser.add_argument("--teacher-cache", type=Path, help="one cache folder of its embeddings, which holds every text")
+    parser.add_argument("--space", type=Path, help="space of the family; without: the built-in one of the encoders")
+    parser.add_argument("--student", type=Path, help="folder of the model that the students begin with (MiniLM)")
+    parser.add_argument("--fit-texts", type=Path, nargs="+", default=[], help="a text a line: for its own directions")
+    parser.add_argument("--n-fit", type=positive, default=10_000, help="lines to fit on, in equal parts of each file")
+    parser.add_argument("--model2vec", action="store_true", help="also distil the teacher with model2vec")
+    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="the systems' vectors, kept")
+    parser.add_argument("--backend", default="onnx", help="what runs the encoders")
+    parser.add_argument("--subset", default="test", help="of the STS tasks")
+    parser.add_argument("--dims", type=positive, nargs="+", default=DIMS, help="widths of the family and the teacher")
+    parser.add_argument("--peer-dims", type=positive, nargs="+", default=PEER_DIMS, help="widths of all others")
+    parser.add_argument("--only", nargs="+", help="only these tasks and collections")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of the lines to fit on")
+    options = parser.parse_args()
+    if options.model2vec and not options.teacher:
+        parser.error("--model2vec needs --teacher: the folder that it distils")
+    return options
+
+
+def systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
+    """Yield what is measured, the teacher first if there is one; each encodes when its turn comes."""
+    teacher: tuple[str, Encode] | None = None
+    if options.teacher_cache:
+        teacher = cached_teacher(options.teacher_cache)
+    elif options.teacher:
+        source = teacher_source(options.teacher)
+        teacher = source.name, embedded(source, texts, options.cache)
+    space = space_of(options.space, options.encoders)
+    if teacher:
+        name, encode = teacher
+        yield System(What.TEACHER, name, width_of(encode, texts), encode)
+        if space:
+            for dim in widths(space.dim, options.dims):
+                yield System(What.PROJECTED, f"{name} projected", dim, cut(projected(encode, space.components), dim))
+    if options.student:
+        yield from student_systems(options, texts)
+    for place in [*options.encoders, *options.float_encoders]:
+        yield from encoder_systems(options, texts, place, teacher, space)
+    if options.model2vec:
+        vectors = embedded(model2vec_source(options.teacher), texts, options.cache)
+        for dim in widths(MODEL2VEC_DIM, options.peer_dims):
+            yield System(What.PEER, "model2vec", dim, cut(vectors, dim))
+
+
+def encoder_systems(
+    options: argparse.Namespace, texts: Texts, place: str, teacher: tuple[str, Encode] | None, space: Space | None
+) -> Iterator[System]:
+    """Yield an encoder at every width, asking the teacher's documents, and beside words as hpdsearch searches."""
+    in_float = place in options.float_encoders
+    encoder = Encoder.load(place, backend=options.backend)
+    name = f"{encoder.name} float32" if in_float else encoder.name
+    vectors = embedded(encoder_source(encoder, name, options.backend), texts, options.cache)
+    for dim in widths(encoder.dim, options.dims):
+        yield System(What.FLOAT if in_float else What.ENCODER, name, dim, cut(vectors, dim))
+    if teacher and space and space.id == encoder.space:
+        documents = projected(teacher[1], space.components)
+        for dim in widths(encoder.dim, options.peer_dims):
+            both = cut(vectors, dim), cut(documents, dim)
+            yield System(What.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)
+    if not in_float:
+        yield System(What.HYBRID, f"{name} hybrid", encoder.dim, vectors)
+
+
+def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
+    """Yield the students' base in its own space, and projected on its own leading directions."""
+    source = teacher_source(options.student)
+    lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
+    encode = embedded(source, {**texts, FIT: lines} if lines else texts, options.cache)
+    yield System(What.PEER, source.name, width_of(encode, texts), encode)
+    if lines:
+        projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(options.peer_dims)))
+        for dim in options.peer_dims:
+            yield System(What.PEER, f"{source.name} projected", dim, cut(projected(encode, projection.components), dim))
+
+
+def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
+    """Return about n different lines, the same number from each file as far as it has them."""
+    rng = np.random.default_rng(seed)
+    chosen: dict[str, None] = {}
+    for path in sorted(paths):
+        with opened(path) as file:
+            lines = file.read().decode().splitlines()
+        n_lines = min(len(lines), -(-n // len(paths)))
+        chosen |= dict.fromkeys(lines[number] for number in np.sort(rng.choice(len(lines), n_lines, replace=False)))
+    return list(chosen)
+
+
+def space_of(folder: Path | None, encoders: Sequence[str]) -> Space | None:
+    """Return the space in a folder, else the built-in one of the first encoder, if there is one."""
+    if folder:
+        return read_space(folder)
+    wanted = Encoder.load(encoders[0]).space
+    cards = (BUILT_IN / "spaces").glob("*/space.json")
+    found = [card.parent for card in cards if f"sha256:{file_sha256(card)}" == wanted]
+    return read_space(found[0]) if found else None
+
+
+def chosen(found: list[T], only: Sequence[str] | None) -> list[T]:
+    """Return those of the tasks or collections that are asked for.
+
+    Raises:
+        SystemExit: none of them is there.
+    """
+    kept = [each for each in found if only is None or each.name in only]
+    if not kept:
+        raise SystemExit(f"--only: expected some of {', '.join(each.name for each in found)}, got {only}")
+    return kept
+
+
+def widths(full: int, wanted: Sequence[int]) -> list[int]:
+    """Return the wanted widths that a vector of `full` numbers has; its full width if it is below them all."""
+    return [dim for dim in wanted if dim <= full] or [full]
+
+
+def width_of(encode: Encode, texts: Texts) -> int:
+    """Return the width of the vectors."""
+    return int(encode(next(iter(texts.values()))[:1]).shape[1])
+
+
+def cut(encode: Encode, dim: int) -> Encode:
+    """Return the first `dim` numbers; evaluation scales them to length 1 again."""
+    return lambda texts: encode(texts)[:, :dim]
+
+
+def projected(encode: Encode, components: np.ndarray) -> Encode:
+    """Return the vectors on the directions (dim, teacher_dim)."""
+    return lambda texts: encode(texts) @ components.T
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Write the tables of docs/encoders.md from results/quality.json and results/encoding.json, between their markers.
+
+python -m benchmarks.report.encoders_page
+"""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.common.harness import ROOT
+from benchmarks.common.ir_metrics import NDCG
+from benchmarks.common.quality_names import STS
+from benchmarks.common.results import RESULTS, Result, markdown_table, target_rows
+from benchmarks.report.show_results import machine_text, read_result
+from benchmarks.report.tables import encoding, quality
+from benchmarks.report.tables import parts as report_parts
+
+PAGE = ROOT / "docs" / "encoders.md"
+MARK = "<!-- {} -->"
+END = "<!-- end -->"
+
+
+def main() -> None:
+    """Read the options and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args()
+    page = options.page.read_text(encoding="utf-8")
+    options.page.write_text(filled(page, options.results), encoding="utf-8")
+
+
+def filled(page: str, results: Path) -> str:
+    """Return the page with every table that it has markers for made anew.
+
+    Raises:
+        SystemExit: a marker is missing.
+    """
+    for name, (benchmark, made) in TABLES.items():
+        path = results / f"{benchmark}.json"
+        text = (
+            made(read_result(path)) if path.exists() else f"Not measured yet: `python -m benchmarks.{benchmark}.run`."
+        )
+        begin = re.escape(MARK.format(name))
+        block = f"{MARK.format(name)}\n\n{text}\n\n{END}"
+        page, n = re.subn(f"{begin}.*?{END}", lambda _, block=block: block, page, count=1, flags=re.DOTALL)
+        if not n:
+            raise SystemExit(f"expected {MARK.format(name)} and {END} in the page, found none")
+    return page
+
+
+def targets(made: Result) -> str:
+    """Return wanted and seen figures."""
+    return markdown_table(target_rows(made))
+
+
+def means(made: Result) -> str:
+    """Return each system's means, as the report has them."""
+    return quality({"quality": made})
+
+
+def parts(made: Result) -> str:
+    """Return each system's value of every task and collection, and what they were measured on."""
+    return f"{report_parts({'quality': made})}\n\n{measured_on(made)}"
+
+
+def exports(made: Result) -> str:
+    """Return what int8 storage costs: the shipped encoders beside their float32 exports."""
+    found = {(row["system"], row["dim"]): row for row in made["systems"]}
+    rows = [["encoder", "dims", f"{STS}, int8", "float32", "int8 less", f"{NDCG}, int8", "float32", "int8 less"]]
+    for (name, dim), stored in found.items():
+        if twin := found.get((f"{name} float32", dim)):
+            ours, whole = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))
+            cells = [[f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}"] for a, b in zip(ours, whole, strict=True)]
+            rows.append([name, str(dim), *cells[0], *cells[1]])
+    return markdown_table(rows) if len(rows) > 1 else "Not measured: `--float-encoders` of `benchmarks.quality.run`."
+
+
+def speed(made: Result) -> str:
+    """Return rates and single texts, as the report has them."""
+    return f"{encoding({'encoding': made})}\n\n{measured_on(made)}"
+
+
+def measured_on(made: Result) -> str:
+    """Return machine, date and commit."""
+    return f"{machine_text(made)}; {made['date'][:10]}, commit {made['commit'] or 'unknown'}."
+
+
+TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
+    "quality targets": ("quality", targets),
+    "speed targets": ("encoding", targets),
+    "systems": ("quality", means),
+    "parts": ("quality", parts),
+    "exports": ("quality", exports),
+    "speed": ("encoding", speed),
+}
+
+if __name__ == "__main__":
+    main()

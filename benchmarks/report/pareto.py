@@ -1,0 +1,185 @@
+"""What does quality cost? nDCG@10 against bytes a document and against microseconds a query, every system a point.
+
+    python -m benchmarks.report.pareto     # joins results/retrieval.json and results/encoding.json
+
+Bytes, search time and quality of a point are of one index of one run: judged queries among many other texts, one
+thread. The time of a whole query adds the encoder's, measured apart (encoding.json).
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.results import RESULTS, Result, measurement, result, write_result
+from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLOURS, point
+from benchmarks.report.show_results import read_result
+from hpdsearch.common.plotting import drawn
+
+BYTES, SEARCH, QUALITY = "bytes a document", "query p50", "nDCG@10"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One system.
+
+    Attributes:
+        system: its full name.
+        encoder, dim, index: what it is made of; dim None: no vectors.
+        n: documents that it searches.
+        ndcg: nDCG@10 x 100 of the judged queries.
+        size_bytes: bytes a document in memory.
+        search_us, encode_us: microseconds a query, one thread; None: not measured, or nothing to encode (0).
+    """
+
+    system: str
+    encoder: str
+    dim: int | None
+    index: str
+    n: int
+    ndcg: float
+    size_bytes: float
+    search_us: float
+    encode_us: float | None
+
+    @property
+    def whole_us(self) -> float | None:
+        """Microseconds from text to rows."""
+        return None if self.encode_us is None else self.search_us + self.encode_us
+
+
+def main() -> None:
+    """Read the options, join, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--output", type=Path, default=RESULTS / "pareto.json", help="result file")
+    options = parser.parse_args()
+    sources = [read_result(options.results / f"{name}.json") for name in ("retrieval", "encoding")]
+    points = joined(*sources)
+    settings = {
+        "joined from": [f"{one['benchmark']}, {one['date']}, commit {one['commit']}" for one in sources],
+        "n": points[0].n,
+        "encode": "median of a single text, one core, from encoding.json; the fastest way that a model was run in",
+        "best": {name: [one.system for one in best(points, name)] for name in ("size_bytes", "search_us", "whole_us")},
+    }
+    measurements = [each for one in points for each in rows(one)]
+    write_result(result("pareto", settings, measurements, []) | {"points": list(map(asdict, points))}, options.output)
+    draw(points, options.output.with_suffix(".svg"))
+
+
+def joined(retrieval: Result, encoding: Result) -> list[Point]:
+    """Return a point for each index that was asked the judged queries, at the size with the most of them.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    systems: dict[tuple[int, str], dict[str, Result]] = {}
+    for one in retrieval["measurements"]:
+        if "system" in one and "n" in one:
+            systems.setdefault((one["n"], one["system"]), {})[one["what"]] = one
+    whole = {key: found for key, found in systems.items() if {BYTES, SEARCH, QUALITY} <= found.keys()}
+    if not whole:
+        raise SystemExit(f"retrieval.json: expected systems with {BYTES}, {SEARCH} and {QUALITY}, got none")
+    sizes = [n for n, _ in whole]
+    chosen = max(dict.fromkeys(sizes), key=sizes.count)
+    teacher = encoding["settings"].get("teacher")
+    encode = {
+        f"{teacher}, our way" if one["system"] == "teacher" else one["system"]: 1000 * one["median"]
+        for one in encoding["measurements"]
+        if one.get("what") == "single text" and one.get("threads") == 1
+    }
+    return [_point(found, encode) for (n, _), found in whole.items() if n == chosen]
+
+
+def _point(found: dict[str, Result], encode: dict[str, float]) -> Point:
+    one = found[QUALITY]
+    asks = one.get("queries_encoder", one["encoder"])
+    return Point(
+        one["system"],
+        one["encoder"],
+        one["dim"],
+        one["index"],
+        one["n"],
+        one["median"],
+        found[BYTES]["median"],
+        1000 * found[SEARCH]["median"],
+        0.0 if one["dim"] is None else _encode_us(asks, encode),
+    )
+
+
+def _encode_us(encoder: str, encode: dict[str, float]) -> float | None:
+    """Return what a query's encoding takes; of a model that was run in several ways, by the fastest of them."""
+    ways = [took for name, took in encode.items() if name == encoder or name.startswith(f"{encoder}, ")]
+    return min(ways, default=None)
+
+
+def best(points: Sequence[Point], cost: str) -> list[Point]:
+    """Return the points that none beats: for each, all that cost no more find less. The cheapest comes first."""
+    kept: list[Point] = []
+    known = [one for one in points if getattr(one, cost) is not None]
+    for one in sorted(known, key=lambda one: (getattr(one, cost), -one.ndcg)):
+        if not kept or one.ndcg > kept[-1].ndcg:
+            kept.append(one)
+    return kept
+
+
+def rows(one: Point) -> Iterable[Result]:
+    """Yield a point as measurements."""
+    about = {"system": one.system, "encoder": one.encoder, "dim": one.dim, "index": one.index, "n": one.n}
+    values = {QUALITY: (one.ndcg, ""), BYTES: (one.size_bytes, "B"), "search": (one.search_us, "us")}
+    if one.whole_us is not None:
+        values["encoding and search"] = (one.whole_us, "us")
+    for what, (value, unit) in values.items():
+        yield measurement(f"{one.system}: {what}", unit, [value]) | about | {"what": what}
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    """Draw quality against bytes, search time and the time of a whole query."""
+    panels = {
+        "size_bytes": "memory of the index: bytes a document",
+        "search_us": "search alone: microseconds a query",
+        "whole_us": "encoding and search: microseconds a query",
+    }
+    with drawn(path, width=13, height=5.6) as figure:
+        for axes, (cost, label) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
+            front = best(points, cost)
+            axes.step(
+                [getattr(one, cost) for one in front],
+                [one.ndcg for one in front],
+                where="post",
+                color="#BBBBBB",
+                linewidth=6,
+                solid_capstyle="round",
+                zorder=0,
+            )
+            for one in points:
+                if getattr(one, cost) is not None:
+                    axes.plot([getattr(one, cost)], [one.ndcg], **_look(one))
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.set_xlabel(label)
+        figure.axes[0].set_ylabel(f"nDCG@10 x 100, judged queries among {points[0].n:,} texts")
+        figure.legend(handles=_legend(points), loc="outside lower center", ncols=6, fontsize=9)
+
+
+def _look(one: Point) -> dict[str, Any]:
+    return point(one.encoder, one.index, hollow=one.dim is not None and one.dim <= 128)
+
+
+def _legend(points: Sequence[Point]) -> list[Any]:
+    """Return the handles: a colour an encoder, a marker an index, hollow for narrow vectors."""
+    from matplotlib.lines import Line2D
+
+    encoders = dict.fromkeys(one.encoder for one in points)
+    indexes = dict.fromkeys(one.index.split()[-1] for one in points)
+    colours = [Line2D([], [], **{**point(name, "sq8"), "marker": "s"}, label=name) for name in encoders]
+    grey = {"color": ENCODER_COLOURS["teacher projected"], "linestyle": "none"}
+    markers = [Line2D([], [], marker=CODEC_MARKERS.get(name, "P"), **grey, label=name) for name in indexes]
+    hollow = Line2D([], [], marker="o", markerfacecolor="none", **grey, label="hollow: 128 numbers or fewer")
+    front = Line2D([], [], color="#BBBBBB", linewidth=6, label="best at the price")
+    return [*colours, *markers, hollow, front]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Print what the result files say as Markdown: targets first, then every measurement.
+
+python -m benchmarks.report.show_results                       # all of benchmarks/results/
+python -m benchmarks.report.show_results benchmarks/results/startup.json
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.common.results import FORMAT, RESULTS, Result, markdown_table, measurement_rows, target_rows
+
+
+def main() -> None:
+    """Read the options and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "results", nargs="*", type=Path, help="result files; all of benchmarks/results/ if none is named"
+    )
+    parser.add_argument("--targets", action="store_true", help="only the targets")
+    options = parser.parse_args()
+    paths = options.results or sorted(RESULTS.glob("*.json"))
+    if not paths:
+        raise SystemExit(f"{RESULTS}: expected result files (*.json), got none; run a benchmark first")
+    results = [read_result(path) for path in paths]
+    print("\n\n".join([targets(results), *([] if options.targets else map(section, results))]))
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        SystemExit: it has another format.
+    """
+    made: Result = json.loads(path.read_text(encoding="utf-8"))
+    if made.get("format") != FORMAT:
+        raise SystemExit(f"{path}: expected format {FORMAT}, got {made.get('format')}; run the benchmark again")
+    return made
+
+
+def targets(results: Sequence[Result]) -> str:
+    """Return one table of the targets of all results."""
+    rows = [["benchmark", *target_rows(results[0])[0]]]
+    rows += [[made["benchmark"], *row] for made in results for row in target_rows(made)[1:]]
+    return markdown_table(rows)
+
+
+def section(made: Result) -> str:
+    """Return the measurements of one result under a heading, with what they were measured on."""
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    settings = ", ".join(f"{name} {setting_text(value)}" for name, value in made["settings"].items())
+    lines = [
+        f"### {made['benchmark']}",
+        markdown_table(measurement_rows(made)),
+        f"{machine_text(made)}; {made['date'][:10]}, commit {made['commit'] or 'unknown'}. Settings: {settings}. "
+        f"Versions: {versions}.",
+    ]
+    return "\n\n".join(lines)
+
+
+def machine_text(made: Result) -> str:
+    """Return the machine in a few words."""
+    machine = made["machine"]
+    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
+    parts = [
+        machine["processor"],
+        f"{machine['cores']} cores",
+        memory,
+        machine["system"],
+        f"Python {machine['python']}",
+    ]
+    return ", ".join(parts)
+
+
+def setting_text(value: object) -> str:
+    """Return a setting as a reader wants it: a file by its name, a list by its items, a sum by its beginning."""
+    if isinstance(value, dict):
+        return str(value.get("name", value))
+    if isinstance(value, str) and value.startswith("sha256:"):
+        return value[:19]
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    main()

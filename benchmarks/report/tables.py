@@ -1,0 +1,305 @@
+"""The tables and paragraphs of REPORT.md, by name; each is made from the result files and nothing else."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from benchmarks.common.quality_names import N_MEANS, NDCG
+from benchmarks.common.results import Result, Rows, markdown_table, number_text, without_empty_columns
+from benchmarks.quality.judge import system_table
+from benchmarks.report.show_results import machine_text, setting_text
+from benchmarks.report.show_results import targets as targets_of
+from benchmarks.report.summary import summary
+
+Results = Mapping[str, Result]
+NOT_MEASURED = "Not measured in this run."
+FAILED = "Did not run, or not to the end"
+SHOWN_DIMS = (256, 128)  # the default and the paper's; the table has all
+LATENCIES = ("query p50", "query p95", "query p99")
+
+
+def values_of(made: Result, **wanted: object) -> dict[str, Result]:
+    """Return the measurements of one system by what they measure.
+
+    Args:
+        made: a result.
+        wanted: keys that each of them must have.
+    """
+    found = (one for one in made["measurements"] if all(one.get(key) == value for key, value in wanted.items()))
+    return {one["what"]: one for one in found if "what" in one}
+
+
+def systems_of(made: Result, **wanted: object) -> list[str]:
+    """Return the names of the systems of a result, in its order."""
+    found = (one for one in made["measurements"] if all(one.get(key) == value for key, value in wanted.items()))
+    return list(dict.fromkeys(one["system"] for one in found if "system" in one))
+
+
+def shown(one: Result | None, *, span: bool = False) -> str:
+    """Return a measurement's median, with its range if it was repeated and `span`; "" if there is none."""
+    if one is None:
+        return ""
+    text = number_text(one["median"])
+    if span and len(one["values"]) > 1:
+        text += f" ({number_text(one['min'])} to {number_text(one['max'])})"
+    return text
+
+
+def table(rows: Rows) -> str:
+    """Return rows below a heading as Markdown; a sentence if there are none."""
+    return markdown_table(without_empty_columns(rows)) if len(rows) > 1 else NOT_MEASURED
+
+
+# ---- quality
+
+
+def quality(results: Results) -> str:
+    """Return each system's means, and what they are of the teacher's."""
+    if "quality" not in results:
+        return NOT_MEASURED
+    return table([row[:N_MEANS] for row in system_table(results["quality"]["systems"])])
+
+
+def parts(results: Results) -> str:
+    """Return each system's value of every task (STS) and collection (nDCG@10)."""
+    if "quality" not in results:
+        return NOT_MEASURED
+    return table([[*row[:2], *row[N_MEANS:]] for row in system_table(results["quality"]["systems"])])
+
+
+# ---- encoding
+
+
+def encoding(results: Results) -> str:
+    """Return rates and single texts of every encoder, a line a number of cores."""
+    if "encoding" not in results:
+        return NOT_MEASURED
+    made = results["encoding"]
+    rates = ("short texts", "passages")
+    rows = [["encoder", "cores", *(f"{kind} a second" for kind in rates), "one text, ms", "its p95"]]
+    rows[0] += [f"share of peak, {kind}, %" for kind in rates]
+    for threads in sorted({one["threads"] for one in made["measurements"] if "threads" in one}):
+        for name in systems_of(made, threads=threads):
+            found = values_of(made, system=name, threads=threads)
+            single = found.get("single text")
+            cells = [shown(found.get(kind), span=True) for kind in rates]
+            cells += [shown(single), number_text(single["p95"]) if single and "p95" in single else ""]
+            cells += [shown(found.get(f"share of peak, {kind}")) for kind in rates]
+            if any(cells):
+                rows.append([name, str(threads), *cells])
+    failed = made.get("failed", {})
+    return "\n\n".join([table(rows), *([_listed(FAILED, failed)] if failed else [])])
+
+
+# ---- retrieval
+
+
+def retrieval(results: Results) -> str:
+    """Return a table a size: one row a system, quality beside speed beside bytes."""
+    if "retrieval" not in results:
+        return NOT_MEASURED
+    made = results["retrieval"]
+    sizes = sorted({one["n"] for one in made["measurements"] if "n" in one})
+    return "\n\n".join(f"### {n:,} documents\n\n{_retrieval_at(made, n)}" for n in sizes)
+
+
+def _retrieval_at(made: Result, n: int) -> str:
+    heading = [
+        "system",
+        "numbers",
+        "index",
+        NDCG,
+        "ann_recall@10",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "queries/s in a batch",
+    ]
+    columns = (NDCG, "ann_recall@10", *LATENCIES, "batch", "resident memory", "bytes a document", "index on disk")
+    columns += ("vectors on disk", "build")
+    rows = [[*heading, "resident MB", "bytes a document", "index MB", "vectors MB", "build s"]]
+    for name in systems_of(made, n=n):
+        found = values_of(made, system=name, n=n)
+        if "query p50" in found:
+            about = found["query p50"]
+            rows.append(
+                [_encoder_of(about), str(about["dim"] or ""), about["index"], *(shown(found.get(c)) for c in columns)]
+            )
+    return table(rows)
+
+
+def _encoder_of(about: Result) -> str:
+    """Return the encoder's name, marked where its vectors are ours in its width."""
+    return about["encoder"] + (", lifted" if about.get("lifted") else "")
+
+
+def whole_path(results: Results) -> str:
+    """Return what a query takes from its text to its hits, encoding and searching apart."""
+    if "retrieval" not in results:
+        return NOT_MEASURED
+    made = results["retrieval"]
+    columns = ("whole path p50", "encode p50", "search p50", "whole path p95", "whole path nDCG@10")
+    rows = [["path", "documents", "whole, p50 ms", "encoding", "searching", "whole, p95 ms", NDCG]]
+    for one in made["measurements"]:
+        if one.get("what") == "whole path p50":
+            found = values_of(made, system=one["system"], n=one["n"])
+            rows.append([one["system"], f"{one['n']:,}", *(shown(found.get(column)) for column in columns)])
+    return table(rows)
+
+
+def ratios(results: Results) -> str:
+    """Return how many times as fast and as small each index of ours is, the paper's own ratio among them."""
+    if "retrieval" not in results:
+        return NOT_MEASURED
+    made = results["retrieval"]
+    rows = [["system", "documents", "ratio", "times", "range"]]
+    for one in made["measurements"]:
+        if one["unit"] == "x" and "system" in one:
+            span = f"{number_text(one['min'])} to {number_text(one['max'])}" if len(one["values"]) > 1 else ""
+            rows.append([one["system"], f"{one['n']:,}", one["what"], shown(one), span])
+    return table(rows)
+
+
+# ---- engines
+
+
+ENGINE_COLUMNS = {
+    "indexing": "indexing s",
+    "indexing peak memory": "its peak MB",
+    "on disk": "on disk MB",
+    "cold query": "cold query s",
+    "warm query p50": "warm p50 ms",
+    "warm query p95": "warm p95 ms",
+    "encode p50": "of which encoding",
+    "serving memory": "serving MB",
+    NDCG: NDCG,
+}
+
+
+def engines(results: Results) -> str:
+    """Return a row a program, also one that failed."""
+    if "engines" not in results:
+        return NOT_MEASURED
+    made = results["engines"]
+    rows = [["program", *ENGINE_COLUMNS.values()]]
+    for name in systems_of(made):
+        found = values_of(made, system=name)
+        rows.append([name, *(shown(found.get(what)) for what in ENGINE_COLUMNS)])
+    said = [(FAILED, made.get("failed", {})), ("Notes", made.get("notes", {}))]
+    return "\n\n".join([table(rows), *(_listed(title, items) for title, items in said if items)])
+
+
+def _listed(title: str, items: Mapping[str, str]) -> str:
+    return "\n".join([f"{title}:", "", *(f"- {name}: {what}." for name, what in items.items())])
+
+
+# ---- where hpdsearch loses
+
+
+def losses(results: Results) -> str:
+    """Return, as a list, what others do better and what was wanted and not reached."""
+    lines = [*_engine_losses(results), *_encoding_losses(results), *_quality_losses(results)]
+    missed = [(name, one) for name, made in results.items() for one in made["targets"] if not one["met"]]
+    lines += [
+        f"- Wanted and not reached ({name}): {one['name']}, {one['rule']} {number_text(one['limit'])} {one['unit']}: "
+        f"{number_text(one['measured'])} {one['unit']}.".replace(" .", ".")
+        for name, one in missed
+    ]
+    return "\n".join(lines) or "Nothing was lost in this run, which means that too little was compared."
+
+
+def _engine_losses(results: Results) -> Iterable[str]:
+    """Yield each column of the engines in which another program is ahead of hpdsearch's default."""
+    if "engines" not in results:
+        return
+    made = results["engines"]
+    names = systems_of(made)
+    ours = next((name for name in names if name.startswith("hpdsearch")), None)
+    others = [name for name in names if not name.startswith("hpdsearch")]
+    for what, heading in ENGINE_COLUMNS.items():
+        # Another way to ask hpdsearch's own index may find more than its default; that is a loss, too.
+        asked = names if what == NDCG else [*others, *([ours] if ours else [])]
+        found = {name: values_of(made, system=name).get(what) for name in asked}
+        there = {name: one["median"] for name, one in found.items() if one}
+        if ours not in there or len(there) < 2:
+            continue
+        sign = -1 if what == NDCG else 1
+        ahead = sorted(
+            (n for n in there if n != ours and sign * there[n] < sign * there[ours]), key=lambda n: sign * there[n]
+        )
+        if ahead:
+            listed = ", ".join(f"{name} {number_text(there[name])}" for name in ahead)
+            yield f"- {heading}: {listed}; {ours} {number_text(there[ours])}."
+
+
+def _encoding_losses(results: Results) -> Iterable[str]:
+    """Yield what others encode faster than the default encoder does, on one core."""
+    made = results.get("encoding", {"measurements": [], "settings": {}})
+    own = {"base", "small", "static"}
+    for what, sign in (("short texts", -1), ("passages", -1), ("single text", 1)):
+        there = {name: values_of(made, system=name, threads=1).get(what) for name in systems_of(made, threads=1)}
+        found = {name: one for name, one in there.items() if one}
+        if base := found.get("base"):
+            ahead = {
+                n: one for n, one in found.items() if n not in own and sign * one["median"] < sign * base["median"]
+            }
+            if ahead:
+                listed = ", ".join(f"{name} {number_text(one['median'])}" for name, one in ahead.items())
+                yield f"- Encoding, {what}, one core, {base['unit']}: {listed}; base {number_text(base['median'])}."
+
+
+def _quality_losses(results: Results) -> Iterable[str]:
+    """Yield what the default encoder loses to its teacher, where the interval leaves no doubt."""
+    for row in results.get("quality", {"systems": []})["systems"]:
+        for metric, less in row.get("less_teacher", {}).items():
+            if row["system"] == "base" and row["dim"] in SHOWN_DIMS and less["high"] < 0:
+                yield (
+                    f"- {metric}, base with {row['dim']} numbers against the teacher: {less['mean']:+.2f} points "
+                    f"({less['low']:+.2f} to {less['high']:+.2f})."
+                )
+
+
+# ---- what it was measured on
+
+
+def machine(results: Results) -> str:
+    """Return the machine of the results, and the days on which they were made."""
+    days: dict[str, set[str]] = {}
+    for made in results.values():
+        days.setdefault(machine_text(made), set()).add(made["date"][:10])
+    return "; ".join(f"{where}; {' and '.join(sorted(when))}" for where, when in days.items())
+
+
+def measured_on(results: Results) -> str:
+    """Return machine, versions, settings and date of each result that the page is about."""
+    lines = []
+    for name in ("quality", "encoding", "retrieval", "engines", "pareto"):
+        if name in results:
+            made = results[name]
+            settings = "; ".join(f"{key} {setting_text(value)}" for key, value in made["settings"].items())
+            versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
+            load = " ".join(map(str, made["machine"].get("load_average_before", [])))
+            lines.append(
+                f"- **{name}**: {machine_text(made)}; load before {load or 'unknown'}; {made['date'][:10]}, commit "
+                f"`{made['commit'] or 'unknown'}`. Settings: `{settings}`. Versions: `{versions}`."
+            )
+    return "\n".join(lines)
+
+
+def targets(results: Results) -> str:
+    """Return one table of the targets of all results."""
+    return targets_of(list(results.values()))
+
+
+TABLES: dict[str, Callable[[Results], str]] = {
+    "summary": summary,
+    "quality": quality,
+    "parts": parts,
+    "encoding": encoding,
+    "retrieval": retrieval,
+    "whole path": whole_path,
+    "ratios": ratios,
+    "engines": engines,
+    "losses": losses,
+    "machine": machine,
+    "measured on": measured_on,
+    "targets": targets,
+}

@@ -1,0 +1,163 @@
+"""The result files -> REPORT.md with its pictures' links, and the summary in README. No number comes from elsewhere.
+
+    python -m benchmarks.report.write
+
+The words are REPORT.template.md; `{{NAME}}` stands for a table or a paragraph of report_tables.py. A number written
+into the words, or one in the finished page that no result file holds, is an error.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.harness import BENCHMARKS, ROOT
+from benchmarks.common.results import RESULTS, number_text
+from benchmarks.quality.plot import plot_quality
+from benchmarks.report.show_results import machine_text, read_result
+from benchmarks.report.tables import TABLES, Results
+
+TEMPLATE = BENCHMARKS / "REPORT.template.md"
+README = ROOT / "README.md"
+PICTURE = re.compile(r"!\[([^\]]*)\]\(results/([^)]*)\)")
+PLACE = re.compile(r"\{\{(.+?)\}\}")
+# A number by itself; digits inside a name (f32, nDCG@10, all-MiniLM-L6-v2) are part of the name.
+NUMBER = re.compile(r"(?<![\w@.,-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w@-]|\.\d)")
+NOT_SAID = re.compile(r"`[^`]*`|<!--.*?-->|\]\([^)]*\)", re.DOTALL)  # code, comments, links
+BLOCKS = ("summary", "machine")  # of README
+
+
+def main() -> None:
+    """Read the options and write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--page", type=Path, default=BENCHMARKS / "REPORT.md")
+    parser.add_argument("--readme", type=Path, help="also write the tables between the markers of this page")
+    options = parser.parse_args()
+    print(write_report(options.results, options.page))
+    if options.readme:
+        text = options.readme.read_text(encoding="utf-8")
+        options.readme.write_text(with_blocks(text, read_results(options.results)), encoding="utf-8")
+
+
+def write_report(results: Path, page: Path, template: Path = TEMPLATE) -> Path:
+    """Write the page of the results in a folder, and their picture, and return the page's path."""
+    made = read_results(results)
+    if "quality" in made:
+        plot_quality(made["quality"], results / "quality.svg")
+    words = with_pictures(template.read_text(encoding="utf-8"), results, page)
+    page.write_text(filled(words, made), encoding="utf-8")
+    return page
+
+
+def with_pictures(template: str, results: Path, page: Path) -> str:
+    """Return the words with each picture's link as it is from the page; without those that were not drawn."""
+
+    def link(match: re.Match[str]) -> str:
+        picture = results / match[2]
+        where = os.path.relpath(picture, page.parent)
+        return f"![{match[1]}]({Path(where).as_posix()})" if picture.exists() else "*(not drawn in this run)*"
+
+    return PICTURE.sub(link, template)
+
+
+def read_results(folder: Path) -> Results:
+    """Return the results of a folder by the names of their files.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    found = {path.stem: read_result(path) for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise SystemExit(f"{folder}: expected result files (*.json), got none; run a benchmark first")
+    return found
+
+
+def filled(template: str, results: Results) -> str:
+    """Return the page.
+
+    Raises:
+        SystemExit: the words hold a number, name something unknown, or the page has a number that no result holds.
+    """
+    require_no_numbers(template)
+    page = PLACE.sub(lambda match: _made(match[1].strip(), results), template)
+    require_known_numbers(page, results)
+    return page
+
+
+def with_blocks(text: str, results: Results) -> str:
+    """Return a page with the tables between its markers `<!-- NAME -->` and `<!-- end of NAME -->` made anew."""
+    for name in BLOCKS:
+        block = f"<!-- {name} -->\n{TABLES[name](results)}\n<!-- end of {name} -->"
+        pattern = rf"<!-- {name} -->\n.*?<!-- end of {name} -->"
+        text, n = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+        if n != 1:
+            raise SystemExit(f"expected one block <!-- {name} --> to <!-- end of {name} -->, got {n}")
+        require_known_numbers(block, results)
+    return text
+
+
+def require_no_numbers(template: str) -> None:
+    """Refuse words that hold a number.
+
+    Raises:
+        SystemExit: they do; the message names the line.
+    """
+    for number, line in enumerate(template.splitlines(), 1):
+        if found := NUMBER.search(NOT_SAID.sub("", PLACE.sub("", line))):
+            raise SystemExit(
+                f"{TEMPLATE.name}:{number}: expected numbers from result files only, got {found[0]!r}; "
+                "let report_tables.py print it"
+            )
+
+
+def require_known_numbers(page: str, results: Results) -> None:
+    """Refuse a page with a number that is in no result file, rounded or whole.
+
+    Raises:
+        SystemExit: there is one; the message names the line.
+    """
+    known = set().union(*(set(_renderings(leaf)) for made in results.values() for leaf in _leaves(made)))
+    known.update(*(_renderings(machine_text(made)) for made in results.values()))  # it gives the memory in GiB
+    for number, line in enumerate(page.splitlines(), 1):
+        for found in NUMBER.finditer(NOT_SAID.sub("", line)):
+            if found[0].lstrip("+-").rstrip(",") not in known:
+                raise SystemExit(f"line {number}: the number {found[0]!r} is in no result file: {line.strip()[:160]}")
+
+
+def _leaves(made: Any) -> Iterator[Any]:
+    """Yield every number and string of a result, at any depth; of a mapping its keys, too."""
+    if isinstance(made, dict):
+        for key, value in made.items():
+            yield key
+            yield from _leaves(value)
+    elif isinstance(made, list):
+        yield len(made)
+        for value in made:
+            yield from _leaves(value)
+    else:
+        yield made
+
+
+def _renderings(leaf: Any) -> Iterator[str]:
+    """Yield the ways in which a page may write a number, or the numbers inside a string."""
+    if isinstance(leaf, str):
+        yield from (found[0].lstrip("+-") for found in NUMBER.finditer(leaf))
+        yield leaf[:10]  # a date
+    elif isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
+        size = abs(leaf)
+        yield number_text(size)
+        yield from (f"{size:.{digits}f}" for digits in range(3))
+        yield f"{size:,.0f}"
+
+
+def _made(name: str, results: Results) -> str:
+    if name not in TABLES:
+        raise SystemExit(f"{{{{{name}}}}}: expected one of {', '.join(TABLES)}")
+    return TABLES[name](results)
+
+
+if __name__ == "__main__":
+    main()

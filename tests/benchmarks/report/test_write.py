@@ -1,0 +1,176 @@
+"""The report: every number on it is in a result file; the cost curve: what nothing else beats, by hand."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+pareto = importlib.import_module("benchmarks.report.pareto")
+report = importlib.import_module("benchmarks.common.results")
+style = importlib.import_module("benchmarks.common.style")
+write_report = importlib.import_module("benchmarks.report.write")
+tables = importlib.import_module("benchmarks.report.tables")
+
+
+def result_with(*measurements, name="retrieval", **more):
+    return report.result(name, {"n": 1000}, measurements, []) | more
+
+
+def measured(system, what, value, unit="", **about):
+    return report.measurement(f"{system}: {what}", unit, [value]) | {"system": system, "what": what} | about
+
+
+@pytest.mark.parametrize(
+    "text", ["It takes 5 ms.", "About 97.9 % is kept.", "| base | 1,000 |", "- twice: +0.5 points"]
+)
+def test_a_number_written_into_the_words_is_refused(text):
+    with pytest.raises(SystemExit, match=r"REPORT.template.md:2: expected numbers from result files only"):
+        write_report.require_no_numbers(f"# Title\n{text}\n")
+
+
+def test_digits_in_names_code_and_links_are_no_numbers():
+    words = "nDCG@10 of all-MiniLM-L6-v2 as f32, `k=10`, [here](results/a-1.svg), BM25, recall@100, {{quality}}"
+    write_report.require_no_numbers(words)
+
+
+def test_the_words_of_the_report_hold_no_number_and_name_only_what_there_is():
+    template = write_report.TEMPLATE.read_text()
+    write_report.require_no_numbers(template)
+    assert {name.strip() for name in write_report.PLACE.findall(template)} <= tables.TABLES.keys()
+
+
+def test_a_number_that_no_result_holds_is_refused_on_the_page():
+    results = {"retrieval": result_with(measured("base", "query p50", 0.4493, "ms"))}
+    for known in ("0.449 ms", "0.45 ms", "0.4 ms", "1,000 documents"):
+        write_report.require_known_numbers(f"It takes {known}.", results)
+    with pytest.raises(SystemExit, match=r"line 2: the number '0.448' is in no result file"):
+        write_report.require_known_numbers("Well:\nit takes 0.448 ms.", results)
+
+
+def test_a_table_that_reckons_a_number_of_its_own_is_refused(monkeypatch):
+    results = {"retrieval": result_with(measured("base", "query p50", 0.4493, "ms"))}
+    monkeypatch.setitem(tables.TABLES, "twice", lambda results: "it would take 0.8986 ms")
+    with pytest.raises(SystemExit, match=r"'0.8986' is in no result file"):
+        write_report.filled("{{twice}}", results)
+
+
+def test_an_unknown_name_in_the_words_is_an_error():
+    with pytest.raises(SystemExit, match=r"\{\{qualty\}\}: expected one of summary, quality"):
+        write_report.filled("{{qualty}}", {"retrieval": result_with()})
+
+
+def test_without_results_there_is_no_report(tmp_path):
+    with pytest.raises(SystemExit, match="expected result files"):
+        write_report.read_results(tmp_path)
+
+
+def test_pictures_are_linked_from_where_the_page_lies(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "a.svg").write_text("")
+    words = "![one](results/a.svg) ![other](results/b.svg)"
+    for page, link in ((tmp_path / "REPORT.md", "results/a.svg"), (tmp_path / "results" / "REPORT.md", "a.svg")):
+        made = write_report.with_pictures(words, tmp_path / "results", page)
+        assert made == f"![one]({link}) *(not drawn in this run)*"
+
+
+def test_a_block_of_a_page_is_made_anew_and_the_rest_stays():
+    results = {"retrieval": result_with(measured("base", "query p50", 0.4493, "ms", n=1000))}
+    made = write_report.with_blocks(
+        "a\n<!-- summary -->\nold\n<!-- end of summary -->\nb\n<!-- machine -->\nold\n<!-- end of machine -->\nc",
+        results,
+    )
+    assert made.startswith("a\n<!-- summary -->\n")
+    assert "old" not in made
+    assert made.endswith("<!-- end of machine -->\nc")
+    with pytest.raises(SystemExit, match="expected one block <!-- summary -->"):
+        write_report.with_blocks("nothing to fill", results)
+
+
+def test_what_others_do_better_is_said():
+    here = [("hpdsearch base", 120, 60), ("bm25s", 5, 55), ("script", 400, 61)]
+    engines = result_with(
+        *(measured(name, "indexing", seconds, "s") for name, seconds, _ in here),
+        *(measured(name, "nDCG@10", ndcg) for name, _, ndcg in here),
+        name="engines",
+    )
+    assert tables.losses({"engines": engines}).splitlines() == [
+        "- indexing s: bm25s 5.00; hpdsearch base 120.",
+        "- nDCG@10: script 61.0; hpdsearch base 60.0.",
+    ]
+
+
+def test_a_target_that_was_not_met_is_said():
+    slow = report.measurement("query", "ms", [3.0])
+    made = report.result("scale", {}, [slow], [report.target(slow, at_most=2)])
+    assert tables.losses({"scale": made}) == "- Wanted and not reached (scale): query, at most 2.00 ms: 3.00 ms."
+
+
+def systems():
+    """n=1000: name -> (encoder, index, nDCG@10, bytes, ms)."""
+    return {
+        "a": ("big", "flat f32", 60.0, 3072, 4.0),
+        "b": ("base", "flat pq", 59.0, 64, 0.2),
+        "c": ("base", "ivf pq", 58.0, 64, 0.1),
+        "d": ("static", "flat f32", 50.0, 1024, 0.3),
+    }
+
+
+@pytest.fixture
+def sources():
+    listed = []
+    for name, (encoder, index, ndcg, size, milliseconds) in systems().items():
+        about = {"n": 1000, "encoder": encoder, "dim": 128, "index": index}
+        listed.append(measured(name, "nDCG@10", ndcg, **about))
+        listed.append(measured(name, "bytes a document", size, "B", **about))
+        listed.append(measured(name, "query p50", milliseconds, "ms", **about))
+    listed.append(measured("not judged", "query p50", 1, "ms", n=10, encoder="base", dim=128, index="flat f32"))
+    single = {"teacher": 30.0, "base": 6.0, "static": 0.01}
+    encoding = [measured(name, "single text", value, "ms", threads=1) for name, value in single.items()]
+    encoding.append(measured("big, ONNX", "single text", 20.0, "ms", threads=1))
+    return result_with(*listed), result_with(*encoding, name="encoding", settings={"teacher": "big"})
+
+
+def test_points_are_joined_by_hand(sources):
+    points = {one.system: one for one in pareto.joined(*sources)}
+    assert set(points) == set("abcd")
+    assert points["b"].search_us == 200
+    assert points["b"].whole_us == 6200
+    assert points["d"].whole_us == pytest.approx(310)
+    assert points["a"].size_bytes == 3072
+    assert points["a"].whole_us == 24_000, "the fastest way that the teacher was run in"
+
+
+def test_the_best_at_each_price_are_those_that_nothing_beats(sources):
+    points = pareto.joined(*sources)
+    assert [one.system for one in pareto.best(points, "size_bytes")] == ["b", "a"]
+    assert [one.system for one in pareto.best(points, "search_us")] == ["c", "b", "a"]
+    assert [one.system for one in pareto.best(points, "whole_us")] == ["d", "c", "b", "a"]
+
+
+def test_the_cost_curve_is_written_and_drawn(sources, tmp_path, monkeypatch):
+    for name, made in zip(("retrieval", "encoding"), sources, strict=True):
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    words = ["pareto.py", "--results", str(tmp_path), "--output", str(tmp_path / "pareto.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    pareto.main()
+    made = json.loads((tmp_path / "pareto.json").read_text())
+    assert [one["system"] for one in made["points"]] == list("abcd")
+    assert made["settings"]["best"]["size_bytes"] == ["b", "a"]
+    picture = (tmp_path / "pareto.svg").read_text()
+    assert all(label in picture for label in ("bytes a document", "microseconds a query", "static"))
+
+
+def test_a_result_without_judged_systems_gives_no_curve(sources):
+    with pytest.raises(SystemExit, match="expected systems with bytes a document"):
+        pareto.joined(result_with(), sources[1])
+
+
+def test_a_system_has_one_colour_under_all_its_names():
+    assert style.colour("all-mpnet-base-v2") == style.colour("teacher")
+    assert style.colour("all-MiniLM-L6-v2") == style.colour("MiniLM")
+    assert style.colour("hpdsearch") == style.colour("base")
+    assert style.colour("all-mpnet-base-v2 projected") == style.colour("teacher projected") != style.colour("teacher")
+    assert len(set(style.ENCODER_COLOURS.values())) == len(style.ENCODER_COLOURS)
