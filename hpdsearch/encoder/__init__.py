@@ -1,6 +1,6 @@
-"""Texts to unit vectors: encoder folders, the encoders that ship with the package, and the spaces they share.
+"""Encoders turn texts into unit vectors: encoder folders, the built-in encoders, and the spaces that encoders share.
 
-Nothing here loads onnxruntime or tokenizers before an encoder is loaded, nor torch unless its backend is asked for.
+onnxruntime and tokenizers are imported when an encoder is loaded, torch only for the backend of that name.
 """
 
 from hpdsearch.encoder.backends import Backend

@@ -1,4 +1,4 @@
-"""Which code runs a model: a static table in numpy, a Transformer in onnxruntime, openvino or torch."""
+"""The code that runs a model: a static table in numpy, a Transformer in onnxruntime, openvino or torch."""
 
 import os
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import EncoderCard, EncoderType
 from hpdsearch.encoder.tokens import TextTokenizer
-from hpdsearch.encoder.transformer import Runner, TransformerModel
+from hpdsearch.encoder.transformer import BackendSession, TransformerModel
 from hpdsearch.errors import EncoderError
 
-BACKEND_VARIABLE = "HPDSEARCH_BACKEND"  # what auto means, for who wants it measured never
+BACKEND_VARIABLE = "HPDSEARCH_BACKEND"  # overrides the automatic choice
 
 
 class Backend(Enum):
-    """What runs a Transformer; a static encoder needs none of them."""
+    """The library that runs a Transformer; a static encoder needs none."""
 
     AUTO = "auto"
     ONNX = "onnx"
@@ -27,18 +27,18 @@ class Backend(Enum):
     TORCH = "torch"
 
 
-class Model(Protocol):
-    """Token ids of whole texts, without special tokens, to one unit vector a text (n, dim); bar counts the texts."""
+class TextModel(Protocol):
+    """A model that encodes tokenized texts of any length."""
 
     def __call__(self, tokens: Sequence[list[int]], bar: Bar, /) -> Matrix:
-        """Return the unit vectors."""
+        """Return the unit vectors float32 (n, dim) of n texts; tokens exclude special tokens, bar counts the texts."""
 
 
 def find_backend(backend: str | Backend) -> Backend:
     """Return the backend of that name.
 
     Raises:
-        EncoderError: there is none.
+        EncoderError: no backend has that name.
     """
     try:
         return Backend(backend)
@@ -56,46 +56,60 @@ def open_model(
     *,
     sha256: str,
     threads: int,
-) -> Model:
-    """Load the model of a verified folder; sha256 is the encoder's.
+) -> TextModel:
+    """Load the model of a verified encoder folder.
+
+    Args:
+        folder: the encoder folder.
+        card: its encoder.json.
+        kind: static encoders ignore `backend` and `threads`.
+        backend: runs a Transformer.
+        tokenizer: defines the special tokens.
+        sha256: the encoder's checksum, the key of a remembered backend choice.
+        threads: cores to use.
 
     Raises:
-        EncoderError: the backend cannot load it.
+        EncoderError: the backend cannot load the model.
         MissingExtraError: the backend is not installed.
     """
     if kind is EncoderType.STATIC:
         from hpdsearch.encoder.static_backend import StaticModel
 
         return StaticModel(folder)
-    around = tokenizer.special_ids()
+    special_tokens = tokenizer.special_tokens()
     if backend is Backend.AUTO:
-        backend = _fastest(folder, sha256, longest=card.max_tokens + len(around))
-    runner = open_runner(folder, backend, threads=threads)
-    return TransformerModel(runner, dim=card.dim, max_tokens=card.max_tokens, around=around)
+        backend = _resolve_auto(folder, sha256, longest=card.max_tokens + len(special_tokens))
+    session = open_session(folder, backend, threads=threads)
+    return TransformerModel(session, dim=card.dim, max_tokens=card.max_tokens, special_tokens=special_tokens)
 
 
-def _fastest(folder: Path, sha256: str, *, longest: int) -> Backend:
+def _resolve_auto(folder: Path, sha256: str, *, longest: int) -> Backend:
     if chosen := os.environ.get(BACKEND_VARIABLE):
         return find_backend(chosen)
-    if find_spec("openvino") is None:  # nothing is imported or read to find that there is nothing to choose
+    if find_spec("openvino") is None:  # without openvino nothing has to be imported, read or measured
         return Backend.ONNX
-    from hpdsearch.encoder.fastest import fastest
+    from hpdsearch.encoder.backend_choice import choose_backend
 
     choices = (Backend.ONNX, Backend.OPENVINO)
-    openers = {choice.value: partial(open_runner, folder, choice) for choice in choices}
-    return Backend(fastest(openers, sha256, longest=longest))
+    openers = {choice.value: partial(open_session, folder, choice) for choice in choices}
+    return Backend(choose_backend(openers, sha256, longest=longest))
 
 
-def open_runner(folder: Path, backend: Backend, *, threads: int = 1) -> Runner:
-    """Load a Transformer."""
+def open_session(folder: Path, backend: Backend, *, threads: int = 1) -> BackendSession:
+    """Load the Transformer of an encoder folder into a backend.
+
+    Raises:
+        EncoderError: the backend cannot load the model.
+        MissingExtraError: the backend is not installed.
+    """
     if backend is Backend.OPENVINO:
-        from hpdsearch.encoder.openvino_backend import OpenVinoModel
+        from hpdsearch.encoder.openvino_backend import OpenVinoSession
 
-        return OpenVinoModel(folder, threads=threads)
+        return OpenVinoSession(folder, threads=threads)
     if backend is Backend.TORCH:
-        from hpdsearch.encoder.torch_backend import TorchModel
+        from hpdsearch.encoder.torch_backend import TorchSession
 
-        return TorchModel(folder)
-    from hpdsearch.encoder.onnx_backend import OnnxModel
+        return TorchSession(folder)
+    from hpdsearch.encoder.onnx_backend import OnnxSession
 
-    return OnnxModel(folder, threads=threads)
+    return OnnxSession(folder, threads=threads)

@@ -1,10 +1,11 @@
-"""Token lists to batches: long texts are cut into windows, and windows of equal length share a batch.
+"""Batches of token lists: long texts are cut into windows, and sequences of similar length share a batch.
 
-A batch of equal lengths needs no padding and no mask: no work is wasted, and a text gets the same vector in any
-company.
+A batch of equal lengths needs no padding and no attention mask: no work is wasted, and the vector of a text does not
+depend on the other texts. Encoders batch windows so; the teacher and the student, whose texts are few or whose batches
+are small, allow some padding.
 """
 
-from collections import defaultdict
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,8 @@ class Windows:
 
     Attributes:
         ids: token ids of each window, special tokens included.
-        text: (n_windows,) position of the text that each window was cut from, ascending.
-        weights: (n_windows,) tokens of text in each window; 1 for a text without any.
+        text: int64 (n_windows,), ascending: the position of the text that each window was cut from.
+        weights: float32 (n_windows,): tokens of text in each window; 1 for a text without tokens.
     """
 
     ids: list[list[int]]
@@ -29,39 +30,90 @@ class Windows:
     weights: npt.NDArray[np.float32]
 
 
-def cut_windows(tokens: Sequence[list[int]], *, max_tokens: int, start: int, end: int) -> Windows:
-    """Cut every text into windows of at most max_tokens tokens, each between the special tokens start and end.
+def cut_windows(tokens: Sequence[list[int]], *, max_tokens: int, cls_id: int, sep_id: int) -> Windows:
+    """Cut every text into windows of at most max_tokens tokens and set the special tokens around each window.
 
     A text without tokens makes one window of the two special tokens.
+
+    Args:
+        tokens: token ids of each text, without special tokens.
+        max_tokens: tokens of text in a window, >= 1.
+        cls_id: id of the token before each window.
+        sep_id: id of the token after each window.
     """
-    ids, text, weights = [], [], []
-    for position, of_text in enumerate(tokens):
-        for first in range(0, max(1, len(of_text)), max_tokens):
-            part = of_text[first : first + max_tokens]
-            ids.append([start, *part, end])
+    ids = []
+    text = []
+    weights = []
+    for position, text_ids in enumerate(tokens):
+        for first in range(0, max(1, len(text_ids)), max_tokens):
+            part = text_ids[first : first + max_tokens]
+            ids.append([cls_id, *part, sep_id])
             text.append(position)
             weights.append(max(1, len(part)))
     return Windows(ids, np.array(text, dtype=np.int64), np.array(weights, dtype=np.float32))
 
 
-def equal_length_batches(ids: Sequence[list[int]], *, token_budget: int) -> Iterator[list[int]]:
-    """Yield the positions of windows that share a batch: one length, at most token_budget tokens, longest first.
+def length_batches(lengths: Sequence[int], *, token_budget: int, padding_budget: float = 0) -> Iterator[list[int]]:
+    """Yield batches of similar length, longest first, as positions in `lengths`; every position comes once.
 
-    A window that is longer than the budget is a batch by itself.
+    Without a padding budget all lengths of a batch are equal. Equal lengths keep their order.
+
+    Args:
+        lengths: tokens of each sequence, special tokens included.
+        token_budget: largest number of tokens in a batch, padding included. A longer sequence is a batch by itself.
+        padding_budget: largest number of padding tokens in a batch.
     """
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for position, window in enumerate(ids):
-        by_length[len(window)].append(position)
-    for length in sorted(by_length, reverse=True):
-        positions, size = by_length[length], max(1, token_budget // length)
-        for first in range(0, len(positions), size):
-            yield positions[first : first + size]
+    batch: list[int] = []
+    width = 0  # length of the longest sequence of the batch, its first one
+    padding = 0
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
+        padding += width - lengths[position]
+        if batch and ((len(batch) + 1) * width > token_budget or padding > padding_budget):
+            yield batch
+            batch = []
+        if not batch:
+            width = lengths[position]
+            padding = 0
+        batch.append(position)
+    if batch:
+        yield batch
+
+
+def length_ratio_batches(lengths: Sequence[int], *, token_budget: int, ratio: float) -> Iterator[list[int]]:
+    """Yield batches of similar length, shortest first, as positions in `lengths`; every position comes once.
+
+    Args:
+        lengths: tokens of each sequence, special tokens included.
+        token_budget: largest number of tokens in a batch, padding included. A longer sequence is a batch by itself.
+        ratio: a sequence is at most `ratio` times as long as the shortest one of its batch, and one token.
+    """
+    batch: list[int] = []
+    longest_allowed = math.inf
+    for position in sorted(range(len(lengths)), key=lambda position: lengths[position]):
+        length = lengths[position]
+        if batch and (length > longest_allowed or length * (len(batch) + 1) > token_budget):
+            yield batch
+            batch = []
+        if not batch:
+            longest_allowed = length * ratio + 1
+        batch.append(position)
+    if batch:
+        yield batch
 
 
 def join_windows(vectors: Matrix, windows: Windows, *, n_texts: int) -> Matrix:
-    """Return one unit vector (n_texts, dim) a text: the mean of its windows' vectors weighted by their tokens."""
+    """Return the unit vector of each text: the mean of its windows' vectors, weighted by their tokens.
+
+    Args:
+        vectors: unit vectors (n_windows, dim).
+        windows: of the same texts.
+        n_texts: number of texts.
+
+    Returns:
+        float32 (n_texts, dim), in the order of the texts.
+    """
     if len(vectors) == n_texts:
         return vectors
-    sums = np.zeros((n_texts, vectors.shape[1]), dtype=np.float32)
-    np.add.at(sums, windows.text, vectors * windows.weights[:, None])
-    return unit_rows(sums)
+    totals = np.zeros((n_texts, vectors.shape[1]), dtype=np.float32)
+    np.add.at(totals, windows.text, vectors * windows.weights[:, None])
+    return unit_rows(totals)

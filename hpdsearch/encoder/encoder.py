@@ -1,4 +1,4 @@
-"""Encoder: opens an encoder folder and turns texts into unit vectors."""
+"""Encoder: load an encoder folder and encode texts as unit vectors."""
 
 import copy
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from hpdsearch.common.files import file_sha256
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
-from hpdsearch.encoder.backends import Backend, Model, find_backend, open_model
+from hpdsearch.encoder.backends import Backend, TextModel, find_backend, open_model
 from hpdsearch.encoder.folder import (
     BUILT_IN,
     CARD,
@@ -25,22 +25,22 @@ from hpdsearch.encoder.threads import usable_cores
 from hpdsearch.encoder.tokens import Span, TextTokenizer
 from hpdsearch.errors import EncoderError
 
-BLOCK = 4096  # texts tokenized at once and batched by length
+BLOCK = 4096  # texts that are tokenized, and batched by length, at once
 
 
 class Encoder:
-    """Turns texts into unit vectors; may be used from several threads at once.
+    """Encodes texts as unit vectors; may be used from several threads at once.
 
     Attributes:
         name: the encoder's name.
-        dim: width of the vectors: the first `dim` of the model's model_dim numbers, scaled to length 1.
-        model_dim: width of the vectors that the model makes.
+        dim: width of the vectors; less than model_dim if they are truncated, see `truncate`.
+        model_dim: width of the model's own vectors.
         kind: a Transformer (bert) or a table of token vectors (static).
-        max_tokens: tokens of text that a Transformer reads at once, a longer text is read in consecutive windows; a
-            static encoder reads any text whole. For both it is the length of a passage.
+        max_tokens: length of a passage in tokens, special tokens not counted. A Transformer encodes a longer text in
+            windows of this length; a static encoder has no limit.
         space: id of the space of the vectors; only vectors of one space can be compared.
-        sha256: "sha256:..." of encoder.json, which holds the sums of all other files.
-        location: what `load` finds it by: a built-in name, or the absolute path of its folder.
+        sha256: "sha256:..." and the checksum of encoder.json, which holds the checksums of all other files.
+        location: the built-in name or the absolute path of the folder; `load` opens it again.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Encoder:
         sha256: str,
         location: str,
         tokenizer: TextTokenizer,
-        model: Model,
+        model: TextModel,
     ) -> None:
         """Use `load`."""
         self.kind = kind
@@ -73,18 +73,19 @@ class Encoder:
         backend: str | Backend = Backend.AUTO,
         threads: int | None = None,
     ) -> "Encoder":
-        """Open an encoder, verifying every file of its folder. Nothing is ever downloaded.
+        """Load an encoder and verify every file of its folder; nothing is downloaded.
 
         Args:
             name_or_folder: a built-in encoder's name (see `names`) or the path of an encoder folder.
-            dim: numbers to keep of each vector, see `truncated`; None for all.
-            backend: what runs a Transformer: "onnx", "openvino", or "torch" for a GPU; "auto" is what the variable
-                HPDSEARCH_BACKEND says, else onnx, unless openvino is installed and faster here, measured once.
-            threads: cores to use; None for all that this process may use. With "torch" it is torch's own setting.
+            dim: dimensions to keep, see `truncate`; None keeps all.
+            backend: runs a Transformer: "onnx", "openvino", or "torch" for a GPU. "auto" takes the value of the
+                environment variable HPDSEARCH_BACKEND if it is set, else the faster one of onnx and openvino (if
+                installed), measured once.
+            threads: cores to use; None for all that this process may use. torch has its own setting.
 
         Raises:
-            EncoderError: there is no such encoder, a file is missing, altered or of another format, or dim, backend or
-                the number of threads are out of range.
+            EncoderError: no encoder has this name; a file is missing, altered or of another format; or dim, backend or
+                threads is out of range.
             MissingExtraError: the backend is not installed.
         """
         chosen = find_backend(backend)
@@ -101,20 +102,21 @@ class Encoder:
         return encoder if dim is None else encoder.truncate(dim)
 
     def truncate(self, dim: int) -> "Encoder":
-        """Return this encoder with vectors of the first `dim` numbers of the model's, scaled to length 1.
+        """Return this encoder with vectors truncated to the first `dim` dimensions and scaled to length 1.
 
-        A space's directions are ordered, the most important first, so its first numbers are a good vector themselves.
+        The directions of a space are ordered by variance, so truncated vectors still work, like Matryoshka embeddings
+        (Kusupati et al. 2022, arXiv:2205.13147). The model is shared and not loaded again.
 
         Raises:
-            EncoderError: dim is not 1..model_dim.
+            EncoderError: dim is not in 1..model_dim.
         """
         if not 1 <= dim <= self.model_dim:
             raise EncoderError(f"dim: expected 1..{self.model_dim} (width of encoder {self.name}), got {dim}")
         if dim == self.dim:
             return self
-        other = copy.copy(self)  # the model and the tokenizer are shared
-        other.dim = dim
-        return other
+        truncated = copy.copy(self)
+        truncated.dim = dim
+        return truncated
 
     @staticmethod
     def names() -> list[str]:
@@ -122,18 +124,18 @@ class Encoder:
         return built_in_names()
 
     def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
-        """Return the texts' vectors, float32 (n, dim), rows of length 1, in the order of the texts.
+        """Return the texts' unit vectors, float32 (n, dim), in the order of the texts.
 
-        A Transformer encodes a text of more than max_tokens tokens in consecutive windows of max_tokens tokens (the
-        last one may be shorter); its vector is the mean of the windows' vectors weighted by their tokens, scaled to
-        length 1. An empty or blank text gets the vector of a text without tokens.
+        A Transformer encodes a text of more than max_tokens tokens in consecutive windows of max_tokens tokens; the
+        last one may be shorter. The text's vector is the mean of the windows' vectors, weighted by their tokens and
+        scaled to length 1. An empty or blank text gets the vector of a text without tokens.
 
         Args:
             texts: any number, of any length.
             progress: counts the texts.
 
         Raises:
-            EncoderError: texts is one string or holds something else than strings; nothing is encoded then.
+            EncoderError: `texts` is a string or contains something else than strings; nothing is encoded then.
         """
         _require_strings(texts)
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
@@ -141,9 +143,9 @@ class Encoder:
         try:
             for first in range(0, len(texts), BLOCK):
                 block = self._model(self._tokenizer.ids(list(texts[first : first + BLOCK])), bar)
-                vectors[first : first + BLOCK] = (
-                    block if self.dim == self.model_dim else unit_rows(block[:, : self.dim])
-                )
+                if self.dim < self.model_dim:
+                    block = unit_rows(block[:, : self.dim])
+                vectors[first : first + BLOCK] = block
         finally:
             bar.close()
         return vectors
@@ -151,10 +153,10 @@ class Encoder:
     def token_spans(self, texts: Sequence[str]) -> list[list[Span]]:
         """Return the (start, end) characters of every token of each text, without special tokens or truncation.
 
-        Starts and ends never descend; a character that makes several tokens gives several equal spans.
+        Starts and ends never decrease. A character that makes several tokens gives several equal spans.
 
         Raises:
-            EncoderError: texts is one string or holds something else than strings.
+            EncoderError: `texts` is a string or contains something else than strings.
         """
         _require_strings(texts)
         return self._tokenizer.spans(list(texts))

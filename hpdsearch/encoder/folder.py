@@ -1,6 +1,6 @@
-"""The encoder folder: where it is found, what encoder.json says, and whether every file is what was written.
+"""The encoder folder: find it, read encoder.json, verify every file, write it.
 
-docs/encoder-folder.md describes the format.
+docs/encoder-format.md describes the format.
 """
 
 import json
@@ -19,32 +19,32 @@ MODEL = "model.onnx"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
-BUILT_IN = Path(__file__).parent.parent / "encoders"
+BUILT_IN = Path(__file__).parent.parent / "encoders"  # the encoders that ship with the package
 
 
 class EncoderType(Enum):
-    """What config.json calls model_type."""
+    """The architecture of an encoder: `model_type` in config.json."""
 
     BERT = "bert"
     STATIC = "static"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the files that such an encoder cannot do without."""
+        """Names of the files that an encoder of this type must have."""
         return (WEIGHTS, CONFIG, TOKENIZER) if self is EncoderType.STATIC else (MODEL, WEIGHTS, CONFIG, TOKENIZER)
 
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """What encoder.json says.
+    """The contents of encoder.json.
 
     Attributes:
         name: shown to users.
         dim: width of the vectors.
-        max_tokens: tokens of text (special tokens not counted) that a Transformer takes at once, and of a passage.
-        space: id of the space that the vectors lie in, "sha256:...".
-        sha256: hexadecimal sum of every other file that the encoder is made of, by file name.
-        format: layout of the folder.
+        max_tokens: length of a passage, and of a Transformer's window, in tokens; special tokens not counted.
+        space: id of the space of the vectors, "sha256:...".
+        sha256: sha256 in hexadecimal of every other file of the encoder, by file name.
+        format: version of the layout of the folder.
     """
 
     name: str
@@ -61,12 +61,12 @@ def built_in_names() -> list[str]:
 
 
 def find_folder(name_or_folder: str | Path) -> Path:
-    """Return the folder of a built-in encoder (by name) or of the user's own (by path).
+    """Return the folder of a built-in encoder, by its name, or of any other encoder, by its path.
 
-    A built-in name wins over a folder of that name in the working directory; write ./name for the latter.
+    A built-in name takes precedence over a folder of that name in the working directory; write ./name for the folder.
 
     Raises:
-        EncoderError: there is neither.
+        EncoderError: the argument is neither a built-in name nor a folder.
     """
     if isinstance(name_or_folder, str) and name_or_folder in built_in_names():
         return BUILT_IN / name_or_folder
@@ -82,11 +82,11 @@ def find_folder(name_or_folder: str | Path) -> Path:
 def write_encoder(
     folder: Path, contents: Mapping[str, bytes], *, name: str, dim: int, max_tokens: int, space: str
 ) -> Path:
-    """Write an encoder folder, encoder.json last, which brings it into force; return the folder.
+    """Write an encoder folder and return its path; encoder.json is written last and makes the folder valid.
 
     Args:
-        folder: made if it is not there; files of an encoder in it are replaced.
-        contents: the files that the encoder is made of, by file name.
+        folder: created if it does not exist; files of an encoder in it are replaced.
+        contents: the bytes of the encoder's other files, by file name.
         name: see EncoderCard.
         dim: see EncoderCard.
         max_tokens: see EncoderCard.
@@ -97,8 +97,8 @@ def write_encoder(
     for file_name, content in contents.items():
         with published(folder / file_name) as file:
             file.write(content)
-    sums = {file_name: file_sha256(folder / file_name) for file_name in sorted(contents)}
-    card = EncoderCard(name=name, dim=dim, max_tokens=max_tokens, space=space, sha256=sums)
+    checksums = {file_name: file_sha256(folder / file_name) for file_name in sorted(contents)}
+    card = EncoderCard(name=name, dim=dim, max_tokens=max_tokens, space=space, sha256=checksums)
     with published(folder / CARD) as file:
         file.write((json.dumps({"format": card.format} | asdict(card), indent=2) + "\n").encode())
     return folder
@@ -108,11 +108,11 @@ def read_card(folder: Path) -> EncoderCard:
     """Read encoder.json.
 
     Raises:
-        EncoderError: it is missing, not JSON, of another format or lacks a field.
+        EncoderError: the file is missing, is not JSON, has another format or lacks a field.
     """
     path = folder / CARD
     if not path.is_file():
-        raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it")
+        raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; check the path")
     try:
         fields = json.loads(path.read_bytes())
     except ValueError as error:
@@ -123,18 +123,20 @@ def read_card(folder: Path) -> EncoderCard:
         raise EncoderError(f"{path}: expected format {FORMAT}, got {found!r}; {advice}")
     for key, kind in _FIELDS.items():
         if not isinstance(fields.get(key), kind):
-            raise EncoderError(f"{path}: expected {key!r} to be {kind.__name__}, got {fields.get(key)!r}")
+            raise EncoderError(
+                f"{path}: expected {key!r} to be {kind.__name__}, got {fields.get(key)!r}; make the folder again"
+            )
     return EncoderCard(**{key: fields[key] for key in _FIELDS})
 
 
 _FIELDS: dict[str, type[Any]] = {"name": str, "dim": int, "max_tokens": int, "space": str, "sha256": dict}
 
 
-def read_kind(folder: Path) -> EncoderType:
-    """Read from config.json which kind of encoder it is.
+def read_encoder_type(folder: Path) -> EncoderType:
+    """Read the type of an encoder from config.json.
 
     Raises:
-        EncoderError: the file is missing or altered, or of a kind that is not known here.
+        EncoderError: the file is missing or altered, or the type is unknown to this version.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -151,15 +153,17 @@ def read_kind(folder: Path) -> EncoderType:
 
 
 def verify_files(folder: Path, card: EncoderCard) -> EncoderType:
-    """Check that every file named by the card is there and unaltered; return the kind of encoder.
+    """Verify the checksum of every file that the card names, and return the type of the encoder.
 
     Raises:
-        EncoderError: names the file and both sums.
+        EncoderError: a file is missing or altered, or the card lacks the checksum of a necessary file.
     """
-    kind = read_kind(folder)
+    kind = read_encoder_type(folder)
     for name in kind.files:
         if name not in card.sha256:
-            raise EncoderError(f"{folder / CARD}: expected a sum of {name} under 'sha256', got none")
+            raise EncoderError(
+                f"{folder / CARD}: expected the checksum of {name} under 'sha256', got none; make the folder again"
+            )
     for name, expected in card.sha256.items():
         path = folder / name
         if not path.is_file():

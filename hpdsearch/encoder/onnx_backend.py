@@ -1,4 +1,4 @@
-"""The encoder's model in onnxruntime: one thread a run, many runs at once."""
+"""A Transformer encoder in onnxruntime: one thread a run, several runs at once."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
 from hpdsearch.errors import EncoderError
 
-TOKEN_BUDGET = 1024  # measured alike from 256 to 4,096; memory grows with it
+TOKEN_BUDGET = 1024  # speed is the same from 256 to 4,096; memory grows with it
 
 
-class OnnxModel:
+class OnnxSession:
     """Runs model.onnx; may be called from several threads at once."""
 
     token_budget = TOKEN_BUDGET
@@ -22,10 +22,10 @@ class OnnxModel:
 
         self.threads = threads
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        options.intra_op_num_threads = 1  # batches run side by side: 15-20 % more texts than threads within a batch
+        options.log_severity_level = 3  # 3: errors
+        options.intra_op_num_threads = 1  # one batch per thread: 15-20 % more texts than several threads per batch
         options.inter_op_num_threads = 1
-        # Both keep memory for every shape that was ever met: it would grow over a long run.
+        # Both keep memory for every batch shape, so memory would grow during a long run.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         # BASIC folds the stored int8 weights into float32 once; higher levels would fuse Add and LayerNormalization
@@ -35,12 +35,13 @@ class OnnxModel:
             self._session = onnxruntime.InferenceSession(
                 str(folder / MODEL), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's kinds of error share no base but this
+        except Exception as error:  # onnxruntime's exceptions have no other common base
             raise EncoderError(
-                f"{folder / MODEL}: onnxruntime {onnxruntime.__version__} cannot load it: {error}"
+                f"{folder / MODEL}: onnxruntime {onnxruntime.__version__} cannot load it: {error}; "
+                "copy or make the encoder folder again"
             ) from error
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
-        """Return the unit vectors (n, dim) of windows of equal length, ids (n, tokens)."""
+        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
         vectors: Matrix = self._session.run(None, {"input_ids": ids})[0]
         return vectors

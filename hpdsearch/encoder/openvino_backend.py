@@ -1,4 +1,4 @@
-"""The encoder's model in OpenVINO: the same model.onnx, bfloat16 where the processor multiplies it in hardware."""
+"""A Transformer encoder in OpenVINO: the same model.onnx, in bfloat16 where the processor has instructions for it."""
 
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,7 +14,7 @@ from hpdsearch.errors import EncoderError, MissingExtraError
 TOKEN_BUDGET = 1024
 
 
-class OpenVinoModel:
+class OpenVinoSession:
     """Runs model.onnx; may be called from several threads at once, one core each."""
 
     token_budget = TOKEN_BUDGET
@@ -36,20 +36,21 @@ class OpenVinoModel:
             settings["INFERENCE_PRECISION_HINT"] = "bf16"
         try:
             self._model = core.compile_model(str(folder / MODEL), "CPU", settings)
-        except Exception as error:  # openvino raises bare RuntimeError and its own kinds
+        except Exception as error:  # openvino raises RuntimeError and exceptions of its own
             raise EncoderError(f"{folder / MODEL}: openvino {openvino.__version__} cannot load it: {error}") from error
-        self._idle: SimpleQueue[Any] = SimpleQueue()  # requests that nobody is using: each holds its own buffers
-        # openvino's bindings set themselves up in the first call; two threads that made it at once would wait for each
-        # other forever (seen with 2026.4).
+        self._idle: SimpleQueue[Any] = SimpleQueue()  # requests that no thread uses; each has its own buffers
+        # The first call initializes openvino's bindings: two threads that make it at once deadlock (seen with 2026.4).
         self(np.zeros((1, 2), dtype=np.int64))
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
-        """Return the unit vectors (n, dim) of windows of equal length, ids (n, tokens)."""
+        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
         try:
             request = self._idle.get_nowait()
         except Empty:
             request = self._model.create_infer_request()
         request.infer([ids])
-        vectors: Matrix = request.get_output_tensor().data.astype(np.float32)  # a copy: the buffer is used again
+        vectors: Matrix = request.get_output_tensor().data.astype(
+            np.float32
+        )  # a copy: the next call overwrites the buffer
         self._idle.put(request)
         return vectors

@@ -1,6 +1,7 @@
-"""A space: a teacher and the linear map from its embeddings onto a few ordered directions.
+"""A space: a teacher and a linear projection of its embeddings onto a few ordered directions.
 
-Encoders of one space can meet each other; the id of a space is a hash of all that defines it.
+Vectors of all encoders of one space can be compared. The id of a space is a hash of everything that defines it.
+Source: Zhao et al. 2022, arXiv:2203.07687. docs/encoder-format.md describes the folder.
 """
 
 import hashlib
@@ -25,9 +26,9 @@ class Space:
 
     Attributes:
         teacher: the teacher's name.
-        teacher_hash: sha256 of all that decides the teacher's vectors; "" in a space that does not tell.
-        components: (dim, teacher_dim), rows orthogonal, most important direction first.
-        id: "sha256:..." of space.json, which holds the sum of the projection.
+        teacher_hash: sha256 of everything that determines the teacher's vectors; "" if space.json lacks it.
+        components: float32 (dim, teacher_dim), rows orthogonal but not of unit length, largest variance first.
+        id: "sha256:..." and the checksum of space.json, which holds the checksum of the projection.
     """
 
     teacher: str
@@ -46,22 +47,26 @@ class Space:
         return int(self.components.shape[1])
 
     def project(self, embeddings: np.ndarray) -> Matrix:
-        """Return the teacher's embeddings (n, teacher_dim) as unit vectors (n, dim) of this space."""
+        """Project teacher embeddings (n, teacher_dim) onto unit vectors of this space, float32 (n, dim).
+
+        Raises:
+            ShapeError: embeddings have another width, or are not finite.
+        """
         require_matrix(embeddings, name="teacher embeddings", dim=self.teacher_dim)
         return unit_rows(embeddings @ self.components.T)
 
 
 def write_space(folder: Path, *, teacher: str, teacher_hash: str, components: np.ndarray) -> Space:
-    """Write a space folder; equal arguments give equal bytes and so an equal id.
+    """Write a space folder and read it again; equal arguments give equal bytes and therefore an equal id.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
         teacher: the teacher's name.
-        teacher_hash: sha256 of all that decides the teacher's vectors.
-        components: (dim, teacher_dim), rows orthogonal, most important direction first.
+        teacher_hash: sha256 of everything that determines the teacher's vectors.
+        components: float (dim, teacher_dim), rows orthogonal, of any length but 0, largest variance first.
 
     Raises:
-        ShapeError: the rows of components are not orthogonal, or one is zero.
+        ShapeError: the rows of components are not orthogonal, or a row is zero.
     """
     from safetensors.numpy import save
 
@@ -69,7 +74,9 @@ def write_space(folder: Path, *, teacher: str, teacher_hash: str, components: np
     rows = unit_rows(components).astype(np.float64)
     worst = np.abs(rows @ rows.T - np.eye(len(rows))).max()
     if not worst < 1e-4:
-        raise ShapeError(f"components: expected orthogonal rows, got cosines that are off by up to {worst:.2g}")
+        raise ShapeError(
+            f"components: expected orthogonal rows that are not zero, got a cosine that is off by {worst:.2g}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with published(folder / PROJECTION) as file:
         file.write(save({"components": components}))
@@ -91,30 +98,30 @@ def read_space(folder: Path) -> Space:
     """Read and verify a space folder.
 
     Raises:
-        EncoderError: a file is missing, altered or of another format.
+        EncoderError: a file is missing, altered, of another format, or lacks a field.
     """
     from safetensors.numpy import load
 
     for name in (CARD, PROJECTION):
         if not (folder / name).is_file():
-            raise EncoderError(f"{folder}: expected a space folder, but there is no {name} in it")
+            raise EncoderError(f"{folder}: expected a space folder, but there is no {name} in it; check the path")
     card = (folder / CARD).read_bytes()
     try:
         fields = json.loads(card)
-        found, teacher, teacher_hash, shape, sums = (
-            fields["format"],
-            fields["teacher"],
-            fields.get("teacher_hash", ""),
-            (fields["dim"], fields["teacher_dim"]),
-            fields["sha256"],
-        )
+        found = fields["format"]
+        teacher = fields["teacher"]
+        teacher_hash = fields.get("teacher_hash", "")
+        shape = (fields["dim"], fields["teacher_dim"])
+        checksums = fields["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{folder / CARD}: expected the fields of a space, got {error!r}") from None
+        raise EncoderError(
+            f"{folder / CARD}: expected the fields of a space, got {error!r}; copy the space folder again"
+        ) from None
     if found != FORMAT:
         raise EncoderError(
             f"{folder / CARD}: expected format {FORMAT}, got {found!r}; upgrade hpdsearch or copy it again"
         )
-    if sums.get(PROJECTION) != file_sha256(folder / PROJECTION):
+    if checksums.get(PROJECTION) != file_sha256(folder / PROJECTION):
         raise EncoderError(f"{folder / PROJECTION}: the file was altered or truncated; copy the space folder again")
     components = load((folder / PROJECTION).read_bytes())["components"]
     if components.shape != shape:

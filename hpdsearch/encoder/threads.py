@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""The number of cores that this process may use."""
 
 import os
 from pathlib import Path
@@ -8,14 +8,14 @@ CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
 
 
 def usable_cores() -> int:
-    """Return the cores this process may use, at least 1: affinity mask and container quota are both heeded."""
+    """Return the number of cores that affinity mask and container quota allow, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota()
     return max(1, min(cores, int(quota + 0.5))) if quota else cores
 
 
 def cgroup_quota() -> float | None:
-    """Return the container's share of time in cores, or None if it is unlimited or unknown."""
+    """Return the container's quota of processor time in cores; None if it is unlimited or unknown."""
     try:
         if CGROUP_V2.exists():
             allowed, period = CGROUP_V2.read_text().split()
@@ -23,5 +23,5 @@ def cgroup_quota() -> float | None:
             allowed = (CGROUP_V1 / "cpu.cfs_quota_us").read_text()
             period = (CGROUP_V1 / "cpu.cfs_period_us").read_text()
         return int(allowed) / int(period) if int(allowed) > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):  # "max", or no cgroups here
+    except (OSError, ValueError, ZeroDivisionError):  # "max" (unlimited), or a system without cgroups
         return None

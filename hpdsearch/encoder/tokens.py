@@ -1,4 +1,4 @@
-"""Text to token ids and character spans: a tokenizer.json without truncation or padding."""
+"""Token ids and character spans of texts, by a tokenizer.json without truncation or padding."""
 
 import os
 from collections.abc import Sequence
@@ -28,26 +28,28 @@ class TextTokenizer:
         """Read a tokenizer.json.
 
         Raises:
-            EncoderError: tokenizers cannot read it.
+            EncoderError: the library tokenizers cannot read the file.
         """
         _allow_threads()
         from tokenizers import Tokenizer
 
         try:
             return cls(Tokenizer.from_file(str(path)), path)
-        except Exception as error:  # tokenizers raises bare Exception
-            raise EncoderError(f"{path}: tokenizers cannot load it: {error}") from error
+        except Exception as error:  # tokenizers raises Exception itself
+            raise EncoderError(
+                f"{path}: tokenizers cannot load it: {error}; copy or make the encoder folder again"
+            ) from error
 
-    def special_ids(self) -> tuple[int, int]:
-        """Return the ids of the special tokens before and after every input of a Transformer ([CLS] and [SEP]).
+    def special_tokens(self) -> tuple[int, int]:
+        """Return (cls_id, sep_id): the ids of the special tokens before and after every window, BERT's [CLS] and [SEP].
 
         Raises:
-            EncoderError: the tokenizer does not set exactly these two.
+            EncoderError: the tokenizer does not add exactly two special tokens.
         """
         ids = self._tokenizer.encode("").ids
         if len(ids) != 2:
             raise EncoderError(
-                f"{self._path}: expected a tokenizer with two special tokens around a text, got {len(ids)}"
+                f"{self._path}: expected a tokenizer that adds two special tokens to a text, got {len(ids)}"
             )
         return ids[0], ids[1]
 
@@ -57,16 +59,16 @@ class TextTokenizer:
         return [encoding.ids for encoding in encodings]
 
     def spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Return the (start, end) characters of each text's tokens, ascending, without special tokens."""
+        """Return the (start, end) characters of each text's tokens, in their order, without special tokens."""
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         return [encoding.offsets for encoding in encodings]
 
 
 @cache
 def _allow_threads() -> None:
-    """Let tokenizers use its threads here, but not in a forked child, which has none of them and would hang.
+    """Let tokenizers use threads in this process but not in a forked child, which has no threads and would hang.
 
-    Left alone, tokenizers prints a warning at every fork; a value that the user has set stays.
+    Otherwise tokenizers prints a warning at every fork. A value that the user has set stays.
     """
     if "TOKENIZERS_PARALLELISM" not in os.environ and hasattr(os, "register_at_fork"):
         os.environ["TOKENIZERS_PARALLELISM"] = "true"

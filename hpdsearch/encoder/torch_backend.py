@@ -1,6 +1,11 @@
-"""The encoder's model in torch, for machines with a GPU: the same weights, the same arithmetic as model.onnx."""
+"""A Transformer encoder in torch, for machines with a GPU, and the forward pass that training uses as well.
+
+The arithmetic is that of model.onnx on the same weights.
+"""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +15,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from hpdsearch.common.vectors import Matrix
+from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
 from hpdsearch.encoder.folder import CONFIG, WEIGHTS
 from hpdsearch.encoder.weights import load_weights
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536, "mps": 16384}
 
 
-class TorchModel:
-    """Runs model.safetensors on a GPU if there is one; may be called from several threads at once."""
+class TorchSession:
+    """Runs model.safetensors, on a GPU if there is one; may be called from several threads at once."""
 
     threads = 1  # torch spreads each batch over its own threads
 
@@ -25,51 +31,88 @@ class TorchModel:
         self.device = best_device()
         self.token_budget = TOKEN_BUDGET[self.device]
         config = json.loads((folder / CONFIG).read_bytes())
-        self.n_layers: int = config["num_hidden_layers"]
-        self.n_heads: int = config["num_attention_heads"]
-        self.epsilon: float = config["layer_norm_eps"]
         tensors = load_weights(folder / WEIGHTS)
-        self.weights = {name: torch.from_numpy(tensor).to(self.device) for name, tensor in tensors.items()}
+        self._bert = TorchBert(
+            {name: torch.from_numpy(tensor).to(self.device) for name, tensor in tensors.items()},
+            n_layers=config["num_hidden_layers"],
+            n_heads=config["num_attention_heads"],
+            epsilon=config["layer_norm_eps"],
+        )
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
-        """Return the unit vectors (n, dim) of windows of equal length, ids (n, tokens)."""
+        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
         with torch.inference_mode():
-            vectors: Matrix = self.forward(torch.from_numpy(ids).to(self.device)).cpu().numpy()
+            pooled = self._bert.pool(torch.from_numpy(ids).to(self.device))
+            rows = functional.normalize(functional.linear(pooled, self._bert.tensors[HEAD]))
+            vectors: Matrix = rows.cpu().numpy()
         return vectors
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return the unit vectors (n, dim) of ids (n, tokens)."""
-        words = self.weights["embeddings.word_embeddings.weight"][ids]
-        positions = self.weights["embeddings.position_embeddings.weight"][: ids.shape[1]]
-        x = self.norm(words + positions, "embeddings.LayerNorm")  # (n, tokens, hidden)
+
+@dataclass(frozen=True)
+class TorchBert:
+    """The layers of BERT (Devlin et al. 2019, arXiv:1810.04805) up to the mean over the tokens.
+
+    Attributes:
+        tensors: float32, under the names of `hpdsearch.encoder.bert`; read at every call.
+        n_layers: number of Transformer layers.
+        n_heads: attention heads per layer.
+        epsilon: of the layer normalizations.
+    """
+
+    tensors: Mapping[str, Tensor]
+    n_layers: int
+    n_heads: int
+    epsilon: float
+
+    def pool(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the means over the tokens of the last layer, float32 (n, hidden).
+
+        Args:
+            ids: token ids, int64 (n, tokens), special tokens included.
+            mask: float32 (n, tokens), 1 for a token and 0 for padding; None if nothing is padded.
+        """
+        words = functional.embedding(ids, self.tensors[WORD_EMBEDDINGS])
+        positions = self.tensors[POSITION_EMBEDDINGS][: ids.shape[1]]
+        x = self._norm(words + positions, EMBEDDING_NORM)  # (n, tokens, hidden)
+        bias = None if mask is None else (1 - mask)[:, None, None, :] * torch.finfo(x.dtype).min
         for number in range(self.n_layers):
             layer = f"encoder.layer.{number}"
-            x = self.norm(x + self.attention(x, layer), f"{layer}.attention.output.LayerNorm")
-            inner = functional.gelu(self.linear(x, f"{layer}.intermediate.dense"))
-            x = self.norm(x + self.linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
-        return functional.normalize(self.linear(x.mean(dim=1), "head"))
+            x = self._norm(x + self._attend(x, bias, layer), f"{layer}.attention.output.LayerNorm")
+            inner = functional.gelu(self._linear(x, f"{layer}.intermediate.dense"))
+            x = self._norm(x + self._linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
+        if mask is None:
+            return x.mean(dim=1)
+        return (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
-    def attention(self, x: Tensor, layer: str) -> Tensor:
-        """Return the attention output of one layer, (n, tokens, hidden) like x; no mask, for nothing is padded."""
+    def _attend(self, x: Tensor, bias: Tensor | None, layer: str) -> Tensor:
+        """Return the attention output of one layer, (n, tokens, hidden) like x.
+
+        Args:
+            x: token vectors (n, tokens, hidden).
+            bias: added to the attention logits, (n, 1, 1, tokens); None if nothing is padded.
+            layer: name of the layer.
+        """
         query, key, value = (
-            self.linear(x, f"{layer}.attention.self.{part}").view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+            self._linear(x, f"{layer}.attention.self.{part}").view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
             for part in ("query", "key", "value")
         )  # each (n, heads, tokens, head_dim)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.linear(mixed.transpose(1, 2).flatten(2), f"{layer}.attention.output.dense")
+        if bias is None:
+            mixed = functional.scaled_dot_product_attention(query, key, value)
+        else:  # an explicit softmax trains faster than scaled_dot_product_attention with a mask
+            weights = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5 + bias
+            mixed = weights.softmax(dim=3) @ value
+        return self._linear(mixed.transpose(1, 2).flatten(2), f"{layer}.attention.output.dense")
 
-    def linear(self, x: Tensor, name: str) -> Tensor:
-        """Apply the linear map of that name to the last axis of x."""
-        return functional.linear(x, self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias"))
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return functional.linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
 
-    def norm(self, x: Tensor, name: str) -> Tensor:
-        """Apply the layer normalisation of that name to the last axis of x."""
-        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        return functional.layer_norm(x, weight.shape, weight, bias, self.epsilon)
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        weight = self.tensors[f"{name}.weight"]
+        return functional.layer_norm(x, weight.shape, weight, self.tensors[f"{name}.bias"], self.epsilon)
 
 
 def best_device() -> str:
-    """Return the torch device to encode on."""
+    """Return the torch device to encode on: cuda, mps or cpu."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""A Transformer as a model of whole texts: windows, batches of equal length, several at a time."""
+"""A Transformer as a model of texts of any length: windows, batches of equal length, several batches at a time."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -9,59 +9,66 @@ import numpy.typing as npt
 
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder.batches import cut_windows, equal_length_batches, join_windows
+from hpdsearch.encoder.batches import cut_windows, join_windows, length_batches
 
 
-class Runner(Protocol):
-    """What runs the Transformer: onnxruntime, openvino or torch.
+class BackendSession(Protocol):
+    """A Transformer loaded into onnxruntime, openvino or torch.
 
     Attributes:
-        threads: calls that should run at once.
-        token_budget: tokens a call should hold at most.
+        threads: number of calls that should run at once.
+        token_budget: largest number of tokens that a call should hold.
     """
 
     threads: int
     token_budget: int
 
     def __call__(self, ids: npt.NDArray[np.int64], /) -> Matrix:
-        """Return the unit vectors (n, dim) of windows of equal length, ids (n, tokens)."""
+        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
 
 
 class TransformerModel:
-    """Reads a text in windows of max_tokens tokens; may be called from several threads at once."""
+    """Encodes texts in windows of max_tokens tokens; may be called from several threads at once."""
 
-    def __init__(self, runner: Runner, *, dim: int, max_tokens: int, around: tuple[int, int]) -> None:
-        """Wrap a runner.
+    def __init__(self, session: BackendSession, *, dim: int, max_tokens: int, special_tokens: tuple[int, int]) -> None:
+        """Wrap a session.
 
         Args:
-            runner: runs batches of windows.
+            session: encodes batches of windows.
             dim: width of its vectors.
             max_tokens: tokens of text in a window.
-            around: ids of the special tokens before and after each window.
+            special_tokens: (cls_id, sep_id), the ids before and after each window.
         """
-        self.runner = runner
-        self._dim, self._max_tokens, self._around = dim, max_tokens, around
+        self.session = session
+        self._dim = dim
+        self._max_tokens = max_tokens
+        self._cls_id, self._sep_id = special_tokens
 
     def __call__(self, tokens: Sequence[list[int]], bar: Bar) -> Matrix:
-        """Return one unit vector a text (n, dim); tokens are without special ones, bar counts the texts."""
-        start, end = self._around
-        windows = cut_windows(tokens, max_tokens=self._max_tokens, start=start, end=end)
+        """Return the unit vectors float32 (n, dim) of n texts.
+
+        Args:
+            tokens: token ids of each text, without special tokens.
+            bar: counts the texts.
+        """
+        windows = cut_windows(tokens, max_tokens=self._max_tokens, cls_id=self._cls_id, sep_id=self._sep_id)
         is_last = np.append(windows.text[1:] != windows.text[:-1], True)
         vectors = np.empty((len(windows.ids), self._dim), dtype=np.float32)
 
         def run(batch: list[int]) -> int:
-            vectors[batch] = self.runner(np.array([windows.ids[position] for position in batch], dtype=np.int64))
+            vectors[batch] = self.session(np.array([windows.ids[position] for position in batch], dtype=np.int64))
             return int(is_last[batch].sum())
 
-        batches = list(equal_length_batches(windows.ids, token_budget=self.runner.token_budget))
-        if len(batches) == 1 or self.runner.threads == 1:
+        lengths = [len(ids) for ids in windows.ids]
+        batches = list(length_batches(lengths, token_budget=self.session.token_budget))
+        if len(batches) == 1 or self.session.threads == 1:
             for batch in batches:
                 bar.update(run(batch))
             return join_windows(vectors, windows, n_texts=len(tokens))
-        pool = ThreadPoolExecutor(self.runner.threads, thread_name_prefix="encode")
+        pool = ThreadPoolExecutor(self.session.threads, thread_name_prefix="encode")
         try:
             for done in as_completed([pool.submit(run, batch) for batch in batches]):
                 bar.update(done.result())
         finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C the rest of the block is not worked off
+            pool.shutdown(cancel_futures=True)  # Ctrl-C leaves the remaining batches of the block undone
         return join_windows(vectors, windows, n_texts=len(tokens))

@@ -1,4 +1,4 @@
-"""model.safetensors: float32 tensors, and large ones as int8 rows with a scale each."""
+"""Reading model.safetensors: float32 tensors; the large ones are stored as int8 rows with one scale each."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from hpdsearch.common.vectors import Matrix
 
-SCALE = ".scale"  # NAME holds int8 rows, NAME.scale their float32 scales (rows, 1)
+SCALE = ".scale"  # tensor NAME holds int8 rows (rows, columns), NAME.scale their float32 scales (rows, 1)
 
 
 def load_weights(path: Path) -> dict[str, Matrix]:
-    """Read the tensors as float32; int8 rows are multiplied by their scales, as model.onnx does."""
+    """Read the tensors as float32, by name; int8 rows are multiplied by their scales, as in model.onnx."""
     from safetensors.numpy import load_file
 
     stored = load_file(path)

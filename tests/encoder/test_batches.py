@@ -1,11 +1,11 @@
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpdsearch.encoder import threads
-from hpdsearch.encoder.batches import cut_windows, equal_length_batches, join_windows
+from hpdsearch.encoder.batches import cut_windows, join_windows, length_batches, length_ratio_batches
 from hpdsearch.encoder.threads import usable_cores
 
 TOKENS = st.lists(st.lists(st.integers(10, 99), max_size=12), max_size=20)
@@ -13,7 +13,7 @@ TOKENS = st.lists(st.lists(st.integers(10, 99), max_size=12), max_size=20)
 
 @given(TOKENS, st.integers(1, 6))
 def test_windows_hold_every_token_once_and_in_order(tokens: list[list[int]], max_tokens: int) -> None:
-    windows = cut_windows(tokens, max_tokens=max_tokens, start=1, end=2)
+    windows = cut_windows(tokens, max_tokens=max_tokens, cls_id=1, sep_id=2)
     joined: list[list[int]] = [[] for _ in tokens]
     for ids, text in zip(windows.ids, windows.text, strict=True):
         assert (ids[0], ids[-1]) == (1, 2)
@@ -23,17 +23,46 @@ def test_windows_hold_every_token_once_and_in_order(tokens: list[list[int]], max
     assert set(windows.text) == set(range(len(tokens)))
 
 
-@given(TOKENS, st.integers(1, 30))
-def test_batches_hold_every_window_once_and_keep_the_budget(ids: list[list[int]], budget: int) -> None:
-    batches = list(equal_length_batches([[1, *window] for window in ids], token_budget=budget))
-    assert sorted(chain.from_iterable(batches)) == list(range(len(ids)))
-    for batch in batches:
-        (length,) = {len(ids[position]) + 1 for position in batch}
-        assert len(batch) == 1 or length * len(batch) <= budget
+LENGTHS = st.lists(st.integers(1, 40), max_size=60)
+
+
+@given(LENGTHS, st.integers(1, 90), st.integers(0, 50))
+def test_batches_hold_every_position_once_within_both_budgets(lengths: list[int], budget: int, padding: int) -> None:
+    batches = list(length_batches(lengths, token_budget=budget, padding_budget=padding))
+    assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
+    found = [[lengths[position] for position in batch] for batch in batches]
+    assert list(chain.from_iterable(found)) == sorted(lengths, reverse=True)
+    for batch in found:
+        assert len(batch) == 1 or batch[0] * len(batch) <= budget
+        assert sum(batch[0] - length for length in batch) <= padding
+    for batch, after in pairwise(found):  # as large as the budgets allow
+        wider = [*batch, after[0]]
+        assert batch[0] * len(wider) > budget or sum(batch[0] - length for length in wider) > padding
+
+
+@given(LENGTHS, st.integers(1, 90))
+def test_without_a_padding_budget_a_batch_has_one_length_in_the_order_of_the_texts(
+    lengths: list[int], budget: int
+) -> None:
+    for batch in length_batches(lengths, token_budget=budget):
+        assert len({lengths[position] for position in batch}) == 1
+        assert batch == sorted(batch)
+
+
+@given(LENGTHS, st.integers(1, 90))
+def test_batches_by_ratio_hold_every_position_once_within_budget_and_ratio(lengths: list[int], budget: int) -> None:
+    batches = list(length_ratio_batches(lengths, token_budget=budget, ratio=1.25))
+    assert list(chain.from_iterable(batches)) == sorted(range(len(lengths)), key=lambda position: lengths[position])
+    found = [[lengths[position] for position in batch] for batch in batches]
+    for batch in found:
+        assert len(batch) == 1 or batch[-1] * len(batch) <= budget
+        assert batch[-1] <= batch[0] * 1.25 + 1
+    for batch, after in pairwise(found):
+        assert after[0] * (len(batch) + 1) > budget or after[0] > batch[0] * 1.25 + 1
 
 
 def test_windows_are_joined_by_their_tokens() -> None:
-    windows = cut_windows([[5], [5, 6, 7], []], max_tokens=2, start=1, end=2)
+    windows = cut_windows([[5], [5, 6, 7], []], max_tokens=2, cls_id=1, sep_id=2)
     assert windows.ids == [[1, 5, 2], [1, 5, 6, 2], [1, 7, 2], [1, 2]]
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
     expected = [[1, 0], [2 / 5**0.5, 1 / 5**0.5], [0, 1]]  # second: 2 tokens along x, 1 along y

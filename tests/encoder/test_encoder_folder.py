@@ -54,7 +54,7 @@ def test_a_broken_card_is_an_error_of_the_encoder(folder: Path, card: str) -> No
 
 def test_a_card_without_a_sum_is_refused(folder: Path) -> None:
     change_card(folder, sha256={"config.json": "0"})
-    with pytest.raises(EncoderError, match=r"expected a sum of model\.onnx"):
+    with pytest.raises(EncoderError, match=r"expected the checksum of model\.onnx"):
         Encoder.load(folder)
 
 

@@ -14,9 +14,9 @@ import pytest
 from tiny_encoder import WORDS, make_tiny_encoder
 
 from hpdsearch.distillation.export.transformer import Precision
-from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, fastest
-from hpdsearch.encoder.onnx_backend import OnnxModel
-from hpdsearch.encoder.openvino_backend import OpenVinoModel
+from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, backend_choice
+from hpdsearch.encoder.onnx_backend import OnnxSession
+from hpdsearch.encoder.openvino_backend import OpenVinoSession
 from hpdsearch.errors import EncoderError
 
 TEXTS = ["the cat sings on the old tree", "", "gold", "fire " * 70, "Rain & wind: the king!"]
@@ -55,7 +55,7 @@ def test_threads_share_an_openvino_encoder(tiny_folder: Path) -> None:
 
 
 class Sleeper:
-    """A runner that takes as long as it is told."""
+    """A session whose calls take a given time."""
 
     threads = token_budget = 1
 
@@ -77,7 +77,9 @@ def test_the_faster_one_is_chosen_and_remembered(tmp_path: Path, monkeypatch: py
             opened.append(name)
             return Sleeper(seconds[name])
 
-        return fastest.fastest({name: lambda name=name: opener(name) for name in seconds}, encoder, longest=20)  # type: ignore[misc]
+        return backend_choice.choose_backend(
+            {name: lambda name=name: opener(name) for name in seconds}, encoder, longest=20
+        )  # type: ignore[misc]
 
     assert choose("a", onnx=0.004, openvino=0.001) == "openvino"
     assert choose("b", onnx=0.001, openvino=0.004) == "onnx"
@@ -87,7 +89,7 @@ def test_the_faster_one_is_chosen_and_remembered(tmp_path: Path, monkeypatch: py
     assert len(opened) == 6
     path = tmp_path / "hpdsearch" / "backends.json"
     assert sorted(json.loads(path.read_text()).values()) == ["onnx", "onnx", "openvino"]
-    monkeypatch.setattr(fastest, "PROCESSOR", tmp_path / "cpuinfo")
+    monkeypatch.setattr(backend_choice, "CPUINFO", tmp_path / "cpuinfo")
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 9\nflags\t\t: fpu amx_bf16\n")
     assert choose("a", onnx=0.001, openvino=0.004) == "onnx", "another processor is measured anew"
     assert any("Abacus 9 amx_bf16" in key for key in json.loads(path.read_text()))
@@ -106,21 +108,21 @@ def test_a_model_that_openvino_cannot_load_is_left_to_onnxruntime(
     broken.mkdir()
     (broken / "model.onnx").write_bytes(b"none")
     openers = {
-        "onnx": partial(OnnxModel, tiny_folder, threads=1),
-        "openvino": partial(OpenVinoModel, broken, threads=1),
+        "onnx": partial(OnnxSession, tiny_folder, threads=1),
+        "openvino": partial(OpenVinoSession, broken, threads=1),
     }
-    assert fastest.fastest(openers, "a", longest=20) == "onnx"
+    assert backend_choice.choose_backend(openers, "a", longest=20) == "onnx"
     assert "cannot load it" in caplog.text
     assert not (tmp_path / "cache").exists(), "it may be mended"
 
 
 def loaded_by_auto(folder: Path, cache: Path, before: str = "") -> str:
-    """What backend auto loads in a new process: the runner's class, and whether openvino was imported."""
+    """What backend auto loads in a new process: the session's class, and whether openvino was imported."""
     lines = [
         before,
         "import sys; from hpdsearch.encoder import Encoder",
         f"encoder = Encoder.load({str(folder)!r}); encoder.encode(['cat'])",
-        "print(type(encoder._model.runner).__name__, bool(sys.modules.get('openvino')))",
+        "print(type(encoder._model.session).__name__, bool(sys.modules.get('openvino')))",
     ]
     environment = {key: value for key, value in os.environ.items() if key != "HPDSEARCH_BACKEND"}
     environment["XDG_CACHE_HOME"] = str(cache)
@@ -137,15 +139,15 @@ def loaded_by_auto(folder: Path, cache: Path, before: str = "") -> str:
 
 
 def test_auto_without_openvino_measures_and_writes_nothing(tiny_folder: Path, tmp_path: Path) -> None:
-    assert loaded_by_auto(tiny_folder, tmp_path, "import sys; sys.modules['openvino'] = None") == "OnnxModel False"
+    assert loaded_by_auto(tiny_folder, tmp_path, "import sys; sys.modules['openvino'] = None") == "OnnxSession False"
     assert not (tmp_path / "hpdsearch").exists()
 
 
 @pytest.mark.usefixtures("openvino")
 def test_auto_measures_once_and_then_loads_only_what_it_chose(tiny_folder: Path, tmp_path: Path) -> None:
     first = loaded_by_auto(tiny_folder, tmp_path)
-    assert first in ("OnnxModel True", "OpenVinoModel True")
-    assert loaded_by_auto(tiny_folder, tmp_path) == first.replace("OnnxModel True", "OnnxModel False")
+    assert first in ("OnnxSession True", "OpenVinoSession True")
+    assert loaded_by_auto(tiny_folder, tmp_path) == first.replace("OnnxSession True", "OnnxSession False")
 
 
 def test_the_variable_says_what_auto_means(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
