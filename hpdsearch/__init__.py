@@ -29,7 +29,7 @@ __all__ = [
     "__version__",
     "distill",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "Codec": "hpdsearch.dense",

@@ -1,6 +1,6 @@
 """The command line: read options, call one function, print. Results go to stdout, progress and errors to stderr.
 
-The commands import what they need when they run, so that `hpdsearch --help` stays quick.
+A command imports its modules when it runs, so that `hpdsearch --help` is fast.
 """
 
 import logging
@@ -14,16 +14,36 @@ from hpdsearch.cli.encode import encode, encoders, export
 from hpdsearch.cli.evaluate import evaluate
 from hpdsearch.cli.index import add, delete, index
 from hpdsearch.cli.info import info
-from hpdsearch.cli.maintain import compact, tune, verify
+from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.query import query
 from hpdsearch.errors import HpdsearchError
 
+SECTIONS = {
+    "Build and search": (index, query),
+    "Change documents": (add, delete),
+    "Inspect and maintain": (info, reindex, compact, verify),
+    "Encoders": (encoders, encode, distill, evaluate, export),
+}
+FORMER_NAMES = {"tune": "reindex"}
+
 
 class HpdsearchGroup(click.Group):
-    """Turns the errors that a user can mend into one clear line and exit code 1."""
+    """A group that shows its commands in sections and reports the user's errors as one line and exit code 1."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name or by its former name."""
+        return super().get_command(ctx, FORMER_NAMES.get(cmd_name, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and short descriptions of the commands, section by section."""
+        width = max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            rows = [(f"{command.name:<{width}}", command.get_short_help_str(limit=200)) for command in commands]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the command; turn an HpdsearchError or a file's OSError into a click.ClickException."""
         try:
             return super().invoke(ctx)
         except HpdsearchError as error:
@@ -36,35 +56,23 @@ class HpdsearchGroup(click.Group):
 
 @click.group(cls=HpdsearchGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hpdsearch")
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens, to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+@click.option("-v", "--verbose", is_flag=True, help="Log to stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Hide progress bars.")
 @click.pass_context
 def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
-    """Semantic search over your own text.
+    """Search your own text by semantic similarity and keywords.
 
     \b
-    hpdsearch index corpus.txt          index a file, or several, or folders
-    hpdsearch query                     ask, one query after the other
-    hpdsearch query "fear of spiders"   ask once
+    Examples:
+      hpdsearch index corpus.txt          index a file, or several, or folders
+      hpdsearch query                     search interactively
+      hpdsearch query "fear of spiders"   search once
     """
     ctx.obj = quiet
     logging.basicConfig(format="%(name)s: %(message)s")
     logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-for command in (
-    index,
-    query,
-    add,
-    delete,
-    info,
-    tune,
-    compact,
-    verify,
-    encode,
-    encoders,
-    export,
-    distill,
-    evaluate,
-):
-    main.add_command(command)
+for commands in SECTIONS.values():
+    for command in commands:
+        main.add_command(command)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.options import Command, Corpus, bars, bytes_text, corpus_options, echo_json
+from hpdsearch.cli.options import Command, Corpus, corpus_options
+from hpdsearch.cli.output import echo_json, format_bytes, make_progress
 from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def distill(
             overwrite=overwrite,
             force=force,
             origin=origin,
-            progress=bars(),
+            progress=make_progress(),
         )
     except KeyboardInterrupt:
         raise click.ClickException(f"{output}: stopped; the same command goes on where it was") from None
@@ -233,7 +234,7 @@ def _echo(made: "Distilled", *, space_of_encoder: bool) -> None:
 
         size = sum((made.folder / name).stat().st_size for name in read_card(made.folder).sha256)
         forced = "" if made.verdict.passed else " (by --force)"
-        click.echo(f"encoder:    {made.folder}, {bytes_text(size)}{forced}")
+        click.echo(f"encoder:    {made.folder}, {format_bytes(size)}{forced}")
         click.echo(f"use it:     hpdsearch index corpus.txt --encoder {made.folder}")
 
 

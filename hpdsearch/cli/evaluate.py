@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.options import bars, dim_option, echo_json, encoder_option
+from hpdsearch.cli.options import Command, RenamedOption, apply_options, dim_option, encoder_option
+from hpdsearch.cli.output import echo_json, echo_table, make_progress
 from hpdsearch.errors import EncoderError, ShapeError
 
 if TYPE_CHECKING:
@@ -16,20 +17,18 @@ if TYPE_CHECKING:
 
     Encode = Callable[[list[str]], Matrix]
 
-Command = Callable[..., Any]
-
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: an encoder, a teacher, or one that asks the documents of another.
+    """A system to measure: an encoder, a teacher, or a query encoder with the documents of another system.
 
     Attributes:
-        name: shown in the tables.
+        name: heading of its column.
         space: id of the space of its vectors; None for a teacher's own.
-        dim: width of the vectors.
+        dim: dimensions of the vectors.
         encode: texts -> vectors (n, dim).
-        encode_documents: the same for documents, if another system encodes them.
-        is_teacher: the others are shown in per cent of it.
+        encode_documents: texts -> vectors (n, dim) of documents; None: `encode`.
+        is_teacher: the other systems are shown in percent of this one.
     """
 
     name: str
@@ -41,36 +40,39 @@ class System:
 
 
 def evaluate_options(command: Command) -> Command:
-    """Add the options that both commands have."""
-    options = [
+    """Add the options that both commands share."""
+    return apply_options(
+        command,
         encoder_option,
         click.option(
-            "--teacher", help="Measure this teacher too (name or folder), and show what per cent of it is kept."
+            "--teacher", help="Measure this teacher too (name or folder), and show percentages of its scores."
         ),
         click.option(
-            "--space", type=click.Path(path_type=Path), help="Also measure the teacher in this space (a folder)."
+            "--space",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="Measure the teacher's vectors projected into this space too.",
         ),
         click.option(
             "--cache",
             type=click.Path(path_type=Path),
-            help="Keep the teacher's embeddings here for the next run.  [default: in your cache folder]",
+            metavar="FOLDER",
+            help="Keep the teacher's embeddings in this folder for the next run.  [default: your cache folder]",
         ),
         dim_option,
-        click.option("--subset", default="test", show_default=True, help="Part of the data to measure on."),
+        click.option("--subset", default="test", show_default=True, help="Measure on this part of the data."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    )
 
 
 @click.group()
 def evaluate() -> None:
-    """Measure encoders and teachers on sentence similarity (sts) or on retrieval.
+    """Measure the quality of encoders and teachers.
 
     \b
-    hpdsearch evaluate sts sts/ --encoder my-encoder --teacher all-mpnet-base-v2
-    hpdsearch evaluate retrieval beir/scifact --encoder my-encoder --dim 128
+    Examples:
+      hpdsearch evaluate sts sts/ --encoder my-encoder --teacher all-mpnet-base-v2
+      hpdsearch evaluate retrieval beir/scifact --encoder my-encoder --dim 128
     """
 
 
@@ -78,20 +80,22 @@ def evaluate() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @evaluate_options
 def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
-    """Sentence similarity: Spearman x 100 of cosine against people's scores.
+    """Measure sentence similarity (STS): Spearman x 100.
 
-    FOLDER is a file of score<TAB>sentence<TAB>sentence lines, a task folder with SUBSET.tsv (or files of SICK or
-    SentEval's STS12-16), or a folder of task folders. All pairs of a task are ranked together.
+    The measure compares cosines with human scores. FOLDER is a file of score<TAB>sentence<TAB>sentence lines, a task
+    folder with SUBSET.tsv (or files of SICK or SentEval's STS12-16), or a folder of task folders. All pairs of a task
+    are ranked together.
 
     \b
-    hpdsearch evaluate sts sts/
-    hpdsearch evaluate sts sts/STSB --encoder my-encoder --dim 128
+    Examples:
+      hpdsearch evaluate sts sts/
+      hpdsearch evaluate sts sts/STSB --encoder my-encoder --dim 128
     """
     from hpdsearch.evaluation import evaluate_sts, read_sts
 
     tasks = read_sts(folder, subset)
-    systems = _systems(**models)
-    results = [evaluate_sts(tasks, system.encode, progress=bars()) for system in systems]
+    systems = _load_systems(**models)
+    results = [evaluate_sts(tasks, system.encode, progress=make_progress()) for system in systems]
     if as_json:
         _echo_results(systems, [result.as_dict() for result in results])
         return
@@ -99,34 +103,41 @@ def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
         task.name: (len(task.pairs), [result.tasks[number].spearman for result in results])
         for number, task in enumerate(tasks)
     }
-    _echo_table("Spearman x 100", "pairs", systems, table, [result.average for result in results])
+    _echo_scores("Spearman x 100", "pairs", systems, table, [result.average for result in results])
     for task in tasks:
         if task.n_unscored:
-            click.echo(f"{task.name}: {task.n_unscored:,} pairs without a score left out")
+            click.echo(f"{task.name}: {task.n_unscored:,} pairs without a score are ignored")
 
 
 @evaluate.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @evaluate_options
 @click.option(
-    "--queries-encoder", help="Also ask the documents with this encoder of the same space (asymmetric search)."
+    "--query-encoder",
+    cls=RenamedOption,
+    former=("--queries-encoder",),
+    metavar="ENCODER",
+    help="Measure this encoder of the same space too, for the queries alone (asymmetric search).",
 )
 def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
-    """Retrieval by exact search: nDCG@10, recall@100, MRR@10, all x 100.
+    """Measure retrieval by exact search: nDCG@10, recall@100, MRR@10.
 
-    FOLDER is a BEIR folder (corpus.jsonl, queries.jsonl, both also as .gz, and qrels/SUBSET.tsv), or a folder of them.
-    Means are over the queries that have a relevant document, and then over the collections.
+    All values are x 100. FOLDER is a BEIR folder (corpus.jsonl and queries.jsonl, both also as .gz, and
+    qrels/SUBSET.tsv) or a folder of BEIR folders. A mean is taken over the queries that have a relevant document, then
+    over the collections.
 
     \b
-    hpdsearch evaluate retrieval beir/scifact
-    hpdsearch evaluate retrieval beir/ --teacher all-mpnet-base-v2 --space my-space --queries-encoder my-encoder
+    Examples:
+      hpdsearch evaluate retrieval beir/scifact
+      hpdsearch evaluate retrieval beir/ --teacher all-mpnet-base-v2 --space my-space --query-encoder my-encoder
     """
     from hpdsearch.evaluation import evaluate_retrieval, read_collections
 
     collections = read_collections(folder, subset)
-    systems = _systems(**models)
+    systems = _load_systems(**models)
     results = [
-        evaluate_retrieval(collections, system.encode, system.encode_documents, progress=bars()) for system in systems
+        evaluate_retrieval(collections, system.encode, system.encode_documents, progress=make_progress())
+        for system in systems
     ]
     if as_json:
         _echo_results(systems, [result.as_dict() for result in results])
@@ -136,44 +147,44 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
             found.name: (found.n_queries, [result.collections[number].means[metric] for result in results])
             for number, found in enumerate(results[0].collections)
         }
-        _echo_table(f"{metric} x 100", "queries", systems, table, [result.means[metric] for result in results])
+        _echo_scores(f"{metric} x 100", "queries", systems, table, [result.means[metric] for result in results])
         click.echo()
     for found in results[0].collections:
-        _echo_left_out(found)
+        _echo_notes(found)
 
 
-def _systems(
+def _load_systems(
     encoder: str | None,
     teacher: str | None,
     space: Path | None,
     cache: Path | None,
     dim: int | None,
-    queries_encoder: str | None = None,
+    query_encoder: str | None = None,
 ) -> list[System]:
-    """Return what is to be measured: encoder, teacher, teacher in the space, queries' encoder on documents of both."""
+    """Load the systems to measure: encoder, teacher, projected teacher, and the query encoder with their documents."""
     from hpdsearch.encoder import DEFAULT_ENCODER
 
     if space and not teacher:
-        raise click.UsageError("--space is for a teacher's vectors: name one with --teacher.")
-    systems = [_encoder(encoder or DEFAULT_ENCODER, dim)] if encoder or not teacher else []
-    systems += _teacher(teacher, space, cache, dim) if teacher else []
-    if queries_encoder:
-        asked = [system for system in systems if system.space]
-        if not asked:
-            raise click.UsageError("--queries-encoder needs documents of its space: give --encoder or --space.")
-        systems += [_asking(queries_encoder, documents) for documents in asked]
+        raise click.UsageError("--space projects the vectors of a teacher: name one with --teacher")
+    systems = [_load_encoder(encoder or DEFAULT_ENCODER, dim)] if encoder or not teacher else []
+    systems += _load_teacher(teacher, space, cache, dim) if teacher else []
+    if query_encoder:
+        searched = [system for system in systems if system.space]
+        if not searched:
+            raise click.UsageError("--query-encoder needs documents of its space: give --encoder or --space")
+        systems += [_load_query_encoder(query_encoder, documents) for documents in searched]
     return systems
 
 
-def _encoder(name: str, dim: int | None) -> System:
+def _load_encoder(name: str, dim: int | None) -> System:
     from hpdsearch.encoder import Encoder
 
     encoder = Encoder.load(name, dim=dim)
     return System(encoder.name, encoder.space, encoder.dim, encoder.encode)
 
 
-def _teacher(name: str, space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
-    """Return the teacher as it is, whatever `dim`, and the teacher in the space."""
+def _load_teacher(name: str, space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
+    """Load the teacher with all its dimensions, and with `space` the teacher projected and truncated to `dim`."""
     from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
     from hpdsearch.encoder import read_space
 
@@ -189,32 +200,38 @@ def _teacher(name: str, space: Path | None, cache: Path | None, dim: int | None)
         found = read_space(space)
         if found.teacher_dim != teacher.dim:
             raise EncoderError(
-                f"{space}: expected a space for the {teacher.dim} numbers of {teacher.name}, "
-                f"got one for the {found.teacher_dim} of {found.teacher}"
+                f"{space}: expected a space for the {teacher.dim} dimensions of {teacher.name}, "
+                f"got one for the {found.teacher_dim} dimensions of {found.teacher}"
             )
         if dim is not None and dim > found.dim:
-            raise ShapeError(f"--dim: expected 1..{found.dim}, the width of {space}, got {dim}")
+            raise ShapeError(f"--dim: expected 1..{found.dim}, the dimensions of {space}, got {dim}")
         width = dim or found.dim
 
-        def projected(texts: list[str]) -> "Matrix":  # evaluation scales the vectors to length 1 again
+        def encode_projected(texts: list[str]) -> "Matrix":  # evaluation scales the vectors to unit length
             return found.project(encode(texts))[:, :width]
 
-        systems.append(System(f"{teacher.name} projected", found.id, width, projected))
+        systems.append(System(f"{teacher.name} projected", found.id, width, encode_projected))
     return systems
 
 
-def _asking(name: str, documents: System) -> System:
-    """Return the encoder `name` for queries with the documents' vectors of another system."""
+def _load_query_encoder(name: str, documents: System) -> System:
+    """Load an encoder for queries, to search the documents of another system."""
     from hpdsearch.encoder import Encoder
 
     encoder = Encoder.load(name, dim=documents.dim)
     if encoder.space != documents.space:
         raise EncoderError(
-            f"--queries-encoder: expected an encoder of the space of {documents.name}, {documents.space}, "
+            f"--query-encoder: expected an encoder of the space of {documents.name}, {documents.space}, "
             f"but {encoder.name} is of {encoder.space}; take one that `hpdsearch encoders` lists with that space, or "
             "make one with hpdsearch distill --space"
         )
-    return System(f"{encoder.name} asks {documents.name}", encoder.space, encoder.dim, encoder.encode, documents.encode)
+    return System(
+        f"queries {encoder.name}, documents {documents.name}",
+        encoder.space,
+        encoder.dim,
+        encoder.encode,
+        documents.encode,
+    )
 
 
 def _echo_results(systems: Sequence[System], results: Sequence[dict[str, Any]]) -> None:
@@ -222,40 +239,36 @@ def _echo_results(systems: Sequence[System], results: Sequence[dict[str, Any]]) 
     echo_json({"systems": [head | result for head, result in zip(heads, results, strict=True)]})
 
 
-def _echo_table(
+def _echo_scores(
     title: str,
     counted: str,
     systems: Sequence[System],
     table: Mapping[str, tuple[int, list[float]]],
     means: list[float],
 ) -> None:
-    """Print a row a task or collection and a column a system, then the means, then the per cent of the teacher.
+    """Print a row per task or collection and a column per system, then the means and percentages of the teacher.
 
     Args:
         title: name of the metric.
-        counted: what the number of a row counts.
+        counted: heading of the counts, such as "queries".
         systems: of the columns.
-        table: row's name -> (its number, a value a system).
-        means: a value a system.
+        table: name of a row -> (its count, a value per system).
+        means: a value per system.
     """
-    rows = [[title, counted, *(system.name for system in systems)]]
-    rows += [[name, f"{n:,}", *(f"{value:.2f}" for value in values)] for name, (n, values) in table.items()]
+    rows = [[name, f"{n:,}", *(f"{value:.2f}" for value in values)] for name, (n, values) in table.items()]
     rows.append(["mean", "", *(f"{mean:.2f}" for mean in means)])
     for mean, system in zip(means, systems, strict=True):
         if system.is_teacher and mean:
             rows.append([f"% of {system.name}", "", *(f"{100 * other / mean:.1f}" for other in means)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *cells in rows:
-        aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        click.echo("  ".join([name.ljust(widths[0]), *aligned]))
+    echo_table(rows, [title, counted, *(system.name for system in systems)])
 
 
-def _echo_left_out(found: "CollectionResult") -> None:
+def _echo_notes(found: "CollectionResult") -> None:
     counts = {
-        "judged queries without a relevant document, left out": found.n_without_relevant,
-        "judged queries that the queries file does not have, left out": found.n_unknown_queries,
-        "relevant judgements of documents that the corpus does not have, counted as missed": found.n_unknown_documents,
+        "judged queries without a relevant document are ignored": found.n_without_relevant,
+        "judged queries that are not in the queries file are ignored": found.n_unknown_queries,
+        "relevant documents that are not in the corpus count as missed": found.n_unknown_documents,
     }
-    for what, count in counts.items():
+    for note, count in counts.items():
         if count:
-            click.echo(f"{found.name}: {count:,} {what}")
+            click.echo(f"{found.name}: {count:,} {note}")

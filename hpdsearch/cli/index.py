@@ -1,4 +1,4 @@
-"""Commands that change the documents of an index folder: index, add, delete."""
+"""Commands that change the documents of an index: index, add, delete."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.info import print_index
+from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
+    SPEC_FIELDS,
     Corpus,
-    bars,
+    choose_folder,
     corpus_options,
-    default_folder,
     dim_option,
     encoder_option,
     find_index,
-    spec_of,
+    index_option,
     spec_options,
+    split_index,
+    take_spec,
 )
+from hpdsearch.cli.output import make_progress
 
 if TYPE_CHECKING:
     from hpdsearch.indexer.ingest import IngestReport
@@ -26,16 +29,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Index folder.  [default: indexes/NAME of CORPUS]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write the index to this folder.  [default: indexes/NAME, named after CORPUS]",
 )
 @encoder_option
 @dim_option
 @spec_options
-@click.option("--overwrite", is_flag=True, help="Replace an index; it answers until the new one is in force.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an index. The old one stays searchable until the new one is done."
+)
 @click.option(
     "--update",
     is_flag=True,
-    help="Bring an index that is there up to what CORPUS holds now; only new texts are encoded.",
+    help="Bring an existing index up to date with CORPUS. Only new texts are encoded. Documents that are gone from "
+    "CORPUS are deleted.",
 )
 @corpus_options
 def index(
@@ -49,22 +59,24 @@ def index(
 ) -> None:
     """Index the documents of files and folders.
 
-    CORPUS: .txt (a document a line), .jsonl, .csv, .tsv, .parquet, each also as .gz; folders of .txt, .md, .rst and
-    .html (a document a file); - for standard input.
+    CORPUS is a file of documents: .txt (one a line), .jsonl, .csv, .tsv or .parquet, each also as .gz; a folder of
+    .txt, .md, .rst and .html files, one document each; or - for standard input.
 
     \b
-    hpdsearch index corpus.txt
-    hpdsearch index articles.jsonl.gz --text-field body -o indexes/news
-    hpdsearch index ~/notes --dim 64
-    hpdsearch index ~/notes --update
+    Examples:
+      hpdsearch index corpus.txt
+      hpdsearch index articles.jsonl.gz --text-field body -o indexes/news
+      hpdsearch index ~/notes --dim 64
+      hpdsearch index ~/notes --update
     """
     from hpdsearch.encoder import DEFAULT_ENCODER
     from hpdsearch.index import Index
 
-    folder, spec = output or default_folder(corpus[0]), spec_of(options)
+    folder = output or choose_folder(corpus[0])
+    spec = take_spec(options)
     documents = Corpus(corpus, **options)
     if update:
-        _refuse_settings("--update")
+        _refuse_settings()
         _update(folder, documents)
         return
     try:
@@ -76,24 +88,32 @@ def index(
             spec=spec,
             overwrite=overwrite,
             strict=documents.strict,
-            progress=bars(),
+            progress=make_progress(),
         ) as built:
             assert built.summary is not None
-            _print_summary(built.summary, documents, folder)
-            print_index(built.info())
+            _print_report(built.summary, documents, folder)
+            print_segments(built.info())
     except KeyboardInterrupt:
-        state = "the old index is in force" if overwrite and folder.exists() else "nothing was committed"
+        state = "the old index is unchanged" if overwrite and folder.exists() else "nothing was written"
         raise click.ClickException(f"{folder}: stopped; {state}") from None
-    click.echo(f"ask it:     hpdsearch query -i {folder}")
+    click.echo(f"search it:  hpdsearch query -i {folder}")
 
 
-def _refuse_settings(option: str) -> None:
-    """An index that is there keeps its encoder and spec: say so instead of leaving options aside in silence."""
+def _refuse_settings() -> None:
+    """Raise click.UsageError for options that --update would ignore, since an index keeps its encoder and its spec."""
     context = click.get_current_context()
-    for name in ("encoder", "dim", "overwrite", "kind", "codec", "recall", "memory", "nlist", "nprobe", "rescore"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            how = "index again with --overwrite" if name in ("encoder", "dim", "overwrite") else "use hpdsearch tune"
-            raise click.UsageError(f"--{name} does not go with {option}, which keeps what the index has; {how}")
+    for option in context.command.params:
+        if context.get_parameter_source(str(option.name)) is not ParameterSource.COMMANDLINE:
+            continue
+        if option.name in ("encoder", "dim", "overwrite"):
+            advice = "index again with --overwrite"
+        elif option.name in SPEC_FIELDS:
+            advice = "use hpdsearch reindex"
+        else:
+            continue
+        raise click.UsageError(
+            f"{option.opts[-1]} does not go with --update, which keeps the settings of the index; {advice}"
+        )
 
 
 def _update(folder: Path, documents: Corpus) -> None:
@@ -102,78 +122,93 @@ def _update(folder: Path, documents: Corpus) -> None:
     with Index.open(folder) as opened:
         try:
             paths = ["stdin" if path == "-" else path for path in documents.paths]
-            summary = opened.update(documents, under=paths, strict=documents.strict, progress=bars())
+            report = opened.update(documents, under=paths, strict=documents.strict, progress=make_progress())
         except KeyboardInterrupt:
-            raise click.ClickException(f"{folder}: stopped; the index is as it was") from None
-        if not summary.n_documents and not summary.n_deleted:
-            click.echo(f"{folder}: up to date, {summary.n_unchanged:,} documents are unchanged")
+            raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
+        if not report.n_documents and not report.n_deleted:
+            click.echo(f"{folder}: up to date, {report.n_unchanged:,} documents are unchanged")
             return
-        _print_summary(summary, documents, folder)
+        _print_report(report, documents, folder)
 
 
 @click.command()
-@click.argument("folder")
-@click.argument("corpus", nargs=-1, required=True)
+@click.argument("arguments", nargs=-1, metavar="INDEX CORPUS...")
+@index_option
 @corpus_options
-def add(folder: str, corpus: tuple[str, ...], **reading: Any) -> None:
-    """Add documents to an index; a document with the same id as an older one replaces it.
+def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) -> None:
+    """Add documents to an index.
+
+    A document replaces an older one with the same id. With -i all arguments are CORPUS.
 
     \b
-    hpdsearch add indexes/news today.jsonl
+    Examples:
+      hpdsearch add indexes/news today.jsonl
+      hpdsearch add -i news today.jsonl ~/notes
     """
     from hpdsearch.index import Index
 
-    path, documents = find_index(folder), Corpus(corpus, **reading)
-    with Index.open(path) as opened:
+    name, corpus = split_index(index_option, arguments)
+    if not corpus:
+        raise click.UsageError("Missing argument 'CORPUS...'.")
+    folder = find_index(name)
+    documents = Corpus(corpus, **reading)
+    with Index.open(folder) as opened:
         try:
-            summary = opened.add(documents, strict=documents.strict, progress=bars())
+            report = opened.add(documents, strict=documents.strict, progress=make_progress())
         except KeyboardInterrupt:
-            raise click.ClickException(f"{path}: stopped; the index is as it was") from None
-        _print_summary(summary, documents, path)
+            raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
+        _print_report(report, documents, folder)
 
 
 @click.command()
-@click.argument("folder")
-@click.argument("doc_ids", nargs=-1, metavar="DOC_ID...")
-@click.option("--ids-file", type=click.File(encoding="utf-8"), help="Take more ids from a file, one a line.")
-def delete(folder: str, doc_ids: tuple[str, ...], ids_file: Any) -> None:
-    """Delete documents from an index: all that are named or, if one is not there, none.
+@click.argument("arguments", nargs=-1, metavar="INDEX DOC_ID...")
+@index_option
+@click.option(
+    "--ids-file", type=click.File(encoding="utf-8"), metavar="FILE", help="Read more ids from this file, one a line."
+)
+def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: Any) -> None:
+    """Delete documents from an index.
+
+    If an id is not in the index, nothing is deleted. With -i all arguments are ids.
 
     \b
-    hpdsearch delete indexes/news article-17 article-18
+    Examples:
+      hpdsearch delete indexes/news article-17 article-18
+      hpdsearch delete -i news --ids-file ids.txt
     """
     from hpdsearch.index import Index
 
-    wanted = list(doc_ids)
+    name, given = split_index(index_option, arguments)
+    doc_ids = list(given)
     if ids_file is not None:
-        wanted += [line.rstrip("\r\n") for line in ids_file if line.strip()]
-    if not wanted:
+        doc_ids += [line.rstrip("\r\n") for line in ids_file if line.strip()]
+    if not doc_ids:
         raise click.UsageError("expected a DOC_ID or --ids-file, got neither")
-    with Index.open(find_index(folder)) as opened:
-        n_deleted = opened.delete(wanted)
+    with Index.open(find_index(name)) as opened:
+        n_deleted = opened.delete(doc_ids)
         click.echo(f"{opened.folder}: {n_deleted:,} documents deleted, {len(opened):,} left")
 
 
-def _print_summary(summary: "IngestReport", corpus: Corpus, folder: Path) -> None:
-    documents = f"{summary.n_documents:,} documents, {summary.n_passages:,} passages"
-    seconds = max(summary.seconds, 1e-9)
-    rate = f"{summary.n_documents / seconds:,.0f} documents/s, {summary.n_passages / seconds:,.0f} passages/s"
-    click.echo(f"{folder}: {documents} in {summary.seconds:.1f} s ({rate})")
+def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
+    documents = f"{report.n_documents:,} documents, {report.n_passages:,} passages"
+    seconds = max(report.seconds, 1e-9)
+    rate = f"{report.n_documents / seconds:,.0f} documents/s, {report.n_passages / seconds:,.0f} passages/s"
+    click.echo(f"{folder}: {documents} in {report.seconds:.1f} s ({rate})")
     counts = {
-        "unchanged": summary.n_unchanged,
-        "deleted, gone from their files": summary.n_deleted,
-        "not encoded again": summary.n_reused,
-        "replaced older ones": summary.n_replaced,
-        "empty, skipped": summary.n_empty + corpus.stats.n_empty,
-        "long ones, cut into passages": summary.n_split,
-        "duplicate texts, kept": summary.n_duplicates,
-        "long titles, not encoded whole": summary.n_truncated_titles,
-        "hidden files and folders, skipped": corpus.stats.n_hidden,
-        "links, not followed": corpus.stats.n_links,
+        "unchanged documents": report.n_unchanged,
+        "documents deleted, no longer in their files": report.n_deleted,
+        "documents not encoded again": report.n_reused,
+        "documents replaced": report.n_replaced,
+        "empty documents skipped": report.n_empty + corpus.stats.n_empty,
+        "long documents split into passages": report.n_split,
+        "documents with the text of another": report.n_duplicates,
+        "long titles truncated for the encoder": report.n_truncated_titles,
+        "hidden files and folders skipped": corpus.stats.n_hidden,
+        "links not followed": corpus.stats.n_links,
     }
-    noted = [f"{count:,} {what}" for what, count in counts.items() if count]
-    noted += [
-        f"{count:,} {ending or 'files without ending'}, not read"
+    notes = [f"{count:,} {name}" for name, count in counts.items() if count]
+    notes += [
+        f"{count:,} {ending or 'files without an ending'} not read"
         for ending, count in sorted(corpus.stats.other_files.items())
     ]
-    click.echo(f"noted:      {'; '.join(noted) or 'nothing skipped, cut or duplicate'}")
+    click.echo(f"notes:      {'; '.join(notes) or 'no document was skipped, split or duplicate'}")

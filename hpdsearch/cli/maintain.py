@@ -4,80 +4,88 @@ from typing import Any
 
 import click
 
-from hpdsearch.cli.info import print_index
-from hpdsearch.cli.options import bars, bytes_text, find_index, spec_of, spec_options
+from hpdsearch.cli.info import print_segments
+from hpdsearch.cli.options import find_index, index_parameters, spec_options, take_spec
+from hpdsearch.cli.output import format_bytes, make_progress
 from hpdsearch.errors import IndexFolderError
 
 
 @click.command()
-@click.argument("folder", required=False)
+@index_parameters
 @spec_options
 @click.option(
-    "--dim", type=click.IntRange(min=1), help="Leading numbers of each vector that codes are made of.  [default: all]"
+    "--dim",
+    type=click.IntRange(min=1),
+    help="Make codes of the first DIM dimensions. Hits are scored with all dimensions.  [default: all]",
 )
-def tune(folder: str | None, dim: int | None, **options: Any) -> None:
-    """Make another index of the stored vectors, without encoding anything again.
+def reindex(index_argument: str | None, index_option: str | None, dim: int | None, **options: Any) -> None:
+    """Rebuild the vector index from the stored vectors.
 
-    The old one answers until the new one is in force. Codes of fewer numbers (--dim) take less memory; hits are scored
-    with the whole vectors all the same.
+    Nothing is encoded again. The old vector index stays searchable until the new one is done.
 
     \b
-    hpdsearch tune indexes/news --recall 0.99
-    hpdsearch tune indexes/news --memory 100M
-    hpdsearch tune indexes/news --kind ivf --codec pq --dim 64
+    Examples:
+      hpdsearch reindex indexes/news --ann-recall 0.99
+      hpdsearch reindex indexes/news --memory 100M
+      hpdsearch reindex indexes/news --index-type ivf --codec pq --dim 64
     """
     from hpdsearch.index import Index
 
-    with Index.open(find_index(folder)) as opened:
+    with Index.open(find_index(index_option, index_argument)) as opened:
         try:
-            opened.tune(spec_of(options, dim=dim), progress=bars())
+            opened.tune(take_spec(options, dim=dim), progress=make_progress())
         except KeyboardInterrupt:
-            raise click.ClickException(f"{opened.folder}: stopped; the index is as it was") from None
-        click.echo(f"{opened.folder}: tuned")
-        print_index(opened.info())
+            raise click.ClickException(f"{opened.folder}: stopped; the index is unchanged") from None
+        click.echo(f"{opened.folder}: reindexed")
+        print_segments(opened.info())
 
 
 @click.command()
-@click.argument("folder", required=False)
-def compact(folder: str | None) -> None:
-    """Merge the segments of an index and take deleted documents off the disk.
+@index_parameters
+def compact(index_argument: str | None, index_option: str | None) -> None:
+    """Merge segments and remove deleted documents from disk.
 
     \b
-    hpdsearch compact indexes/news
+    Examples:
+      hpdsearch compact indexes/news
     """
     from hpdsearch.index import Index
 
-    path = find_index(folder)
-    with Index.open(path) as opened:
+    folder = find_index(index_option, index_argument)
+    with Index.open(folder) as opened:
         before = opened.info()
         try:
-            opened.compact(progress=bars())
+            opened.compact(progress=make_progress())
         except KeyboardInterrupt:
-            raise click.ClickException(f"{path}: stopped; no document is lost") from None
-    with Index.open(path) as opened:  # SQLite has brought its log into its file when the first one was closed
+            raise click.ClickException(f"{folder}: stopped; no document is lost") from None
+    with Index.open(folder) as opened:  # closing made SQLite move its log into the database, so sizes are final now
         after = opened.info()
-    n_deleted = before.n_deleted - after.n_deleted
-    sizes = [bytes_text(sum(described.disk_bytes.values())) for described in (before, after)]
-    click.echo(f"{path}: {n_deleted:,} deleted passages left the disk, {sizes[0]} became {sizes[1]}")
-    print_index(after)
+    n_removed = before.n_deleted - after.n_deleted
+    old_size, new_size = (format_bytes(sum(info.disk_bytes.values())) for info in (before, after))
+    click.echo(f"{folder}: {n_removed:,} deleted passages removed, {old_size} before, {new_size} after")
+    print_segments(after)
 
 
 @click.command()
-@click.argument("folder", required=False)
-def verify(folder: str | None) -> None:
-    """Read an index back against its checksums; exit code 1 if anything is not as it was written.
+@index_parameters
+def verify(index_argument: str | None, index_option: str | None) -> None:
+    """Check every file of an index against its checksums.
+
+    Prints one line per problem, and exits with code 1 if there is any.
 
     \b
-    hpdsearch verify indexes/news
+    Examples:
+      hpdsearch verify indexes/news
     """
     from hpdsearch.index.verify import find_problems
 
-    path = find_index(folder)
-    problems = find_problems(path)
+    folder = find_index(index_option, index_argument)
+    problems = find_problems(folder)
     for problem in problems:
         click.echo(problem)
     if problems:
         raise IndexFolderError(
-            f"{path}: {len(problems)} problems; restore the files from a copy, or index again into another folder"
+            f"{folder}: is not intact (problems: {len(problems)}); restore the files from a copy, or index again into "
+            "another folder"
         )
-    click.echo(f"{path}: whole")
+    click.echo(f"{folder}: intact")

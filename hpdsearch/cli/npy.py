@@ -1,4 +1,4 @@
-"""A .npy file written row by row, whose count of rows is known only at the end."""
+"""Write a .npy file row by row, when the number of rows is known only at the end."""
 
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +10,12 @@ from hpdsearch.common.vectors import Matrix
 
 
 class NpyWriter:
-    """Writes float32 rows (n, dim); the file appears in its place when the `with` block ends well."""
+    """A writer of float32 rows (n, dim). The file appears at `path` when the `with` block ends without an error."""
 
     def __init__(self, path: Path, dim: int) -> None:
-        self.path, self.dim, self.n_rows = path, dim, 0
+        self.path = path
+        self.dim = dim
+        self.n_rows = 0
 
     def __enter__(self) -> "NpyWriter":
         self._publishing = published(self.path)
@@ -22,7 +24,7 @@ class NpyWriter:
         return self
 
     def append(self, rows: Matrix) -> None:
-        """Write the rows of a matrix (m, dim)."""
+        """Append the rows of a matrix (m, dim)."""
         self._file.write(rows.astype("<f4").tobytes())
         self.n_rows += len(rows)
 

@@ -1,139 +1,269 @@
-"""Options and small helpers that several commands share."""
+"""Options and arguments that several commands share."""
 
-import json
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from hpdsearch.common.progress import Progress
 from hpdsearch.errors import IndexFolderError
 
 if TYPE_CHECKING:
+    from hpdsearch.corpus import LineFormat
     from hpdsearch.dense import IndexSpec
     from hpdsearch.records import Document
 
 INDEXES = Path("indexes")
+SPEC_FIELDS = ("kind", "codec", "ann_recall", "memory", "nlist", "nprobe", "rescore")
 Command = TypeVar("Command", bound=Callable[..., Any])
 _ENDINGS = {".gz", ".txt", ".jsonl", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 
-def corpus_options(command: Command) -> Command:
-    """Add the options that say how a corpus is read."""
-    options = [
-        click.option("--id-field", help="Field with the document's id.  [default: id or _id, else file:line]"),
-        click.option("--text-field", default="text", show_default=True, help="Field with the text."),
-        click.option("--title-field", default="title", show_default=True, help="Field with the title."),
-        click.option(
-            "--stdin-format",
-            type=click.Choice(["txt", "jsonl", "csv", "tsv"]),
-            default="txt",
-            show_default=True,
-            help="How standard input (-) holds documents.",
-        ),
-        click.option("--strict", is_flag=True, help="Empty, cut and duplicate documents are errors."),
-    ]
+class RenamedOption(click.Option):
+    """An option that still accepts its former names. Help shows only the new name.
+
+    Args:
+        arguments: the names, as for click.Option.
+        former: names of earlier releases.
+        attributes: as for click.Option.
+    """
+
+    def __init__(self, *arguments: Any, former: tuple[str, ...], **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.former = former
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser store the value of a former name under that name."""
+        super().add_to_parser(parser, ctx)
+        for name in self.former:
+            option = copy(self)
+            option.name = name
+            option.opts = [name]
+            click.Option.add_to_parser(option, parser, ctx)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Take the value from the new name or from a former one."""
+        for name in self.former:
+            if name not in opts:
+                continue
+            if self.name in opts:
+                raise click.UsageError(f"{name} is the former name of {self.opts[-1]}; give only one of them", ctx)
+            opts = {str(self.name): opts[name]}
+        return super().consume_value(ctx, opts)
+
+
+class EnumChoice(click.Choice[Any]):
+    """The values of an enum. Its module is imported only when help or a value needs it, since many are slow to import.
+
+    Args:
+        module: name of the module.
+        enum: name of the enum in it.
+    """
+
+    def __init__(self, module: str, enum: str) -> None:
+        self.case_sensitive = True
+        self._module = module
+        self._enum = enum
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The values, in the order of the enum."""
+        return tuple(member.value for member in getattr(import_module(self._module), self._enum))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the member of the enum."""
+        return getattr(import_module(self._module), self._enum)(super().convert(value, param, ctx))
+
+
+def read_size(text: str) -> int:
+    """Return the bytes of a size such as 2G, 500M or 1.5GB, in powers of 1,000."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise click.BadParameter(f"expected a size such as 2G or 500M, got {text!r}")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+
+
+def apply_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Add options to a command; help lists them in this order."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+def corpus_options(command: Command) -> Command:
+    """Add the options that say how a corpus is read; `Corpus` takes them."""
+    return apply_options(
+        command,
+        click.option(
+            "--id-field", help="Read the document's id from this field.  [default: id or _id, else FILE:LINE]"
+        ),
+        click.option("--text-field", default="text", show_default=True, help="Read the text from this field."),
+        click.option("--title-field", default="title", show_default=True, help="Read the title from this field."),
+        click.option(
+            "--stdin-format",
+            type=EnumChoice("hpdsearch.corpus", "LineFormat"),
+            default="txt",
+            show_default=True,
+            help="Read standard input (-) in this format.",
+        ),
+        click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
+    )
 
 
-class Size(click.ParamType[int]):
-    """A count of bytes as people write it: 2G, 500M, 1.5GB (powers of 1,000)."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
-        found = _SIZE.fullmatch(str(value).strip())
-        if not found:
-            self.fail(f"expected a size such as 2G or 500M, got {value!r}", param, ctx)
-        return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
-
-
-class Recall(click.FloatRange):
-    """A share of the exact nearest passages."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, max=1, min_open=True)
-
-
-recall_option = click.option(
-    "--recall",
-    type=Recall(),
-    help="Take another point of the measured curve (see: hpdsearch info): the share of the exact ten nearest to find.",
+ann_recall_option = click.option(
+    "--ann-recall",
+    cls=RenamedOption,
+    former=("--recall",),
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Search at another measured operating point: find this share of the exact 10 nearest passages. "
+    "[default: the recall target of the index]",
 )
 
 
 def spec_options(command: Command) -> Command:
-    """Add the options that say what index is made; `spec_of` reads them."""
-    options = [
-        click.option("--kind", type=click.Choice(["auto", "flat", "ivf"]), default="auto", show_default=True),
+    """Add the options that describe an index; `take_spec` reads them."""
+    return apply_options(
+        command,
         click.option(
-            "--codec", type=click.Choice(["auto", "f32", "sq8", "pq", "rabitq"]), default="auto", show_default=True
+            "--index-type",
+            "kind",
+            cls=RenamedOption,
+            former=("--kind",),
+            type=EnumChoice("hpdsearch.dense", "IndexType"),
+            default="auto",
+            show_default=True,
+            help="Scan all vectors (flat), or probe inverted lists (ivf).",
         ),
         click.option(
-            "--recall",
-            type=Recall(),
+            "--codec",
+            type=EnumChoice("hpdsearch.dense", "Codec"),
+            default="auto",
+            show_default=True,
+            help="Keep vectors in memory in this encoding.",
+        ),
+        click.option(
+            "--ann-recall",
+            cls=RenamedOption,
+            former=("--recall",),
+            type=click.FloatRange(0, 1, min_open=True),
             default=0.95,
             show_default=True,
-            help="Promise: the share of the exact ten nearest passages that a search finds, measured on this corpus.",
+            help="Set the recall target: a search finds this share of the exact 10 nearest passages, as measured on "
+            "this corpus.",
         ),
         click.option(
             "--memory",
-            type=Size(),
-            default=0,
-            help="Bound for codes and lists, as in 2G; segments under 10,000 vectors do not count.  [default: none]",
+            type=read_size,
+            metavar="SIZE",
+            default="0",
+            help="Limit the memory of codes and lists, as in 2G. Segments under 10,000 vectors do not count.  "
+            "[default: no limit]",
         ),
         click.option(
             "--nlist",
             type=int,
             default=0,
-            help="Inverted lists (ivf).  [default: about 4 sqrt(n) for f32 and sq8, 2 sqrt(n) for pq and rabitq]",
+            help="Make this many inverted lists (ivf).  [default: 2 sqrt(n) for pq and rabitq, 4 sqrt(n) otherwise]",
         ),
-        click.option("--nprobe", type=int, default=0, help="Lists visited per query (ivf).  [default: measured]"),
         click.option(
-            "--rescore", type=int, default=0, help="Candidates scored exactly for each hit wanted.  [default: measured]"
+            "--nprobe", type=int, default=0, help="Probe this many lists per query (ivf).  [default: measured]"
         ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+        click.option(
+            "--rescore",
+            type=int,
+            default=0,
+            help="Score this many candidates per hit again with the exact vectors.  [default: measured]",
+        ),
+    )
 
 
-def spec_of(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec":
-    """Take the options of `spec_options` out of a command's and return what they ask for."""
-    from hpdsearch.dense import Codec, IndexSpec, Kind
+def take_spec(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec":
+    """Remove the options of `spec_options` from a command's options and return the spec that they describe."""
+    from hpdsearch.dense import IndexSpec
 
-    kind, codec = Kind(options.pop("kind")), Codec(options.pop("codec"))
-    numbers = {name: options.pop(name) for name in ("memory", "nlist", "nprobe", "rescore")}
-    return IndexSpec(kind, codec, ann_recall=options.pop("recall"), dim=dim or 0, **numbers)
+    return IndexSpec(dim=dim or 0, **{name: options.pop(name) for name in SPEC_FIELDS})
 
 
-encoder_option = click.option("--encoder", help="Name of a built-in encoder (see: hpdsearch encoders), or a folder.")
-dim_option = click.option("--dim", type=click.IntRange(min=1), help="Numbers to keep of each vector.  [default: all]")
+encoder_option = click.option("--encoder", help="Use this built-in encoder (see hpdsearch encoders) or encoder folder.")
+dim_option = click.option(
+    "--dim", type=click.IntRange(min=1), help="Truncate vectors to this many dimensions.  [default: all]"
+)
+index_option = click.option(
+    "-i",
+    "--index",
+    "index_option",
+    metavar="INDEX",
+    help="Use this index folder, or the index of this name under indexes/.  [default: the only index there]",
+)
+
+
+def index_parameters(command: Command) -> Command:
+    """Add INDEX, which is an argument or the value of -i; `find_index` takes both."""
+    argument = click.argument("index_argument", metavar="[INDEX]", required=False)
+    return apply_options(command, argument, index_option)
+
+
+def find_index(option: str | None, argument: str | None = None) -> Path:
+    """Return the folder of the index: a path, a name under indexes/, or the only index there.
+
+    Args:
+        option: value of -i.
+        argument: value of the argument INDEX.
+
+    Raises:
+        click.UsageError: both are given.
+        IndexFolderError: neither is given, and indexes/ does not hold exactly one index.
+    """
+    from hpdsearch.catalog import FILE_NAME
+
+    if option is not None and argument is not None:
+        raise click.UsageError(f"expected one INDEX, got {argument} and -i {option}")
+    if (name := option if argument is None else argument) is not None:
+        path = Path(name)
+        return INDEXES / name if not path.exists() and (INDEXES / name / FILE_NAME).is_file() else path
+    found = sorted(path.parent for path in INDEXES.glob(f"*/{FILE_NAME}"))
+    if not found:
+        raise IndexFolderError(
+            f"{INDEXES}/: holds no index; make one with: hpdsearch index CORPUS, or name one with -i INDEX"
+        )
+    if len(found) > 1:
+        raise IndexFolderError(f"{INDEXES}/: holds several indexes; choose one with -i: {', '.join(map(str, found))}")
+    return found[0]
+
+
+def split_index(option: str | None, arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return INDEX and the other arguments of a command line that begins with INDEX unless -i names it.
+
+    Raises:
+        click.UsageError: neither names an index.
+    """
+    if option is not None:
+        return option, arguments
+    if not arguments:
+        raise click.UsageError("Missing argument 'INDEX'.")
+    return arguments[0], arguments[1:]
 
 
 @dataclass
 class Corpus:
-    """The documents of a command line, with a length hint that grows truer as they are read."""
+    """The documents of a command line. The length hint becomes more exact as they are read."""
 
     paths: tuple[str, ...]
     id_field: str | None
     text_field: str
     title_field: str
-    stdin_format: str
+    stdin_format: "LineFormat"
     strict: bool
 
     def __post_init__(self) -> None:
-        from hpdsearch.corpus import Fields, LineFormat, ReadStats, read_corpus
+        from hpdsearch.corpus import Fields, ReadStats, read_corpus
 
         self.stats: ReadStats = ReadStats()
         self._documents = read_corpus(
@@ -141,21 +271,21 @@ class Corpus:
             fields=Fields(self.id_field, self.text_field, self.title_field),
             strict=self.strict,
             stats=self.stats,
-            stdin_format=LineFormat(self.stdin_format),
+            stdin_format=self.stdin_format,
         )
 
     def __iter__(self) -> "Iterator[Document]":
         return self._documents
 
     def __length_hint__(self) -> int:
-        """Estimate the number of documents from the share of bytes read so far; 0 where it cannot be known."""
+        """Estimate the number of documents from the share of bytes read so far; 0 if it is unknown."""
         stats = self.stats
         if not stats.bytes_total or not stats.bytes_read:
             return 0
         return max(stats.n_documents, round(stats.n_documents * stats.bytes_total / stats.bytes_read))
 
 
-def default_folder(corpus: str) -> Path:
+def choose_folder(corpus: str) -> Path:
     """Return indexes/NAME for the first corpus of a command line: corpus.jsonl.gz -> indexes/corpus."""
     if corpus == "-":
         return INDEXES / "stdin"
@@ -163,43 +293,3 @@ def default_folder(corpus: str) -> Path:
     while path.suffix.lower() in _ENDINGS and path.stem:
         path = path.with_suffix("")
     return INDEXES / (path.name or "root")
-
-
-def find_index(folder: str | None) -> Path:
-    """Return the index that is meant: a path, a name under indexes/, or the only one there.
-
-    Raises:
-        IndexFolderError: there is none, or there are several to choose from.
-    """
-    from hpdsearch.catalog import FILE_NAME
-
-    if folder is not None:
-        path = Path(folder)
-        return INDEXES / folder if not path.exists() and (INDEXES / folder / FILE_NAME).is_file() else path
-    found = sorted(path.parent for path in INDEXES.glob(f"*/{FILE_NAME}"))
-    if not found:
-        raise IndexFolderError(
-            f"{INDEXES}/: holds no index; make one with: hpdsearch index CORPUS, or name one with -i FOLDER"
-        )
-    if len(found) > 1:
-        raise IndexFolderError(f"{INDEXES}/: holds several indexes; choose one with -i: {', '.join(map(str, found))}")
-    return found[0]
-
-
-def bars() -> Progress:
-    """Return progress bars on a terminal, unless -q was given."""
-    return Progress(enabled=sys.stderr.isatty() and not click.get_current_context().obj)
-
-
-def echo_json(value: Any) -> None:
-    """Print one JSON value on a line of its own."""
-    click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def bytes_text(n: float) -> str:
-    """Return a count of bytes as people read it: 15.1 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1000
-    return f"{n:.1f} TB"

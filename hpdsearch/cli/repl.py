@@ -1,6 +1,5 @@
 """The interactive session: a prompt with history, commands that begin with a colon, numbered hits."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,57 +8,70 @@ from pathlib import Path
 
 import click
 
-from hpdsearch.cli.display import answer_json, show_document, show_hits
-from hpdsearch.cli.options import bytes_text, echo_json
+from hpdsearch.cli.display import describe_answer, show_document, show_hits
+from hpdsearch.cli.output import echo_json, format_bytes
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
 from hpdsearch.search import Mode
 
 HELP = """\
-Type a question, or:
-  :k N           hits wanted
-  :mode MODE     hybrid (words and meaning), dense (meaning), lexical (words)
-  :where FILTER  only documents like this: year >= 2020 and lang = "en"; without FILTER: all
-  :open N        show the whole document of hit N
-  :info          what this index is
-  :help  :quit   (Ctrl-C clears the line, Ctrl-D leaves)"""
+Type a query in natural language, or a command:
+  :k N           return N hits
+  :mode MODE     rank by hybrid (lexical and dense), dense (semantic) or lexical (BM25)
+  :where FILTER  return only documents that match: year >= 2020 and lang = "en"
+  :where         remove the filter
+  :open N        show the full document of hit N
+  :info          describe the index
+  :help          show this help
+  :quit          leave; Ctrl-D does the same, Ctrl-C clears the line"""
 
 
 @dataclass
 class Session:
-    """What a session remembers between lines."""
+    """The settings and the last hits of a session.
+
+    Attributes:
+        index: the open index.
+        k: hits per query.
+        mode: how hits are ranked.
+        where: filter on metadata; None: no filter.
+        ann_recall: operating point of the search; None: that of the index.
+        as_json: whether hits are printed as JSON.
+        hits: hits of the last query.
+        n_queries: queries answered so far.
+    """
 
     index: Index
     k: int
-    mode: str
+    mode: Mode
     where: str | None
-    recall: float | None = None
+    ann_recall: float | None = None
     as_json: bool = False
     hits: list[Hit] = field(default_factory=list)
-    n_asked: int = 0
+    n_queries: int = 0
 
     def answer(self, line: str) -> bool:
-        """Answer one line; False: leave."""
+        """Answer one line; return whether the session continues."""
         line = line.strip()
         if line.startswith(":"):
             name, _, argument = line[1:].partition(" ")
-            return self._command(name, argument.strip())
+            return self._run_command(name, argument.strip())
         if line:
-            self._ask(line)
+            self._search(line)
         return True
 
-    def _ask(self, text: str) -> None:
+    def _search(self, text: str) -> None:
         start = time.perf_counter()
-        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where, recall=self.recall)
+        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where, recall=self.ann_recall)
         milliseconds = (time.perf_counter() - start) * 1000
-        self.n_asked += 1
+        self.n_queries += 1
         if self.as_json:
-            echo_json(answer_json(str(self.n_asked), text, self.hits, milliseconds))
+            echo_json(describe_answer(str(self.n_queries), text, self.hits, milliseconds))
         else:
             show_hits(self.hits, milliseconds)
 
-    def _command(self, name: str, argument: str) -> bool:
+    def _run_command(self, name: str, argument: str) -> bool:
         commands: dict[str, Callable[[str], None]] = {
             "help": lambda _: click.echo(HELP),
             "k": self._set_k,
@@ -71,24 +83,25 @@ class Session:
         if name in ("quit", "q", "exit"):
             return False
         if name not in commands:
-            _complain(f":{name}: no such command; :help lists them")
+            _show_error(f":{name}: no such command; :help lists the commands")
         else:
             commands[name](argument)
         return True
 
     def _set_k(self, argument: str) -> None:
         if not argument.isdecimal() or int(argument) < 1:
-            _complain(f":k: expected a number from 1, got {argument!r}")
+            _show_error(f":k: expected a number of at least 1, got {argument!r}")
             return
         self.k = int(argument)
-        click.echo(f"{self.k} hits wanted")
+        click.echo(f"{self.k} hits per query")
 
     def _set_mode(self, argument: str) -> None:
-        if argument not in list(Mode):
-            _complain(f":mode: expected {', '.join(mode.value for mode in Mode)}, got {argument!r}")
+        try:
+            self.mode = Mode(argument)
+        except ValueError:
+            _show_error(f":mode: expected {', '.join(mode.value for mode in Mode)}, got {argument!r}")
             return
-        self.mode = argument
-        click.echo(f"mode {self.mode}")
+        click.echo(f"mode {self.mode.value}")
 
     def _set_where(self, argument: str) -> None:
         if argument:
@@ -99,37 +112,36 @@ class Session:
     def _open(self, argument: str) -> None:
         if not argument.isdecimal() or not 1 <= int(argument) <= len(self.hits):
             expected = f"a number from 1 to {len(self.hits)}" if self.hits else "a query first"
-            _complain(f":open: expected {expected}, got {argument!r}")
+            _show_error(f":open: expected {expected}, got {argument!r}")
             return
         show_document(self.hits[int(argument) - 1])
 
     def _info(self, _: str) -> None:
-        described = self.index.info()
-        click.echo(f"{described.folder}: {described.n_documents:,} documents, {described.n_passages:,} passages")
-        click.echo(f"encoder {described.encoder}, fields: {', '.join(described.fields) or 'none'}")
-        click.echo(
-            f"on disk {bytes_text(sum(described.disk_bytes.values()))}, in memory {bytes_text(described.memory_bytes)}"
-        )
+        info = self.index.info()
+        disk = format_bytes(sum(info.disk_bytes.values()))
+        click.echo(f"{info.folder}: {info.n_documents:,} documents, {info.n_passages:,} passages")
+        click.echo(f"encoder {info.encoder}, fields: {', '.join(info.fields) or 'none'}")
+        click.echo(f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}")
 
 
 def run_session(session: Session) -> None:
-    """Read lines until the end of input, :quit or Ctrl-D; errors are shown, and the session goes on."""
+    """Answer lines until the end of input, :quit or Ctrl-D; an error is shown and does not end the session."""
     warm_up(session.index)
     interactive = is_interactive()
     if interactive:
-        click.echo(f"{session.index.folder}: {len(session.index):,} documents. Ask in plain words; :help for commands.")
-    for line in _prompted() if interactive else _plain():
+        click.echo(f"{session.index.folder}: {len(session.index):,} documents. Type a query, or :help for commands.")
+    for line in _read_prompt() if interactive else sys.stdin:
         try:
             if not session.answer(line):
                 break
         except HpdsearchError as error:
-            _complain(str(error))
+            _show_error(str(error))
         except KeyboardInterrupt:
-            _complain("stopped")
+            _show_error("stopped")
 
 
 def warm_up(index: Index) -> None:
-    """Load the encoder now rather than with the first query."""
+    """Load the encoder before the first query."""
     index.search("warm up", 1)
 
 
@@ -138,27 +150,29 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _complain(message: str) -> None:
+def history_file() -> Path:
+    """Return the file that keeps the queries of earlier sessions."""
+    from platformdirs import user_state_path
+
+    return user_state_path("hpdsearch", appauthor=False) / "history"
+
+
+def _show_error(message: str) -> None:
     click.echo(click.style(message, fg="red"), err=True)
 
 
-def _plain() -> Iterator[str]:
-    """Yield the lines of standard input, without a prompt."""
-    yield from sys.stdin
-
-
-def _prompted() -> Iterator[str]:
-    """Yield lines typed at the prompt, with editing and a history that is kept between sessions."""
+def _read_prompt() -> Iterator[str]:
+    """Yield the lines typed at a prompt with editing and a history across sessions."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
     history: History
     try:
-        place = history_file()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
-        history = FileHistory(str(place))
+        path = history_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        history = FileHistory(str(path))
     except OSError:
         history = InMemoryHistory()
     commands = WordCompleter([":help", ":k", ":mode", ":where", ":open", ":info", ":quit"], sentence=True)
@@ -170,9 +184,3 @@ def _prompted() -> Iterator[str]:
             continue
         except EOFError:
             return
-
-
-def history_file() -> Path:
-    """Return where the history of queries is kept."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "hpdsearch" / "history"

@@ -100,7 +100,7 @@ def test_sts_prints_what_scipy_computes_and_what_per_cent_of_the_teacher_is_kept
 def test_retrieval_measures_encoder_teacher_projection_and_asymmetric_search(
     run, beir, member, teacher_folder, space, tmp_path
 ):
-    options = ["--encoder", member, "--queries-encoder", member, "--teacher", teacher_folder]
+    options = ["--encoder", member, "--query-encoder", member, "--teacher", teacher_folder]
     options += ["--space", tmp_path / "space", "--cache", tmp_path / "cache", "--dim", 12]
     result = run("evaluate", "retrieval", beir, *options, "--json")
     assert result.exit_code == 0, result.output
@@ -114,8 +114,8 @@ def test_retrieval_measures_encoder_teacher_projection_and_asymmetric_search(
         "member": (12, ndcg_of(encoder, encoder)),
         "tiny-teacher": (32, ndcg_of(teacher, teacher)),
         "tiny-teacher projected": (12, ndcg_of(projected, projected)),
-        "member asks member": (12, ndcg_of(encoder, encoder)),
-        "member asks tiny-teacher projected": (12, ndcg_of(encoder, projected)),
+        "queries member, documents member": (12, ndcg_of(encoder, encoder)),
+        "queries member, documents tiny-teacher projected": (12, ndcg_of(encoder, projected)),
     }
     assert {system["name"]: (system["dim"], system["means"]["nDCG@10"]) for system in systems} == {
         name: (dim, pytest.approx(value)) for name, (dim, value) in expected.items()
@@ -132,11 +132,11 @@ def test_retrieval_prints_a_table_a_metric_and_what_was_left_out(run, beir, tiny
     assert lines[0] == ["nDCG@10", "x", "100", "queries", "tiny"]
     assert lines[1] == ["tiny-beir", "3", f"{ndcg_of(encode, encode):.2f}"]
     assert [line[0] for line in lines if "x" in line] == ["nDCG@10", "recall@100", "MRR@10"]
-    assert "tiny-beir: 1 relevant judgements of documents that the corpus does not have" in result.stdout
+    assert "tiny-beir: 1 relevant documents that are not in the corpus" in result.stdout
 
 
 def test_what_cannot_be_measured_is_an_error_that_says_why(run, beir, sts, tiny_folder, member, teacher_folder):
-    result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--queries-encoder", member)
+    result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--query-encoder", member)
     assert result.exit_code == 1
     assert "expected an encoder of the space of tiny, sha256:" in result.stderr
     result = run("evaluate", "sts", sts, "--encoder", tiny_folder, "--dim", 17)
@@ -145,7 +145,7 @@ def test_what_cannot_be_measured_is_an_error_that_says_why(run, beir, sts, tiny_
     result = run("evaluate", "sts", sts, "--subset", "dev")
     assert result.exit_code == 1
     assert "T: expected dev.tsv" in result.stderr
-    result = run("evaluate", "retrieval", beir, "--teacher", teacher_folder, "--queries-encoder", member)
+    result = run("evaluate", "retrieval", beir, "--teacher", teacher_folder, "--query-encoder", member)
     assert result.exit_code == 2
     assert "give --encoder or --space" in result.stderr
     assert run("evaluate", "sts", sts, "--space", "somewhere").exit_code == 2

@@ -14,8 +14,8 @@ def test_index_names_the_folder_after_the_corpus_and_counts(run, corpus, tiny_fo
     result = run("index", corpus, "--encoder", tiny_folder)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("indexes/words: 4 documents, 4 passages in ")
-    assert "nothing skipped, cut or duplicate" in result.stdout
-    assert f"768-wide float32 vectors would take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
+    assert "no document was skipped, split or duplicate" in result.stdout
+    assert f"float32 vectors of 768 dimensions take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
     assert result.stdout.rstrip().endswith("hpdsearch query -i indexes/words")
 
 
@@ -24,7 +24,11 @@ def test_index_tells_what_it_skipped_cut_and_found_twice(run, tmp_path, tiny_fol
     path.write_text("fear of spiders\n\n   \nfear of spiders\n" + "fear of spiders. " * 400 + "\n")
     result = run("index", path, "--encoder", tiny_folder)
     assert result.exit_code == 0, result.output
-    for noted in ("2 empty, skipped", "1 long ones, cut into passages", "1 duplicate texts, kept"):
+    for noted in (
+        "2 empty documents skipped",
+        "1 long documents split into passages",
+        "1 documents with the text of another",
+    ):
         assert noted in result.stdout
 
 
@@ -99,12 +103,12 @@ def test_add_replaces_and_delete_removes(indexed, tmp_path):
     added = indexed("add", "words", more)
     assert added.exit_code == 0, added.output
     assert "2 documents" in added.stdout
-    assert "1 replaced older ones" in added.stdout
+    assert "1 documents replaced" in added.stdout
     deleted = indexed("delete", "indexes/words", "s1", "j1")
     assert deleted.stdout == "indexes/words: 2 documents deleted, 3 left\n"
     info = json.loads(indexed("info", "--json").stdout)
     assert (info["n_documents"], info["n_passages"], info["n_deleted"]) == (3, 3, 3)
-    assert indexed("verify").stdout == "indexes/words: whole\n"
+    assert indexed("verify").stdout == "indexes/words: intact\n"
 
 
 def test_delete_of_an_unknown_id_deletes_nothing(indexed, tmp_path):
@@ -142,7 +146,7 @@ def test_verify_names_an_altered_file(indexed):
     result = indexed("verify", "words")
     assert result.exit_code == 1
     assert f"{path}: is not what was written" in result.stdout
-    assert "1 problems; restore the files" in result.stderr
+    assert "is not intact (problems: 1); restore the files" in result.stderr
 
 
 def test_a_folder_that_is_no_index_is_an_error(run, tmp_path):

@@ -1,6 +1,7 @@
-"""tune, compact, info with a curve, index --update, query --recall: what they print, write and refuse."""
+"""reindex, compact, verify, operating points of info, index --update, query --ann-recall: output, files and errors."""
 
 import json
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -42,21 +43,29 @@ def hits(run, query, *options):
     return json.loads(answer.stdout)["hits"]
 
 
-# ---- tune
+# ---- reindex
 
 
 @pytest.mark.parametrize(("kind", "codec", "dim"), [("flat", "sq8", None), ("flat", "rabitq", 6), ("ivf", "pq", None)])
-def test_tune_makes_the_index_that_is_asked_for_of_the_same_vectors(big, tiny_folder, monkeypatch, kind, codec, dim):
+def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny_folder, monkeypatch, kind, codec, dim):
     monkeypatch.setattr(auto, "IVF_MINIMUM", 1_000)
     encoder = Encoder.load(tiny_folder)
     vectors = Path("indexes/big/vectors-000001.f16").read_bytes()
     result = big(
-        "tune", "big", "--kind", kind, "--codec", codec, "--recall", "0.9", *(["--dim", dim] if dim is not None else [])
+        "reindex",
+        "big",
+        "--index-type",
+        kind,
+        "--codec",
+        codec,
+        "--ann-recall",
+        "0.9",
+        *(["--dim", dim] if dim is not None else []),
     )
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("indexes/big: tuned\n")
-    assert f"segment:    2,500 vectors, {kind} {codec}{f' of {dim} numbers' if dim else ''}, " in result.stdout
-    assert ("lists visited" in result.stdout) == (kind == "ivf")
+    assert result.stdout.startswith("indexes/big: reindexed\n")
+    assert f"segment:    2,500 vectors, {kind} {codec}{f' of {dim} dimensions' if dim else ''}, " in result.stdout
+    assert ("lists probed" in result.stdout) == (kind == "ivf")
     after = described(big)
     (segment,) = after["segments"]
     assert (segment["kind"], segment["codec"], segment["dim"]) == (kind, codec, dim or 0)
@@ -73,9 +82,9 @@ def test_tune_makes_the_index_that_is_asked_for_of_the_same_vectors(big, tiny_fo
         assert all(abs(hit["score"] - scores[hit["doc_id"]]) < TOLERANCE for hit in found)
 
 
-def test_tune_without_options_finds_nearly_all_again(big, tiny_folder):
+def test_reindex_without_options_has_a_high_recall_again(big, tiny_folder):
     encoder = Encoder.load(tiny_folder)
-    assert big("tune").exit_code == 0
+    assert big("reindex").exit_code == 0
     (segment,) = described(big)["segments"]
     assert (segment["kind"], segment["codec"], segment["dim"]) == ("flat", "sq8", 0)
     assert exact_share(big, encoder) > 0.95
@@ -101,11 +110,11 @@ def exact_share(run, encoder, *options):
         (("--rescore", "-1"), "rescore: expected at least 0, got -1"),
     ],
 )
-def test_a_tune_that_cannot_be_done_is_one_clear_line_and_changes_nothing(big, monkeypatch, options, message):
+def test_a_reindex_that_is_impossible_is_one_clear_line_and_changes_nothing(big, monkeypatch, options, message):
     monkeypatch.setattr(merging, "SHARED", 1_000)  # a budget is for large segments
     before, answer = described(big), hits(big, "cat")
     files = {path.name for path in Path("indexes/big").iterdir()}
-    result = big("tune", "big", *options)
+    result = big("reindex", "big", *options)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
@@ -117,7 +126,7 @@ def test_a_tune_that_cannot_be_done_is_one_clear_line_and_changes_nothing(big, m
 
 def test_a_memory_that_fits_is_kept_to(big, monkeypatch):
     monkeypatch.setattr(merging, "SHARED", 1_000)
-    assert big("tune", "big", "--memory", "30k").exit_code == 0
+    assert big("reindex", "big", "--memory", "30k").exit_code == 0
     after = described(big)
     (segment,) = after["segments"]
     assert segment["codec"] == "pq"  # sq8 takes 40,000 bytes
@@ -125,9 +134,9 @@ def test_a_memory_that_fits_is_kept_to(big, monkeypatch):
     assert after["spec"]["memory"] == 30_000
 
 
-def test_tune_without_a_folder_takes_the_only_one_and_names_what_is_no_index(run, big):
+def test_reindex_without_an_index_takes_the_only_one_and_names_a_folder_that_is_none(run, big):
     (Path("photos")).mkdir()
-    for command in ("tune", "compact"):
+    for command in ("reindex", "compact"):
         assert run(command).exit_code == 0
         refused = run(command, "photos")
         assert refused.exit_code == 1
@@ -149,47 +158,52 @@ def test_compact_makes_one_segment_and_says_what_left_the_disk(big, tmp_path):
     assert len(answer) == 2_797
     result = big("compact", "big")
     assert result.exit_code == 0, result.output
-    assert "indexes/big: 3 deleted passages left the disk, " in result.stdout
+    assert "indexes/big: 3 deleted passages removed, " in result.stdout
     after = described(big)
     assert [segment["rows"] for segment in after["segments"]] == [2_797]
     assert (after["n_deleted"], after["n_documents"]) == (0, 2_797)
     assert len(list(Path("indexes/big").glob("*.f16"))) == 1
     assert hits(big, "the new cat", "-k", 3_000) == answer
-    assert big("verify", "big").stdout == "indexes/big: whole\n"
+    assert big("verify", "big").stdout == "indexes/big: intact\n"
     again = big("compact", "big")
-    assert "0 deleted passages left the disk" in again.stdout
+    assert "0 deleted passages removed" in again.stdout
 
 
 # ---- the curve
 
 
-def test_info_prints_the_curve_that_the_catalog_holds(big):
+def test_info_prints_the_operating_points_of_the_catalog(big):
     (segment,) = described(big)["segments"]
     curve = segment["curve"]
     result = big("info", "big")
     lines = result.stdout.splitlines()
-    head = next(i for i, line in enumerate(lines) if line.startswith("curve:"))
-    nearest = f"of the exact ten nearest of {curve['n_queries']} held-out vectors"
-    assert f"2,500 vectors; {nearest} (promise: 0.5" in lines[head]
-    assert lines[head + 1].split() == ["nprobe", "rescore", "ann_recall@10", "at", "least", "ms", "a", "query"]
+    head = next(i for i, line in enumerate(lines) if line.startswith("recall:"))
+    assert lines[head].endswith(f"measured on {curve['n_queries']} held-out vectors of 2,500 (target 0.5, * active)")
+    assert re.split("  +", lines[head + 1].strip()) == [
+        "nprobe",
+        "rescore",
+        "ann_recall@10",
+        "95 % lower bound",
+        "ms per query",
+    ]
     rows = lines[head + 2 : head + 2 + len(curve["points"])]
     for row, point in zip(rows, curve["points"], strict=True):
-        nprobe, rescore, recall, lowest, milliseconds = row.replace("*", "").split()
+        nprobe, rescore, ann_recall, lower_bound, milliseconds = row.replace("*", "").split()
         assert (nprobe, int(rescore)) == ("-", point["rescore"])
-        assert float(recall) == pytest.approx(point["ann_recall"], abs=1e-4)
-        assert float(lowest) == pytest.approx(point["lowest"], abs=1e-4)
+        assert float(ann_recall) == pytest.approx(point["ann_recall"], abs=1e-4)
+        assert float(lower_bound) == pytest.approx(point["lowest"], abs=1e-4)
         assert float(milliseconds) == pytest.approx(point["milliseconds"], abs=1e-3)
-    (in_force,) = [row for row in rows if "*" in row]
-    assert int(in_force.split()[2]) == segment["rescore"]
+    (active,) = [row for row in rows if "*" in row]
+    assert int(active.split()[2]) == segment["rescore"]
 
 
-def test_a_promise_that_is_not_kept_is_said_with_the_best_that_was_reached(big):
-    result = big("tune", "big", "--codec", "pq", "--dim", "2", "--recall", "1", "--rescore", "1")
+def test_a_recall_target_that_is_not_met_is_printed_with_the_best_that_was_measured(big):
+    result = big("reindex", "big", "--codec", "pq", "--dim", "2", "--ann-recall", "1", "--rescore", "1")
     assert result.exit_code == 0
     (segment,) = described(big)["segments"]
     best = max(point["ann_recall"] for point in segment["curve"]["points"])
     assert best < 0.9
-    message = f"recall 1 is NOT kept by this segment; the best reached is {best:.3f}"
+    message = f"target 1 is NOT met by this segment; the best measured is {best:.3f}"
     assert message in result.stdout
     assert message in big("info").stdout
 
@@ -230,20 +244,20 @@ def test_a_picture_of_an_unknown_kind_is_refused(big):
     assert not Path("curve.xyz").exists()
 
 
-# ---- query --recall
+# ---- query --ann-recall
 
 
 def test_query_recall_takes_another_point_of_the_curve(big, tiny_folder):
     encoder = Encoder.load(tiny_folder)
-    by_default, high = exact_share(big, encoder), exact_share(big, encoder, "--recall", "1")
+    by_default, high = exact_share(big, encoder), exact_share(big, encoder, "--ann-recall", "1")
     assert by_default < high
     assert high > 0.95
 
 
 @pytest.mark.parametrize(("recall", "exit_code"), [("0", 2), ("1.5", 2), ("-0.5", 2), ("much", 2), ("nan", 1)])
 def test_a_recall_that_is_none_is_refused(indexed, corpus, recall, exit_code):
-    for command in (("query", "fear"), ("tune", "words"), ("index", corpus, "-o", "other")):
-        result = indexed(*command, "--recall", recall)
+    for command in (("query", "fear"), ("reindex", "words"), ("index", corpus, "-o", "other")):
+        result = indexed(*command, "--ann-recall", recall)
         assert result.exit_code == exit_code, result.output
         assert "recall" in result.stderr
     assert not Path("other").exists()
@@ -261,7 +275,7 @@ def test_update_encodes_only_what_is_new_and_deletes_what_is_gone(indexed, corpu
     result = indexed("index", corpus, "--update")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("indexes/words: 3 documents, 3 passages in ")
-    for noted in ("2 deleted, gone from their files", "2 not encoded again", "2 replaced older ones"):
+    for noted in ("2 documents deleted, no longer in", "2 documents not encoded again", "2 documents replaced"):
         assert noted in result.stdout
     with Index.open("indexes/words") as index:
         found = {hit.doc_id: hit.text for hit in index.search("fear", 100, mode="dense")}
@@ -282,17 +296,17 @@ def test_update_encodes_only_what_is_new_and_deletes_what_is_gone(indexed, corpu
         (("--encoder", "small"), "index again with --overwrite"),
         (("--dim", "4"), "index again with --overwrite"),
         (("--overwrite",), "index again with --overwrite"),
-        (("--kind", "flat"), "use hpdsearch tune"),
-        (("--codec", "sq8"), "use hpdsearch tune"),
-        (("--recall", "0.9"), "use hpdsearch tune"),
-        (("--memory", "1G"), "use hpdsearch tune"),
-        (("--nprobe", "3"), "use hpdsearch tune"),
+        (("--index-type", "flat"), "use hpdsearch reindex"),
+        (("--codec", "sq8"), "use hpdsearch reindex"),
+        (("--ann-recall", "0.9"), "use hpdsearch reindex"),
+        (("--memory", "1G"), "use hpdsearch reindex"),
+        (("--nprobe", "3"), "use hpdsearch reindex"),
     ],
 )
 def test_update_refuses_settings_that_the_index_has(indexed, corpus, options, how):
     result = indexed("index", corpus, "--update", *options)
     assert result.exit_code == 2
-    assert f"{options[0]} does not go with --update, which keeps what the index has; {how}" in result.stderr
+    assert f"{options[0]} does not go with --update, which keeps the settings of the index; {how}" in result.stderr
     assert described(indexed, "words")["generation"] == 1
 
 
@@ -325,7 +339,7 @@ def test_a_size_is_read_as_people_write_it(run, corpus, tiny_folder, size, n_byt
 
 @pytest.mark.parametrize("size", ["", "two", "G", "2X", "-5M", "1e9", "2G!", "1.2.3G", "nan"])
 def test_a_size_that_is_none_is_a_usage_error(run, corpus, size):
-    for command in (("index", corpus), ("tune", "words")):
+    for command in (("index", corpus), ("reindex", "words")):
         result = run(*command, "--memory", size)
         assert result.exit_code == 2
         assert f"expected a size such as 2G or 500M, got {size!r}" in result.stderr

@@ -76,7 +76,7 @@ def test_the_command_line_cuts_vectors_and_names_the_command_for_another_space(
     member = make_tiny_encoder(tmp_path / "member", precision=Precision.INT8)
     other = make_tiny_encoder(tmp_path / "other", space_seed=5)
     assert run(main, ["index", "words.txt", "--encoder", str(tiny_folder), "--dim", "4"]).exit_code == 0
-    assert "4 numbers a vector" in run(main, ["info"]).stdout
+    assert "4 dimensions, space" in run(main, ["info"]).stdout
     assert "the old tree" in run(main, ["query", "tree", "-k", "1", "--encoder", str(member)]).stdout
     refused = run(main, ["query", "tree", "--encoder", str(other)])
     assert refused.exit_code == 1
