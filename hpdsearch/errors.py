@@ -4,6 +4,9 @@ Each message says where, what was expected, what came and what to do. The comman
 with exit code 1; any other exception is a bug of ours and keeps its traceback.
 """
 
+RESTORE = "restore it, or index again with --overwrite"  # advice for a file that the catalog names
+RESTORE_CATALOG = "restore it, or index again into another folder"  # a corrupt catalog cannot be overwritten
+
 
 class HpdsearchError(Exception):
     """Base of every error that hpdsearch raises on purpose."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.errors import CorpusError, HpdsearchError
 
 # (ending of the data file, first letter of the ids, part of speech), in the order of the output.
@@ -112,7 +112,7 @@ def write_sample(folder: Path, output: Path) -> int:
     """Write one JSON line a synset to a gzip file and return their number; equal input gives equal bytes."""
     count = 0
     # No file name and no time in the gzip header: they would differ from one run to the next.
-    with published(output) as file, gzip.GzipFile("", "wb", compresslevel=9, fileobj=file, mtime=0) as packed:
+    with atomic_write(output) as file, gzip.GzipFile("", "wb", compresslevel=9, fileobj=file, mtime=0) as packed:
         for record in read_synsets(folder):
             packed.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
             count += 1

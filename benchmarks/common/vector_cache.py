@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common.harness import Words, run
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.teacher.cache import MANIFEST, EmbeddingCache
 from hpdsearch.encoder import Encoder
@@ -54,7 +54,7 @@ def embedded(source: Source, texts: Texts, cache: Path) -> Encode:
         path = folder / f"{name}-{hash_of(of_part)}.npy"
         if not path.exists():
             print(f"{source.name}: encodes {len(of_part):,} texts of {name}", file=sys.stderr)
-            with published(path) as file:
+            with atomic_write(path) as file:
                 np.save(file, source.encode(of_part).astype(np.float32))
         arrays.append(np.load(path))
     vectors = np.concatenate(arrays)

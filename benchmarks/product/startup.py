@@ -33,7 +33,7 @@ from benchmarks.common.harness import (
     run_json,
 )
 from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
-from hpdsearch.common.files import file_sha256, published
+from hpdsearch.common.files import atomic_write, file_sha256
 from hpdsearch.common.vectors import unit_rows
 
 PEER_SCRIPT = PEERS / "sentence_transformers_query.py"
@@ -118,7 +118,7 @@ def peer_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path
     unfinished = folder / "unfinished.npy"
     if not documents.exists():
         records = [{"id": d.doc_id, "title": d.title, "text": d.text} for d in first_documents(corpus)]
-        with published(documents) as file:
+        with atomic_write(documents) as file:
             file.write(json.dumps(records, ensure_ascii=False).encode())
     if not embeddings.exists() and kind == "random":
         np.save(unfinished, random_embeddings(len(json.loads(documents.read_bytes()))))

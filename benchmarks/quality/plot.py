@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.common.quality_names import NDCG, STS
 from benchmarks.common.results import Result
 from benchmarks.common.style import colour
-from hpdsearch.common.plotting import drawn
+from hpdsearch.common.plotting import save_figure
 
 LABELS = {STS: "sentence similarity: Spearman, % of the teacher", NDCG: "retrieval: nDCG@10, % of the teacher"}
 LEFT_OUT = ("float32", "asks", "hybrid")  # twins of a line that is there, or more than vectors
@@ -18,7 +18,7 @@ def plot_quality(made: Result, path: Path) -> None:
     rows = [row for row in made["systems"] if row.get("of_teacher") and not any(w in row["system"] for w in LEFT_OUT)]
     if not rows:
         return
-    with drawn(path, width=12, height=5.2) as figure:
+    with save_figure(path, width=12, height=5.2) as figure:
         for axes, (metric, label) in zip(figure.subplots(1, 2), LABELS.items(), strict=True):
             _lines(axes, rows, metric)
             axes.set_xscale("log", base=2)

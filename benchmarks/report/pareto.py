@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.common.results import RESULTS, Result, measurement, result, write_result
 from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLOURS, point
 from benchmarks.report.show_results import read_result
-from hpdsearch.common.plotting import drawn
+from hpdsearch.common.plotting import save_figure
 
 BYTES, SEARCH, QUALITY = "bytes a document", "query p50", "nDCG@10"
 
@@ -141,7 +141,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
         "search_us": "search alone: microseconds a query",
         "whole_us": "encoding and search: microseconds a query",
     }
-    with drawn(path, width=13, height=5.6) as figure:
+    with save_figure(path, width=13, height=5.6) as figure:
         for axes, (cost, label) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
             front = best(points, cost)
             axes.step(

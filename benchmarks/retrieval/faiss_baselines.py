@@ -27,9 +27,9 @@ from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import Codec, IndexSpec, Kind, VectorFile
 from hpdsearch.dense.auto import LISTS_PER_SQRT
 from hpdsearch.dense.build import POINTS_PER_LIST
-from hpdsearch.dense.faiss_factory import SEED, empty_index, train
-from hpdsearch.dense.rescoring import MAX_PAIRS, best_first
-from hpdsearch.dense.tuning import held_out
+from hpdsearch.dense.faiss_factory import SEED, create_index, train
+from hpdsearch.dense.rescoring import MAX_PAIRS, score_and_sort
+from hpdsearch.dense.tuning import draw_held_out
 
 MODULE = "retrieval.faiss_baselines"
 FLAT, LISTS, BYTES, BITS = "flat f32", "ivf f32", "flat sq8", "flat binary"
@@ -97,7 +97,7 @@ def _rescored(index: faiss.IndexBinary, vectors: VectorFile, queries: Matrix, n:
     step = max(1, MAX_PAIRS // wanted)
     blocks = (queries[start : start + step] for start in range(0, len(queries), step))
     return np.concatenate(
-        [best_first(vectors, block, index.search(signs(block), wanted)[1])[0][:, :n] for block in blocks]
+        [score_and_sort(vectors, block, index.search(signs(block), wanted)[1])[0][:, :n] for block in blocks]
     )
 
 
@@ -117,7 +117,7 @@ def _filled(vectors: VectorFile, spec: IndexSpec) -> faiss.Index:
     if spec.kind is Kind.IVF:
         nlist = int(LISTS_PER_SQRT[spec.codec] * vectors.n_rows**0.5)
         spec = replace(spec, nlist=min(nlist, vectors.n_rows // 39))
-    index = empty_index(spec, vectors.dim)
+    index = create_index(spec, vectors.dim)
     if not index.is_trained:
         n = min(vectors.n_rows, max(POINTS_PER_LIST * spec.nlist, 65_536))
         train(index, vectors.rows(np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))))
@@ -131,7 +131,7 @@ def _chosen(kind: str, path: Path, vectors: VectorFile) -> Setting:
     """Return the smallest power of 2 that keeps the promise, on the very vectors on which our own indexes are tuned."""
     if kind not in (LISTS, BITS):
         return {}
-    asked, index = held_out(vectors), loaded(kind, path)
+    asked, index = draw_held_out(vectors), loaded(kind, path)
     tenth = asked.tenth.astype(np.float32)
     name, most = ("nprobe", index.nlist) if kind == LISTS else ("rescore", vectors.n_rows // K)
     number = 1

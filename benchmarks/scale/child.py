@@ -62,7 +62,7 @@ def build(asked: dict[str, Any]) -> dict[str, Any]:
         "size_bytes": made.size_bytes,
         "sha256": made.sha256,
         "spec": made.spec.as_dict(),
-        "curve": made.curve and made.curve.as_dict(),
+        "curve": made.operating_points and made.operating_points.as_dict(),
     }
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
+from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, save_figure
 
 # Markers and dashes tell the codecs apart in grey.
 COLOURS = {"sq8": BLACK, "rabitq": VERMILION}
@@ -15,7 +15,7 @@ def plot_codecs(made: dict[str, Any], svg: Path) -> None:
     """Draw the curves of a result of index_codecs.py."""
     curves = [curve for curve in made["curves"] if curve["asked"] == ASKED]
     dims = sorted({curve["dim"] for curve in curves})
-    with drawn(svg, width=14, height=4.2 * len(dims)) as figure:
+    with save_figure(svg, width=14, height=4.2 * len(dims)) as figure:
         panels = figure.subplots(len(dims), 2, squeeze=False)
         for row, dim in zip(panels, dims, strict=True):
             sizes = sorted({curve["size"] for curve in curves if (curve["dim"], curve["codec"]) == (dim, "pq")})

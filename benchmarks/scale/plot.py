@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLOURS, GREY
-from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, drawn
+from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, save_figure
 
 # All but the teacher's width are one encoder: colours are for codecs here. Markers and dashes tell them apart in grey.
 CODEC_COLOURS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}
@@ -16,17 +16,17 @@ def plot_scale(made: dict[str, Any], folder: Path) -> None:
     """Draw scale-growth.svg, scale-memory.svg and scale-recall.svg from a result of scale.py."""
     rows = [one for one in made["measurements"] if "what" in one]
     exponents = {(one["system"], one["fit"]): one["median"] for one in made["measurements"] if "fit" in one}
-    with drawn(folder / "scale-growth.svg", width=13, height=4.8) as figure:
+    with save_figure(folder / "scale-growth.svg", width=13, height=4.8) as figure:
         left, right = figure.subplots(1, 2)
         _over_n(left, rows, ["query p50"], exponents)
         left.set_ylabel("one query, median (ms)")
         _over_n(right, rows, ["build"], exponents)
         right.set_ylabel("building from stored vectors (s)")
-    with drawn(folder / "scale-memory.svg", width=8, height=4.8) as figure:
+    with save_figure(folder / "scale-memory.svg", width=8, height=4.8) as figure:
         axes = figure.subplots()
         _over_n(axes, rows, ["memory of its vectors", "resident memory"], {})
         axes.set_ylabel("resident after opening and 1,000 queries (MB);\nf32: its vectors alone")
-    with drawn(folder / "scale-recall.svg", width=12, height=4.5) as figure:
+    with save_figure(folder / "scale-recall.svg", width=12, height=4.5) as figure:
         sizes = sorted({curve["n"] for curve in made["curves"]})
         panels = figure.subplots(1, max(len(sizes), 1), sharey=True, squeeze=False)[0]
         for axes, n in zip(panels, sizes, strict=False):

@@ -247,25 +247,25 @@ class _Parser:
         return self._error(token.position, f"expected {what}, got {got}")
 
     def _error(self, position: int, message: str) -> FilterError:
-        return point_at(self.text, position, message)
+        return error_at(self.text, position, message)
 
 
-def point_at(text: str, position: int, message: str) -> FilterError:
+def error_at(text: str, position: int, message: str) -> FilterError:
     """Return an error that shows the filter with a mark under one character."""
     line = re.sub(r"\s", " ", text)
     return FilterError(f"where: character {position + 1}: {message}\n  {line}\n  {' ' * position}^")
 
 
-def comparisons(tree: Filter) -> Iterator[Comparison | Member]:
+def iter_comparisons(tree: Filter) -> Iterator[Comparison | Member]:
     """Yield the comparisons of a filter from left to right."""
     if isinstance(tree, (Comparison, Member)):
         yield tree
     else:
         for part in (tree.inner,) if isinstance(tree, Not) else tree.parts:
-            yield from comparisons(part)
+            yield from iter_comparisons(part)
 
 
-def attributes_of(metadata: Mapping[str, Any]) -> list[Attribute]:
+def flatten_metadata(metadata: Mapping[str, Any]) -> list[Attribute]:
     """Return the attributes of one document, without repetitions, sorted."""
     return sorted(set(_flatten("", metadata)), key=lambda attribute: attribute[:2])
 

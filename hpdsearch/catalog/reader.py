@@ -6,21 +6,18 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.catalog.filters import attributes_of, comparisons, parse_filter, point_at, to_sql
+from hpdsearch.catalog.filters import error_at, flatten_metadata, iter_comparisons, parse_filter, to_sql
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
-    READABLE,
-    RESTORE,
-    SEGMENTS_OF_FORMAT_1,
+    SEGMENT_COLUMNS,
     SQLITE_ERRORS,
     TABLES,
     RowPassage,
@@ -28,24 +25,24 @@ from hpdsearch.catalog.schema import (
     StoredDocument,
     connect,
     document_checksum,
-    readable_error,
+    translate_error,
     vector_checksum,
     xor_checksum,
 )
-from hpdsearch.errors import CorruptIndexError, IndexFolderError
+from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
 
 _CHUNK = 500  # bound parameters a statement
 _LAST_ROW = 2**63 - 1
-_SEGMENT_FIELDS = tuple(field.name for field in fields(SegmentEntry))
 
 
 class Catalog:
-    """One connection to a catalog: reading by `open`, writing by `CatalogWriter`. Safe to share between threads."""
+    """One snapshot of a catalog, for reading; `CatalogWriter` changes it. Safe to share between threads."""
+
+    format = FORMAT
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self.format = FORMAT
         self._connection = connection
         self._close = weakref.finalize(self, connection.close)  # also when the last search on it has ended
         self._lock = threading.Lock()
@@ -84,25 +81,27 @@ class Catalog:
 
     def segments(self) -> list[SegmentEntry]:
         """Return the segments in force, by first row."""
-        rows = self._all(f"{self._select_segments} ORDER BY first_row")
+        rows = self._all(f"SELECT {SEGMENT_COLUMNS} FROM segments ORDER BY first_row")
         values = [(*row[:-2], self._json(row[-2]), self._json(row[-1])) for row in rows]
-        return [SegmentEntry(**dict(zip(_SEGMENT_FIELDS, row, strict=True))) for row in values]
+        return [SegmentEntry(*entry) for entry in values]
 
     def tombstones(self, first_row: int = 0, end_row: int = _LAST_ROW) -> npt.NDArray[np.int64]:
         """Return the deleted rows first_row <= row < end_row that a segment still holds, ascending."""
         sql = "SELECT row FROM tombstones WHERE row >= ? AND row < ? AND purged >= 0 ORDER BY row"
         return self._column(sql, first_row, end_row)
 
-    def waiting(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
+    def buffered_vectors(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
         """Return the rows (n,), ascending, whose vectors wait to be written to a file, and these vectors (n, dim).
 
         Raises:
             CorruptIndexError: a vector is not what was written.
         """
-        found = self._all("SELECT row, vector, sum FROM waiting ORDER BY row") if self.format > 1 else []
+        found = self._all("SELECT row, vector, sum FROM waiting ORDER BY row")
         for row, vector, expected in found:
             if expected != vector_checksum(row, vector):
-                raise CorruptIndexError(f"{self.path}: the vector of row {row} is not what was written; {RESTORE}")
+                raise CorruptIndexError(
+                    f"{self.path}: the vector of row {row} is not what was written; {RESTORE_CATALOG}"
+                )
         stored = np.frombuffer(b"".join(vector for _, vector, _ in found), "<f2")
         return np.array([row for row, _, _ in found], np.int64), stored.reshape(len(found), -1 if found else 0)
 
@@ -156,11 +155,11 @@ class Catalog:
             yield from self.documents(docs).values()
             last = docs[-1]
 
-    def find(self, doc_ids: Sequence[str]) -> dict[str, int]:
+    def doc_numbers(self, doc_ids: Sequence[str]) -> dict[str, int]:
         """Return the document numbers of those doc_ids that are there."""
         return dict(self._chunked("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", doc_ids))
 
-    def source_of(self, doc: int) -> str:
+    def document_source(self, doc: int) -> str:
         """Return where a document was read, by its number."""
         return str(self._all("SELECT source FROM documents WHERE doc = ?", (doc,))[0][0])
 
@@ -182,13 +181,13 @@ class Catalog:
     def _condition(self, where: str) -> tuple[str, list[Any]]:
         tree = parse_filter(where)
         known = self.fields()
-        for comparison in comparisons(tree):
+        for comparison in iter_comparisons(tree):
             if comparison.field not in known:
                 message = f"no document has a field {comparison.field!r}; fields: {', '.join(known) or 'none'}"
-                raise point_at(where, comparison.position, message)
+                raise error_at(where, comparison.position, message)
         return to_sql(tree)
 
-    def problems(self) -> list[str]:
+    def find_problems(self) -> list[str]:
         """Return what SQLite's own check and a recount of the attributes find wrong; empty: nothing."""
         try:
             return self._problems()
@@ -204,7 +203,7 @@ class Catalog:
             found.append(f"{self.path}: {orphans} passages belong to no document")
         expected = 0
         for doc, metadata in self._each("SELECT doc, metadata FROM documents"):
-            expected ^= xor_checksum((*attribute, doc) for attribute in attributes_of(self._json(metadata)))
+            expected ^= xor_checksum((*attribute, doc) for attribute in flatten_metadata(self._json(metadata)))
         stored = xor_checksum(self._each("SELECT field, text, number, doc FROM attributes"))
         if expected != stored:
             found.append(f"{self.path}: the attributes that filters use are not those of the documents' metadata")
@@ -215,7 +214,7 @@ class Catalog:
         if [*map(type, row[1:6])] != [str] * 5 or expected != document_checksum(
             doc_id, title, text, metadata, source, passages
         ):
-            raise CorruptIndexError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE}")
+            raise CorruptIndexError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE_CATALOG}")
         return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
 
     def _check_format(self) -> bool:
@@ -229,18 +228,16 @@ class Catalog:
             if tables:
                 raise IndexFolderError(f"{self.path}: is a database of another program; choose another folder")
             return False
-        if found not in READABLE:
+        if found != FORMAT:
             advice = "a newer hpdsearch wrote it: upgrade" if found > FORMAT else "index again into another folder"
-            raise IndexFolderError(f"{self.path}: expected format {READABLE[0]} to {FORMAT}, got {found}; {advice}")
-        self.format = int(found)
+            raise IndexFolderError(f"{self.path}: expected format {FORMAT}, got {found}; {advice}")
         if missing := set(TABLES) - tables:
-            raise CorruptIndexError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE}")
-        columns = {name for (name,) in self._all("SELECT name FROM pragma_table_info('segments')")}
-        if ("row_map" in columns) != (found > 1):
-            raise CorruptIndexError(f"{self.path}: its tables are not those of format {found}; {RESTORE}")
+            raise CorruptIndexError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE_CATALOG}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
         if not stored or stored[0][0] != str(self._sum()):
-            raise CorruptIndexError(f"{self.path}: its settings or segments are not what was written; {RESTORE}")
+            raise CorruptIndexError(
+                f"{self.path}: its settings or segments are not what was written; {RESTORE_CATALOG}"
+            )
         return True
 
     def _sum(self) -> int:
@@ -249,22 +246,18 @@ class Catalog:
             self._all("SELECT * FROM segments")
         )
 
-    @property
-    def _select_segments(self) -> str:
-        return SEGMENTS_OF_FORMAT_1 if self.format == 1 else "SELECT * FROM segments"
-
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, parameters)
         except SQLITE_ERRORS as error:
-            raise readable_error(self.path, error) from error
+            raise translate_error(self.path, error) from error
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(sql, parameters).fetchall()
             except SQLITE_ERRORS as error:
-                raise readable_error(self.path, error) from error
+                raise translate_error(self.path, error) from error
 
     def _each(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Yield rows one at a time; only for the single-threaded `problems`."""
@@ -272,13 +265,13 @@ class Catalog:
             try:
                 yield from cursor
             except SQLITE_ERRORS as error:
-                raise readable_error(self.path, error) from error
+                raise translate_error(self.path, error) from error
 
     def _json(self, text: Any) -> Any:
         try:
             return json.loads(text)
         except (ValueError, TypeError) as error:
-            raise CorruptIndexError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE}") from error
+            raise CorruptIndexError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE_CATALOG}") from error
 
     def _column(self, sql: str, *parameters: Any) -> npt.NDArray[np.int64]:
         return np.array([value for (value,) in self._all(sql, parameters)], np.int64)

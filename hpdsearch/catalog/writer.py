@@ -2,31 +2,30 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.catalog.filters import attributes_of
+from hpdsearch.catalog.filters import flatten_metadata
 from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
     SCHEMA,
-    SEGMENTS,
+    SEGMENT_COLUMNS,
     SQLITE_ERRORS,
     TABLES,
-    WAITING,
     RowPassage,
     SegmentEntry,
     connect,
+    document_row,
     metadata_json,
-    readable_error,
-    stored_row,
     text_fingerprint,
+    translate_error,
     vector_checksum,
 )
 from hpdsearch.errors import IndexFolderError
@@ -56,8 +55,6 @@ class CatalogWriter(Catalog):
             catalog._execute("PRAGMA synchronous = FULL")
             catalog._execute("BEGIN IMMEDIATE")
             catalog.committed = catalog._check_format()
-            if catalog.format < FORMAT:
-                catalog._upgrade()
         except BaseException:
             catalog.close()
             raise
@@ -68,23 +65,12 @@ class CatalogWriter(Catalog):
 
     def clear(self) -> None:
         """Make an empty catalog: what was in it goes when this is committed."""
-        for table in (*TABLES, WAITING):
+        for table in TABLES:
             self._execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in (SCHEMA + SEGMENTS).split(";"):
+        for statement in SCHEMA.split(";"):
             self._execute(statement)
         self._execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._execute(f"PRAGMA user_version = {FORMAT}")
-        self.format = FORMAT
-
-    def _upgrade(self) -> None:
-        """Make format 2 of format 1; it comes into force with the change that is under way."""
-        rows = self._all(self._select_segments)
-        self._execute("DROP TABLE segments")
-        for statement in SEGMENTS.split(";"):
-            self._execute(statement)
-        self._many(f"INSERT INTO segments VALUES ({','.join('?' * len(fields(SegmentEntry)))})", rows)
-        self._execute(f"PRAGMA user_version = {FORMAT}")
-        self.format = FORMAT
 
     def set_meta(self, **values: Any) -> None:
         """Set index-wide settings."""
@@ -98,23 +84,23 @@ class CatalogWriter(Catalog):
         for doc, (document, passages) in enumerate(documents, start=next_doc):
             placed = tuple((row + i, passage.start, passage.end) for i, passage in enumerate(passages))
             row += len(placed)
-            stored.append(stored_row(doc, document, placed))
+            stored.append(document_row(doc, document, placed))
             spans += [(at, doc, start, end) for at, start, end in placed]
             # Of the metadata as stored: JSON makes strings of all keys.
             metadata = json.loads(stored[-1][_METADATA])
-            attributes += [(*attribute, doc) for attribute in attributes_of(metadata)]
+            attributes += [(*attribute, doc) for attribute in flatten_metadata(metadata)]
         self._first_free_doc = next_doc + len(stored)
         self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
         self._many("INSERT INTO passages VALUES (?, ?, ?, ?)", spans)
         self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
 
-    def same_text(self, document: Document) -> str | None:
+    def find_same_text(self, document: Document) -> str | None:
         """Return the doc_id of a document with the same title and text, if there is one."""
         sql = "SELECT doc_id FROM documents WHERE text_hash = ? AND text = ? AND title = ? LIMIT 1"
         found = self._all(sql, (text_fingerprint(document), document.text, document.title))
         return str(found[0][0]) if found else None
 
-    def same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
+    def find_same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
         """Return the passages, in rows < before, of a document with the same title and text; empty: there is none."""
         same = "SELECT doc FROM documents JOIN passages USING (doc) WHERE text_hash = ? AND text = ? AND title = ?"
         sql = f"SELECT row, start, end FROM passages WHERE doc = ({same} AND row < ? LIMIT 1) ORDER BY row"
@@ -132,11 +118,11 @@ class CatalogWriter(Catalog):
         """Begin to note which documents were seen, for `unseen`."""
         self._execute("CREATE TEMP TABLE seen(doc INTEGER PRIMARY KEY)")
 
-    def see(self, doc: int) -> bool:
+    def mark_seen(self, doc: int) -> bool:
         """Note a document by number; False: it was noted before."""
         return self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (doc,)).rowcount == 1
 
-    def unseen(self, under: Sequence[str], before: int) -> list[int]:
+    def not_seen(self, under: Sequence[str], before: int) -> list[int]:
         """Return the documents numbered < before that were read under these paths and were not seen."""
         found: set[int] = set()
         for path in under:
@@ -158,7 +144,7 @@ class CatalogWriter(Catalog):
             self._many("INSERT INTO tombstones SELECT ?1, -(?1 IN (SELECT row FROM waiting))", rows)
             self._many("DELETE FROM waiting WHERE row = ?", rows)
             self._many("DELETE FROM passages WHERE row = ?", rows)
-            keys = [(field, text, stored.doc) for field, text, _ in attributes_of(stored.document.metadata)]
+            keys = [(field, text, stored.doc) for field, text, _ in flatten_metadata(stored.document.metadata)]
             self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
             self._execute("DELETE FROM documents WHERE doc = ?", (stored.doc,))
             n_rows += len(rows)
@@ -175,8 +161,10 @@ class CatalogWriter(Catalog):
 
     def add_segment(self, entry: SegmentEntry) -> None:
         """Bring a segment into force, in place of the one with its number if there is one."""
-        values = [*astuple(entry)[:-2], json.dumps(entry.spec), json.dumps(entry.curve)]
-        self._execute(f"INSERT OR REPLACE INTO segments VALUES ({','.join('?' * len(values))})", values)
+        values = [*astuple(entry)[:-2], json.dumps(entry.spec), json.dumps(entry.operating_points)]
+        places = ",".join("?" * len(values))
+        sql = f"INSERT OR REPLACE INTO segments ({SEGMENT_COLUMNS}, block_sums) VALUES ({places}, x'')"
+        self._execute(sql, values)
 
     def drop_segment(self, entry: SegmentEntry, live: npt.NDArray[np.int64]) -> None:
         """Take a segment out of force; its rows other than `live` are held by none from now on."""
@@ -197,7 +185,7 @@ class CatalogWriter(Catalog):
         """Return the first row that no segment holds."""
         return int(self._all("SELECT coalesce(max(end_row), 0) FROM segments")[0][0])
 
-    def unpurged(self) -> list[int]:
+    def unpurged_rows(self) -> list[int]:
         """Return the tombstones that the lexical index may still hold."""
         return [int(row) for row in self._column("SELECT row FROM tombstones WHERE purged <= 0 ORDER BY row")]
 
@@ -229,4 +217,4 @@ class CatalogWriter(Catalog):
         try:
             self._connection.executemany(sql, rows)
         except SQLITE_ERRORS as error:
-            raise readable_error(self.path, error) from error
+            raise translate_error(self.path, error) from error

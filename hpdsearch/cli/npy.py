@@ -5,7 +5,7 @@ from types import TracebackType
 
 from numpy.lib import format as npy
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.common.vectors import Matrix
 
 
@@ -18,7 +18,7 @@ class NpyWriter:
         self.n_rows = 0
 
     def __enter__(self) -> "NpyWriter":
-        self._publishing = published(self.path)
+        self._publishing = atomic_write(self.path)
         self._file = self._publishing.__enter__()
         self._write_header()
         return self

@@ -12,7 +12,7 @@ BLOCK = 1 << 20
 
 
 @contextmanager
-def published(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing; when the block ends well, fsync it and move it into place."""
     partial = path.with_name(path.name + PARTIAL)
     try:

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.errors import MissingExtraError, QueryError
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
@@ -33,7 +33,7 @@ SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
 
 
 @contextmanager
-def drawn(path: Path, *, width: float = 8, height: float = 6) -> Iterator[Any]:
+def save_figure(path: Path, *, width: float = 8, height: float = 6) -> Iterator[Any]:
     """Give a matplotlib figure of so many inches; when the block ends well, write it as the path's ending says.
 
     Raises:
@@ -52,5 +52,5 @@ def drawn(path: Path, *, width: float = 8, height: float = 6) -> Iterator[Any]:
         yield figure
         picture = BytesIO()
         figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    with published(path) as file:
+    with atomic_write(path) as file:
         file.write(picture.getvalue())

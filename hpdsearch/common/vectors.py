@@ -5,8 +5,12 @@ import numpy.typing as npt
 
 from hpdsearch.errors import ShapeError
 
-Matrix = npt.NDArray[np.float32]
-MANY_HALVES = 16_384
+Matrix = npt.NDArray[np.float32]  # (n, dim)
+Scores = npt.NDArray[np.float32]  # (n,) or (n_queries, n)
+Rows = npt.NDArray[np.int64]  # (n,) or (n_queries, n)
+Mask = npt.NDArray[np.bool_]  # (n,)
+Stored = npt.NDArray[np.float16]  # (n, dim), as vectors files hold them
+LARGE_FLOAT16 = 16_384
 
 
 def require_matrix(array: np.ndarray, *, name: str, dim: int) -> None:
@@ -52,7 +56,7 @@ def cosine_matrix(queries: np.ndarray, rows: np.ndarray) -> npt.NDArray[np.float
 
 def _float64(rows: np.ndarray) -> npt.NDArray[np.float64]:
     """Return finite numbers (n, dim) as float64, in C order; many halves in half the time that numpy takes for them."""
-    if rows.dtype != np.float16 or rows.size < MANY_HALVES:
+    if rows.dtype != np.float16 or rows.size < LARGE_FLOAT16:
         return np.asarray(rows, np.float64, order="C")
     # Exponent and mantissa of a half, moved to where a float32 has them, mean its value times 2^-112.
     bits = np.ascontiguousarray(rows).view(np.int16).astype(np.int32)

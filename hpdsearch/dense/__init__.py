@@ -2,7 +2,7 @@
 
 from hpdsearch.dense.buffer import BufferedVectors
 from hpdsearch.dense.build import IndexFile, build_index
-from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
+from hpdsearch.dense.operating_points import OperatingPoint, OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import Codec, IndexSpec, IndexType, Kind

@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.dense.faiss_factory import empty_index, index_bytes, n_parts
+from hpdsearch.dense.faiss_factory import count_subquantizers, create_index, index_bytes
 from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
 from hpdsearch.errors import ShapeError
 
@@ -23,7 +23,7 @@ TIMED_CODES = 65_536
 LISTS_PER_SQRT = {Codec.F32: 4, Codec.SQ8: 4, Codec.PQ: 2, Codec.RABITQ: 2}
 
 
-def candidates(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> list[IndexSpec]:
+def candidate_specs(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> list[IndexSpec]:
     """Return the settled specs (nprobe and rescore still as asked) to build in turn until one keeps the promise.
 
     Args:
@@ -50,7 +50,7 @@ def candidates(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix
 
 def _tries(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Matrix]) -> Iterator[IndexSpec]:
     """Yield what the spec allows, the most wanted first."""
-    parts = n_parts(spec, dim)
+    parts = count_subquantizers(spec, dim)
     smaller = [] if spec.n_subquantizers else [p for p in (ceil(dim / 3), ceil(dim / 4)) if p < parts]
     if spec.codec is not Codec.AUTO:
         codecs = [(spec.codec, [parts])]
@@ -80,7 +80,7 @@ def _kinds(spec: IndexSpec, n: int, sample: Callable[[int], Matrix]) -> list[Ind
 
 def scan_milliseconds(spec: IndexSpec, n: int, sample: Matrix) -> float:
     """Return the time of one query's scan of n codes, as that of a sample's codes tells."""
-    index = empty_index(replace(spec, kind=IndexType.FLAT), sample.shape[1])
+    index = create_index(replace(spec, kind=IndexType.FLAT), sample.shape[1])
     index.train(sample[:TIMED_TRAINING])
     index.add(sample)
     faiss.omp_set_num_threads(1)

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from hpdsearch.common.vectors import Matrix, cosines
-from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
-from hpdsearch.dense.rescoring import Scores
-from hpdsearch.dense.row_map import Mask, RowMap, Rows
-from hpdsearch.dense.vector_file import Stored
+from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores, Stored, cosines
+from hpdsearch.dense.operating_points import OperatingPoint, OperatingPoints
+from hpdsearch.dense.row_map import RowMap
 
 
 class BufferedVectors:
@@ -16,7 +14,7 @@ class BufferedVectors:
         """Take rows (n,), ascending, n >= 1, and their float16 vectors (n, dim)."""
         first, end = int(rows[0]), int(rows[-1]) + 1
         self.rows, self.n_rows = RowMap.from_rows(first, end, rows), len(rows)
-        self.curve: OperatingPoints | None = None
+        self.operating_points: OperatingPoints | None = None
         self.memory_bytes = stored.nbytes
         self._stored = stored
 
@@ -27,7 +25,7 @@ class BufferedVectors:
         *,
         allowed: Mask | None = None,
         point: OperatingPoint | None = None,
-        wider: int = 1,
+        expansion: int = 1,
     ) -> tuple[Rows, Scores]:
         """Return rows (m, n') and cosines (m, n') of all n' that are allowed, best first, equal ones by row."""
         places = np.arange(self.n_rows) if allowed is None else np.flatnonzero(allowed)
@@ -35,6 +33,6 @@ class BufferedVectors:
         order = np.argsort(-scores, axis=1, kind="stable")
         return self.rows.rows(places)[order], np.take_along_axis(scores, order, axis=1)
 
-    def scores(self, query: np.ndarray, rows: Rows) -> Scores:
+    def score(self, query: np.ndarray, rows: Rows) -> Scores:
         """Return the exact cosines (m,) of query (dim,) with these rows (m,)."""
         return cosines(query, self._stored[self.rows.positions(rows)])

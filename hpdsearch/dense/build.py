@@ -8,12 +8,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from hpdsearch.common.files import BLOCK, published
+from hpdsearch.common.files import BLOCK, atomic_write
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import auto, tuning
-from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, empty_index, leading, train
-from hpdsearch.dense.recall_curve import OperatingPoints
+from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, create_index, leading, train
+from hpdsearch.dense.operating_points import OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
@@ -38,7 +38,7 @@ class IndexFile:
     size_bytes: int
     sha256: str
     memory_bytes: int
-    curve: OperatingPoints | None
+    operating_points: OperatingPoints | None
 
 
 def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: Progress = SILENT) -> IndexFile:
@@ -51,8 +51,8 @@ def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: P
         ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.n_subquantizers the vectors.
     """
     dim = coded_dim(spec, vectors.dim)
-    tries = auto.candidates(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
-    asked = tuning.held_out(vectors) if _is_measured(tries[0], vectors) else None
+    tries = auto.candidate_specs(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
+    asked = tuning.draw_held_out(vectors) if _is_measured(tries[0], vectors) else None
     for one in tries:
         index = _filled(vectors, one, dim, progress)
         if asked is None:
@@ -87,7 +87,7 @@ def _rescore(spec: IndexSpec, vectors: VectorFile) -> int:
 
 
 def _filled(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress) -> faiss.Index:
-    index = empty_index(spec, dim)
+    index = create_index(spec, dim)
     if not index.is_trained:
         bar = progress.phase("training", total=1, unit="step")
         sample = _sample(vectors, max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE), dim)
@@ -119,7 +119,7 @@ def _sample(vectors: VectorFile, n: int, dim: int) -> Matrix:
 
 def _publish(index: faiss.Index, path: Path) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with published(path) as file:
+    with atomic_write(path) as file:
 
         def write(data: bytes) -> int:
             nonlocal size

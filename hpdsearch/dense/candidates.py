@@ -6,9 +6,8 @@ from math import ceil
 import faiss
 import numpy as np
 
-from hpdsearch.common.vectors import Matrix
+from hpdsearch.common.vectors import Mask, Matrix, Rows
 from hpdsearch.dense.faiss_factory import CORES, ROTATED, leading
-from hpdsearch.dense.row_map import Mask, Rows
 from hpdsearch.dense.spec import IndexSpec, IndexType
 
 SPARE = 1.5  # more codes than the share of allowed rows asks for: near ones need not be allowed in that share

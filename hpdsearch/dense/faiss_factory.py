@@ -10,7 +10,8 @@ from hpdsearch.errors import ShapeError
 
 CORES = faiss.omp_get_max_threads()
 SEED = 1234
-ITERATIONS = 4  # of k-means on the lists: 10 gave the same recall at every nprobe in twice the time (docs/decisions/0016-nlist.md)
+# Of k-means on the lists: 10 gave the same recall at every nprobe in twice the time (docs/decisions/0016-nlist.md).
+ITERATIONS = 4
 ROTATED = (Codec.PQ, Codec.RABITQ)
 OVERHEAD_BYTES = 8192  # headers, and the fast-scan kernels' last block
 
@@ -27,7 +28,7 @@ def leading(vectors: Matrix, dim: int) -> Matrix:
     return vectors if dim == vectors.shape[1] else unit_rows(vectors[:, :dim])
 
 
-def n_parts(spec: IndexSpec, dim: int) -> int:
+def count_subquantizers(spec: IndexSpec, dim: int) -> int:
     """Return the parts of the pq code of vectors of width dim."""
     if spec.n_subquantizers > dim:
         raise ShapeError(
@@ -36,7 +37,7 @@ def n_parts(spec: IndexSpec, dim: int) -> int:
     return spec.n_subquantizers or (dim if dim % 2 else dim // 2)
 
 
-def empty_index(spec: IndexSpec, dim: int) -> faiss.Index:
+def create_index(spec: IndexSpec, dim: int) -> faiss.Index:
     """Return the untrained faiss index (inner product) of a settled spec for coded vectors of width dim."""
     if spec.codec not in ROTATED:
         return _structure(spec, dim)
@@ -54,7 +55,7 @@ def _turned_dim(spec: IndexSpec, dim: int) -> int:
     """Return the width behind the rotation: the next that the parts divide."""
     if spec.codec is Codec.RABITQ:
         return dim
-    parts = n_parts(spec, dim)
+    parts = count_subquantizers(spec, dim)
     return ceil(dim / parts) * parts
 
 
@@ -66,7 +67,7 @@ def _structure(spec: IndexSpec, dim: int) -> faiss.Index:
         if spec.codec is Codec.SQ8:
             return faiss.IndexScalarQuantizer(dim, bits, metric)
         if spec.codec is Codec.PQ:
-            return faiss.IndexPQFastScan(dim, n_parts(spec, dim), 4, metric)
+            return faiss.IndexPQFastScan(dim, count_subquantizers(spec, dim), 4, metric)
         return faiss.IndexRaBitQFastScan(dim, metric)
     quantizer = faiss.IndexFlatIP(dim)
     if spec.codec is Codec.F32:
@@ -75,7 +76,7 @@ def _structure(spec: IndexSpec, dim: int) -> faiss.Index:
         # by_residual=False: the code of a vector does not depend on its list, so flat and ivf score alike.
         index = faiss.IndexIVFScalarQuantizer(quantizer, dim, spec.nlist, bits, metric, False)
     elif spec.codec is Codec.PQ:
-        index = faiss.IndexIVFPQFastScan(quantizer, dim, spec.nlist, n_parts(spec, dim), 4, metric)
+        index = faiss.IndexIVFPQFastScan(quantizer, dim, spec.nlist, count_subquantizers(spec, dim), 4, metric)
         index.by_residual = True
     else:
         index = faiss.IndexIVFRaBitQFastScan(quantizer, dim, spec.nlist, metric)
@@ -86,7 +87,7 @@ def _structure(spec: IndexSpec, dim: int) -> faiss.Index:
 
 
 def train(index: faiss.Index, sample: Matrix) -> None:
-    """Train an index made by `empty_index` on coded vectors (n, dim)."""
+    """Train an index made by `create_index` on coded vectors (n, dim)."""
     lists = faiss.try_extract_index_ivf(index)
     if lists is not None:
         turned = sample if isinstance(index, faiss.IndexIVF) else index.chain.at(0).apply(sample)
@@ -102,7 +103,7 @@ def index_bytes(spec: IndexSpec, n: int, dim: int) -> int:
     turned = _turned_dim(spec, dim) if spec.codec in ROTATED else dim
     tables = turned * dim * 4 if spec.codec in ROTATED else 0
     if spec.codec is Codec.PQ:
-        code, tables = ceil(n_parts(spec, dim) / 2), tables + 16 * turned * 4
+        code, tables = ceil(count_subquantizers(spec, dim) / 2), tables + 16 * turned * 4
     elif spec.codec is Codec.RABITQ:
         code = ceil(dim / 8) + 8
     else:

@@ -3,21 +3,17 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
-from hpdsearch.common.vectors import Matrix, cosines
+from hpdsearch.common.vectors import Matrix, Rows, Scores, cosines
 from hpdsearch.dense.faiss_factory import CORES
-from hpdsearch.dense.row_map import Rows
 from hpdsearch.dense.vector_file import VectorFile
 
 PAIRS = 2048  # (query, row) pairs scored at once: their numbers stay in the processor's cache
 PAIR_BITS = 22
 MAX_PAIRS = 1 << PAIR_BITS
 
-Scores = npt.NDArray[np.float32]
 
-
-def best_first(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[Rows, Scores]:
+def score_and_sort(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[Rows, Scores]:
     """Score candidates and order them: best first, equal scores by position.
 
     Args:
@@ -32,7 +28,7 @@ def best_first(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[R
     if len(queries) == 1:
         found = positions[0, positions[0].searchsorted(0) :]
         n_none = positions.shape[1] - len(found)
-        scores = scores_of(vectors, queries[0], found)
+        scores = score_positions(vectors, queries[0], found)
         order = (-scores).argsort(kind="stable")
         return (
             np.concatenate([found[order], np.full(n_none, -1)])[None],
@@ -43,7 +39,7 @@ def best_first(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[R
     return np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
 
 
-def scores_of(vectors: VectorFile, query: np.ndarray, positions: Rows) -> Scores:
+def score_positions(vectors: VectorFile, query: np.ndarray, positions: Rows) -> Scores:
     """Return the cosines (n,) of query (dim,), of unit length, with the rows at these positions (n,)."""
     if len(positions) <= PAIRS:
         return cosines(query, vectors.stored_rows(positions))

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.vectors import Mask, Rows
 from hpdsearch.errors import CorruptIndexError
-
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class RowMap:
         """Return every row held (n_rows,), ascending."""
         return self.rows(np.arange(self.n_rows))
 
-    def held(self, rows: Rows) -> Mask:
+    def contains(self, rows: Rows) -> Mask:
         """Tell which of these rows (m,) are held."""
         inside = (rows >= self.first_row) & (rows < self.end_row)
         if self.offsets is not None and len(rows):
@@ -56,7 +54,7 @@ class RowMap:
 
     def positions(self, rows: Rows) -> Rows:
         """Return the positions of those of the rows (m,) that are held, in their order."""
-        offsets = rows[self.held(rows)] - self.first_row
+        offsets = rows[self.contains(rows)] - self.first_row
         return offsets if self.offsets is None else np.searchsorted(self.offsets, offsets).astype(np.int64)
 
     def mask(self, rows: Rows) -> Mask:

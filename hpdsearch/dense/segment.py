@@ -7,12 +7,12 @@ import faiss
 import numpy as np
 
 from hpdsearch.common.files import file_sha256
-from hpdsearch.common.vectors import Matrix
+from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores
 from hpdsearch.dense.candidates import FaissCodes, SearchRequest
 from hpdsearch.dense.faiss_factory import coded_dim
-from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
-from hpdsearch.dense.rescoring import MAX_PAIRS, Scores, best_first, scores_of
-from hpdsearch.dense.row_map import Mask, RowMap, Rows
+from hpdsearch.dense.operating_points import OperatingPoint, OperatingPoints
+from hpdsearch.dense.rescoring import MAX_PAIRS, score_and_sort, score_positions
+from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.spec import IndexSpec
 from hpdsearch.dense.vector_file import VectorFile
 from hpdsearch.errors import CorruptIndexError
@@ -34,10 +34,10 @@ class Segment:
         spec: IndexSpec,
         index: faiss.Index,
         *,
-        curve: OperatingPoints | None = None,
+        operating_points: OperatingPoints | None = None,
         memory_bytes: int = 0,
     ) -> None:
-        self.rows, self.vectors, self.spec, self.curve = rows, vectors, spec, curve
+        self.rows, self.vectors, self.spec, self.operating_points = rows, vectors, spec, operating_points
         self.n_rows, self.memory_bytes = rows.n_rows, memory_bytes
         self.codes = FaissCodes(index, spec, coded_dim(spec, vectors.dim))
 
@@ -49,7 +49,7 @@ class Segment:
         spec: IndexSpec,
         path: Path,
         sha256: str,
-        curve: OperatingPoints | None = None,
+        operating_points: OperatingPoints | None = None,
         *,
         mapped_above: int | None = None,
     ) -> "Segment":
@@ -78,7 +78,7 @@ class Segment:
                 f"{path}: expected {vectors.n_rows} x {dim} vectors, got {index.ntotal} x {index.d} "
                 f"for {rows.n_rows} rows; index again with --overwrite"
             )
-        return cls(rows, vectors, spec, index, curve=curve, memory_bytes=size)
+        return cls(rows, vectors, spec, index, operating_points=operating_points, memory_bytes=size)
 
     def nearest(
         self,
@@ -87,7 +87,7 @@ class Segment:
         *,
         allowed: Mask | None = None,
         point: OperatingPoint | None = None,
-        wider: int = 1,
+        expansion: int = 1,
     ) -> tuple[Rows, Scores]:
         """Find candidates for the n nearest rows of each query by their codes and score all of them exactly.
 
@@ -96,13 +96,13 @@ class Segment:
             n: rows wanted a query; fewer come only if fewer are allowed.
             allowed: (n_rows,) which positions may be found; None: all.
             point: nprobe and rescore in place of the spec's.
-            wider: that many times the candidates and the lists; a large one makes the search exhaustive.
+            expansion: that many times the candidates and the lists; a large one makes the search exhaustive.
 
         Returns:
             rows (m, n') and cosines (m, n') of all candidates, best first, equal ones by row; n' >= n if so many are
             allowed. Short lists are filled with row -1 and score -inf.
         """
-        wanted = self._wanted(n, allowed, point, wider)
+        wanted = self._wanted(n, allowed, point, expansion)
         # An exhaustive answer needs no codes: fast-scan would lose some of the rows with equal ones.
         exact = wanted.n in (0, wanted.n_allowed) or (allowed is not None and wanted.n_allowed <= EXACT_ROWS)
         search, width = (self._exact, wanted.n_allowed) if exact else (self._by_codes, wanted.n)
@@ -113,28 +113,28 @@ class Segment:
         rows[positions < 0] = -1
         return rows, scores
 
-    def scores(self, query: np.ndarray, rows: Rows) -> Scores:
+    def score(self, query: np.ndarray, rows: Rows) -> Scores:
         """Return the exact cosines (m,) of query (dim,) with these rows (m,) of this segment."""
-        return scores_of(self.vectors, query, self.rows.positions(rows))
+        return score_positions(self.vectors, query, self.rows.positions(rows))
 
-    def _wanted(self, n: int, allowed: Mask | None, point: OperatingPoint | None, wider: int) -> SearchRequest:
+    def _wanted(self, n: int, allowed: Mask | None, point: OperatingPoint | None, expansion: int) -> SearchRequest:
         at = point or self.spec
         n_allowed = self.n_rows if allowed is None else int(np.count_nonzero(allowed))
-        n_candidates = min(max(n, min(n, RESCORED_HITS) * at.rescore) * wider, n_allowed)
+        n_candidates = min(max(n, min(n, RESCORED_HITS) * at.rescore) * expansion, n_allowed)
         # The nearest of few allowed rows lie further away. With 1 % allowed at a million rows the cube root kept the
         # recall that nprobe has without a mask, the square root more than that, the same nprobe 8 points less.
-        nprobe = round(at.nprobe * wider * (self.n_rows / max(1, n_allowed)) ** (1 / 3))
+        nprobe = round(at.nprobe * expansion * (self.n_rows / max(1, n_allowed)) ** (1 / 3))
         return SearchRequest(n_candidates, min(n, n_allowed), min(nprobe, self.spec.nlist), allowed, n_allowed)
 
     def _by_codes(self, queries: Matrix, wanted: SearchRequest) -> tuple[Rows, Scores]:
-        positions, scores = best_first(self.vectors, queries, self.codes.nearest(queries, wanted))
+        positions, scores = score_and_sort(self.vectors, queries, self.codes.nearest(queries, wanted))
         for query in np.flatnonzero(positions[:, wanted.at_least - 1] < 0):  # those that fast-scan lost
             positions[query], scores[query] = self._exact(queries[query : query + 1], wanted)
         return positions, scores
 
     def _exact(self, queries: Matrix, wanted: SearchRequest) -> tuple[Rows, Scores]:
         places = np.arange(self.n_rows) if wanted.allowed is None else np.flatnonzero(wanted.allowed)
-        found, scores = best_first(self.vectors, queries, np.broadcast_to(places, (len(queries), len(places))))
+        found, scores = score_and_sort(self.vectors, queries, np.broadcast_to(places, (len(queries), len(places))))
         return found[:, : wanted.n], scores[:, : wanted.n]
 
 

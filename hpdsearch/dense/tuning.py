@@ -8,11 +8,10 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.common.vectors import Matrix, cosines
+from hpdsearch.common.vectors import Matrix, Rows, cosines
 from hpdsearch.dense.candidates import SearchRequest
 from hpdsearch.dense.faiss_factory import SEED
-from hpdsearch.dense.recall_curve import OperatingPoint, OperatingPoints
-from hpdsearch.dense.row_map import Rows
+from hpdsearch.dense.operating_points import OperatingPoint, OperatingPoints
 from hpdsearch.dense.segment import Segment
 from hpdsearch.dense.spec import IndexSpec
 from hpdsearch.dense.vector_file import VectorFile
@@ -44,7 +43,7 @@ class HeldOutQueries:
     tenth: npt.NDArray[np.float64]
 
 
-def held_out(vectors: VectorFile) -> HeldOutQueries:
+def draw_held_out(vectors: VectorFile) -> HeldOutQueries:
     """Draw QUERIES rows, at most a tenth of all, and search all others exactly, block by block."""
     n = min(QUERIES, max(1, vectors.n_rows // HITS))
     positions = np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))
@@ -73,9 +72,9 @@ def measure(segment: Segment, spec: IndexSpec, asked: HeldOutQueries) -> tuple[O
         for rescore in [spec.rescore] if spec.rescore else RESCORES:
             recalls = np.minimum(found[:, : HITS * rescore].sum(axis=1), HITS) / HITS
             points.append(OperatingPoint(nprobe, rescore, float(recalls.mean()), lower_bound(recalls), 0.0))
-    front = pareto(_timed(segment, _worth_timing(points), asked.queries[:TIMED_QUERIES]))
+    front = pareto_front(_timed(segment, _worth_timing(points), asked.queries[:TIMED_QUERIES]))
     curve = OperatingPoints(tuple(front), spec.ann_recall, False, len(asked.positions))
-    point = curve.point(spec.ann_recall)
+    point = curve.choose(spec.ann_recall)
     return OperatingPoints(
         curve.points, spec.ann_recall, point.ann_recall_lower >= spec.ann_recall, curve.n_queries
     ), point
@@ -93,7 +92,7 @@ def lower_bound(recalls: npt.NDArray[np.float64]) -> float:
     return (p + Z * Z / (2 * n) - Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))) / (1 + Z * Z / n)
 
 
-def pareto(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+def pareto_front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """Return the points that no other one beats in recall and latency, ascending in both."""
     front: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.milliseconds, -p.ann_recall)):

@@ -7,7 +7,6 @@ import hashlib
 import mmap
 import os
 import weakref
-import zlib
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -15,14 +14,12 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.common.files import published
-from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
+from hpdsearch.common.files import atomic_write
+from hpdsearch.common.vectors import Matrix, Stored, require_matrix, unit_rows
 from hpdsearch.errors import CorruptIndexError, ShapeError
 
-Stored = npt.NDArray[np.float16]
 Sums = npt.NDArray[np.uint32]
 
-BLOCK_ROWS = 64  # rows of one crc32 in files of format 1
 MAX_RESIDENT = 16 << 20  # bytes of the file that stay mapped in memory, about
 FAULT_BYTES = 1 << 16  # the kernel maps that much of a cached file when one byte of it is touched
 FEW_ROWS = 512  # so few rows are read by pread: 0.8 microseconds a row, where touching unmapped pages takes 2.9
@@ -63,7 +60,7 @@ class VectorWriter:
         self._sums: list[Sums] = []
 
     def __enter__(self) -> "VectorWriter":
-        self._publishing = published(self.path)
+        self._publishing = atomic_write(self.path)
         self._file = self._publishing.__enter__()
         return self
 
@@ -110,15 +107,12 @@ class VectorFile:
     """A vectors file opened for reading; safe to use from several threads.
 
     Whatever is read, about MAX_RESIDENT bytes of the file stay mapped. Positions are 0 <= position < n_rows.
-
-    Args:
-        block_sums: files of format 1 hold no sums; these are theirs, the crc32 of each BLOCK_ROWS rows.
     """
 
-    def __init__(self, path: Path, n_rows: int, dim: int, block_sums: bytes = b"") -> None:
+    def __init__(self, path: Path, n_rows: int, dim: int) -> None:
         self.path, self.n_rows, self.dim = path, n_rows, dim
         vector_bytes = n_rows * dim * 2
-        expected = vector_bytes + (0 if block_sums else 4 * n_rows)
+        expected = vector_bytes + 4 * n_rows
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except FileNotFoundError as error:
@@ -134,8 +128,7 @@ class VectorFile:
         self._descriptor = descriptor
         self._file = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else None
         self._map = np.frombuffer(self._file or b"", "<f2", n_rows * dim).reshape(n_rows, dim)
-        self._blocks = _BlockSums(self, block_sums) if block_sums else None
-        self._sums = np.frombuffer(self._file or b"", "<u4", 0 if block_sums else n_rows, vector_bytes if n_rows else 0)
+        self._sums = np.frombuffer(self._file or b"", "<u4", n_rows, vector_bytes if n_rows else 0)
         self._touched = 0
 
     def rows(self, positions: np.ndarray) -> Matrix:
@@ -145,8 +138,6 @@ class VectorFile:
     def stored_rows(self, positions: np.ndarray) -> Stored:
         """Return the vectors (m, dim) at these positions (m,) as they are stored, checked."""
         few = len(positions) <= FEW_ROWS and self._map.nbytes > MAX_RESIDENT and hasattr(os, "pread")
-        if self._blocks is not None:
-            self._blocks.check(positions)
         stored = self._read(positions) if few else self._gathered(positions)
         self._check(stored, positions)
         return stored
@@ -154,8 +145,6 @@ class VectorFile:
     def stored(self, start: int, end: int) -> Stored:
         """Return the vectors (end - start, dim) at start <= position < end as they are stored, checked."""
         positions = np.arange(start, end)
-        if self._blocks is not None:
-            self._blocks.check(positions)
         stored = self._map[start:end].copy()
         self._touch(stored.nbytes)
         self._check(stored, positions)
@@ -191,35 +180,9 @@ class VectorFile:
             self.release()
 
     def _check(self, stored: Stored, positions: np.ndarray) -> None:
-        if self._blocks is not None:
-            return
         wrong = row_checksums(stored, positions) != self._sums[positions]
         if wrong.any():
             raise CorruptIndexError(
                 f"{self.path}: row {positions[wrong.argmax()]} is not what was written; "
                 "restore it, or index again with --overwrite"
             )
-
-
-class _BlockSums:
-    """The crc32 of each BLOCK_ROWS rows of a file of format 1; a block is read once, when it is first touched."""
-
-    def __init__(self, file: VectorFile, sums: bytes) -> None:
-        n_blocks = -(-file.n_rows // BLOCK_ROWS)
-        if len(sums) != 4 * n_blocks:
-            got = f"{len(sums)} bytes of sums for {file.n_rows} rows, expected {4 * n_blocks}"
-            raise CorruptIndexError(f"{file.path}: the catalog holds {got}; index again with --overwrite")
-        self._path, self._map = file.path, file._map
-        self._sums = np.frombuffer(sums, "<u4")
-        self._trusted = np.zeros(n_blocks, bool)
-
-    def check(self, positions: np.ndarray) -> None:
-        blocks = np.unique(positions // BLOCK_ROWS)
-        for block in blocks[~self._trusted[blocks]].tolist():
-            start = block * BLOCK_ROWS
-            if zlib.crc32(self._map[start : start + BLOCK_ROWS].tobytes()) != self._sums[block]:
-                raise CorruptIndexError(
-                    f"{self._path}: rows {start}.. are not what was written; restore it, "
-                    "or index again with --overwrite"
-                )
-            self._trusted[block] = True

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.errors import DistillError
 
 STATE = "state"  # the tensor that holds the JSON values, as bytes
@@ -31,7 +31,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[s
     stored[STATE] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
     content = save(stored)
     try:
-        with published(path) as file:
+        with atomic_write(path) as file:
             file.write(hashlib.sha256(content).digest())
             file.write(content)
     except OSError as error:

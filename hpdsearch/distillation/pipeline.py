@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.distillation.data.texts import read_texts
 from hpdsearch.distillation.export.model_card import CardFields, TextSource, model_card
@@ -193,7 +193,7 @@ def distill_from(
         has_plot = plot_training(folder / LOG, folder / PLOT)
         card = _card(encoder, teacher, base, verdict, origin, n_texts=len(split.learned))
         for name, content in ((VERDICT, json.dumps(verdict.as_dict(), indent=2) + "\n"), (README, card)):
-            with published(candidate / name) as file:
+            with atomic_write(candidate / name) as file:
                 file.write(content.encode())
         write_sentence_transformers(candidate)
         in_force = verdict.passed or force

@@ -23,7 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.distillation.export.sentence_transformers import MODULES
 from hpdsearch.distillation.space.lookup import SPACE
 from hpdsearch.distillation.training.trainer import CHECKPOINT
@@ -78,7 +78,7 @@ def begin_training(output: Path, settings: dict[str, Any]) -> Path:
         if (folder / CHECKPOINT).is_file():
             logger.warning("%s: of a training with other settings or texts; training begins anew", folder / CHECKPOINT)
         _remove_kept(folder)
-        with published(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
     return folder
 

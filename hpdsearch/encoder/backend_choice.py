@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.encoder.transformer import BackendSession
 from hpdsearch.errors import HpdsearchError
 
@@ -57,7 +57,7 @@ def choose_backend(openers: Openers, encoder_sha256: str, *, longest: int) -> st
     logger.info("%s: %s seconds, stored in %s", encoder_sha256, seconds, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with published(path) as file:
+        with atomic_write(path) as file:
             file.write((json.dumps(choices | {key: choice}, indent=2) + "\n").encode())
     except OSError as error:  # without a writable cache folder every process measures again
         logger.info("%s: cannot be written (%s)", path, error.strerror)

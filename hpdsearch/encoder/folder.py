@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.files import file_sha256, published
+from hpdsearch.common.files import atomic_write, file_sha256
 from hpdsearch.errors import EncoderError
 
 FORMAT = 1
@@ -95,11 +95,11 @@ def write_encoder(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     for file_name, content in contents.items():
-        with published(folder / file_name) as file:
+        with atomic_write(folder / file_name) as file:
             file.write(content)
     checksums = {file_name: file_sha256(folder / file_name) for file_name in sorted(contents)}
     card = EncoderCard(name=name, dim=dim, max_tokens=max_tokens, space=space, sha256=checksums)
-    with published(folder / CARD) as file:
+    with atomic_write(folder / CARD) as file:
         file.write((json.dumps({"format": card.format} | asdict(card), indent=2) + "\n").encode())
     return folder
 

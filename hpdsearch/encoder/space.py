@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpdsearch.common.files import file_sha256, published
+from hpdsearch.common.files import atomic_write, file_sha256
 from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
 from hpdsearch.errors import EncoderError, ShapeError
 
@@ -78,7 +78,7 @@ def write_space(folder: Path, *, teacher: str, teacher_hash: str, components: np
             f"components: expected orthogonal rows that are not zero, got a cosine that is off by {worst:.2g}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with published(folder / PROJECTION) as file:
+    with atomic_write(folder / PROJECTION) as file:
         file.write(save({"components": components}))
     dim, teacher_dim = components.shape
     fields = {
@@ -89,7 +89,7 @@ def write_space(folder: Path, *, teacher: str, teacher_hash: str, components: np
         "dim": dim,
         "sha256": {PROJECTION: file_sha256(folder / PROJECTION)},
     }
-    with published(folder / CARD) as file:
+    with atomic_write(folder / CARD) as file:
         file.write((json.dumps(fields, indent=2) + "\n").encode())
     return read_space(folder)
 

@@ -211,7 +211,7 @@ class Index:
         """
         wanted = list(dict.fromkeys([doc_ids] if isinstance(doc_ids, str) else doc_ids))
         with Transaction(self.folder) as change:
-            there = change.catalog.find(wanted)
+            there = change.catalog.doc_numbers(wanted)
             if missing := [doc_id for doc_id in wanted if doc_id not in there]:
                 shown = ", ".join(repr(doc_id) for doc_id in missing[:5]) + (" ..." if len(missing) > 5 else "")
                 raise QueryError(f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not there: {shown}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, drawn
+from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, save_figure
 from hpdsearch.errors import QueryError
 from hpdsearch.index.info import IndexInfo
 
@@ -19,7 +19,7 @@ def plot_curves(described: IndexInfo, path: Path) -> None:
     segments = [segment for segment in described.segments if segment["curve"]]
     if not segments:
         raise QueryError(f"{described.folder}: its segments are too small for a curve to be measured")
-    with drawn(path, width=8, height=5) as figure:
+    with save_figure(path, width=8, height=5) as figure:
         axes = figure.subplots()
         for (colour, marker), segment in zip(STYLES * len(segments), segments, strict=False):
             _draw_segment(axes, segment, colour, marker)

@@ -7,7 +7,7 @@ import numpy as np
 
 from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.common.files import file_sha256
-from hpdsearch.dense.row_map import Rows
+from hpdsearch.common.vectors import Rows
 from hpdsearch.errors import CorruptIndexError
 from hpdsearch.lexical import corrupt_files
 from hpdsearch.search.lexical_files import open_words
@@ -38,12 +38,12 @@ def find_problems(folder: Path) -> list[str]:
 
 
 def _problems(folder: Path, catalog: Catalog) -> list[str]:
-    if problems := catalog.problems():
+    if problems := catalog.find_problems():
         return problems
     try:
         rows = (row for stored in catalog.all_documents() for row, _, _ in stored.passages)
         live = np.sort(np.fromiter(rows, np.int64))
-        waiting, _ = catalog.waiting()
+        waiting, _ = catalog.buffered_vectors()
     except CorruptIndexError as error:
         return [str(error)]
     entries = catalog.segments()

@@ -8,10 +8,9 @@ from itertools import chain
 from operator import length_hint
 
 from hpdsearch.common.progress import Bar, Progress
-from hpdsearch.common.vectors import Matrix
+from hpdsearch.common.vectors import Matrix, Stored
 from hpdsearch.corpus.passages import cut_passages, title_before_text
 from hpdsearch.dense import IndexSpec
-from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.transaction import Transaction
@@ -211,12 +210,12 @@ class _Run:
     def _make_way(self, documents: Sequence[Document]) -> None:
         """Remove the documents that these replace; a doc_id that came twice in this run is an error."""
         catalog, sources = self.change.catalog, dict[str, str]()
-        there = catalog.find([document.doc_id for document in documents])
+        there = catalog.doc_numbers([document.doc_id for document in documents])
         for document in documents:
             doc_id, old = document.doc_id, there.get(document.doc_id)
             first = sources.get(doc_id)
             if old is not None and old >= self.first_doc:
-                first = catalog.source_of(old)
+                first = catalog.document_source(old)
             if first is not None:
                 raise CorpusError(
                     f"{document.source or 'documents'}: doc_id {doc_id!r} came before, at "
@@ -231,7 +230,7 @@ class _Run:
         in_block: dict[tuple[str, str], str] = {}
         for document in documents:
             key = (document.title, document.text)
-            same = in_block.get(key) or self.change.catalog.same_text(document)
+            same = in_block.get(key) or self.change.catalog.find_same_text(document)
             if same is not None:
                 self._note("n_duplicates", document, f"has the title and text of {same!r}")
             in_block.setdefault(key, document.doc_id)

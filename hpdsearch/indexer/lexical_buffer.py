@@ -27,7 +27,7 @@ class LexicalBuffer:
         """
         self._folder, self._catalog, self._meta, self._next_row = folder, catalog, meta, next_row
         self._dead = (
-            catalog.unpurged()
+            catalog.unpurged_rows()
         )  # in the state before the change: rows that it deletes must stay until its commit
         self._new: list[tuple[int, str, str]] = []
         self._writer: LexicalWriter | None = None
@@ -54,11 +54,11 @@ class LexicalBuffer:
         if self._is_new_folder or self._writer is not None or self._is_dirty() or not self._may_wait():
             self._write()
             self._commit_writer(next_row)
-            self._catalog.mark_purged(self._catalog.unpurged() if self._is_new_folder else self._dead)
+            self._catalog.mark_purged(self._catalog.unpurged_rows() if self._is_new_folder else self._dead)
 
     def purge(self) -> None:
         """After the catalog's commit: remove the dead rows from the folder if they are many."""
-        dead = self._catalog.unpurged()
+        dead = self._catalog.unpurged_rows()
         if len(dead) > UNPURGED_ROWS:
             self._catalog.begin()
             self._write()

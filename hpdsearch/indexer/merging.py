@@ -12,8 +12,8 @@ import numpy as np
 
 from hpdsearch.catalog import CatalogWriter, SegmentEntry
 from hpdsearch.common.progress import Progress
+from hpdsearch.common.vectors import Rows
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter, build_index
-from hpdsearch.dense.row_map import Rows
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.search.segment_files import open_vectors, row_map
 
@@ -101,7 +101,7 @@ def first_segment_to_merge(sizes: Sequence[int], n_new: int) -> int:
 
 def compact_segments(change: Transaction, spec: IndexSpec, progress: Progress) -> None:
     """Make one segment of all living rows, those that wait included, if they are not one already."""
-    entries, (waiting, _) = change.catalog.segments(), change.catalog.waiting()
+    entries, (waiting, _) = change.catalog.segments(), change.catalog.buffered_vectors()
     if len(entries) > 1 or len(waiting) or len(change.catalog.tombstones()):
         rewrite(change, entries, spec, progress, with_waiting=True)
 
@@ -119,7 +119,7 @@ def rewrite(
     with VectorWriter(change.vectors_path(number), dim) as vectors:
         rows = copy_rows(change, entries, vectors)
         if with_waiting:
-            waiting, stored = change.catalog.waiting()
+            waiting, stored = change.catalog.buffered_vectors()
             vectors.append_stored(stored.reshape(-1, dim))
             rows = np.concatenate([rows, waiting])
             change.catalog.clear_buffer()
@@ -152,7 +152,7 @@ def _build_index(change: Transaction, entry: SegmentEntry, number: int, spec: In
         index_bytes=made.size_bytes,
         index_sha256=made.sha256,
         spec=made.spec.as_dict(),
-        curve=None if made.curve is None else made.curve.as_dict(),
+        operating_points=None if made.operating_points is None else made.operating_points.as_dict(),
     )
     change.catalog.add_segment(new)
 
@@ -172,12 +172,11 @@ def _entry_without_index(change: Transaction, written: NewVectorsFile) -> Segmen
         vectors_file=change.vectors_path(written.number).name,
         vectors_bytes=written.size_bytes,
         vectors_sha256=written.sha256,
-        block_sums=b"",
         index_file="",
         index_bytes=0,
         index_sha256="",
         spec={},
-        curve=None,
+        operating_points=None,
     )
 
 

@@ -20,7 +20,7 @@ from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.common.files import PARTIAL
 from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError
 from hpdsearch.indexer.lexical_buffer import LexicalBuffer
-from hpdsearch.lexical import remove_lexical, sweep_lexical
+from hpdsearch.lexical import clean_lexical_folder, remove_lexical_folder
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Transaction:
             self.begin_lexical()
         else:
             self.next_row = int(self.meta.get("next_row", self.catalog.next_row()))
-            sweep_lexical(self.folder / self.meta["lexical"])
+            clean_lexical_folder(self.folder / self.meta["lexical"])
             self.words = LexicalBuffer(self.folder, self.catalog, self.meta, self.next_row)
 
     def begin_lexical(self) -> None:
@@ -162,14 +162,14 @@ class Transaction:
         lexical = self.folder / LEXICAL
         for path in lexical.iterdir() if lexical.is_dir() else ():
             if f"{LEXICAL}/{path.name}" != self.meta.get("lexical"):
-                remove_lexical(path)
+                remove_lexical_folder(path)
 
     def _remove_folder(self) -> None:
         """Remove what a first build made that did not come to its commit."""
         self.meta = {}
         for path in [*self.folder.glob("*.f16*"), *self.folder.glob("*.faiss*"), *self.folder.glob(f"{FILE_NAME}*")]:
             path.unlink(missing_ok=True)
-        remove_lexical(self.folder / LEXICAL)
+        remove_lexical_folder(self.folder / LEXICAL)
         (self.folder / LOCK_NAME).unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.rmdir()

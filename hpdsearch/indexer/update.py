@@ -33,7 +33,7 @@ class _Changed:
             require_document(document, position)
             held = self._catalog.lookup(document)
             if held is not None and held[0] < self._first_new:
-                if not self._catalog.see(held[0]):
+                if not self._catalog.mark_seen(held[0]):
                     where = document.source or f"documents[{position}]"
                     raise CorpusError(f"{where}: doc_id {document.doc_id!r} came before; give every document its own")
                 if held[1]:
@@ -45,7 +45,7 @@ class _Changed:
 
     def gone(self, under: Sequence[str]) -> list[int]:
         """Return the older documents that were read under these paths and did not come, or hold no text now."""
-        return sorted({*self._catalog.unseen(under, self._first_new), *self._emptied})
+        return sorted({*self._catalog.not_seen(under, self._first_new), *self._emptied})
 
 
 def update(

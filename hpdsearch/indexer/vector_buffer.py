@@ -9,9 +9,8 @@ import numpy as np
 
 from hpdsearch.catalog import SegmentEntry
 from hpdsearch.common.progress import Progress
-from hpdsearch.common.vectors import Matrix, require_matrix
+from hpdsearch.common.vectors import Matrix, Stored, require_matrix
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter
-from hpdsearch.dense.vector_file import Stored
 from hpdsearch.indexer.merging import NewVectorsFile, copy_rows, mergeable_tail, settle
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.lexical import fits_in_buffer
@@ -25,7 +24,7 @@ class NewVectors:
         self._first_row = change.next_row
         self._n_committed = sum(entry.n_rows for entry in change.catalog.segments())
         self._held: list[Stored] = []  # not in the file, if there is one
-        self._n_held = len(change.catalog.waiting()[0])
+        self._n_held = len(change.catalog.buffered_vectors()[0])
         self._writer: VectorWriter | None = None
         self._number = 0
         self._tail: list[SegmentEntry] = []
@@ -56,7 +55,7 @@ class NewVectors:
         self._number = self._change.new_number()
         self._writer = VectorWriter(self._change.vectors_path(self._number), self._dim).__enter__()
         self._tail = mergeable_tail(catalog)
-        rows, waiting = catalog.waiting()
+        rows, waiting = catalog.buffered_vectors()
         self._old_rows = np.concatenate([copy_rows(self._change, self._tail, self._writer), rows])
         self._writer.append_stored(waiting.reshape(-1, self._dim))
         catalog.clear_buffer()

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.dense import RowMap
-from hpdsearch.dense.row_map import Rows
-from hpdsearch.dense.vector_file import Stored
 from hpdsearch.encoder import Encoder
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document, Passage
@@ -20,7 +19,7 @@ class VectorReuse:
         self._change = change
         self._before = change.next_row
         self._usable = change.next_row > 0 and change.meta["encoder_hash"] == encoder.sha256
-        self._waiting = change.catalog.waiting()  # now: they may move to a file while the change is under way
+        self._waiting = change.catalog.buffered_vectors()  # now: they may move to a file while the change is under way
         self._sources: list[tuple[RowMap, Callable[[Rows], Stored]]] | None = None
 
     def find(self, document: Document) -> tuple[list[Passage], Stored] | None:
@@ -29,13 +28,13 @@ class VectorReuse:
         Raises:
             CorruptIndexError: the vectors are not what was written.
         """
-        found = self._change.catalog.same_text_rows(document, self._before) if self._usable else []
+        found = self._change.catalog.find_same_text_rows(document, self._before) if self._usable else []
         if not found:
             return None
         rows = np.array([row for row, _, _ in found], np.int64)
         stored = np.empty((len(rows), self._change.meta["dim"]), np.float16)
         for held, read in self._opened():
-            here = held.held(rows)
+            here = held.contains(rows)
             if here.any():
                 stored[here] = read(held.positions(rows[here]))
         return [Passage(start, end) for _, start, end in found], stored

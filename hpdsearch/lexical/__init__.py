@@ -4,8 +4,14 @@ One lexical document is one passage with its document's title. Readers hold the 
 commits or removes afterwards does not reach them.
 """
 
-from hpdsearch.lexical.analysis import query_stems, spans_of
-from hpdsearch.lexical.integrity import commit_fingerprint, corrupt_files, read_meta, remove_lexical, sweep_lexical
+from hpdsearch.lexical.analysis import find_spans, query_stems
+from hpdsearch.lexical.integrity import (
+    clean_lexical_folder,
+    commit_fingerprint,
+    corrupt_files,
+    read_meta,
+    remove_lexical_folder,
+)
 from hpdsearch.lexical.reader import LexicalReader
 from hpdsearch.lexical.temporary import temporary_bm25_index
 from hpdsearch.lexical.writer import LexicalWriter, fits_in_buffer
@@ -13,13 +19,13 @@ from hpdsearch.lexical.writer import LexicalWriter, fits_in_buffer
 __all__ = [
     "LexicalReader",
     "LexicalWriter",
+    "clean_lexical_folder",
     "commit_fingerprint",
     "corrupt_files",
+    "find_spans",
     "fits_in_buffer",
     "query_stems",
     "read_meta",
-    "remove_lexical",
-    "spans_of",
-    "sweep_lexical",
+    "remove_lexical_folder",
     "temporary_bm25_index",
 ]

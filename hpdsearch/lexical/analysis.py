@@ -38,7 +38,7 @@ def query_stems(text: str) -> list[str]:
     return analyzer(stop_words=False).analyze(text) or analyzer().analyze(text)
 
 
-def spans_of(stems: Set[str], passage: str) -> tuple[tuple[int, int], ...]:
+def find_spans(stems: Set[str], passage: str) -> tuple[tuple[int, int], ...]:
     """Return the (start, end) characters of the words in passage with one of these stems, ascending."""
     tokens = analyzer().pre_tokenize(passage).tokens
     return tuple((t.char_offset_from, t.char_offset_to or 0) for t in tokens if t.text in stems)

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
+from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.lexical.analysis import counted_stems, searched_text
 
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
 Passages = Iterable[tuple[int, str, str]]  # row, title, passage
 
 _K1, _B = 1.2, 0.75  # tantivy, query/bm25.rs

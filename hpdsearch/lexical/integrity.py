@@ -156,12 +156,12 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def remove_lexical(folder: Path) -> None:
+def remove_lexical_folder(folder: Path) -> None:
     """Delete a lexical folder that no catalog names any more."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep_lexical(folder: Path) -> None:
+def clean_lexical_folder(folder: Path) -> None:
     """Remove what a dead writer left: Tantivy refuses to write a file of deletions whose name is there already.
 
     Raises:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import tantivy
 
+from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.errors import CorruptIndexError
 from hpdsearch.lexical.analysis import TOKENIZER, analyzer, query_stems
-from hpdsearch.lexical.buffer import BufferedRows, Passages, Rows, Scores, idf
+from hpdsearch.lexical.buffer import BufferedRows, Passages, idf
 from hpdsearch.lexical.integrity import Checked, check_files, commit_fingerprint, read_meta, reading
 
 _DECIMALS = 4  # of scores: Tantivy sums the words of equal passages in any order
@@ -49,7 +50,7 @@ class LexicalReader:
                 tantivy.Query.term_set_query(self._schema, "row", [0])
 
     @property
-    def standing(self) -> tuple[int, str]:
+    def commit_fingerprint(self) -> tuple[int, str]:
         """Fingerprint of the commit that was opened: its number of operations and its checksum."""
         return commit_fingerprint(self._folder, self._meta)
 

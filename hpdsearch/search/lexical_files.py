@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpdsearch.catalog import Catalog
-from hpdsearch.catalog.schema import RESTORE
 from hpdsearch.corpus.passages import title_before_text
-from hpdsearch.errors import CorruptIndexError
+from hpdsearch.errors import RESTORE, CorruptIndexError
 from hpdsearch.lexical import LexicalReader
 
 # Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and its sum.
@@ -28,7 +27,7 @@ def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None =
     first_row = meta.get(FIRST_BUFFERED_ROW)
     waiting = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
     reader = LexicalReader(folder / meta["lexical"], waiting, before=before)
-    opstamp, found = reader.standing
+    opstamp, found = reader.commit_fingerprint
     # Another opstamp is that of a writer that died, or is at work.
     if opstamp == meta.get(OPSTAMP) and found != meta.get(SUM, found):
         path = folder / meta["lexical"] / "meta.json"

@@ -67,7 +67,7 @@ def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snap
         opened.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
         for entry in catalog.segments()
     ]
-    rows, stored = catalog.waiting()
+    rows, stored = catalog.buffered_vectors()
     if len(rows):
         segments.append(BufferedVectors(rows, stored))
     return Snapshot(catalog, segments, open_words(folder, catalog, before=words), catalog.tombstones())

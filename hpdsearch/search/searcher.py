@@ -14,13 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hpdsearch.catalog import StoredDocument
-from hpdsearch.catalog.schema import RESTORE
-from hpdsearch.common.vectors import Matrix
+from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores
 from hpdsearch.dense import BufferedVectors, Segment
-from hpdsearch.dense.rescoring import Scores
-from hpdsearch.dense.row_map import Mask, Rows
-from hpdsearch.errors import CorruptIndexError, QueryError
-from hpdsearch.lexical import query_stems, spans_of
+from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
+from hpdsearch.lexical import find_spans, query_stems
 from hpdsearch.records import Document, Hit
 from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_between
 
@@ -220,8 +217,9 @@ def _nearest(
     for segment, mask, count in zip(segments, masks.masks, masks.counts, strict=True):
         if not count:
             continue
-        point = segment.curve.point(recall) if recall is not None and segment.curve is not None else None
-        rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, wider=wider)
+        measured = segment.operating_points
+        point = measured.choose(recall) if recall is not None and measured is not None else None
+        rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, expansion=wider)
         all_rows.append(rows)
         all_scores.append(scores)
         if rows.shape[1] < count or rows.min(initial=0) < 0:
@@ -236,8 +234,8 @@ def _exact_scores(state: Snapshot, vector: np.ndarray, rows: Rows) -> tuple[Rows
     found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
     for segment in state.segments:
         here = rows_between(rows, segment)
-        if len(here := here[segment.rows.held(here)]):
-            found.append((here, segment.scores(vector, here)))
+        if len(here := here[segment.rows.contains(here)]):
+            found.append((here, segment.score(vector, here)))
     held, scores = zip(*found, strict=True)
     return np.concatenate(held), np.concatenate(scores)
 
@@ -267,7 +265,7 @@ def _hits(state: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
     hits = []
     for doc, score, row in ranking:
         document, passage = _at(state, stored.get(doc), row)
-        spans = spans_of(wanted, passage)
+        spans = find_spans(wanted, passage)
         hits.append(Hit(document.doc_id, score, document.title, document.text, passage, spans, document.metadata))
     return hits
 
@@ -277,4 +275,4 @@ def _at(state: Snapshot, stored: StoredDocument | None, row: int) -> tuple[Docum
     for at, start, end in stored.passages if stored else ():
         if stored and at == row:
             return stored.document, stored.document.text[start:end]
-    raise CorruptIndexError(f"{state.catalog.path}: row {row} belongs to no document; {RESTORE}")
+    raise CorruptIndexError(f"{state.catalog.path}: row {row} belongs to no document; {RESTORE_CATALOG}")

@@ -12,7 +12,7 @@ def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:
     Raises:
         CorruptIndexError: it is missing or of another size.
     """
-    return VectorFile(folder / entry.vectors_file, entry.n_rows, dim, entry.block_sums)
+    return VectorFile(folder / entry.vectors_file, entry.n_rows, dim)
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
@@ -27,7 +27,7 @@ def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
         IndexSpec.from_dict(entry.spec),
         folder / entry.index_file,
         entry.index_sha256,
-        None if entry.curve is None else OperatingPoints.from_dict(entry.curve),
+        None if entry.operating_points is None else OperatingPoints.from_dict(entry.operating_points),
     )
 
 

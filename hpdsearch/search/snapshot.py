@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 
 from hpdsearch.catalog import Catalog
+from hpdsearch.common.vectors import Mask, Rows
 from hpdsearch.dense import BufferedVectors, Segment
-from hpdsearch.dense.row_map import Mask, Rows
 from hpdsearch.lexical import LexicalReader
 
 K = TypeVar("K")

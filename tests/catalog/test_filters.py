@@ -14,8 +14,8 @@ from hpdsearch.catalog.filters import (
     Member,
     Not,
     Op,
-    attributes_of,
-    comparisons,
+    flatten_metadata,
+    iter_comparisons,
     parse_filter,
     to_sql,
 )
@@ -34,7 +34,7 @@ def matching(where, corpus):
         connection.executescript(SCHEMA)
         for doc, metadata in enumerate(corpus):
             connection.execute("INSERT INTO documents VALUES (?)", (doc,))
-            rows = [(*attribute, doc) for attribute in attributes_of(metadata)]
+            rows = [(*attribute, doc) for attribute in flatten_metadata(metadata)]
             connection.executemany("INSERT INTO attributes VALUES (?, ?, ?, ?)", rows)
         condition, parameters = to_sql(parse_filter(where))
         found = connection.execute(f"SELECT doc FROM documents WHERE {condition} ORDER BY doc", parameters)
@@ -295,12 +295,12 @@ def test_long_integers_are_told_apart_as_text():
 
 @pytest.mark.parametrize("space", ["\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\n"])
 def test_white_space_around_a_number_is_no_matter(space):
-    assert attributes_of({"x": f"{space}1.5{space}"}) == [("x", f"{space}1.5{space}", 1.5)]
+    assert flatten_metadata({"x": f"{space}1.5{space}"}) == [("x", f"{space}1.5{space}", 1.5)]
 
 
 def test_attributes_by_hand():
     metadata = {"n": 1, "f": 2.5, "t": "x", "b": False, "none": None, "l": [1, [2, None], "1"], "d": {"e": {"g": "3"}}}
-    assert attributes_of(metadata) == [
+    assert flatten_metadata(metadata) == [
         ("b", "false", None),
         ("d.e.g", "3", 3.0),
         ("f", "2.5", 2.5),
@@ -309,13 +309,13 @@ def test_attributes_by_hand():
         ("n", "1", 1.0),
         ("t", "x", None),
     ]
-    assert attributes_of({}) == attributes_of({"a": [], "b": {}, "c": None}) == []
+    assert flatten_metadata({}) == flatten_metadata({"a": [], "b": {}, "c": None}) == []
 
 
 @settings(max_examples=60)
 @given(METADATA | st.dictionaries(st.text(), st.recursive(SCALARS, st.lists, max_leaves=5)))
 def test_a_field_and_text_stand_once(metadata):
-    keys = [attribute[:2] for attribute in attributes_of(metadata)]
+    keys = [attribute[:2] for attribute in flatten_metadata(metadata)]
     assert keys == sorted(set(keys))
 
 
@@ -443,4 +443,4 @@ def test_the_tree_and_its_comparisons_in_order():
     a, b = Comparison("a", Op.EQ, 1.0, 0), Comparison("b", Op.NE, None, 11)
     c = Member("c d", ("x", False), 32)
     assert tree == Both((a, Either((b, Not(c)))))
-    assert list(comparisons(tree)) == [a, b, c]
+    assert list(iter_comparisons(tree)) == [a, b, c]

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from hpdsearch.common.files import BLOCK, PARTIAL, file_sha256, published
+from hpdsearch.common.files import BLOCK, PARTIAL, atomic_write, file_sha256
 
 
 def names(folder):
@@ -12,7 +12,7 @@ def names(folder):
 
 def test_a_file_appears_when_the_block_ends_and_not_before(tmp_path):
     path = tmp_path / "a.bin"
-    with published(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         file.flush()
         assert names(tmp_path) == ["a.bin" + PARTIAL]
@@ -24,7 +24,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"the old and longer one")
     with path.open("rb") as reader:
-        with published(path) as file:
+        with atomic_write(path) as file:
             file.write(b"new")
             assert path.read_bytes() == b"the old and longer one"
         assert path.read_bytes() == b"new"
@@ -36,7 +36,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises((error, RuntimeError)), published(path) as file:  # noqa: PT012
+    with pytest.raises((error, RuntimeError)), atomic_write(path) as file:  # noqa: PT012
         file.write(b"ne")
         raise error
     assert names(tmp_path) == ["a.bin"]
@@ -45,14 +45,14 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 def test_what_a_dead_writer_left_is_written_over(tmp_path):
     (tmp_path / ("a.bin" + PARTIAL)).write_bytes(b"leftover, and a long one")
-    with published(tmp_path / "a.bin") as file:
+    with atomic_write(tmp_path / "a.bin") as file:
         file.write(b"new")
     assert names(tmp_path) == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 
 def test_no_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError), published(tmp_path / "nowhere" / "a.bin"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "nowhere" / "a.bin"):
         pass
     assert names(tmp_path) == []
 
@@ -73,7 +73,7 @@ def test_the_bytes_are_on_disk_before_the_name_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(type(tmp_path), "replace", replace)
-    with published(tmp_path / "a.bin") as file:
+    with atomic_write(tmp_path / "a.bin") as file:
         file.write(b"new")
     partial = ["a.bin" + PARTIAL]
     assert calls == [("fsync file", partial), ("replace", b"new"), ("fsync folder", ["a.bin"])]

@@ -80,7 +80,7 @@ def test_halves_are_widened_without_loss():
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     finite = every[np.isfinite(every)].reshape(-1, 128)
     wide = vectors_module._float64(finite)
-    assert finite.size > vectors_module.MANY_HALVES
+    assert finite.size > vectors_module.LARGE_FLOAT16
     assert wide.dtype == np.float64
     np.testing.assert_array_equal(wide, finite.astype(np.float64))
     np.testing.assert_array_equal(np.signbit(wide), np.signbit(finite))

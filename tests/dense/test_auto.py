@@ -16,7 +16,7 @@ SAMPLE = ellipsoid(4_096, 32)
 
 def tries(spec, n, dim=32):
     """Kind, codec, parts and lists of what is built in turn."""
-    found = auto.candidates(spec, n, dim, lambda m: SAMPLE[:m, :dim])
+    found = auto.candidate_specs(spec, n, dim, lambda m: SAMPLE[:m, :dim])
     return [(one.kind, one.codec, one.n_subquantizers, one.nlist) for one in found]
 
 

@@ -78,7 +78,7 @@ def test_one_query_alone_gets_the_bits_that_it_gets_among_others(segments, spec)
         assert same.mean() > 0.9  # the last candidates may differ, where codes tie
         by_row = dict(zip(row.tolist(), score.tolist(), strict=True))
         assert [by_row[r] for r in alone[same].tolist()] == alone_score[same].tolist()
-        np.testing.assert_array_equal(segments[spec].scores(query, row), score)
+        np.testing.assert_array_equal(segments[spec].score(query, row), score)
         stored = segments[spec].vectors.stored_rows(row - FIRST_ROW)
         np.testing.assert_array_equal(cosines(query, stored), score)
 
@@ -106,13 +106,13 @@ def test_no_allowed_row_no_wanted_row_and_no_query_give_nothing(segments, spec):
     assert segments[spec].nearest(QUERIES[:3], 0)[0].shape == (3, 0)
     rows, scores = segments[spec].nearest(QUERIES[:0], 5)
     assert (len(rows), len(scores)) == (0, 0)
-    assert len(segments[spec].scores(QUERIES[0], np.empty(0, np.int64))) == 0
+    assert len(segments[spec].score(QUERIES[0], np.empty(0, np.int64))) == 0
 
 
 @SPECS
 def test_wider_reaches_every_allowed_row(segments, spec):
     allowed = np.random.default_rng(5).random(N) < 0.5
-    rows, scores = segments[spec].nearest(QUERIES[:2], 10, allowed=allowed, wider=4**6)
+    rows, scores = segments[spec].nearest(QUERIES[:2], 10, allowed=allowed, expansion=4**6)
     require_answer(rows, scores, QUERIES[:2], VECTORS)
     for row, exact in zip(rows, COSINES, strict=False):
         assert sorted(row) == list(FIRST_ROW + np.flatnonzero(allowed))
@@ -157,7 +157,7 @@ def test_few_allowed_rows_are_found_as_well_as_all(tmp_path):
 def test_small_segments_of_any_width(tmp_path, codec, dim, n):
     vectors, queries = ellipsoid(n, dim, seed=n), ellipsoid(4, dim, seed=99)
     seg = segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
-    assert (seg.spec.kind, seg.spec.codec, seg.curve) == (Kind.FLAT, codec, None)
+    assert (seg.spec.kind, seg.spec.codec, seg.operating_points) == (Kind.FLAT, codec, None)
     for wanted in (1, n, n + 3):
         rows, scores = seg.nearest(queries, wanted)
         require_answer(rows, scores, queries, vectors, first_row=0)
@@ -187,7 +187,7 @@ def test_codes_of_leading_numbers_are_rescored_with_all(tmp_path, codec):
     rows, scores = seg.nearest(QUERIES_48, 10)
     require_answer(rows, scores, QUERIES_48, vectors)
     assert seg.memory_bytes < 3_000 * 48 * (4 if codec is Codec.F32 else 1)
-    assert seg.curve.points[-1].ann_recall > 0.99
+    assert seg.operating_points.points[-1].ann_recall > 0.99
 
 
 QUERIES_48 = ellipsoid(10, 48, seed=1)
@@ -198,7 +198,7 @@ def test_zero_and_equal_vectors_and_zero_queries(tmp_path, codec):
     vectors = np.concatenate([ellipsoid(100, 6), np.tile(ellipsoid(1, 6, seed=5), (400, 1))])
     vectors[[3, 8]] = 0
     seg = segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
-    np.testing.assert_array_equal(seg.scores(vectors[0], np.array([3, 8])), [0, 0])
+    np.testing.assert_array_equal(seg.score(vectors[0], np.array([3, 8])), [0, 0])
     queries = np.stack([np.zeros(6, np.float32), vectors[100]])
     rows, scores = seg.nearest(queries, 450)
     require_answer(rows, scores, queries, vectors, first_row=0)
@@ -214,7 +214,7 @@ def test_rows_with_gaps_keep_their_numbers(tmp_path):
     rows, scores = seg.nearest(VECTORS[:5], 600)
     np.testing.assert_array_equal(rows[:, 0], numbers[:5])
     assert set(rows[0]) == set(numbers)
-    np.testing.assert_array_equal(seg.scores(VECTORS[0], rows[0]), scores[0])
+    np.testing.assert_array_equal(seg.score(VECTORS[0], rows[0]), scores[0])
 
 
 # ---- many at once
@@ -313,9 +313,9 @@ def test_altered_vectors_are_found_when_they_are_built_on_or_scored(tmp_path):
     (tmp_path / "v").write_bytes(data)
     fresh = VectorFile(tmp_path / "v", 200, 8)
     seg = Segment.open(RowMap(0, 200), fresh, built.spec, tmp_path / "i", built.sha256)
-    assert len(seg.scores(vectors[0], np.arange(128))) == 128
+    assert len(seg.score(vectors[0], np.arange(128))) == 128
     for read in (
-        lambda: seg.scores(vectors[0], np.array([150])),
+        lambda: seg.score(vectors[0], np.array([150])),
         lambda: seg.nearest(vectors[150:151], 1),
         lambda: seg.nearest(vectors[140:160], 3),
         lambda: build_index(fresh, IndexSpec(), tmp_path / "again"),

@@ -9,7 +9,7 @@ import pytest
 from vectors import brute_force, clustered, ellipsoid, segment
 
 from hpdsearch.dense import Codec, IndexSpec, Kind, OperatingPoint, OperatingPoints
-from hpdsearch.dense.tuning import held_out, lower_bound, pareto
+from hpdsearch.dense.tuning import draw_held_out, lower_bound, pareto_front
 
 N = 20_000
 VECTORS = clustered(N, 24)
@@ -38,28 +38,28 @@ def ann_recall(seg, queries, own=None, point=None):
 
 
 def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
-    asked = held_out(tuned.vectors)
-    assert len(asked.positions) == tuned.curve.n_queries == 300
+    asked = draw_held_out(tuned.vectors)
+    assert len(asked.positions) == tuned.operating_points.n_queries == 300
     exact = brute_force(VECTORS, asked.queries)
     exact[np.arange(300), asked.positions] = -2
     np.testing.assert_allclose(asked.tenth, np.sort(exact, axis=1)[:, -10], atol=1e-6)
-    for point in tuned.curve.points:
+    for point in tuned.operating_points.points:
         counted = ann_recall(tuned, asked.queries, asked.positions, point)
         assert point.ann_recall == pytest.approx(counted, abs=0.004)  # codes tie, and then either may be taken
 
 
 def test_the_promise_holds_for_other_queries(tuned):
-    assert tuned.curve.is_met
-    assert tuned.curve.recall_target == tuned.spec.ann_recall
+    assert tuned.operating_points.is_met
+    assert tuned.operating_points.recall_target == tuned.spec.ann_recall
     queries = clustered(N + 500, 24)[N:]
     assert ann_recall(tuned, queries) >= tuned.spec.ann_recall - 0.01
-    chosen = tuned.curve.point(tuned.spec.ann_recall)
+    chosen = tuned.operating_points.choose(tuned.spec.ann_recall)
     assert (tuned.spec.nprobe, tuned.spec.rescore) == (chosen.nprobe, chosen.rescore)
     assert chosen.ann_recall_lower >= tuned.spec.ann_recall
 
 
 def test_the_curve_rises_in_recall_and_time(tuned):
-    points = tuned.curve.points
+    points = tuned.operating_points.points
     assert all(a.ann_recall < b.ann_recall and a.milliseconds < b.milliseconds for a, b in pairwise(points))
     assert all(0 < p.ann_recall_lower < p.ann_recall <= 1 and p.rescore >= 1 for p in points)
     assert all((1 <= p.nprobe <= tuned.spec.nlist) if tuned.spec.nlist else p.nprobe == 0 for p in points)
@@ -68,34 +68,34 @@ def test_the_curve_rises_in_recall_and_time(tuned):
 def test_what_the_user_fixed_is_not_tuned(tmp_path):
     seg = segment(tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, ann_recall=0.999))
     assert (seg.spec.nlist, seg.spec.nprobe, seg.spec.rescore) == (50, 3, 2)
-    (point,) = seg.curve.points
+    (point,) = seg.operating_points.points
     assert (point.nprobe, point.rescore) == (3, 2)
-    assert not seg.curve.is_met
+    assert not seg.operating_points.is_met
 
 
 def test_a_promise_that_pq_cannot_keep_is_kept_by_sq8(tmp_path):
     vectors = ellipsoid(12_000, 8)  # four parts of four bits tell little apart
     seg = segment(tmp_path, vectors, IndexSpec(ann_recall=0.99))
-    assert (seg.spec.codec, seg.curve.is_met) == (Codec.SQ8, True)
+    assert (seg.spec.codec, seg.operating_points.is_met) == (Codec.SQ8, True)
 
 
 def test_a_promise_that_nothing_keeps_is_said_and_the_best_is_taken(tmp_path):
     seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, n_subquantizers=1, ann_recall=0.99))
-    assert not seg.curve.is_met
-    assert seg.spec.rescore == seg.curve.points[-1].rescore
-    assert seg.curve.points[-1].ann_recall < 0.99
+    assert not seg.operating_points.is_met
+    assert seg.spec.rescore == seg.operating_points.points[-1].rescore
+    assert seg.operating_points.points[-1].ann_recall < 0.99
 
 
 @pytest.mark.parametrize(("n", "spec"), [(1_999, IndexSpec()), (2_500, IndexSpec(codec=Codec.F32))])
 def test_small_and_exact_segments_need_no_curve(tmp_path, n, spec):
     seg = segment(tmp_path, ellipsoid(n, 8), spec)
-    assert (seg.curve, seg.spec.rescore) == (None, 5)
+    assert (seg.operating_points, seg.spec.rescore) == (None, 5)
 
 
 def test_duplicates_count_as_found(tmp_path):
     vectors = np.tile(ellipsoid(100, 16), (30, 1))
     seg = segment(tmp_path, vectors, IndexSpec())
-    assert seg.curve.points[-1].ann_recall == 1
+    assert seg.operating_points.points[-1].ann_recall == 1
 
 
 # ---- by hand
@@ -122,16 +122,16 @@ def test_the_lower_bound_is_below_the_truth_19_times_in_20():
 
 def test_pareto_by_hand():
     a, b, c, d = (OperatingPoint(0, 1, r, r, ms) for r, ms in [(0.5, 1.0), (0.4, 2.0), (0.9, 3.0), (0.9, 4.0)])
-    assert pareto([d, c, b, a]) == [a, c]
+    assert pareto_front([d, c, b, a]) == [a, c]
 
 
 def test_a_point_is_chosen_by_its_lower_bound():
     points = tuple(OperatingPoint(n, 1, n / 10, n / 10 - 0.04, float(n)) for n in (7, 8, 9))
     curve = OperatingPoints(points, 0.8, True, 300)
-    assert [curve.point(r).nprobe for r in (0.1, 0.65, 0.7, 0.75, 0.85, 0.99)] == [7, 7, 8, 8, 9, 9]
+    assert [curve.choose(r).nprobe for r in (0.1, 0.65, 0.7, 0.75, 0.85, 0.99)] == [7, 7, 8, 8, 9, 9]
     assert OperatingPoints.from_dict(json.loads(json.dumps(curve.as_dict()))) == curve
 
 
 def test_recall_that_costs_less_than_the_noise_of_timing_is_taken():
     points = tuple(OperatingPoint(0, n, n / 10, n / 10, ms) for n, ms in ((7, 1.0), (8, 1.05), (9, 1.11)))
-    assert [OperatingPoints(points, 0.7, True, 300).point(recall).rescore for recall in (0.7, 0.75, 0.85)] == [8, 9, 9]
+    assert [OperatingPoints(points, 0.7, True, 300).choose(recall).rescore for recall in (0.7, 0.75, 0.85)] == [8, 9, 9]

@@ -1,6 +1,5 @@
 import gc
 import hashlib
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,37 +181,6 @@ def test_zeroed_pages_are_found(tmp_path):
         with pytest.raises(CorruptIndexError, match=f"row {row} is not"):
             file.rows(np.array([row]))
     assert len(file.rows(np.array([63, 96]))) == 2
-
-
-# ---- format 1
-
-
-def old_file(path, vectors):
-    """A file of format 1, and the sums that its catalog holds."""
-    data = vectors.astype("<f2").tobytes()
-    path.write_bytes(data)
-    size = 64 * vectors.shape[1] * 2
-    return b"".join(zlib.crc32(data[at : at + size]).to_bytes(4, "little") for at in range(0, len(data), size))
-
-
-@pytest.mark.parametrize("n", [1, 64, 200])
-def test_files_of_format_1_are_read_and_checked_by_their_block_sums(tmp_path, n):
-    vectors, path = random_rows(n, 5), tmp_path / "v"
-    sums = old_file(path, vectors)
-    file = VectorFile(path, n, 5, sums)
-    rows = np.random.default_rng(1).integers(0, n, 2 * n)
-    np.testing.assert_array_equal(file.stored_rows(rows), vectors.astype(np.float16)[rows])
-    np.testing.assert_array_equal(file.stored(0, n), vectors.astype(np.float16))
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    start = (n - 1) // 64 * 64
-    message = f"{path}: rows {start}.. are not what was written; restore it, or index again"
-    for read in (lambda f: f.rows(np.array([n - 1])), lambda f: f.block(0, n), lambda f: f.rows(np.array([start]))):
-        with pytest.raises(CorruptIndexError, match=message):
-            read(VectorFile(path, n, 5, sums))
-    with pytest.raises(CorruptIndexError, match=f"bytes of sums for {n} rows, expected {len(sums)}; index again"):
-        VectorFile(path, n, 5, sums + b"\0\0\0\0")
 
 
 # ---- memory and threads

@@ -30,7 +30,7 @@ def segment(folder, vectors, spec, first_row=1000):
     file = vector_file(folder / "v.f16", vectors)
     built = build_index(file, spec, folder / "i.faiss")
     rows = RowMap(first_row, first_row + len(vectors))
-    return Segment.open(rows, file, built.spec, folder / "i.faiss", built.sha256, built.curve)
+    return Segment.open(rows, file, built.spec, folder / "i.faiss", built.sha256, built.operating_points)
 
 
 def brute_force(vectors, queries):

@@ -313,7 +313,7 @@ def test_changing_what_has_vanished_is_refused_and_leaves_nothing(folder: Path, 
 def test_an_index_of_a_newer_format_is_refused(folder: Path, tiny_encoder: Encoder) -> None:
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(IndexFolderError, match="expected format 1 to 2, got 99; a newer hpdsearch wrote it: upgrade"):
+    with pytest.raises(IndexFolderError, match="expected format 2, got 99; a newer hpdsearch wrote it: upgrade"):
         Index.open(folder)
     with pytest.raises(IndexFolderError, match="got 99"):
         Index.build(folder, DOCUMENTS, encoder=tiny_encoder, overwrite=True)

@@ -13,10 +13,10 @@ from hpdsearch.lexical import (
     LexicalReader,
     LexicalWriter,
     corrupt_files,
+    find_spans,
     fits_in_buffer,
     query_stems,
-    remove_lexical,
-    spans_of,
+    remove_lexical_folder,
 )
 
 WORDS = ["kon", "tar", "vilm", "pod", "graf", "zuk", "malp", "dorf", "rix", "plun"]  # no stop words, each its own stem
@@ -145,7 +145,7 @@ def test_title_and_text_are_both_searched_and_do_not_run_together(tmp_path):
 
 
 def highlights(query, passage):
-    return spans_of(frozenset(query_stems(query)), passage)
+    return find_spans(frozenset(query_stems(query)), passage)
 
 
 @settings(max_examples=200, deadline=None)
@@ -188,7 +188,7 @@ def test_highlights_by_hand():
     assert highlights("naive Café", "Ünder NAÏVE cafés, 𝒳 naïvely") == ((6, 11), (12, 17), (21, 28))
     assert highlights("the lake", "the lake of the lakes") == ((4, 8), (16, 21))
     assert highlights("the", "the lake") == ((0, 3),)
-    assert spans_of({"lake", "café"}, "the lakes, cafe lake") == ((4, 9), (16, 20))
+    assert find_spans({"lake", "café"}, "the lakes, cafe lake") == ((4, 9), (16, 20))
     assert highlights("lake", "") == highlights("", "lake") == highlights("sea", "lake") == ()
 
 
@@ -263,9 +263,9 @@ def test_an_empty_index_answers_nothing(tmp_path):
     path = written(tmp_path / "l", [])
     reader = LexicalReader(path)
     assert reader.n_rows == len(reader.all_rows()) == len(reader.search("kon", 5)[0]) == 0
-    remove_lexical(path)
+    remove_lexical_folder(path)
     assert not path.exists()
-    remove_lexical(path)
+    remove_lexical_folder(path)
 
 
 # ---- rows that wait

@@ -263,7 +263,8 @@ def test_recall_takes_another_point_of_the_measured_curve(
     Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec).close()
     state = open_snapshot(tmp_path / "index")
     quick, thorough = OperatingPoint(1, 1, 0.6, 0.5, 0.01), OperatingPoint(12, 50, 1.0, 0.99, 0.1)
-    state.segments[0].curve = OperatingPoints((quick, thorough), recall_target=0.5, is_met=True, n_queries=100)
+    measured = OperatingPoints((quick, thorough), recall_target=0.5, is_met=True, n_queries=100)
+    state.segments[0].operating_points = measured
     for recall, point in [(None, None), (0.5, quick), (0.9, thorough), (1.0, thorough)]:
         asked.clear()
         (hits,) = search_module.search(state, ["cat dog"], tiny_encoder.encode, k=10, mode=Mode.DENSE, recall=recall)

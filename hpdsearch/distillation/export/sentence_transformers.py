@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hpdsearch.common.files import published
+from hpdsearch.common.files import atomic_write
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS, WORDS
 from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, TYPES, count_layers
@@ -57,13 +57,13 @@ def write_sentence_transformers(
         place = output / f"{number}_{kind}"
         place.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            with published(place / name) as file:
+            with atomic_write(place / name) as file:
                 file.write(content)
         module = f"sentence_transformers.models.{kind}"
         entries.append({"idx": number, "name": str(number), "path": place.name, "type": module})
     settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     for name, value in (("config_sentence_transformers.json", settings), (MODULES, entries)):
-        with published(output / name) as file:
+        with atomic_write(output / name) as file:
             file.write(_json(value))
     return output
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from hpdsearch.common.files import PARTIAL, file_sha256, published
+from hpdsearch.common.files import PARTIAL, atomic_write, file_sha256
 from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.errors import CacheError, ShapeError
 
@@ -125,9 +125,9 @@ class EmbeddingCache:
             path = self.folder / SHARD.format(1 + max(map(_number, self._known), default=0))
             shard = {"name": path.name, "rows": len(texts), "sha256": hashlib.sha256(stored).hexdigest()}
             try:
-                with published(path) as file:
+                with atomic_write(path) as file:
                     file.write(stored)
-                with published(self.folder / MANIFEST) as file:
+                with atomic_write(self.folder / MANIFEST) as file:
                     file.write((json.dumps(self._head | {"shards": [*self._shards, shard]}, indent=1) + "\n").encode())
             except OSError as error:
                 path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, drawn
+from hpdsearch.common.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, save_figure
 from hpdsearch.errors import DistillError, MissingExtraError
 
 STEP, AGREEMENT, RATE, LOSS = "step", "agreement", "rate", "loss"  # columns; all others are terms of the loss
@@ -28,7 +28,7 @@ def plot_training(log_csv: Path, svg: Path) -> bool:
     """
     columns = _read(log_csv)
     try:
-        with drawn(svg) as figure:
+        with save_figure(svg) as figure:
             above, below = figure.subplots(2, sharex=True)
             _draw_losses(above, columns)
             _draw_agreement(below, columns[AGREEMENT])

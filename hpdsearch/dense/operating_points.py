@@ -41,7 +41,7 @@ class OperatingPoints:
     is_met: bool
     n_queries: int
 
-    def point(self, ann_recall: float) -> OperatingPoint:
+    def choose(self, ann_recall: float) -> OperatingPoint:
         """Return the fastest point that reaches this ann_recall, or a better one within LATENCY_TOLERANCE of it.
 
         If no point reaches it, the point of the highest ann_recall is returned.
