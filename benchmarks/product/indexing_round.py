@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.common.harness import positive
 from hpdsearch import Document, Encoder, Index
 from hpdsearch.corpus import read_corpus
-from hpdsearch.corpus.passages import cut_passages
+from hpdsearch.corpus.passages import split_documents
 from hpdsearch.encoder import DEFAULT_ENCODER
 
 STEPS = ("build", "encode")
@@ -82,7 +82,7 @@ def documents_of(corpus: Path, n: int) -> Iterator[Document]:
 
 def passage_texts(documents: Iterator[Document], encoder: Encoder) -> list[str]:
     """Return what the encoder is given for documents when they are indexed."""
-    cuts = cut_passages(list(documents), encoder.token_spans, max_tokens=encoder.max_tokens)
+    cuts = split_documents(list(documents), encoder.token_spans, max_tokens=encoder.max_tokens)
     return [text for cut in cuts for text in cut.texts]
 
 

@@ -33,12 +33,12 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, di
     from operator import length_hint
 
     from hpdsearch.cli.npy import NpyWriter
-    from hpdsearch.corpus.passages import encoded_text, title_before_text
+    from hpdsearch.corpus.passages import title_and_text, title_before_text
     from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 
     loaded = Encoder.load(encoder or DEFAULT_ENCODER, dim=dim)
     documents = Corpus(corpus, **reading)
-    texts = (encoded_text(title_before_text(document), document.text) for document in documents)
+    texts = (title_and_text(title_before_text(document), document.text) for document in documents)
     bar = make_progress().phase("encoding", total=None, unit="text")
     with closing(bar), NpyWriter(output, loaded.dim) if output else nullcontext() as writer:
         while block := list(islice(texts, 4096)):

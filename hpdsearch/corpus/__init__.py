@@ -1,4 +1,4 @@
-"""Documents from files, folders and standard input, one at a time; every error names file and line."""
+"""Read documents from files, folders and standard input, one at a time; every error names file and line."""
 
 from hpdsearch.corpus.options import Fields, LineFormat, ReadStats
 from hpdsearch.corpus.read import read_corpus

@@ -1,4 +1,4 @@
-"""Lines -> documents: .txt, .jsonl, .csv and .tsv."""
+"""Documents from lines: .txt, .jsonl, .csv and .tsv."""
 
 import csv
 import json
@@ -6,40 +6,50 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hpdsearch.corpus.lines import Place
+from hpdsearch.corpus.lines import SourceLocation
 from hpdsearch.corpus.options import Fields, LineFormat
 from hpdsearch.corpus.record import check_header, find_id_field, to_document
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
-LineReader = Callable[[Iterator[str], Place, Fields], Iterator[Document]]
-LARGEST_CELL = 2**31 - 1  # csv's own limit is 131,072 characters; a C long on Windows holds no more than this
+LineReader = Callable[[Iterator[str], SourceLocation, Fields], Iterator[Document]]
+LARGEST_CELL = 2**31 - 1  # characters: csv's default is 131,072; this is the largest C long on Windows
 
 
-def read_txt(lines: Iterator[str], place: Place, fields: Fields) -> Iterator[Document]:
-    """One document a line."""
+def read_txt(lines: Iterator[str], location: SourceLocation, fields: Fields) -> Iterator[Document]:
+    """Yield one document per line."""
     for line in lines:
-        where = f"{place.name}:{place.line}"
-        yield Document(where, without_end(line), "", {}, where)
+        where = f"{location.name}:{location.line}"
+        yield Document(where, strip_line_end(line), "", {}, where)
 
 
-def read_jsonl(lines: Iterator[str], place: Place, fields: Fields) -> Iterator[Document]:
-    """One JSON object a line."""
+def read_jsonl(lines: Iterator[str], location: SourceLocation, fields: Fields) -> Iterator[Document]:
+    """Yield one document per line, a JSON object.
+
+    Raises:
+        CorpusError: a line is not such an object, or no line has the title field that the user named.
+    """
     title_seen = False
     for line in lines:
-        where = f"{place.name}:{place.line}"
+        where = f"{location.name}:{location.line}"
         if line.isspace():
             yield Document(where, "", "", {}, where)
             continue
         record = parse_object(line, where)
         title_seen = title_seen or fields.title_field in record
         yield to_document(record, find_id_field(record, fields, where), fields, where)
-    if fields.title_is_required and not title_seen and place.line > 0:
-        raise CorpusError(f'{place.name}: expected a field "{fields.title_field}" (title_field), got no line with it')
+    if fields.title_is_required and not title_seen and location.line > 0:
+        raise CorpusError(
+            f'{location.name}: expected a field "{fields.title_field}" (title_field), got no line with it'
+        )
 
 
 def parse_object(line: str, where: str) -> dict[str, Any]:
-    """Parse a JSON object, and refuse what could not be stored: NaN, infinities, lone surrogates, a name twice."""
+    """Parse a JSON object.
+
+    Raises:
+        CorpusError: the line is no JSON object, or cannot be stored: NaN, infinity, a lone surrogate, a repeated name.
+    """
     try:
         record = DECODER.decode(line)
         if "\\ud" in line or "\\uD" in line:
@@ -49,9 +59,11 @@ def parse_object(line: str, where: str) -> dict[str, Any]:
             f"{where}: expected a JSON object, got an error at column {error.colno}: {error.msg}"
         ) from None
     except UnicodeEncodeError:
-        raise CorpusError(f"{where}: expected Unicode text, got half of a surrogate pair (\\ud800..\\udfff)") from None
+        raise CorpusError(
+            f"{where}: expected Unicode text, got half of a surrogate pair (\\ud800..\\udfff); remove it"
+        ) from None
     except RecursionError:
-        raise CorpusError(f"{where}: expected a JSON object, got one that is nested too deeply") from None
+        raise CorpusError(f"{where}: expected a JSON object, got one that is nested too deeply; flatten it") from None
     except ValueError as error:
         raise CorpusError(f"{where}: {error}") from None
     if type(record) is not dict:
@@ -59,41 +71,58 @@ def parse_object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members: of two with one name the first would be lost in silence."""
+def require_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object from its members; a dict would silently drop the first of two with the same name.
+
+    Raises:
+        ValueError: a name occurs twice.
+    """
     record = dict(pairs)
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'expected names that differ, got "{twice}" twice in one object')
+        raise ValueError(f'expected different names, got "{twice}" twice in one object')
     return record
 
 
-def finite(literal: str) -> float:
-    """Read a number: JSON has no infinities, but 1e999 makes one."""
+def parse_finite(literal: str) -> float:
+    """Parse a number; JSON has no infinity, but 1e999 makes one.
+
+    Raises:
+        ValueError: the number is not finite.
+    """
     number = float(literal)
     if not math.isfinite(number):
         raise ValueError(f"expected a finite number, got {literal}")
     return number
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=unique_names, parse_float=finite, parse_constant=finite)
+DECODER = json.JSONDecoder(
+    object_pairs_hook=require_unique_names, parse_float=parse_finite, parse_constant=parse_finite
+)
 
 
-def read_csv(lines: Iterator[str], place: Place, fields: Fields, delimiter: str = ",") -> Iterator[Document]:
-    """A header, then one record a document; the cells stay strings."""
+def read_csv(
+    lines: Iterator[str], location: SourceLocation, fields: Fields, delimiter: str = ","
+) -> Iterator[Document]:
+    """Yield one document per record below a header; cells stay strings.
+
+    Raises:
+        CorpusError: header or record do not fit the fields, or the quoting is wrong.
+    """
     csv.field_size_limit(LARGEST_CELL)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
     id_field = None
     while True:
-        where = f"{place.name}:{place.line + 1}"  # a quoted cell may hold line ends: name the record's first line
+        # A quoted cell may contain line ends: messages name the first line of the record.
+        where = f"{location.name}:{location.line + 1}"
         try:
             row = next(rows, None)
         except csv.Error as error:
             raise CorpusError(
-                f"{where}: expected {len(header) or 'some'} cells, got {error}; a cell that holds a quote, "
-                "a line end or the delimiter must be quoted, and its quotes doubled"
+                f"{where}: expected {len(header) or 'some'} cells, got {error}; quote a cell that contains a "
+                "quote, a line end or the delimiter, and double its quotes"
             ) from None
         if row is None:
             return
@@ -110,12 +139,12 @@ def read_csv(lines: Iterator[str], place: Place, fields: Fields, delimiter: str 
             yield to_document(dict(zip(header, row, strict=True)), id_field, fields, where)
 
 
-def read_tsv(lines: Iterator[str], place: Place, fields: Fields) -> Iterator[Document]:
-    """The same as CSV with tabs between the cells."""
-    return read_csv(lines, place, fields, delimiter="\t")
+def read_tsv(lines: Iterator[str], location: SourceLocation, fields: Fields) -> Iterator[Document]:
+    """Yield one document per record, as `read_csv`, with tabs between the cells."""
+    return read_csv(lines, location, fields, delimiter="\t")
 
 
-def without_end(line: str) -> str:
+def strip_line_end(line: str) -> str:
     r"""Return a line without its \n or \r\n."""
     if line.endswith("\n"):
         return line[:-2] if line.endswith("\r\n") else line[:-1]

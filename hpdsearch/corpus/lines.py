@@ -1,4 +1,4 @@
-"""Bytes -> lines of text: opening, decompressing and decoding, with errors that name file, line and byte."""
+"""Lines of text from bytes: open, decompress and decode, with errors that name file, line and byte."""
 
 import gzip
 import zlib
@@ -17,8 +17,13 @@ UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(slots=True)
-class Place:
-    """Where the reader stands: the file as the user named it, and the line last begun (0: before the first)."""
+class SourceLocation:
+    """The position of a reader, for messages.
+
+    Attributes:
+        name: the file, as the user named it.
+        line: the last line that was begun, from 1; 0 before the first line.
+    """
 
     name: str
     line: int = 0
@@ -28,11 +33,22 @@ class Place:
 
 
 @contextmanager
-def opened(source: Path | IO[bytes], place: Place, *, compressed: bool) -> Iterator[tuple[IO[bytes], Position | None]]:
-    """Open a file, or take an open stream as it is; what goes wrong until the block ends becomes a CorpusError.
+def open_stream(
+    source: Path | IO[bytes], location: SourceLocation, *, compressed: bool
+) -> Iterator[tuple[IO[bytes], Position | None]]:
+    """Open a file, or pass an open stream through; errors inside the `with` block become CorpusErrors.
+
+    Args:
+        source: a file, or a stream that is open already.
+        location: named in errors.
+        compressed: the file is gzip.
 
     Yields:
-        The stream of (decompressed) bytes; a function that tells how many bytes on disk are read, None for a stream.
+        The stream of decompressed bytes, and a function that returns how many bytes on disk are read (None for a
+        stream).
+
+    Raises:
+        CorpusError: the file cannot be read, or is not gzip as its name says.
     """
     try:
         with ExitStack() as stack:
@@ -42,32 +58,41 @@ def opened(source: Path | IO[bytes], place: Place, *, compressed: bool) -> Itera
             raw = stack.enter_context(source.open("rb", buffering=BUFFER_BYTES))
             yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if compressed else raw, raw.tell
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        if place.line == 0:
-            came = "expected a gzip file, got other or damaged bytes"
+        if location.line == 0:
+            expected = "expected a gzip file, got other bytes or a damaged file"
         else:
-            came = f"expected a whole gzip file, got one that is damaged or truncated after line {place.line}"
-        raise CorpusError(f"{place.name}: {came} ({error}); make the file again") from error
+            expected = f"expected a complete gzip file, got one that is damaged or truncated after line {location.line}"
+        raise CorpusError(f"{location.name}: {expected} ({error}); make the file again") from error
     except OSError as error:
-        raise CorpusError(f"{place.name}: cannot be read: {error.strerror or error}") from error
+        raise CorpusError(f"{location.name}: cannot be read: {error.strerror or error}") from error
 
 
-def text_lines(file: IO[bytes], place: Place) -> Iterator[str]:
-    r"""Yield the lines of a UTF-8 file with their ends, moving `place` along; only \n ends a line.
+def read_text_lines(file: IO[bytes], location: SourceLocation) -> Iterator[str]:
+    r"""Yield the lines of a UTF-8 file with their line ends and set location.line; only \n ends a line.
 
     Raises:
-        CorpusError: bytes that are not UTF-8, or a NUL byte.
+        CorpusError: the file contains bytes that are not UTF-8, or a NUL byte.
     """
     offset = 0
     for number, raw in enumerate(file, start=1):
-        place.line = number
+        location.line = number
         if number == 1 and raw.startswith(BOM):
             offset, raw = len(BOM), raw[len(BOM) :]
-        yield decoded(raw, str(place), offset)
+        yield decode_line(raw, str(location), offset)
         offset += len(raw)
 
 
-def decoded(raw: bytes, where: str, offset: int = 0) -> str:
-    """Decode UTF-8; `offset` is the position of `raw` in its (decompressed) file."""
+def decode_line(raw: bytes, where: str, offset: int = 0) -> str:
+    """Decode a line of UTF-8.
+
+    Args:
+        raw: the bytes of the line.
+        where: `file:line`, for messages.
+        offset: position of `raw` in its decompressed file, in bytes.
+
+    Raises:
+        CorpusError: the bytes are not UTF-8, or contain a NUL byte.
+    """
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

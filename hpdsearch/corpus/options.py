@@ -1,4 +1,4 @@
-"""What a caller says about a corpus (Fields, LineFormat) and learns while it is read (ReadStats)."""
+"""Options of reading a corpus (Fields, LineFormat) and its counters (ReadStats)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,22 +7,23 @@ from enum import Enum
 
 
 class LineFormat(Enum):
-    """How the lines of a file, or of standard input, hold documents."""
+    """The format of the lines of a file or of standard input."""
 
-    TXT = "txt"  # one text a line
-    JSONL = "jsonl"  # one JSON object a line
-    CSV = "csv"  # a header, then one record a document
+    TXT = "txt"  # one text per line
+    JSONL = "jsonl"  # one JSON object per line
+    CSV = "csv"  # a header, then one record per document
     TSV = "tsv"  # the same with tabs
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Which fields of a JSON object, CSV or Parquet row hold what; all others become metadata.
+    """The fields of a JSON object, CSV or Parquet row that hold id, text and title; all others become metadata.
 
     Attributes:
-        id_field: the doc_id, a string or an integer; None: "id" or "_id" where there is one, else `file:line`.
-        text_field: the text, a string; required.
-        title_field: the title, a string. "title" may be missing; another name must occur in the file.
+        id_field: field of the doc_id, a string or an integer. None: "id" or "_id" if the record has one; otherwise the
+            doc_id is `file:line`.
+        text_field: field of the text, a required string.
+        title_field: field of the title, a string. "title" may be missing; any other name must occur in the file.
     """
 
     id_field: str | None = None
@@ -31,21 +32,21 @@ class Fields:
 
     @property
     def title_is_required(self) -> bool:
-        """Whether the user named the title's field, so that its absence is an error."""
+        """Whether the user named the title field, so that its absence is an error."""
         return self.title_field != "title"
 
 
 @dataclass(slots=True)
 class ReadStats:
-    """What has been read so far; the numbers move while the documents are consumed.
+    """Counters that are updated while the documents are consumed.
 
     Attributes:
-        n_documents: documents handed out.
-        n_empty: documents skipped because neither text nor title holds anything.
-        other_files: files of a folder that are not read, counted by ending (".pdf"; "" for none).
-        n_hidden: files and folders skipped because their name begins with a dot.
-        n_links: symbolic links not followed, because they lead to a folder or to nothing.
-        bytes_total: size on disk of all files; None if standard input is among them.
+        n_documents: documents that were yielded.
+        n_empty: documents skipped because text and title are blank.
+        other_files: number of a folder's files that are not read, by ending (".pdf"; "" for none).
+        n_hidden: files and folders skipped because their names begin with a dot.
+        n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
+        bytes_total: size of all files on disk; None if standard input is among them.
     """
 
     n_documents: int = 0
@@ -54,10 +55,10 @@ class ReadStats:
     n_hidden: int = 0
     n_links: int = 0
     bytes_total: int | None = 0
-    bytes_before: int = field(default=0, repr=False)  # sizes of the files that are read to their end
-    position: Callable[[], int] | None = field(default=None, repr=False)  # bytes on disk read of the present file
+    bytes_before: int = field(default=0, repr=False)  # size of the files that are read completely
+    position: Callable[[], int] | None = field(default=None, repr=False)  # bytes on disk read of the current file
 
     @property
     def bytes_read(self) -> int:
-        """Bytes on disk read so far, 0..bytes_total; also for compressed files."""
+        """Bytes on disk read so far, 0..bytes_total; compressed bytes of compressed files."""
         return self.bytes_before + (self.position() if self.position else 0)

@@ -1,23 +1,23 @@
-"""A whole file -> one document: .txt, Markdown, reStructuredText, and HTML through resiliparse."""
+"""One document from a file: .txt, Markdown, reStructuredText, and HTML by resiliparse."""
 
 import re
 from itertools import pairwise
 from typing import IO
 
-from hpdsearch.corpus.lines import BOM, UTF16_BOMS, Place, text_lines
+from hpdsearch.corpus.lines import BOM, UTF16_BOMS, SourceLocation, read_text_lines
 from hpdsearch.corpus.sources import HTML_ENDINGS, Source
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
 MAIN = "main, [role=main]"
-# What surrounds a page's text: HTML's own elements and their ARIA roles; Sphinx's paragraph signs; DocBook's links.
-AROUND = [
+# Elements around a page's text: HTML's own and their ARIA roles, Sphinx's paragraph signs, DocBook's links.
+BOILERPLATE = [
     *("nav", "footer", "aside"),
     *(f"[role={role}]" for role in ("navigation", "banner", "contentinfo", "search", "complementary")),
     *("a.headerlink", ".navheader", ".navfooter"),
 ]
 CHARSET = re.compile(rb"""<(?:meta\s[^>]*?charset|\?xml\s[^>]*?encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
-CHARSET_WITHIN = 1024  # bytes: HTML standard, 4.2.5.4
+CHARSET_WITHIN = 1024  # bytes (HTML standard, 4.2.5.4)
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r" {0,3}(```|~~~)")
@@ -26,18 +26,30 @@ SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 RST_LINE = re.compile(r"([^\w\s])\1*\s*$", re.ASCII)
 
 
-def read_page(file: IO[bytes], source: Source, place: Place) -> Document:
-    """Make one document of a file; a page that has only a title gets it as its text."""
+def read_page(file: IO[bytes], source: Source, location: SourceLocation) -> Document:
+    """Read a file as one document; a page that has only a title gets the title as its text.
+
+    Raises:
+        CorpusError: the file cannot be decoded.
+    """
     if source.ending in HTML_ENDINGS:
-        title, text = html_title_and_text(file.read(), place.name)
+        title, text = extract_html(file.read(), location.name)
     else:
-        text = "".join(text_lines(file, place)).replace("\r\n", "\n")
-        title = TITLE_OF[source.ending](text) if source.ending in TITLE_OF else ""
+        text = "".join(read_text_lines(file, location)).replace("\r\n", "\n")
+        title = TITLE_FINDERS[source.ending](text) if source.ending in TITLE_FINDERS else ""
     return Document(source.doc_id, text if text.strip() else title, title, {}, source.name)
 
 
-def html_title_and_text(raw: bytes, name: str) -> tuple[str, str]:
-    """Return a page's <title> and its visible text, a blank line between paragraphs, without menus."""
+def extract_html(raw: bytes, name: str) -> tuple[str, str]:
+    """Return a page's <title>, and its visible text without menus, with a blank line between paragraphs.
+
+    Args:
+        raw: the bytes of the page.
+        name: the file, for messages.
+
+    Raises:
+        CorpusError: the page cannot be decoded.
+    """
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
@@ -49,12 +61,16 @@ def html_title_and_text(raw: bytes, name: str) -> tuple[str, str]:
     main = tree.document.query_selector_all(MAIN) if tree.document else []
     if len(main) == 1 and (main[0].text or "").strip():
         tree = HTMLTree.parse(main[0].html)
-    text = extract_plain_text(tree, preserve_formatting=True, alt_texts=False, skip_elements=AROUND)
+    text = extract_plain_text(tree, preserve_formatting=True, alt_texts=False, skip_elements=BOILERPLATE)
     return title, text.strip()
 
 
 def decode_html(raw: bytes, name: str) -> str:
-    """Decode by byte order mark, else by the charset that the page declares, else as UTF-8 or Windows-1252."""
+    """Decode a page by its byte order mark, else by its declared charset, else as UTF-8 or Windows-1252.
+
+    Raises:
+        CorpusError: the page is not encoded as it declares, or contains a NUL character.
+    """
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     if raw.startswith(BOM):
@@ -63,7 +79,7 @@ def decode_html(raw: bytes, name: str) -> str:
         encodings = ["utf-16"]
     elif declared := CHARSET.search(raw[:CHARSET_WITHIN]):
         label = map_encoding_to_html5(declared[1].decode("ascii")) or "utf-8"
-        # A page whose declaration can be read as ASCII is not UTF-16, whatever it says (HTML standard, 13.2.3.2).
+        # If the declaration can be read as ASCII, the page is not UTF-16 (HTML standard, 13.2.3.2).
         encodings = ["utf-8" if label.startswith("utf-16") else label]
     else:
         encodings = ["utf-8", "windows-1252"]
@@ -83,7 +99,7 @@ def decode_html(raw: bytes, name: str) -> str:
     )
 
 
-def markdown_title(text: str) -> str:
+def find_markdown_title(text: str) -> str:
     """Return the first heading of a Markdown text (# Title, or underlined), "" if there is none."""
     fence = before = ""
     for line in FRONT_MATTER.sub("", text, count=1).split("\n"):
@@ -98,10 +114,10 @@ def markdown_title(text: str) -> str:
     return ""
 
 
-def rst_title(text: str) -> str:
+def find_rst_title(text: str) -> str:
     """Return the first section title of a reStructuredText, "" if there is none.
 
-    A title is a line of text followed by a line of one punctuation character, at least as long.
+    A title is a line of text above a line that repeats one punctuation character and is at least as long.
     """
     for line, underline in pairwise(text.split("\n")):
         title = line.strip()
@@ -111,4 +127,4 @@ def rst_title(text: str) -> str:
     return ""
 
 
-TITLE_OF = {".md": markdown_title, ".rst": rst_title}
+TITLE_FINDERS = {".md": find_markdown_title, ".rst": find_rst_title}

@@ -1,4 +1,4 @@
-"""Parquet rows -> documents, through pyarrow, one record batch at a time."""
+"""Documents from Parquet rows, by pyarrow, one record batch at a time."""
 
 import datetime
 import decimal
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from hpdsearch.corpus.lines import Place
+from hpdsearch.corpus.lines import SourceLocation
 from hpdsearch.corpus.options import Fields, ReadStats
 from hpdsearch.corpus.record import check_header, find_id_field, to_document
 from hpdsearch.corpus.sources import Source
@@ -17,41 +17,49 @@ BATCH_ROWS = 1024
 
 
 def require_pyarrow() -> None:
-    """Check that pyarrow is there, before any work is done."""
+    """Raise MissingExtraError unless pyarrow is installed; called before any work is done."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise MissingExtraError('.parquet files need pyarrow: pip install "hpdsearch[parquet]"') from None
 
 
-def read_parquet(source: Source, place: Place, fields: Fields, stats: ReadStats) -> Iterator[Document]:
-    """One document a row; rows count from 1 in messages and ids, as lines do."""
+def read_parquet(source: Source, location: SourceLocation, fields: Fields, stats: ReadStats) -> Iterator[Document]:
+    """Yield one document per row; rows are numbered from 1 in messages and ids, as lines are.
+
+    Raises:
+        CorpusError: the file is no Parquet file, or columns or values do not fit.
+    """
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
-    name = place.name
+    name = location.name
     try:
         with ParquetFile(source.path) as file:
             names = list(file.schema_arrow.names)
             check_header(names, fields, name)
             id_field = find_id_field(names, fields, name)
             n_rows = max(1, file.metadata.num_rows)
-            stats.position = lambda: source.size * place.line // n_rows
+            stats.position = lambda: source.size * location.line // n_rows
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                columns = [column_values(batch.column(i), names[i], name, place.line) for i in range(len(names))]
+                columns = [read_column(batch.column(i), names[i], name, location.line) for i in range(len(names))]
                 for row in zip(*columns, strict=True):
-                    place.line += 1
-                    yield to_document(dict(zip(names, row, strict=True)), id_field, fields, f"{name}:{place.line}")
+                    location.line += 1
+                    yield to_document(dict(zip(names, row, strict=True)), id_field, fields, f"{name}:{location.line}")
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{name}: after row {place.line}: expected UTF-8, got {error}") from None
+        raise CorpusError(f"{name}: after row {location.line}: expected UTF-8, got {error}") from None
     except (pyarrow.ArrowException, OSError) as error:
         raise CorpusError(f"{name}: expected a Parquet file, got: {error}; make the file again") from error
     finally:
         stats.position = None
 
 
-def column_values(column: Any, column_name: str, file_name: str, rows_before: int) -> list[Any]:
-    """Return an Arrow column as JSON values."""
+def read_column(column: Any, column_name: str, file_name: str, rows_before: int) -> list[Any]:
+    """Return an Arrow column as JSON values.
+
+    Raises:
+        CorpusError: JSON has no equivalent of a value; the message names the row.
+    """
     from pyarrow import types
 
     values: list[Any] = column.to_pylist()
@@ -60,17 +68,17 @@ def column_values(column: Any, column_name: str, file_name: str, rows_before: in
         return values
     for i, value in enumerate(values):
         try:
-            values[i] = json_value(value)
+            values[i] = to_json_value(value)
         except ValueError as error:
             raise CorpusError(f'{file_name}:{rows_before + i + 1}: column "{column_name}": {error}') from None
     return values
 
 
-def json_value(value: Any) -> Any:
-    """Return the JSON value nearest to what pyarrow hands out; dates become ISO 8601 strings, NaN (pandas' gap) null.
+def to_json_value(value: Any) -> Any:
+    """Convert a value of pyarrow to JSON; a date becomes an ISO 8601 string, NaN (a missing value of pandas) null.
 
     Raises:
-        ValueError: there is none.
+        ValueError: JSON has no equivalent.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -82,7 +90,7 @@ def json_value(value: Any) -> Any:
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
+        return [to_json_value(item) for item in value]
     if isinstance(value, dict):
-        return {str(name): json_value(item) for name, item in value.items()}
-    raise ValueError(f"expected a value that JSON can hold, got {type(value).__name__}; leave the column out")
+        return {str(name): to_json_value(item) for name, item in value.items()}
+    raise ValueError(f"expected a value that JSON can represent, got {type(value).__name__}; leave the column out")

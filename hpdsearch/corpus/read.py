@@ -1,4 +1,4 @@
-"""Paths -> documents: the corpus as one stream, whatever its files are."""
+"""The documents of files and folders as one stream, in the order of the paths."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO
 
 from hpdsearch.corpus.formats import LINE_READERS
-from hpdsearch.corpus.lines import Place, opened, text_lines
+from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
 from hpdsearch.corpus.options import Fields, LineFormat, ReadStats
 from hpdsearch.corpus.pages import read_page
 from hpdsearch.corpus.parquet import read_parquet, require_pyarrow
@@ -27,30 +27,30 @@ def read_corpus(
     stdin: IO[bytes] | None = None,
     stdin_format: LineFormat = LineFormat.TXT,
 ) -> Iterator[Document]:
-    """Read the documents of files and folders, one at a time, in the order given.
+    """Read the documents of files and folders, one at a time, in the order of the paths.
 
-    Paths are looked up at once; contents are read as the documents are consumed.
+    Paths are checked at once; contents are read as the documents are consumed.
 
-    - Files: `.txt` (a document a line), `.jsonl`, `.csv`, `.tsv`, `.parquet`; `.md .rst .html .htm` (one document each,
-      named by its path). All but .parquet also as `.gz`.
+    - Files: `.txt` (one document per line), `.jsonl`, `.csv`, `.tsv`, `.parquet`; `.md .rst .html .htm` (each one
+      document, named by its path). All but .parquet also as `.gz`.
     - A folder is read recursively, sorted by path: `.txt .md .rst .html .htm`, also as `.gz`, are one document each,
       named by the path inside the folder.
     - "-" is standard input.
 
-    A document with neither text nor title is skipped and counted. doc_ids are not checked for being unique.
+    A document without text and title is skipped and counted. doc_ids may repeat; the caller checks them.
 
     Args:
         paths: one path or several.
-        fields: which fields of JSON, CSV and Parquet records hold id, text and title.
-        strict: treat an empty document as an error.
-        stats: counted along while the documents are consumed.
-        stdin: read for "-"; None: the process's standard input.
-        stdin_format: how the lines of standard input hold documents.
+        fields: the fields of JSON, CSV and Parquet records that hold id, text and title.
+        strict: raise an error for an empty document instead of skipping it.
+        stats: counters to update while the documents are consumed.
+        stdin: stream of bytes that "-" stands for; None: the process's standard input.
+        stdin_format: format of the lines of standard input.
 
     Raises:
-        CorpusError: a path that is missing or of an unknown kind (at once); contents that are not as expected, or no
-            document at all (while the documents are consumed).
-        MissingExtraError: a `.parquet` file without pyarrow (at once).
+        CorpusError: at once: a path is missing or of an unknown type. While documents are consumed: the contents are
+            not as expected, or there is no document at all.
+        MissingExtraError: at once: a `.parquet` file is to be read and pyarrow is not installed.
     """
     names = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not names:
@@ -60,13 +60,17 @@ def read_corpus(
     if any(source.kind is SourceType.PARQUET for source in sources):
         require_pyarrow()
     stats.bytes_total = None if any(source.path is None for source in sources) else sum(s.size for s in sources)
-    return documents_of(names, sources, fields, strict, stats, stdin)
+    return read_documents(names, sources, fields, strict, stats, stdin)
 
 
-def documents_of(
+def read_documents(
     names: list[str], sources: list[Source], fields: Fields, strict: bool, stats: ReadStats, stdin: IO[bytes] | None
 ) -> Iterator[Document]:
-    """Read one source after the other, skipping empty documents; refuse a corpus that has no others."""
+    """Read one source after the other and skip empty documents.
+
+    Raises:
+        CorpusError: every document is empty, or one of them in strict mode.
+    """
     n_documents = n_empty = 0
     for source in sources:
         for document in read_source(source, fields, stats, stdin):
@@ -82,29 +86,29 @@ def documents_of(
             yield document
         stats.bytes_before += source.size
     if n_documents == 0:
-        raise CorpusError(f"{', '.join(names)}: expected documents, got {what_came_instead(n_empty, stats)}")
+        raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
 
 def read_source(source: Source, fields: Fields, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
     """Read the documents of one file or of standard input."""
-    place = Place(source.name)
+    location = SourceLocation(source.name)
     if source.kind is SourceType.PARQUET:
-        yield from read_parquet(source, place, fields, stats)
+        yield from read_parquet(source, location, fields, stats)
         return
     raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
-    with opened(raw, place, compressed=source.is_gzip) as (file, position):
+    with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
         stats.position = position
         try:
             if source.kind is SourceType.PAGE:
-                yield read_page(file, source, place)
+                yield read_page(file, source, location)
             else:
-                yield from LINE_READERS[source.line_format](text_lines(file, place), place, fields)
+                yield from LINE_READERS[source.line_format](read_text_lines(file, location), location, fields)
         finally:
             stats.position = None
 
 
-def what_came_instead(n_empty: int, stats: ReadStats) -> str:
-    """Say why there is no document."""
+def describe_missing(n_empty: int, stats: ReadStats) -> str:
+    """Describe, for a message, what was found instead of documents."""
     if n_empty:
         return f"only empty ones ({n_empty})"
     if stats.other_files:

@@ -1,4 +1,4 @@
-"""What a path on the command line stands for: a file, the files of a folder, or standard input."""
+"""The sources that a path stands for: a file, the files of a folder, or standard input."""
 
 import os
 import stat
@@ -21,10 +21,10 @@ KNOWN = ".txt .jsonl .csv .tsv .md .rst .html .htm (each also with .gz), .parque
 
 
 class SourceType(Enum):
-    """How a file holds documents."""
+    """The way in which a file holds documents."""
 
     LINES = auto()
-    PAGE = auto()  # the whole file is one document
+    PAGE = auto()  # the file is one document
     PARQUET = auto()
 
 
@@ -33,10 +33,10 @@ class Source:
     """One file to read.
 
     Attributes:
-        name: as the user named it, folder included; for messages.
-        doc_id: the id of a page: its path inside the folder, with "/"; `name` for a file named by the user.
-        path: where it is; None for standard input.
-        ending: in lower case, without .gz.
+        name: the path as the user wrote it, folder included; for messages.
+        doc_id: id of a page: its path inside the folder, with "/"; `name` for a file that the user named.
+        path: the file; None for standard input.
+        ending: the ending of the name in lower case, without .gz.
         size: bytes on disk; 0 for standard input.
     """
 
@@ -50,21 +50,25 @@ class Source:
 
     @property
     def line_format(self) -> LineFormat:
-        """How the lines hold documents; for kind LINES."""
+        """The format of the lines, if kind is LINES."""
         return LINE_ENDINGS[self.ending]
 
 
 def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
-    """Look up one path; a folder's files come sorted by their path inside it."""
+    """Return the sources of one path; those of a folder are sorted by their path inside it.
+
+    Raises:
+        CorpusError: the path is missing, unreadable or of an unknown type.
+    """
     if name == "-":
         return [Source(STDIN, STDIN, None, SourceType.LINES, f".{stdin_format.value}")]
     path = Path(name)
     try:
         status = path.stat()
     except OSError as error:
-        raise CorpusError(f"{name}: expected a file or folder, got: {error.strerror}") from None
+        raise CorpusError(f"{name}: expected a file or folder, got: {error.strerror}; check the path") from None
     if stat.S_ISDIR(status.st_mode):
-        return sorted(folder_sources(name, stats), key=lambda source: source.doc_id.split("/"))
+        return sorted(find_folder_sources(name, stats), key=lambda source: source.doc_id.split("/"))
     ending, is_gzip = split_ending(name)
     if ending in LINE_ENDINGS:
         kind = SourceType.LINES
@@ -73,55 +77,55 @@ def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[
     elif ending == PARQUET_ENDING and not is_gzip:
         kind = SourceType.PARQUET
     else:
-        raise CorpusError(f'{name}: expected a file ending in {KNOWN}; got "{path.suffix}"')
+        raise CorpusError(f'{name}: expected a file ending in {KNOWN}, got "{path.suffix}"')
     return [Source(name, name, path, kind, ending, is_gzip, status.st_size)]
 
 
-def folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
-    """Walk a folder for files that are one document each, and count what is passed over.
+def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
+    """Yield the files of a folder that are one document each, and count the others.
 
-    Links to folders are not followed (a folder met twice would be indexed twice); links to files are.
+    Links to files are followed. Links to folders are not, because a folder could be read twice.
     """
-    for place, folders, files in os.walk(folder, onerror=refuse):
+    for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
         folders[:] = [name for name in folders if not is_hidden(name)]
-        stats.n_links += sum(Path(place, name).is_symlink() for name in folders)  # os.walk does not enter them
+        stats.n_links += sum(Path(parent, name).is_symlink() for name in folders)  # os.walk does not enter them
         for name in files:
             if is_hidden(name):
                 continue
-            path = Path(place, name)
+            path = Path(parent, name)
             ending, is_gzip = split_ending(name)
             try:
                 status = path.stat()
-            except OSError:  # a link to nothing
+            except OSError:  # a broken link
                 stats.n_links += 1
                 continue
             if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode):
                 doc_id = path.relative_to(folder).as_posix()
-                refuse_undecodable(path, doc_id)
+                require_utf8_name(path, doc_id)
                 yield Source(str(path), doc_id, path, SourceType.PAGE, ending, is_gzip, status.st_size)
             else:
                 stats.other_files[path.suffix.lower()] += 1
 
 
 def split_ending(name: str) -> tuple[str, bool]:
-    """Return a file name's ending in lower case without .gz, and whether it had .gz."""
+    """Return a file name's ending, in lower case and without .gz, and whether it ends in .gz."""
     stem, ending = os.path.splitext(name.lower())  # noqa: PTH122  (half the time of Path, for folders of a million files)
     return (os.path.splitext(stem)[1], True) if ending == ".gz" else (ending, False)  # noqa: PTH122
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden by a leading dot."""
+    """Return whether a leading dot hides a file or folder."""
     return name.startswith(".")
 
 
-def refuse(error: OSError) -> NoReturn:
-    """Report a folder that cannot be listed: os.walk would pass over it in silence."""
+def raise_unreadable(error: OSError) -> NoReturn:
+    """Raise CorpusError for a folder that cannot be listed; os.walk would skip it silently."""
     raise CorpusError(f"{error.filename}: expected a readable folder, got: {error.strerror}") from error
 
 
-def refuse_undecodable(path: Path, doc_id: str) -> None:
-    """Refuse a file name that cannot be stored as UTF-8."""
+def require_utf8_name(path: Path, doc_id: str) -> None:
+    """Raise CorpusError for a file name that is not UTF-8 and could not be stored."""
     try:
         doc_id.encode()
     except UnicodeEncodeError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpdsearch.corpus.formats import parse_object
 from hpdsearch.errors import CorpusError
-from hpdsearch.evaluation.files import folders_of, lines_of
+from hpdsearch.evaluation.files import find_folders, read_lines
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def read_collections(folder: Path, subset: str = "test") -> list[Collection]:
         CorpusError: a file is missing, or a line is not as expected; the message names file and line.
     """
     expected = "corpus.jsonl or corpus.jsonl.gz"
-    return [_read_collection(path, subset) for path in folders_of(folder, lambda path: _has(path, "corpus"), expected)]
+    return [
+        _read_collection(path, subset) for path in find_folders(folder, lambda path: _has(path, "corpus"), expected)
+    ]
 
 
 def _read_collection(folder: Path, subset: str) -> Collection:
@@ -85,7 +87,7 @@ def _file(folder: Path, name: str) -> Path:
 def _records(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (id, title and text) of each line of a JSON lines file."""
     seen: set[str] = set()
-    for where, line in lines_of(path):
+    for where, line in read_lines(path):
         record = parse_object(line, where)
         record_id, title, text = (_string(record, field, where) for field in ("_id", "title", "text"))
         if record_id in seen:
@@ -105,7 +107,7 @@ def _string(record: dict[str, Any], field: str, where: str) -> str:
 
 def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, (where, line) in enumerate(lines_of(path)):
+    for number, (where, line) in enumerate(read_lines(path)):
         cells = line.split("\t")
         if number == 0 and cells[-1] == "score":
             continue

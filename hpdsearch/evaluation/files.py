@@ -3,23 +3,23 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hpdsearch.corpus.lines import Place, opened, text_lines
+from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
 from hpdsearch.errors import CorpusError
 
 
-def lines_of(path: Path) -> Iterator[tuple[str, str]]:
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     r"""Yield (`file:line`, text) of each line of a UTF-8 file, plain or .gz, without its \n or \r\n.
 
     Raises:
         CorpusError: the file is missing, damaged or not UTF-8.
     """
-    place = Place(str(path))
-    with opened(path, place, compressed=path.suffix == ".gz") as (file, _):
-        for line in text_lines(file, place):
-            yield str(place), line.rstrip("\r\n")
+    location = SourceLocation(str(path))
+    with open_stream(path, location, compressed=path.suffix == ".gz") as (file, _):
+        for line in read_text_lines(file, location):
+            yield str(location), line.rstrip("\r\n")
 
 
-def folders_of(folder: Path, holds: Callable[[Path], bool], expected: str) -> list[Path]:
+def find_folders(folder: Path, holds: Callable[[Path], bool], expected: str) -> list[Path]:
     """Return the folder itself if it `holds` what is wanted, else the folders in it, sorted, if all of them do.
 
     Raises:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.errors import CorpusError
-from hpdsearch.evaluation.files import folders_of, lines_of
+from hpdsearch.evaluation.files import find_folders, read_lines
 from hpdsearch.evaluation.metrics import spearman
 
 BLOCK = 2048  # texts encoded at once
@@ -80,7 +80,7 @@ def read_sts(path: Path, subset: str = "test") -> list[StsTask]:
     if path.is_file():
         return [_task(path.name.partition(".")[0], _scored(path))]
     expected = f"{subset}.tsv, SICK_{subset}*.txt or STS.input.*.txt"
-    folders = folders_of(path, lambda folder: bool(_files(folder, subset)), expected)
+    folders = find_folders(path, lambda folder: bool(_files(folder, subset)), expected)
     return [_read_task(folder, subset) for folder in folders]
 
 
@@ -146,7 +146,7 @@ def _scored(path: Path) -> Iterator[Pair]:
     """Yield the pairs of `score, sentence, sentence` lines, or of SICK's table, known by its header."""
     columns: tuple[int, ...] = (1, 2, 0)
     n_columns = 3
-    for number, (where, line) in enumerate(lines_of(path)):
+    for number, (where, line) in enumerate(read_lines(path)):
         cells = line.split("\t")
         if number == 0 and set(SICK_COLUMNS) <= set(cells):
             columns, n_columns = tuple(map(cells.index, SICK_COLUMNS)), len(cells)
@@ -161,7 +161,7 @@ def _scored(path: Path) -> Iterator[Pair]:
 def _sent_eval(path: Path) -> Iterator[Pair | None]:
     """Yield the pairs of STS.input.X.txt with the scores of STS.gs.X.txt; None for one without a score."""
     scores = path.with_name(path.name.replace("STS.input.", "STS.gs.", 1))
-    for sentences, score in zip_longest(lines_of(path), lines_of(scores)):
+    for sentences, score in zip_longest(read_lines(path), read_lines(scores)):
         if sentences is None or score is None:
             longer, shorter = (scores, path) if sentences is None else (path, scores)
             where = (sentences or score)[0]

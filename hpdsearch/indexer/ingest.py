@@ -9,7 +9,7 @@ from operator import length_hint
 
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, Stored
-from hpdsearch.corpus.passages import cut_passages, title_before_text
+from hpdsearch.corpus.passages import split_documents, title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
@@ -175,11 +175,11 @@ class _Run:
         known = [self.known.find(document) for document in documents]  # before their older versions go
         self._make_way(documents)
         self._count_duplicates(documents)
-        cuts = cut_passages(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
+        cuts = split_documents(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
         for document, cut in zip(documents, cuts, strict=True):
             if len(cut.passages) > 1:
                 self._note("n_split", document, f"is cut into {len(cut.passages)} passages")
-            if cut.title_is_shortened:
+            if cut.title_is_truncated:
                 self._note("n_truncated_titles", document, "has a title that is too long for the encoder")
         stored = [
             old[1] if old and old[0] == list(cut.passages) else None for old, cut in zip(known, cuts, strict=True)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hpdsearch.corpus import read_corpus
-from hpdsearch.corpus.pages import markdown_title, rst_title
+from hpdsearch.corpus.pages import find_markdown_title, find_rst_title
 from hpdsearch.errors import CorpusError
 
 PAGE = Path(__file__).parent.parent / "data" / "corpus" / "folder" / "guide" / "page.html"
@@ -86,7 +86,7 @@ def test_an_empty_page_is_no_document(tmp_path, raw):
     ],
 )
 def test_the_title_of_markdown_is_its_first_heading(text, title):
-    assert markdown_title(text) == title
+    assert find_markdown_title(text) == title
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_the_title_of_markdown_is_its_first_heading(text, title):
     ],
 )
 def test_the_title_of_restructured_text_is_its_first_section_title(text, title):
-    assert rst_title(text) == title
+    assert find_rst_title(text) == title

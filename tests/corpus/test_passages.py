@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
 
-from hpdsearch.corpus.passages import CutDocument, cut_passages
+from hpdsearch.corpus.passages import SplitDocument, split_documents
 from hpdsearch.errors import ShapeError
 from hpdsearch.records import Document
 
@@ -37,8 +37,8 @@ def n_wordpieces(text):
     return len(WORDPIECE.encode(text, add_special_tokens=False).ids)
 
 
-def cut(text, title="", *, max_tokens=30, token_spans=word_spans, overlap=0.1) -> CutDocument:
-    (result,) = cut_passages([Document("1", text, title)], token_spans, max_tokens=max_tokens, overlap=overlap)
+def cut(text, title="", *, max_tokens=30, token_spans=word_spans, overlap=0.1) -> SplitDocument:
+    (result,) = split_documents([Document("1", text, title)], token_spans, max_tokens=max_tokens, overlap=overlap)
     return result
 
 
@@ -87,7 +87,7 @@ def test_the_texts_of_a_block_are_tokenized_in_one_call():
         return word_spans(texts)
 
     documents = [Document(str(i), " ".join(SENTENCES), f"Title {i}") for i in range(5)] + [Document("5", "short")]
-    assert len(cut_passages(documents, counting, max_tokens=30)) == 6
+    assert len(split_documents(documents, counting, max_tokens=30)) == 6
     assert calls == [10]
 
 
@@ -181,10 +181,10 @@ def test_the_last_passage_is_no_leftover():
         assert len(lengths) == 1 or min(lengths) >= 30 * 0.3
 
 
-def test_a_long_title_is_shortened_to_its_share_and_reported():
+def test_a_long_title_is_truncated_to_its_share_and_reported():
     title = " ".join(f"t{i}" for i in range(100))
     result = cut(" ".join(SENTENCES), title, max_tokens=40)
-    assert result.title_is_shortened
+    assert result.title_is_truncated
     assert all(text.startswith("t0 t1 t2 t3 t4 t5 t6 t7 t8 t9\n") for text in result.texts)
     assert max(map(n_words, result.texts)) <= 40
 
@@ -192,14 +192,14 @@ def test_a_long_title_is_shortened_to_its_share_and_reported():
 def test_a_long_title_keeps_what_a_short_text_leaves():
     title = " ".join(f"t{i}" for i in range(100))
     result = cut("five words make this text", title, max_tokens=40)
-    assert result.title_is_shortened
+    assert result.title_is_truncated
     assert result.texts == (" ".join(f"t{i}" for i in range(35)) + "\nfive words make this text",)
 
 
 def test_a_title_of_middle_length_is_not_shortened():
     title = " ".join(f"t{i}" for i in range(10))
     result = cut(" ".join(SENTENCES), title, max_tokens=40)
-    assert not result.title_is_shortened
+    assert not result.title_is_truncated
     assert all(text.startswith(title + "\n") for text in result.texts)
 
 
@@ -262,7 +262,7 @@ def test_numbers_out_of_range_are_refused(arguments):
 
 
 def test_no_documents_give_no_passages():
-    assert cut_passages([], word_spans, max_tokens=30) == []
+    assert split_documents([], word_spans, max_tokens=30) == []
 
 
 PROSE = st.lists(
@@ -301,5 +301,5 @@ def test_passages_hold_the_whole_text_within_the_limit(text, title, max_tokens, 
         assert max(map(n_tokens, result.texts)) <= max_tokens
         assert all(encoded.endswith(part) for encoded, part in zip(result.texts, parts(text, result), strict=True))
         assert result == cut(text, title, max_tokens=max_tokens, token_spans=token_spans, overlap=overlap)
-        if not result.title_is_shortened and title.strip() and title != text:
+        if not result.title_is_truncated and title.strip() and title != text:
             assert all(encoded.startswith(title + "\n") for encoded in result.texts)

@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from hpdsearch.corpus.passages import TokenSpans, cut_passages
+from hpdsearch.corpus.passages import TokenSpans, split_documents
 from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
 
@@ -42,7 +42,7 @@ def read_texts(documents: Iterable[Document], token_spans: TokenSpans, *, max_to
 
     Args:
         documents: consumed once; all their passages are held in memory.
-        token_spans: (start, end) characters of the tokens of each text, as in cut_passages.
+        token_spans: (start, end) characters of the tokens of each text, as in split_documents.
         max_tokens: of a passage, its title included.
 
     Raises:
@@ -55,7 +55,7 @@ def read_texts(documents: Iterable[Document], token_spans: TokenSpans, *, max_to
     while block := list(islice(stream, BLOCK)):
         filled = [document for document in block if document.text and not document.text.isspace()]
         n_documents, n_empty = n_documents + len(filled), n_empty + len(block) - len(filled)
-        for cut in cut_passages(filled, token_spans, max_tokens=max_tokens, overlap=0):
+        for cut in split_documents(filled, token_spans, max_tokens=max_tokens, overlap=0):
             n_passages += len(cut.texts)
             texts |= dict.fromkeys(cut.texts)
     if not texts:
