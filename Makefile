@@ -7,6 +7,7 @@ BIN := .venv/bin
 RUN_INSTALLED := .venv/installed-run
 DEV_INSTALLED := .venv/installed-dev
 BENCH_INSTALLED := .venv/installed-bench
+DOCS_INSTALLED := .venv/installed-docs
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 SAMPLE := indexes/wordnet
 MODELS := $(HOME)/.cache/hpdsearch-models
@@ -16,7 +17,7 @@ TEACHER ?= $(MODELS)/all-mpnet-base-v2
 STUDENT ?= $(MODELS)/all-MiniLM-L6-v2
 QUESTION := machine that measures earthquakes
 
-.PHONY: demo install test lint types unit bench bench-quick clean
+.PHONY: demo install test lint types unit bench bench-quick docs clean
 
 demo: install $(SAMPLE)/catalog.sqlite
 	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
@@ -64,6 +65,15 @@ $(BENCH_INSTALLED): $(RUN_INSTALLED)
 
 $(DEV_INSTALLED): $(RUN_INSTALLED)
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+# The site lies in build/site/.
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'Open build/site/index.html'
+
+$(DOCS_INSTALLED): $(RUN_INSTALLED)
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 clean:
