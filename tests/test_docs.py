@@ -1,0 +1,68 @@
+"""The pages of docs/ name files that exist, their commands and Python run, and the site builds without broken links."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from documented import run_page
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def test_every_file_named_by_the_architecture_page_exists() -> None:
+    named = re.findall(r"`([\w/]+\.py|[\w/]+/)`", (DOCS / "architecture.md").read_text(encoding="utf-8"))
+    assert len(named) > 50
+    missing = [name for name in named if name != "hpdsearch/" and not (ROOT / "hpdsearch" / name).exists()]
+    assert missing == []
+
+
+def test_the_architecture_page_lists_every_folder() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| \d \| `(\w+)/`", page, re.MULTILINE))
+    folders = {path.parent.name for path in (ROOT / "hpdsearch").glob("*/__init__.py")}
+    assert listed == folders
+
+
+def test_decisions_are_numbered_listed_and_have_the_same_parts() -> None:
+    pages = sorted((DOCS / "decisions").glob("0*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    index = (DOCS / "decisions" / "index.md").read_text(encoding="utf-8")
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        title = re.match(r"# (\d+)\. (.+)\n", text)
+        assert title, page
+        assert f"{title[1]}. [{title[2]}]({page.name})" in index
+        parts = re.findall(r"^## (.+)", text, re.MULTILINE)
+        assert parts == ["Context", "Decision", "Measurement", "Consequences"], page
+
+
+def test_the_commands_and_the_python_of_the_tutorial_run_and_print_what_it_shows(tmp_path) -> None:
+    (tmp_path / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "wordnet.jsonl.gz", tmp_path / "examples")
+    run_page((DOCS / "tutorial.md").read_text(encoding="utf-8"), tmp_path)
+
+
+REMOTE = r"""(?:https?:)?//"""
+LOADED = re.compile(
+    rf"""<(?:script|img|iframe)\b[^>]*\ssrc=["']?{REMOTE}"""
+    rf"""|<link\b[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon)\b[^>]*\bhref=["']?{REMOTE}"""
+)
+
+
+def test_the_site_builds_in_strict_mode_and_loads_nothing_from_a_network(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+    from mkdocs.exceptions import Abort
+
+    monkeypatch.chdir(ROOT)
+    try:
+        build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
+    except Abort as error:
+        pytest.fail(f"run make docs: {error}")
+    assert "Index.search" in (tmp_path / "api.html").read_text(encoding="utf-8")
+    for page in tmp_path.rglob("*.html"):
+        assert not LOADED.search(page.read_text(encoding="utf-8")), page
