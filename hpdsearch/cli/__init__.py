@@ -54,7 +54,7 @@ class HpdsearchGroup(click.Group):
             raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
-@click.group(cls=HpdsearchGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HpdsearchGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="hpdsearch")
 @click.option("-v", "--verbose", is_flag=True, help="Log to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Hide progress bars.")
@@ -64,9 +64,9 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
 
     \b
     Examples:
-      hpdsearch index corpus.txt          index a file, or several, or folders
-      hpdsearch query                     search interactively
-      hpdsearch query "fear of spiders"   search once
+      hpdsearch index corpus.txt          # index a file, or several, or folders
+      hpdsearch query                     # search interactively
+      hpdsearch query "fear of spiders"   # search once
     """
     ctx.obj = quiet
     logging.basicConfig(format="%(name)s: %(message)s")

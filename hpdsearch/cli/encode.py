@@ -87,7 +87,6 @@ def export(encoder: str, output: Path, dim: int | None) -> None:
     \b
     Examples:
       hpdsearch export base my-model --dim 64
-      python -c 'from sentence_transformers import SentenceTransformer; SentenceTransformer("my-model")'
     """
     from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 

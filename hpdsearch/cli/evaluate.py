@@ -45,7 +45,9 @@ def evaluate_options(command: Command) -> Command:
         command,
         encoder_option,
         click.option(
-            "--teacher", help="Measure this teacher too (name or folder), and show percentages of its scores."
+            "--teacher",
+            metavar="MODEL",
+            help="Measure this teacher too (name or folder), and show percentages of its scores.",
         ),
         click.option(
             "--space",
@@ -57,10 +59,11 @@ def evaluate_options(command: Command) -> Command:
             "--cache",
             type=click.Path(path_type=Path),
             metavar="FOLDER",
-            help="Keep the teacher's embeddings in this folder for the next run.  [default: your cache folder]",
+            show_default="your cache folder",
+            help="Keep the teacher's embeddings in this folder for the next run.",
         ),
         dim_option,
-        click.option("--subset", default="test", show_default=True, help="Measure on this part of the data."),
+        click.option("--subset", metavar="NAME", default="test", help="Measure on this part of the data."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     )
 
@@ -82,9 +85,9 @@ def evaluate() -> None:
 def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     """Measure sentence similarity (STS): Spearman x 100.
 
-    The measure compares cosines with human scores. FOLDER is a file of score<TAB>sentence<TAB>sentence lines, a task
-    folder with SUBSET.tsv (or files of SICK or SentEval's STS12-16), or a folder of task folders. All pairs of a task
-    are ranked together.
+    The measure compares cosines with human scores. FOLDER is a file with tab-separated lines of score, sentence
+    and sentence; a task folder with SUBSET.tsv (or files of SICK or SentEval's STS12-16); or a folder of task folders.
+    All pairs of a task are ranked together.
 
     \b
     Examples:
@@ -129,7 +132,8 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     \b
     Examples:
       hpdsearch evaluate retrieval beir/scifact
-      hpdsearch evaluate retrieval beir/ --teacher all-mpnet-base-v2 --space my-space --query-encoder my-encoder
+      hpdsearch evaluate retrieval beir/ --teacher all-mpnet-base-v2 \\
+          --space my-space --query-encoder my-encoder
     """
     from hpdsearch.evaluation import evaluate_retrieval, read_collections
 

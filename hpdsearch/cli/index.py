@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write the index to this folder.  [default: indexes/NAME, named after CORPUS]",
+    show_default="indexes/NAME, after CORPUS",
+    help="Write the index to this folder.",
 )
 @encoder_option
 @dim_option
@@ -133,7 +134,7 @@ def _update(folder: Path, documents: Corpus) -> None:
 
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="INDEX CORPUS...")
-@index_option
+@index_option("the first argument")
 @corpus_options
 def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) -> None:
     """Add documents to an index.
@@ -161,8 +162,8 @@ def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) ->
 
 
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="INDEX DOC_ID...")
-@index_option
+@click.argument("arguments", nargs=-1, metavar="INDEX [DOC_ID]...")
+@index_option("the first argument")
 @click.option(
     "--ids-file", type=click.File(encoding="utf-8"), metavar="FILE", help="Read more ids from this file, one a line."
 )

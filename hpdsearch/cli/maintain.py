@@ -16,7 +16,9 @@ from hpdsearch.errors import IndexFolderError
 @click.option(
     "--dim",
     type=click.IntRange(min=1),
-    help="Make codes of the first DIM dimensions. Hits are scored with all dimensions.  [default: all]",
+    metavar="DIM",
+    show_default="all",
+    help="Make codes of the first DIM dimensions. Hits are scored with all dimensions.",
 )
 def reindex(index_argument: str | None, index_option: str | None, dim: int | None, **options: Any) -> None:
     """Rebuild the vector index from the stored vectors.
@@ -71,7 +73,7 @@ def compact(index_argument: str | None, index_option: str | None) -> None:
 def verify(index_argument: str | None, index_option: str | None) -> None:
     """Check every file of an index against its checksums.
 
-    Prints one line per problem, and exits with code 1 if there is any.
+    The command prints one line per problem. If there is any, the exit code is 1.
 
     \b
     Examples:

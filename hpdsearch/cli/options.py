@@ -102,29 +102,21 @@ def corpus_options(command: Command) -> Command:
     return apply_options(
         command,
         click.option(
-            "--id-field", help="Read the document's id from this field.  [default: id or _id, else FILE:LINE]"
+            "--id-field",
+            metavar="NAME",
+            show_default="id or _id, else FILE:LINE",
+            help="Read the document's id from this field.",
         ),
-        click.option("--text-field", default="text", show_default=True, help="Read the text from this field."),
-        click.option("--title-field", default="title", show_default=True, help="Read the title from this field."),
+        click.option("--text-field", metavar="NAME", default="text", help="Read the text from this field."),
+        click.option("--title-field", metavar="NAME", default="title", help="Read the title from this field."),
         click.option(
             "--stdin-format",
             type=EnumChoice("hpdsearch.corpus", "LineFormat"),
             default="txt",
-            show_default=True,
             help="Read standard input (-) in this format.",
         ),
         click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
     )
-
-
-ann_recall_option = click.option(
-    "--ann-recall",
-    cls=RenamedOption,
-    former=("--recall",),
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Search at another measured operating point: find this share of the exact 10 nearest passages. "
-    "[default: the recall target of the index]",
-)
 
 
 def spec_options(command: Command) -> Command:
@@ -138,24 +130,22 @@ def spec_options(command: Command) -> Command:
             former=("--kind",),
             type=EnumChoice("hpdsearch.dense", "IndexType"),
             default="auto",
-            show_default=True,
             help="Scan all vectors (flat), or probe inverted lists (ivf).",
         ),
         click.option(
             "--codec",
             type=EnumChoice("hpdsearch.dense", "Codec"),
             default="auto",
-            show_default=True,
-            help="Keep vectors in memory in this encoding.",
+            help="Encode the vectors in memory with this codec.",
         ),
         click.option(
             "--ann-recall",
             cls=RenamedOption,
             former=("--recall",),
             type=click.FloatRange(0, 1, min_open=True),
+            metavar="RECALL",
             default=0.95,
-            show_default=True,
-            help="Set the recall target: a search finds this share of the exact 10 nearest passages, as measured on "
+            help="Set the recall target: searches find this share of the exact 10 nearest passages, as measured on "
             "this corpus.",
         ),
         click.option(
@@ -163,23 +153,32 @@ def spec_options(command: Command) -> Command:
             type=read_size,
             metavar="SIZE",
             default="0",
-            help="Limit the memory of codes and lists, as in 2G. Segments under 10,000 vectors do not count.  "
-            "[default: no limit]",
+            show_default="no limit",
+            help="Limit the memory of codes and lists, as in 2G. Segments under 10,000 vectors do not count.",
         ),
         click.option(
             "--nlist",
             type=int,
+            metavar="N",
             default=0,
-            help="Make this many inverted lists (ivf).  [default: 2 sqrt(n) for pq and rabitq, 4 sqrt(n) otherwise]",
+            show_default="2 sqrt(n) for pq and rabitq, 4 sqrt(n) otherwise",
+            help="Make this many inverted lists (ivf).",
         ),
         click.option(
-            "--nprobe", type=int, default=0, help="Probe this many lists per query (ivf).  [default: measured]"
+            "--nprobe",
+            type=int,
+            metavar="N",
+            default=0,
+            show_default="measured",
+            help="Probe this many lists per query (ivf).",
         ),
         click.option(
             "--rescore",
             type=int,
+            metavar="N",
             default=0,
-            help="Score this many candidates per hit again with the exact vectors.  [default: measured]",
+            show_default="measured",
+            help="Score this many candidates per hit again with the exact vectors.",
         ),
     )
 
@@ -191,23 +190,37 @@ def take_spec(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec"
     return IndexSpec(dim=dim or 0, **{name: options.pop(name) for name in SPEC_FIELDS})
 
 
-encoder_option = click.option("--encoder", help="Use this built-in encoder (see hpdsearch encoders) or encoder folder.")
+encoder_option = click.option(
+    "--encoder",
+    metavar="ENCODER",
+    show_default="base",
+    help="Use this encoder: a built-in one (see hpdsearch encoders) or a folder.",
+)
 dim_option = click.option(
-    "--dim", type=click.IntRange(min=1), help="Truncate vectors to this many dimensions.  [default: all]"
+    "--dim",
+    type=click.IntRange(min=1),
+    metavar="DIM",
+    show_default="all",
+    help="Truncate vectors to this many dimensions.",
 )
-index_option = click.option(
-    "-i",
-    "--index",
-    "index_option",
-    metavar="INDEX",
-    help="Use this index folder, or the index of this name under indexes/.  [default: the only index there]",
-)
+
+
+def index_option(default: str) -> Callable[[Command], Command]:
+    """Return the option -i; help shows `default`."""
+    return click.option(
+        "-i",
+        "--index",
+        "index_option",
+        metavar="INDEX",
+        show_default=default,
+        help="Use this index folder, or the index of this name under indexes/.",
+    )
 
 
 def index_parameters(command: Command) -> Command:
     """Add INDEX, which is an argument or the value of -i; `find_index` takes both."""
     argument = click.argument("index_argument", metavar="[INDEX]", required=False)
-    return apply_options(command, argument, index_option)
+    return apply_options(command, argument, index_option("the only index under indexes/"))
 
 
 def find_index(option: str | None, argument: str | None = None) -> Path:

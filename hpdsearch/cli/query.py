@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from hpdsearch.cli.display import describe_answer, show_hits
-from hpdsearch.cli.options import EnumChoice, RenamedOption, ann_recall_option, find_index, index_option
+from hpdsearch.cli.options import EnumChoice, RenamedOption, find_index, index_option
 from hpdsearch.cli.output import echo_json
 from hpdsearch.errors import QueryError
 
@@ -23,13 +23,12 @@ Query = tuple[str, str]  # id and text
 
 @click.command()
 @click.argument("text", required=False)
-@index_option
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Return this many hits.")
+@index_option("the only index under indexes/")
+@click.option("-k", type=click.IntRange(min=1), metavar="N", default=10, help="Return this many hits.")
 @click.option(
     "--mode",
     type=EnumChoice("hpdsearch.search", "Mode"),
     default="hybrid",
-    show_default=True,
     help="Rank by BM25 (lexical), by cosine (dense) or by both (hybrid).",
 )
 @click.option(
@@ -48,13 +47,22 @@ Query = tuple[str, str]  # id and text
     metavar="FILE",
     help="Write the hits to this file as a TREC run.",
 )
-@ann_recall_option
+@click.option(
+    "--ann-recall",
+    cls=RenamedOption,
+    former=("--recall",),
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="RECALL",
+    show_default="the recall target of the index",
+    help="Search at another measured operating point: find this share of the exact 10 nearest passages.",
+)
 @click.option(
     "--query-encoder",
     cls=RenamedOption,
     former=("--encoder",),
     metavar="ENCODER",
-    help="Encode queries with this encoder of the same space.  [default: the encoder of the index]",
+    show_default="the encoder of the index",
+    help="Encode queries with this encoder of the same space.",
 )
 def query(
     text: str | None,
