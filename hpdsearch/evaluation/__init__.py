@@ -1,7 +1,7 @@
-"""How good vectors are: metrics, sentence similarity (STS) and retrieval (BEIR folders).
+"""Measure the quality of vectors: metrics, sentence similarity (STS) and retrieval (BEIR folders).
 
-Works on arrays and on functions that turn texts into vectors, so that any encoder or teacher can be measured.
-The functions of `metrics` return 0..1 (Spearman -1..1); the results of `sts` and `retrieval` are those x 100.
+The input is arrays, or functions from texts to vectors, so that any encoder or teacher can be evaluated. The functions
+of `metrics` return 0..1 (Spearman's correlation -1..1); `sts` and `retrieval` report these values x 100.
 """
 
 from hpdsearch.evaluation.beir import Collection, read_collections

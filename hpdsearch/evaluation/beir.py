@@ -1,8 +1,8 @@
-"""BEIR folders: a corpus, queries, and judgements (qrels) that say which documents answer which query.
+"""BEIR folders: a corpus, queries, and relevance judgments (qrels). Format: Thakur et al. 2021, arXiv:2104.08663.
 
-<collection>/corpus.jsonl[.gz]     {"_id": ..., "title": ..., "text": ...} a line
-<collection>/queries.jsonl[.gz]    {"_id": ..., "text": ...} a line
-<collection>/qrels/test.tsv        query-id<TAB>corpus-id<TAB>score, with a header
+<collection>/corpus.jsonl[.gz]     {"_id": ..., "title": ..., "text": ...} per line
+<collection>/queries.jsonl[.gz]    {"_id": ..., "text": ...} per line
+<collection>/qrels/test.tsv        query-id<TAB>corpus-id<TAB>score, below a header
 """
 
 import json
@@ -18,15 +18,15 @@ from hpdsearch.evaluation.files import find_folders, read_lines
 
 @dataclass(frozen=True)
 class Collection:
-    """One BEIR folder; the corpus stays on disk.
+    """A BEIR folder; the corpus stays on disk.
 
     Attributes:
-        name: of the folder.
-        corpus: the corpus file.
-        queries: the text of each query that has a relevant document, by query_id.
-        qrels: of each of these queries, the relevance of its judged documents.
-        n_without_relevant: judged queries left out because none of their documents is relevant.
-        n_unknown_queries: judged queries left out because the queries file does not have them.
+        name: name of the folder.
+        corpus: path of the corpus file.
+        queries: texts of the queries that have a relevant document, by query_id.
+        qrels: relevance of the judged documents, by doc_id, of each of these queries.
+        n_without_relevant: number of judged queries that are left out because no document is relevant to them.
+        n_unknown_queries: number of judged queries that are left out because the queries file lacks them.
     """
 
     name: str
@@ -37,66 +37,73 @@ class Collection:
     n_unknown_queries: int
 
     def documents(self) -> Iterator[tuple[str, str]]:
-        """Yield (doc_id, title and text joined by a space), one at a time.
+        """Yield each document as (doc_id, title and text joined by a space).
 
         Raises:
-            CorpusError: a line is not as expected, or a doc_id comes twice; the message names file and line.
+            CorpusError: a line is not as expected, or a doc_id occurs twice; the message names file and line.
         """
-        return _records(self.corpus)
+        return _read_records(self.corpus)
 
 
 def read_collections(folder: Path, subset: str = "test") -> list[Collection]:
-    """Read a BEIR folder, or a folder of BEIR folders; all but their corpora, which are read when they are used.
+    """Read the queries and judgments of a BEIR folder, or of all BEIR folders in a folder.
+
+    Corpora are read later, by `Collection.documents`.
+
+    Args:
+        folder: the BEIR folder, or a folder of BEIR folders.
+        subset: name of the judgments, as in qrels/test.tsv.
 
     Raises:
         CorpusError: a file is missing, or a line is not as expected; the message names file and line.
     """
     expected = "corpus.jsonl or corpus.jsonl.gz"
     return [
-        _read_collection(path, subset) for path in find_folders(folder, lambda path: _has(path, "corpus"), expected)
+        _read_collection(path, subset)
+        for path in find_folders(folder, lambda path: _contains(path, "corpus"), expected)
     ]
 
 
 def _read_collection(folder: Path, subset: str) -> Collection:
-    texts = dict(_records(_file(folder, "queries")))
+    texts = dict(_read_records(_find_file(folder, "queries")))
     path = folder / "qrels" / f"{subset}.tsv"
     qrels = _read_qrels(path)
     relevant = {query_id: judged for query_id, judged in qrels.items() if max(judged.values()) > 0}
-    asked = {query_id: judged for query_id, judged in relevant.items() if query_id in texts}
-    if not asked:
+    known = {query_id: judged for query_id, judged in relevant.items() if query_id in texts}
+    if not known:
         raise CorpusError(f"{path}: expected a relevant document for at least one query of the queries file, got none")
     return Collection(
         name=folder.resolve().name,
-        corpus=_file(folder, "corpus"),
-        queries={query_id: texts[query_id] for query_id in asked},
-        qrels=asked,
+        corpus=_find_file(folder, "corpus"),
+        queries={query_id: texts[query_id] for query_id in known},
+        qrels=known,
         n_without_relevant=len(qrels) - len(relevant),
-        n_unknown_queries=len(relevant) - len(asked),
+        n_unknown_queries=len(relevant) - len(known),
     )
 
 
-def _has(folder: Path, name: str) -> bool:
+def _contains(folder: Path, name: str) -> bool:
     return any((folder / f"{name}.jsonl{ending}").is_file() for ending in ("", ".gz"))
 
 
-def _file(folder: Path, name: str) -> Path:
+def _find_file(folder: Path, name: str) -> Path:
     plain = folder / f"{name}.jsonl"
-    return plain if plain.is_file() or not _has(folder, name) else plain.with_name(f"{name}.jsonl.gz")
+    return plain if plain.is_file() or not _contains(folder, name) else plain.with_name(f"{name}.jsonl.gz")
 
 
-def _records(path: Path) -> Iterator[tuple[str, str]]:
+def _read_records(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (id, title and text) of each line of a JSON lines file."""
     seen: set[str] = set()
     for where, line in read_lines(path):
         record = parse_object(line, where)
-        record_id, title, text = (_string(record, field, where) for field in ("_id", "title", "text"))
+        record_id, title, text = (_read_string(record, field, where) for field in ("_id", "title", "text"))
         if record_id in seen:
-            raise CorpusError(f'{where}: expected ids that differ, got "{record_id}" a second time')
+            raise CorpusError(f'{where}: expected different ids, got "{record_id}" a second time')
         seen.add(record_id)
         yield record_id, f"{title} {text}".strip()
 
 
-def _string(record: dict[str, Any], field: str, where: str) -> str:
+def _read_string(record: dict[str, Any], field: str, where: str) -> str:
     value = record.get(field)
     if value is None and field == "title":
         return ""
@@ -119,5 +126,7 @@ def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
             raise CorpusError(f"{where}: expected query-id<TAB>corpus-id<TAB>whole number, got {line[:80]!r}")
         before = qrels.setdefault(query_id, {}).setdefault(doc_id, relevance)
         if before != relevance:
-            raise CorpusError(f"{where}: {query_id} and {doc_id} are judged {before} before, and {relevance} here")
+            raise CorpusError(
+                f"{where}: expected one judgment of {doc_id} for {query_id}, got {before} before and {relevance} here"
+            )
     return qrels

@@ -1,10 +1,12 @@
-"""Retrieval: are the documents that answer a query among its nearest? Exact search over BEIR folders.
+"""Retrieval quality by exact search over BEIR folders (Thakur et al. 2021, arXiv:2104.08663).
 
-The corpus is read, encoded and compared a block at a time, so memory holds one block and the best hits of each query.
-A document of the query's own id that holds the query's text is the query itself (ArguAna, Quora) and is left out; BEIR
-leaves out every document of the query's id, which loses answers where queries and documents are numbered alike.
-Means are over queries that have a relevant document. One that is judged relevant but is not in the corpus cannot be
-found and counts as missed, as in trec_eval; how many there are is reported.
+The corpus is read, encoded and compared in blocks, so memory holds one block and the best hits of each query.
+
+- A document is left out of a query's ranking if it has the query's id and contains its text: it is the query itself
+  (ArguAna, Quora). BEIR leaves out every document with the query's id, which loses relevant documents in collections
+  that number queries and documents alike.
+- Means are over the queries that have a relevant document.
+- A relevant document that is not in the corpus counts as missed, as in trec_eval. The result reports their number.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -19,13 +21,13 @@ import numpy as np
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, cosine_matrix, unit_rows
 from hpdsearch.evaluation.beir import Collection
-from hpdsearch.evaluation.metrics import Judged, mrr_at_k, ndcg_at_k, recall_at_k, top_rows
+from hpdsearch.evaluation.metrics import Judgments, mrr_at_k, ndcg_at_k, recall_at_k, top_rows
 
 Encode = Callable[[list[str]], Matrix]
 Ranking = list[tuple[str, float]]  # doc_id and score, best first
-DEPTH = 100  # hits kept of each query
-BLOCK = 2048  # documents, and queries, encoded and compared at once
-METRICS: dict[str, Callable[[Sequence[str], Judged], float]] = {
+DEPTH = 100  # length of each query's ranking
+BLOCK = 2048  # documents or queries that are encoded and compared at once
+METRICS: dict[str, Callable[[Sequence[str], Judgments], float]] = {
     "nDCG@10": partial(ndcg_at_k, k=10),
     "recall@100": partial(recall_at_k, k=100),
     "MRR@10": partial(mrr_at_k, k=10),
@@ -34,14 +36,14 @@ METRICS: dict[str, Callable[[Sequence[str], Judged], float]] = {
 
 @dataclass(frozen=True)
 class CollectionResult:
-    """What one collection gave.
+    """The result of one collection.
 
     Attributes:
-        name: of the collection.
-        n_documents: in the corpus.
+        name: name of the collection.
+        n_documents: number of documents in the corpus.
         n_without_relevant, n_unknown_queries: judged queries that were left out, see Collection.
-        n_unknown_documents: relevant judgements of documents that the corpus does not have.
-        values: metric -> query_id -> value x 100, so that two systems can be compared query by query.
+        n_unknown_documents: number of relevant documents in the judgments that the corpus lacks.
+        values: metric x 100 by metric name and query_id, so that two systems can be compared per query.
     """
 
     name: str
@@ -53,12 +55,12 @@ class CollectionResult:
 
     @property
     def n_queries(self) -> int:
-        """Queries that were asked."""
+        """Number of queries that were evaluated."""
         return len(self.values["nDCG@10"])
 
     @property
     def means(self) -> dict[str, float]:
-        """Metric -> mean over the queries, x 100."""
+        """Mean of each metric over the queries, x 100."""
         return {metric: fmean(values.values()) for metric, values in self.values.items()}
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class CollectionResult:
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """What the collections gave."""
+    """The results of several collections."""
 
     collections: tuple[CollectionResult, ...]
 
@@ -91,12 +93,12 @@ def evaluate_retrieval(
     *,
     progress: Progress = SILENT,
 ) -> RetrievalResult:
-    """Measure vectors on collections.
+    """Evaluate retrieval with vectors on collections.
 
     Args:
         collections: at least one.
-        encode_queries: texts -> vectors (n, dim) of any length; called with blocks of texts.
-        encode_documents: the same for documents, into the same space; None: as queries.
+        encode_queries: function from a block of texts to vectors, float (n, dim), of any length.
+        encode_documents: the same for documents; None encodes documents as queries are.
         progress: counts documents.
 
     Raises:
@@ -115,12 +117,12 @@ def _evaluate(
 
 
 def judge_run(collection: Collection, run: Mapping[str, Sequence[str]], known: Set[str]) -> CollectionResult:
-    """Measure what any search found.
+    """Evaluate the rankings of any search system.
 
     Args:
-        collection: what was asked.
-        run: of each of its queries, by query_id, the doc_ids found, best first, without the query itself.
-        known: every doc_id of the corpus.
+        collection: the queries and judgments.
+        run: doc_ids of each query of the collection, by query_id, best first, without the query itself.
+        known: all doc_ids of the corpus.
     """
     values = {
         metric: {query_id: 100 * value(run[query_id], judged) for query_id, judged in collection.qrels.items()}
@@ -144,17 +146,17 @@ def rank_documents(
     *,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, Ranking], set[str]]:
-    """Find the nearest documents of each query, exactly.
+    """Rank the documents of a collection for each query by exact cosine.
 
     Args:
-        collection: whose queries are asked.
-        encode_queries: texts -> vectors (n, dim) of any length; called with blocks of texts.
-        encode_documents: the same for documents, into the same space; None: as queries.
+        collection: the queries and documents.
+        encode_queries: function from a block of texts to vectors, float (n, dim), of any length.
+        encode_documents: the same for documents; None encodes documents as queries are.
         progress: counts documents.
 
     Returns:
-        of each query its DEPTH best documents and their cosines, without the query itself, equal ones by doc_id; every
-        doc_id of the corpus.
+        The DEPTH best documents of each query with their cosines, without the query itself, equal cosines ordered by
+        doc_id; and all doc_ids of the corpus.
 
     Raises:
         CorpusError: a line of the corpus is not as expected.
@@ -164,18 +166,20 @@ def rank_documents(
     texts = list(collection.queries.values())
     blocks = [texts[first : first + BLOCK] for first in range(0, len(texts), BLOCK)]
     queries = np.concatenate([unit_rows(encode_queries(block)) for block in blocks])
-    best: list[list[tuple[float, str]]] = [[] for _ in texts]  # (-score, doc_id), which sorts as hits are ranked
-    themselves: set[str] = set()
+    best: list[list[tuple[float, str]]] = [[] for _ in texts]  # (-score, doc_id): sorted as hits are ranked
+    is_document: set[str] = set()  # ids of the queries that are documents themselves
     documents = collection.documents()
     bar = progress.phase(collection.name, total=None, unit="document")
     while block := sorted(islice(documents, BLOCK)):  # by doc_id: top_rows then breaks ties by doc_id
         doc_ids = [doc_id for doc_id, _ in block]
         known.update(doc_ids)
-        themselves.update(doc_id for doc_id, text in block if is_query_itself(collection.queries.get(doc_id), text))
+        is_document.update(doc_id for doc_id, text in block if is_query_itself(collection.queries.get(doc_id), text))
         vectors = unit_rows(encode_documents([text for _, text in block]))
         for first in range(0, len(queries), BLOCK):
             scores = cosine_matrix(queries[first : first + BLOCK], vectors)
-            nearest = top_rows(scores, min(DEPTH + 1, len(block)))  # one more, as the query itself may be there
+            nearest = top_rows(
+                scores, min(DEPTH + 1, len(block))
+            )  # one more, because the query itself may be among them
             for hits, line, rows in zip(best[first : first + BLOCK], scores, nearest, strict=True):
                 hits += zip((-line[rows]).tolist(), (doc_ids[row] for row in rows), strict=True)
                 hits.sort()
@@ -184,11 +188,11 @@ def rank_documents(
     bar.close()
     rankings = {}
     for query_id, hits in zip(collection.queries, best, strict=True):
-        itself = query_id if query_id in themselves else None
+        itself = query_id if query_id in is_document else None
         rankings[query_id] = [(doc_id, -score) for score, doc_id in hits if doc_id != itself][:DEPTH]
     return rankings, known
 
 
 def is_query_itself(query: str | None, document: str) -> bool:
-    """Return whether a document of the query's id holds the query's text."""
+    """Return whether a document with the query's id contains the query's text, apart from white space."""
     return query is not None and " ".join(query.split()) in " ".join(document.split())

@@ -1,7 +1,7 @@
-"""Sentence similarity: does the cosine order pairs of sentences as people do?
+"""Semantic textual similarity (STS): Spearman's correlation of cosines with human scores of sentence pairs, x 100.
 
-Spearman x 100 of cosine against people's scores over all pairs of a task together, whatever files they come from (the
-"all" setting of the literature, not a mean over files); the average is the plain mean over tasks.
+The correlation of a task is computed over the pairs of all its files together (the "all" setting, Gao et al. 2021,
+arXiv:2104.08821). The average is the unweighted mean over tasks.
 """
 
 import math
@@ -28,12 +28,12 @@ Pair = tuple[str, str, float]
 
 @dataclass(frozen=True)
 class StsTask:
-    """Pairs of sentences, and how similar people find them.
+    """Sentence pairs with human similarity scores.
 
     Attributes:
-        name: of the folder, or of the file without its ending.
-        pairs: (sentence, sentence, score).
-        n_unscored: pairs left out because their score is blank, as SentEval does.
+        name: name of the folder, or of the file without its ending.
+        pairs: (sentence, sentence, score); a higher score means more similar.
+        n_unscored: number of pairs that are left out because their score is blank, as in SentEval.
     """
 
     name: str
@@ -43,7 +43,7 @@ class StsTask:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What one task gave: Spearman x 100."""
+    """The result of one task; `spearman` is Spearman's correlation x 100."""
 
     name: str
     n_pairs: int
@@ -53,13 +53,13 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class StsResult:
-    """What the tasks gave."""
+    """The results of several tasks."""
 
     tasks: tuple[TaskResult, ...]
 
     @property
     def average(self) -> float:
-        """Mean of Spearman x 100 over the tasks."""
+        """Mean of Spearman's correlation x 100 over the tasks."""
         return fmean(task.spearman for task in self.tasks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,30 +68,31 @@ class StsResult:
 
 
 def read_sts(path: Path, subset: str = "test") -> list[StsTask]:
-    r"""Read a file, the folder of a task, or a folder of such folders.
+    r"""Read STS tasks from a file, a task folder or a folder of task folders.
 
-    A file is `score\tsentence\tsentence` a line, or SICK's table with a header. A task folder holds one of
-    `<subset>.tsv`; `SICK_<subset>*.txt`; or SentEval's pairs of STS.input.X.txt and STS.gs.X.txt, whose blank scores
-    are left out and counted.
+    A file has `score\tsentence\tsentence` per line, or is SICK's table with a header. A task folder contains
+    `<subset>.tsv`, or `SICK_<subset>*.txt`, or SentEval's pairs of files STS.input.X.txt and STS.gs.X.txt (Conneau &
+    Kiela 2018, arXiv:1803.05449). Pairs with a blank score are left out and counted.
 
     Raises:
-        CorpusError: nothing of that kind is there, or a line is not as expected; the message names file and line.
+        CorpusError: no such file is there, or a line is not as expected; the message names file and line.
     """
     if path.is_file():
-        return [_task(path.name.partition(".")[0], _scored(path))]
+        return [_build_task(path.name.partition(".")[0], _read_scored(path))]
     expected = f"{subset}.tsv, SICK_{subset}*.txt or STS.input.*.txt"
-    folders = find_folders(path, lambda folder: bool(_files(folder, subset)), expected)
+    folders = find_folders(path, lambda folder: bool(_find_files(folder, subset)), expected)
     return [_read_task(folder, subset) for folder in folders]
 
 
 def evaluate_sts(
     tasks: Sequence[StsTask], encode: Callable[[list[str]], Matrix], *, progress: Progress = SILENT
 ) -> StsResult:
-    """Measure vectors on the tasks.
+    """Evaluate sentence similarity by cosine on tasks.
 
     Args:
         tasks: at least one.
-        encode: texts -> vectors (n, dim) of any length; called with blocks of texts, each text once a task.
+        encode: function from a block of texts to vectors, float (n, dim), of any length; it gets each text of a task
+            once.
         progress: counts the texts.
     """
     return StsResult(tuple(_evaluate_task(task, encode, progress) for task in tasks))
@@ -105,7 +106,7 @@ def _evaluate_task(task: StsTask, encode: Callable[[list[str]], Matrix], progres
 def pair_cosines(
     task: StsTask, encode: Callable[[list[str]], Matrix], *, progress: Progress = SILENT
 ) -> npt.NDArray[np.float64]:
-    """Return the cosine of each pair of a task, (n_pairs,); encode and progress as in evaluate_sts."""
+    """Return the cosine of each pair of a task, float64 (n_pairs,); encode and progress are those of evaluate_sts."""
     texts = list(dict.fromkeys(text for first, second, _ in task.pairs for text in (first, second)))
     bar = progress.phase(task.name, total=len(texts), unit="text")
     vectors = []
@@ -122,28 +123,28 @@ def pair_cosines(
     return cosines
 
 
-def _files(folder: Path, subset: str) -> list[Path]:
-    """Return the files of a task in a folder, of the first layout that is there; empty if there is none."""
+def _find_files(folder: Path, subset: str) -> list[Path]:
+    """Return the files of a task folder, by the first layout that matches; an empty list if none does."""
     patterns = (f"{subset}.tsv", f"SICK_{subset}*.txt", "STS.input.*.txt")
     return next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
 
 
 def _read_task(folder: Path, subset: str) -> StsTask:
-    files = _files(folder, subset)
-    read = _sent_eval if files[0].name.startswith("STS.input.") else _scored
-    return _task(folder.resolve().name, (pair for file in files for pair in read(file)))
+    files = _find_files(folder, subset)
+    read = _read_senteval if files[0].name.startswith("STS.input.") else _read_scored
+    return _build_task(folder.resolve().name, (pair for file in files for pair in read(file)))
 
 
-def _task(name: str, lines: Iterator[Pair | None]) -> StsTask:
-    read = list(lines)
-    pairs = tuple(pair for pair in read if pair is not None)
+def _build_task(name: str, lines: Iterator[Pair | None]) -> StsTask:
+    all_pairs = list(lines)
+    pairs = tuple(pair for pair in all_pairs if pair is not None)
     if len({score for _, _, score in pairs}) < 2:
         raise CorpusError(f"{name}: expected pairs of at least two different scores, got {len(pairs)} pairs")
-    return StsTask(name, pairs, len(read) - len(pairs))
+    return StsTask(name, pairs, len(all_pairs) - len(pairs))
 
 
-def _scored(path: Path) -> Iterator[Pair]:
-    """Yield the pairs of `score, sentence, sentence` lines, or of SICK's table, known by its header."""
+def _read_scored(path: Path) -> Iterator[Pair]:
+    """Yield the pairs of `score, sentence, sentence` lines, or of SICK's table, which has a header."""
     columns: tuple[int, ...] = (1, 2, 0)
     n_columns = 3
     for number, (where, line) in enumerate(read_lines(path)):
@@ -155,28 +156,28 @@ def _scored(path: Path) -> Iterator[Pair]:
             wanted = "score<TAB>sentence<TAB>sentence" if n_columns == 3 else f"{n_columns} cells as in the header"
             raise CorpusError(f"{where}: expected {wanted}, got {len(cells)} cells")
         first, second, score = (cells[column] for column in columns)
-        yield first, second, _score(score, where)
+        yield first, second, _parse_score(score, where)
 
 
-def _sent_eval(path: Path) -> Iterator[Pair | None]:
-    """Yield the pairs of STS.input.X.txt with the scores of STS.gs.X.txt; None for one without a score."""
+def _read_senteval(path: Path) -> Iterator[Pair | None]:
+    """Yield the pairs of STS.input.X.txt with the scores of STS.gs.X.txt; None for a pair with a blank score."""
     scores = path.with_name(path.name.replace("STS.input.", "STS.gs.", 1))
     for sentences, score in zip_longest(read_lines(path), read_lines(scores)):
         if sentences is None or score is None:
             longer, shorter = (scores, path) if sentences is None else (path, scores)
             where = (sentences or score)[0]
-            raise CorpusError(f"{where}: {longer.name} has more lines than {shorter.name}; they belong line to line")
+            raise CorpusError(f"{where}: expected as many lines in {longer.name} as in {shorter.name}, got more")
         cells = sentences[1].split("\t")
-        if len(cells) < 2:  # STS16 has two more cells, the sentences' sources
+        if len(cells) < 2:  # STS16 has two more cells: the sources of the sentences
             raise CorpusError(f"{sentences[0]}: expected sentence<TAB>sentence, got {len(cells)} cells")
-        yield (cells[0], cells[1], _score(score[1], score[0])) if score[1].strip() else None
+        yield (cells[0], cells[1], _parse_score(score[1], score[0])) if score[1].strip() else None
 
 
-def _score(cell: str, where: str) -> float:
+def _parse_score(cell: str, where: str) -> float:
     try:
         score = float(cell)
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise CorpusError(f"{where}: expected a number as score, got {cell!r}")
+        raise CorpusError(f"{where}: expected a finite number as the score, got {cell!r}")
     return score

@@ -110,13 +110,16 @@ def test_a_folder_of_collections_gives_the_plain_mean(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"corpus": [*CORPUS, CORPUS[0]]}, r'corpus\.jsonl\.gz:7: expected ids that differ, got "b" a second time'),
+        ({"corpus": [*CORPUS, CORPUS[0]]}, r'corpus\.jsonl\.gz:7: expected different ids, got "b" a second time'),
         ({"corpus": [{"_id": 1, "text": "x"}]}, r'corpus\.jsonl\.gz:1: expected a string "_id", got 1'),
         ({"corpus": [{"_id": "1"}]}, r'corpus\.jsonl\.gz:1: expected a string "text", got null'),
         ({"qrels": [("q1", "a")]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>whole number"),
         ({"qrels": [("q1", "0", "a", 1)]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>whole number"),
         ({"qrels": [("q1", "a", "yes")]}, r"test\.tsv:2: expected .* got 'q1\\ta\\tyes'"),
-        ({"qrels": [*QRELS, ("q1", "a", 1)]}, r"test\.tsv:10: q1 and a are judged 2 before, and 1 here"),
+        (
+            {"qrels": [*QRELS, ("q1", "a", 1)]},
+            r"test\.tsv:10: expected one judgment of a for q1, got 2 before and 1 here",
+        ),
         ({"qrels": [("q4", "a", 0), ("q9", "a", 1)]}, r"test\.tsv: expected a relevant document for at least one"),
         ({"qrels": []}, r"test\.tsv: expected a relevant document for at least one"),
     ],

@@ -55,12 +55,18 @@ def test_a_file_and_the_table_of_sick_are_read(tmp_path):
     ("files", "message"),
     [
         ({"test.tsv": "1\ta\tb\n2\ta b\n"}, r"test\.tsv:2: expected score<TAB>sentence<TAB>sentence, got 2 cells"),
-        ({"test.tsv": "1\ta\tb\nhigh\ta\tb\n"}, r"test\.tsv:2: expected a number as score, got 'high'"),
-        ({"test.tsv": "1\ta\tb\nnan\ta\tb\n"}, r"test\.tsv:2: expected a number as score"),
+        ({"test.tsv": "1\ta\tb\nhigh\ta\tb\n"}, r"test\.tsv:2: expected a finite number as the score, got 'high'"),
+        ({"test.tsv": "1\ta\tb\nnan\ta\tb\n"}, r"test\.tsv:2: expected a finite number as the score"),
         ({"test.tsv": "1\ta\tb\n1\tc\td\n"}, "at least two different scores, got 2 pairs"),
         ({"dev.tsv": LINES}, r"T: expected test\.tsv, SICK_test\*\.txt or STS\.input\.\*\.txt"),
-        ({"STS.input.x.txt": "a\tb\nc\td\n", "STS.gs.x.txt": "1\n"}, r"input\.x\.txt:2: STS\.input\.x\.txt has more"),
-        ({"STS.input.x.txt": "a\tb\n", "STS.gs.x.txt": "1\n2\n"}, r"gs\.x\.txt:2: STS\.gs\.x\.txt has more lines"),
+        (
+            {"STS.input.x.txt": "a\tb\nc\td\n", "STS.gs.x.txt": "1\n"},
+            r"input\.x\.txt:2: expected as many lines in STS\.input\.x\.txt as in STS\.gs\.x\.txt",
+        ),
+        (
+            {"STS.input.x.txt": "a\tb\n", "STS.gs.x.txt": "1\n2\n"},
+            r"gs\.x\.txt:2: expected as many lines in STS\.gs\.x\.txt as",
+        ),
         ({"STS.input.x.txt": "a\tb\n"}, r"STS\.gs\.x\.txt: cannot be read: No such file"),
         ({"STS.input.x.txt": "a\tb\nc\n", "STS.gs.x.txt": "1\n2\n"}, r"input\.x\.txt:2: expected sentence<TAB>"),
     ],
