@@ -1,8 +1,8 @@
 """Batches of token lists: long texts are cut into windows, and sequences of similar length share a batch.
 
 A batch of equal lengths needs no padding and no attention mask: no work is wasted, and the vector of a text does not
-depend on the other texts. Encoders batch windows so; the teacher and the student, whose texts are few or whose batches
-are small, allow some padding.
+depend on the other texts. Encoders batch their windows so. The teacher and the student allow some padding, each by the
+rule that was the fastest for its model. The result of a training depends on the composition and order of its batches.
 """
 
 import math
@@ -53,22 +53,22 @@ def cut_windows(tokens: Sequence[list[int]], *, max_tokens: int, cls_id: int, se
     return Windows(ids, np.array(text, dtype=np.int64), np.array(weights, dtype=np.float32))
 
 
-def length_batches(lengths: Sequence[int], *, token_budget: int, padding_budget: float = 0) -> Iterator[list[int]]:
+def length_batches(lengths: Sequence[int], *, token_budget: int, padding_share: float = 0) -> Iterator[list[int]]:
     """Yield batches of similar length, longest first, as positions in `lengths`; every position comes once.
 
-    Without a padding budget all lengths of a batch are equal. Equal lengths keep their order.
+    Without padding all lengths of a batch are equal. Equal lengths keep their order.
 
     Args:
         lengths: tokens of each sequence, special tokens included.
         token_budget: largest number of tokens in a batch, padding included. A longer sequence is a batch by itself.
-        padding_budget: largest number of padding tokens in a batch.
+        padding_share: largest share of token_budget that is padding, in 0..1.
     """
     batch: list[int] = []
     width = 0  # length of the longest sequence of the batch, its first one
     padding = 0
     for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
         padding += width - lengths[position]
-        if batch and ((len(batch) + 1) * width > token_budget or padding > padding_budget):
+        if batch and ((len(batch) + 1) * width > token_budget or padding > padding_share * token_budget):
             yield batch
             batch = []
         if not batch:
@@ -79,13 +79,13 @@ def length_batches(lengths: Sequence[int], *, token_budget: int, padding_budget:
         yield batch
 
 
-def length_ratio_batches(lengths: Sequence[int], *, token_budget: int, ratio: float) -> Iterator[list[int]]:
+def length_ratio_batches(lengths: Sequence[int], *, token_budget: int, max_ratio: float) -> Iterator[list[int]]:
     """Yield batches of similar length, shortest first, as positions in `lengths`; every position comes once.
 
     Args:
         lengths: tokens of each sequence, special tokens included.
         token_budget: largest number of tokens in a batch, padding included. A longer sequence is a batch by itself.
-        ratio: a sequence is at most `ratio` times as long as the shortest one of its batch, and one token.
+        max_ratio: the longest sequence of a batch has at most max_ratio times the tokens of the shortest, plus one.
     """
     batch: list[int] = []
     longest_allowed = math.inf
@@ -95,7 +95,7 @@ def length_ratio_batches(lengths: Sequence[int], *, token_budget: int, ratio: fl
             yield batch
             batch = []
         if not batch:
-            longest_allowed = length * ratio + 1
+            longest_allowed = length * max_ratio + 1
         batch.append(position)
     if batch:
         yield batch

@@ -26,24 +26,24 @@ def test_windows_hold_every_token_once_and_in_order(tokens: list[list[int]], max
 LENGTHS = st.lists(st.integers(1, 40), max_size=60)
 
 
-@given(LENGTHS, st.integers(1, 90), st.integers(0, 50))
-def test_batches_hold_every_position_once_within_both_budgets(lengths: list[int], budget: int, padding: int) -> None:
-    batches = list(length_batches(lengths, token_budget=budget, padding_budget=padding))
+@given(LENGTHS, st.integers(1, 90), st.sampled_from([0, 1 / 32, 0.25, 1]))
+def test_batches_hold_every_position_once_within_budget_and_padding_share(
+    lengths: list[int], budget: int, share: float
+) -> None:
+    batches = list(length_batches(lengths, token_budget=budget, padding_share=share))
     assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
     found = [[lengths[position] for position in batch] for batch in batches]
     assert list(chain.from_iterable(found)) == sorted(lengths, reverse=True)
     for batch in found:
         assert len(batch) == 1 or batch[0] * len(batch) <= budget
-        assert sum(batch[0] - length for length in batch) <= padding
-    for batch, after in pairwise(found):  # as large as the budgets allow
+        assert sum(batch[0] - length for length in batch) <= share * budget
+    for batch, after in pairwise(found):  # each is as large as allowed
         wider = [*batch, after[0]]
-        assert batch[0] * len(wider) > budget or sum(batch[0] - length for length in wider) > padding
+        assert batch[0] * len(wider) > budget or sum(batch[0] - length for length in wider) > share * budget
 
 
 @given(LENGTHS, st.integers(1, 90))
-def test_without_a_padding_budget_a_batch_has_one_length_in_the_order_of_the_texts(
-    lengths: list[int], budget: int
-) -> None:
+def test_without_padding_a_batch_has_one_length_in_the_order_of_the_texts(lengths: list[int], budget: int) -> None:
     for batch in length_batches(lengths, token_budget=budget):
         assert len({lengths[position] for position in batch}) == 1
         assert batch == sorted(batch)
@@ -51,7 +51,7 @@ def test_without_a_padding_budget_a_batch_has_one_length_in_the_order_of_the_tex
 
 @given(LENGTHS, st.integers(1, 90))
 def test_batches_by_ratio_hold_every_position_once_within_budget_and_ratio(lengths: list[int], budget: int) -> None:
-    batches = list(length_ratio_batches(lengths, token_budget=budget, ratio=1.25))
+    batches = list(length_ratio_batches(lengths, token_budget=budget, max_ratio=1.25))
     assert list(chain.from_iterable(batches)) == sorted(range(len(lengths)), key=lambda position: lengths[position])
     found = [[lengths[position] for position in batch] for batch in batches]
     for batch in found:
