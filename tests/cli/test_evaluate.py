@@ -79,9 +79,7 @@ def ndcg_of(encode_queries, encode_documents):
     return 100 * np.mean([values["ndcg_cut_10"] for values in found.values()])
 
 
-def test_sts_prints_what_scipy_computes_and_what_per_cent_of_the_teacher_is_kept(
-    run, sts, tiny_folder, teacher_folder, tmp_path
-):
+def test_sts_prints_the_values_of_scipy_and_percentages_of_the_teacher(run, sts, tiny_folder, teacher_folder, tmp_path):
     options = ["--encoder", tiny_folder, "--teacher", teacher_folder, "--cache", tmp_path / "cache", "--dim", 5]
     result = run("evaluate", "sts", sts, *options)
     assert result.exit_code == 0, result.output
@@ -125,7 +123,7 @@ def test_retrieval_measures_encoder_teacher_projection_and_asymmetric_search(
     assert set(systems[0]["collections"][0]["per_query"]["MRR@10"]) == set(QUERIES)
 
 
-def test_retrieval_prints_a_table_a_metric_and_what_was_left_out(run, beir, tiny_folder):
+def test_retrieval_prints_a_table_per_metric_and_notes_missing_documents(run, beir, tiny_folder):
     result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder)
     encode = Encoder.load(tiny_folder).encode
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -135,7 +133,7 @@ def test_retrieval_prints_a_table_a_metric_and_what_was_left_out(run, beir, tiny
     assert "tiny-beir: 1 relevant documents that are not in the corpus" in result.stdout
 
 
-def test_what_cannot_be_measured_is_an_error_that_says_why(run, beir, sts, tiny_folder, member, teacher_folder):
+def test_an_impossible_measurement_is_an_error_with_its_reason(run, beir, sts, tiny_folder, member, teacher_folder):
     result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--query-encoder", member)
     assert result.exit_code == 1
     assert "expected an encoder of the space of tiny, sha256:" in result.stderr

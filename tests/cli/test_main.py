@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hpdsearch import IndexSpec, __version__
 from hpdsearch.cli import main
 from hpdsearch.cli.options import SPEC_FIELDS
+from hpdsearch.encoder import DEFAULT_ENCODER
 
 
 def leaves(command, words):
@@ -60,6 +61,8 @@ def test_the_defaults_of_the_options_are_those_of_the_spec():
     defaults = {option.name: option.get_default(click.Context(main)) for option in main.commands["reindex"].params}
     given = {name: defaults[name] for name in SPEC_FIELDS}
     assert given | {"memory": int(given["memory"])} == {name: getattr(IndexSpec(), name) for name in SPEC_FIELDS}
+    (encoder,) = (option for option in main.commands["index"].params if option.name == "encoder")
+    assert encoder.show_default == DEFAULT_ENCODER
 
 
 @pytest.mark.parametrize("name", ["Index", "Encoder", "Document", "Hit", "HpdsearchError", "IndexSpec", "distill"])

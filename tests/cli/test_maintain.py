@@ -124,7 +124,7 @@ def test_a_reindex_that_is_impossible_is_one_clear_line_and_changes_nothing(big,
     assert {path.name for path in Path("indexes/big").iterdir()} - {"write.lock"} == files - {"write.lock"}
 
 
-def test_a_memory_that_fits_is_kept_to(big, monkeypatch):
+def test_an_index_stays_within_the_memory_limit(big, monkeypatch):
     monkeypatch.setattr(merging, "SHARED", 1_000)
     assert big("reindex", "big", "--memory", "30k").exit_code == 0
     after = described(big)
@@ -134,7 +134,7 @@ def test_a_memory_that_fits_is_kept_to(big, monkeypatch):
     assert after["spec"]["memory"] == 30_000
 
 
-def test_reindex_without_an_index_takes_the_only_one_and_names_a_folder_that_is_none(run, big):
+def test_reindex_without_an_argument_takes_the_only_index(run, big):
     (Path("photos")).mkdir()
     for command in ("reindex", "compact"):
         assert run(command).exit_code == 0
@@ -146,7 +146,7 @@ def test_reindex_without_an_index_takes_the_only_one_and_names_a_folder_that_is_
 # ---- compact
 
 
-def test_compact_makes_one_segment_and_says_what_left_the_disk(big, tmp_path):
+def test_compact_makes_one_segment_and_reports_the_removed_passages(big, tmp_path):
     (tmp_path / "more.jsonl").write_text(
         "".join(json.dumps({"id": f"m{i}", "text": f"the new cat {i}"}) + "\n" for i in range(300))
     )
@@ -169,7 +169,7 @@ def test_compact_makes_one_segment_and_says_what_left_the_disk(big, tmp_path):
     assert "0 deleted passages removed" in again.stdout
 
 
-# ---- the curve
+# ---- operating points
 
 
 def test_info_prints_the_operating_points_of_the_catalog(big):
@@ -208,7 +208,7 @@ def test_a_recall_target_that_is_not_met_is_printed_with_the_best_that_was_measu
     assert message in big("info").stdout
 
 
-def test_info_draws_the_curve(big):
+def test_info_plots_the_operating_points(big):
     for name in ("curve.svg", "curve.PNG"):
         result = big("info", "big", "--plot", name)
         assert result.exit_code == 0, result.output
@@ -220,7 +220,7 @@ def test_info_draws_the_curve(big):
     assert Path("again.svg").read_bytes() == Path("curve.svg").read_bytes()
 
 
-def test_a_curve_that_cannot_be_drawn_is_one_clear_line(big, indexed, monkeypatch):
+def test_an_impossible_plot_is_one_clear_line(big, indexed, monkeypatch):
     for folder, plot, message in (
         ("words", "curve.svg", "indexes/words: its segments are too small for a curve to be measured"),
         ("big", "nowhere/curve.svg", "nowhere/curve.svg"),
@@ -236,7 +236,7 @@ def test_a_curve_that_cannot_be_drawn_is_one_clear_line(big, indexed, monkeypatc
     assert not list(Path().glob("curve*"))
 
 
-def test_a_picture_of_an_unknown_kind_is_refused(big):
+def test_a_plot_in_an_unknown_format_is_an_error(big):
     result = big("info", "big", "--plot", "curve.xyz")
     assert result.exit_code in (1, 2)
     assert "curve.xyz" in result.stderr
@@ -247,7 +247,7 @@ def test_a_picture_of_an_unknown_kind_is_refused(big):
 # ---- query --ann-recall
 
 
-def test_query_recall_takes_another_point_of_the_curve(big, tiny_folder):
+def test_query_ann_recall_searches_at_another_operating_point(big, tiny_folder):
     encoder = Encoder.load(tiny_folder)
     by_default, high = exact_share(big, encoder), exact_share(big, encoder, "--ann-recall", "1")
     assert by_default < high
@@ -255,7 +255,7 @@ def test_query_recall_takes_another_point_of_the_curve(big, tiny_folder):
 
 
 @pytest.mark.parametrize(("recall", "exit_code"), [("0", 2), ("1.5", 2), ("-0.5", 2), ("much", 2), ("nan", 1)])
-def test_a_recall_that_is_none_is_refused(indexed, corpus, recall, exit_code):
+def test_an_ann_recall_outside_0_to_1_is_an_error(indexed, corpus, recall, exit_code):
     for command in (("query", "fear"), ("reindex", "words"), ("index", corpus, "-o", "other")):
         result = indexed(*command, "--ann-recall", recall)
         assert result.exit_code == exit_code, result.output
@@ -266,7 +266,7 @@ def test_a_recall_that_is_none_is_refused(indexed, corpus, recall, exit_code):
 # ---- index --update
 
 
-def test_update_encodes_only_what_is_new_and_deletes_what_is_gone(indexed, corpus, tmp_path):
+def test_update_encodes_only_new_texts_and_deletes_missing_documents(indexed, corpus, tmp_path):
     (tmp_path / "more.txt").write_text("a text of another file\n")
     assert indexed("add", "words", "more.txt").exit_code == 0
     lines = corpus.read_text().splitlines()
@@ -303,21 +303,21 @@ def test_update_encodes_only_what_is_new_and_deletes_what_is_gone(indexed, corpu
         (("--nprobe", "3"), "use hpdsearch reindex"),
     ],
 )
-def test_update_refuses_settings_that_the_index_has(indexed, corpus, options, how):
+def test_update_refuses_settings(indexed, corpus, options, how):
     result = indexed("index", corpus, "--update", *options)
     assert result.exit_code == 2
     assert f"{options[0]} does not go with --update, which keeps the settings of the index; {how}" in result.stderr
     assert described(indexed, "words")["generation"] == 1
 
 
-def test_update_of_what_is_no_index_says_so_and_makes_none(run, corpus):
+def test_update_of_a_folder_without_an_index_is_an_error_and_creates_none(run, corpus):
     result = run("index", corpus, "--update")
     assert result.exit_code == 1
     assert "indexes/words: no such folder; make one with: hpdsearch index" in result.stderr
     assert not Path("indexes").exists()
 
 
-def test_update_of_a_corpus_that_cannot_be_read_changes_nothing(indexed, corpus):
+def test_update_from_an_unreadable_corpus_changes_nothing(indexed, corpus):
     corpus.write_text(corpus.read_text() + '{"id": "x", "text": null}\n')
     result = indexed("index", corpus, "--update")
     assert result.exit_code == 1
@@ -332,13 +332,13 @@ def test_update_of_a_corpus_that_cannot_be_read_changes_nothing(indexed, corpus)
     ("size", "n_bytes"),
     [("2G", 2_000_000_000), ("500M", 500_000_000), ("1.5GB", 1_500_000_000), ("64 kb", 64_000), ("3t", 3 * 10**12)],
 )
-def test_a_size_is_read_as_people_write_it(run, corpus, tiny_folder, size, n_bytes):
+def test_sizes_are_powers_of_1000(run, corpus, tiny_folder, size, n_bytes):
     assert run("index", corpus, "--encoder", tiny_folder, "--memory", size).exit_code == 0
     assert described(run, "words")["spec"]["memory"] == n_bytes
 
 
 @pytest.mark.parametrize("size", ["", "two", "G", "2X", "-5M", "1e9", "2G!", "1.2.3G", "nan"])
-def test_a_size_that_is_none_is_a_usage_error(run, corpus, size):
+def test_an_unreadable_size_is_a_usage_error(run, corpus, size):
     for command in (("index", corpus), ("reindex", "words")):
         result = run(*command, "--memory", size)
         assert result.exit_code == 2

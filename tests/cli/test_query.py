@@ -127,7 +127,7 @@ def test_the_prompt_clears_on_ctrl_c_leaves_on_ctrl_d_and_keeps_history(tmp_path
     assert repl.history_file().read_text().count("+joy") == 1
 
 
-def test_long_passages_are_shown_where_most_words_match_and_controls_are_dropped():
+def test_an_excerpt_holds_the_most_matches_and_no_control_characters():
     passage = "hay " + "word " * 200 + "needle\x1b[31m in the hay " + "word " * 200
     at = passage.index("needle")
     spans = ((0, 3), (at, at + 6), (at + 18, at + 21))
