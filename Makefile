@@ -17,7 +17,7 @@ TEACHER ?= $(MODELS)/all-mpnet-base-v2
 STUDENT ?= $(MODELS)/all-MiniLM-L6-v2
 QUESTION := machine that measures earthquakes
 
-.PHONY: demo install test lint types unit bench bench-quick docs clean
+.PHONY: demo install test lint types unit bench bench-quick pages docs clean
 
 demo: install $(SAMPLE)/catalog.sqlite
 	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
@@ -46,7 +46,7 @@ bench-quick: $(BENCH_INSTALLED)
 # Hours, with the public sets and models that benchmarks/README.md names: make bench DATA=... TEXTS=... TEACHER=... STUDENT=...
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks all --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
-	$(BIN)/python -m benchmarks.report.write --readme README.md
+	$(MAKE) pages
 
 $(SAMPLE)/catalog.sqlite: | $(RUN_INSTALLED)
 	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE)
@@ -66,6 +66,13 @@ $(BENCH_INSTALLED): $(RUN_INSTALLED)
 $(DEV_INSTALLED): $(RUN_INSTALLED)
 	$(INSTALL) --editable '.[dev]'
 	touch $@
+
+# The generated parts of README.md, docs/ and benchmarks/REPORT.md; tests compare them.
+pages: $(DEV_INSTALLED)
+	$(BIN)/python -m benchmarks.report.write
+	$(BIN)/python -m benchmarks.report.encoders_page
+	$(BIN)/python docs/generate_cli.py
+	$(BIN)/cog -r -I . README.md
 
 # The site lies in build/site/.
 docs: $(DOCS_INSTALLED)

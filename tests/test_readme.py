@@ -1,36 +1,76 @@
-"""The README does what it says: its Python runs, its tables are those of the result files."""
+"""README does what it says: its commands and Python run, its generated blocks are current, its links lead somewhere."""
 
+import gzip
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from documented import read_blocks, run_page
+from tiny_distillation import OPTIONS, make_texts
+from tiny_encoder import make_tiny_encoder
+from tiny_teacher import make_tiny_teacher
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HUB = "sentence-transformers"
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert "seismograph - an instrument that records earthquakes" in printed
-    assert printed.endswith("2 []\n"), "three documents, one deleted; nothing wrong"
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with what README's commands read: a part of the dictionary, notes, and tiny models by the hub's names."""
+    with gzip.open(ROOT / "examples" / "wordnet.jsonl.gz", "rt", encoding="utf-8") as file:
+        lines = [line for line in file if re.search(r"seism|earthquake|machine that", line)]
+    (tmp_path / "examples").mkdir()
+    with gzip.open(tmp_path / "examples" / "wordnet.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(lines[:100])
+    make_tiny_teacher(tmp_path / HUB / "all-mpnet-base-v2")
+    make_tiny_encoder(tmp_path / HUB / "all-MiniLM-L6-v2")
+    (tmp_path / "notes").mkdir()
+    for number, text in enumerate(make_texts()):
+        (tmp_path / "notes" / f"{number}.txt").write_text(text, encoding="utf-8")
+    return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "benchmarks/REPORT.md"])
-def test_the_pages_are_made_from_the_result_files(page: str, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    shutil.copytree(ROOT / "benchmarks" / "results", results)
-    for name in ("README.md", "benchmarks/REPORT.md"):
-        shutil.copy(ROOT / name, tmp_path / Path(name).name)
-    words = ["--results", results, "--page", tmp_path / "REPORT.md", "--readme", tmp_path / "README.md"]
-    subprocess.run([sys.executable, "-m", "benchmarks.report.write", *words], capture_output=True, check=True, cwd=ROOT)
-    assert (tmp_path / Path(page).name).read_text() == (ROOT / page).read_text(), (
-        "run python -m benchmarks.report.write --readme README.md"
-    )
+def test_the_commands_and_the_python_of_readme_run(clone: Path) -> None:
+    printed = run_page(README, clone, distill_options=" ".join(OPTIONS))
+    first_hit = re.search(r"`1\. [\d.]+ +(\w+ +\[n\d+\])`", README)
+    assert first_hit
+    assert re.search(rf"^  1\. [\d.]+  {re.escape(first_hit[1])}", printed, re.MULTILINE)
+    assert "2 an instrument that records earthquakes\n" in printed
+    assert "use it:" in printed
+    assert (clone / "indexes" / "notes").is_dir()
+
+
+def test_readme_is_short_and_every_block_has_a_language() -> None:
+    assert len(README.splitlines()) <= 120
+    assert README.count("\n```\n") == len(read_blocks(README))
+
+
+def test_the_links_of_readme_lead_to_files() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_folders_of_the_map_exist() -> None:
+    inside, outside = re.search(r"^    hpdsearch/\n((?:      .+\n)+)((?:    \w.+\n)+)", README, re.MULTILINE).groups()
+    assert all((ROOT / "hpdsearch" / name).is_dir() for name in re.findall(r"(?:^      | )(\w+)/(?= )", inside, re.M))
+    assert all((ROOT / name).is_dir() for name in re.findall(r"^    (\w+)/", outside, re.MULTILINE))
+
+
+def test_the_generated_blocks_of_readme_are_current() -> None:
+    command = [sys.executable, "-m", "cogapp", "--check", "-I", ROOT, ROOT / "README.md"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"run make pages\n{done.stdout}{done.stderr}"
+
+
+def test_the_report_is_made_from_the_result_files(tmp_path: Path) -> None:
+    from benchmarks.report.write import write_report
+
+    page = write_report(ROOT / "benchmarks" / "results", tmp_path / "REPORT.md")
+    links = "](results/"
+    expected = (ROOT / "benchmarks" / "REPORT.md").read_text(encoding="utf-8")
+    made = re.sub(r"\]\([^)]*results/", links, page.read_text(encoding="utf-8"))
+    assert made == expected, "run make pages"
