@@ -70,9 +70,7 @@ def print_segments(info: "IndexInfo") -> None:
     parts = ", ".join(f"{part} {format_bytes(size)}" for part, size in info.disk_bytes.items())
     click.echo(f"on disk:    {format_bytes(sum(info.disk_bytes.values()))} ({parts})")
     ratio = info.teacher_memory_bytes / max(info.memory_bytes, 1)
-    teacher = (
-        f"float32 vectors of 768 dimensions take {format_bytes(info.teacher_memory_bytes)}, {ratio:.1f} times as much"
-    )
+    teacher = f"768 float32 dimensions take {format_bytes(info.teacher_memory_bytes)}, {ratio:.1f} times as much"
     click.echo(f"in memory:  {format_bytes(info.memory_bytes)} ({teacher})")
 
 
@@ -96,5 +94,5 @@ def _print_operating_points(segment: dict[str, Any]) -> None:
         )
         for point in curve["points"]
     ]
-    headers = ["", "nprobe", "rescore", "ann_recall@10", "95 % lower bound", "ms per query"]
-    echo_table(rows, headers, indent=12)
+    headers = ["", "nprobe", "rescore", "ann_recall@10", "95% bound", "ms per query"]
+    echo_table(rows, headers, indent=4)

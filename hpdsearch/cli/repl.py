@@ -18,7 +18,7 @@ from hpdsearch.search import Mode
 HELP = """\
 Type a query in natural language, or a command:
   :k N           return N hits
-  :mode MODE     rank by hybrid (lexical and dense), dense (semantic) or lexical (BM25)
+  :mode MODE     rank by dense (cosine), lexical (BM25) or hybrid (both)
   :where FILTER  return only documents that match: year >= 2020 and lang = "en"
   :where         remove the filter
   :open N        show the full document of hit N

@@ -15,7 +15,7 @@ def test_index_names_the_folder_after_the_corpus_and_counts(run, corpus, tiny_fo
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("indexes/words: 4 documents, 4 passages in ")
     assert "no document was skipped, split or duplicate" in result.stdout
-    assert f"float32 vectors of 768 dimensions take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
+    assert f"768 float32 dimensions take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
     assert result.stdout.rstrip().endswith("hpdsearch query -i indexes/words")
 
 

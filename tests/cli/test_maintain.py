@@ -183,7 +183,7 @@ def test_info_prints_the_operating_points_of_the_catalog(big):
         "nprobe",
         "rescore",
         "ann_recall@10",
-        "95 % lower bound",
+        "95% bound",
         "ms per query",
     ]
     rows = lines[head + 2 : head + 2 + len(curve["points"])]
