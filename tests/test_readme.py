@@ -19,7 +19,7 @@ HUB = "sentence-transformers"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with what README's commands read: a part of the dictionary, notes, and tiny models by the hub's names."""
+    """A folder with the inputs of README's commands: part of the dictionary, notes, tiny models by the hub's names."""
     with gzip.open(ROOT / "examples" / "wordnet.jsonl.gz", "rt", encoding="utf-8") as file:
         lines = [line for line in file if re.search(r"seism|earthquake|machine that", line)]
     (tmp_path / "examples").mkdir()

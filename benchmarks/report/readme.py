@@ -1,13 +1,11 @@
 """The generated blocks of README.md: every number comes from a result file, or is the size of a shipped encoder.
 
-README names these functions between the markers of cog. `cog -r -I . README.md` writes the blocks; a test compares them.
+README names these functions between the markers of cog. `make pages` writes the blocks, and a test compares them.
 """
 
 import json
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from benchmarks.common.results import RESULTS, Result, markdown_table, number_text
 from benchmarks.report.show_results import machine_text
@@ -30,23 +28,27 @@ LAYERS = {"base": "6 layers", "small": "3 layers", "static": "token table"}
 
 def reasons() -> str:
     """Return the list of reasons to use hpdsearch, each with its numbers."""
-    quality = {(row["system"], row["dim"]): row["of_teacher"] for row in _read("quality")["systems"]}
-    rates = {row["name"]: row["measured"] for row in _read("encoding")["targets"]}
-    startup = {row["name"]: row["median"] for row in _read("startup")["measurements"]}
-    base = quality["base", 256]
-    hybrid = quality["base hybrid", 256]
+    of_teacher = {(row["system"], row["dim"]): row["of_teacher"] for row in _read("quality")["systems"]}
+    base = of_teacher["base", 256]
+    hybrid = of_teacher["base hybrid", 256]
+    ratios = {row["name"]: number_text(row["measured"]) for row in _read("encoding")["targets"]}
+    base_ratio = ratios["base / teacher, short texts, 2 cores"]
+    static_ratio = ratios["static / teacher, short texts, 2 cores"]
+    seconds = {row["name"]: row["median"] for row in _read("startup")["measurements"]}
+    flat = _among_a_million("base", 256, "flat pq")
+    ivf = _among_a_million("base", 128, "ivf pq")
+    teacher = _among_a_million("all-mpnet-base-v2", 768, "flat f32")
     lines = [
-        f"**Quality**: `base` keeps {base['STS']:.1f} % of the STS score and {base['nDCG@10']:.1f} % of the nDCG@10 of its"
-        f" teacher, all-mpnet-base-v2. Hybrid search reaches {hybrid['nDCG@10']:.1f} %.",
-        f"**Memory**: with a million documents, each takes {_index('base', 256, 'flat pq', 'bytes a document')} bytes"
-        f" of memory. A float32 vector of the teacher takes {_index('all-mpnet-base-v2', 768, 'flat f32', 'bytes a document')}.",
-        f"**Search**: it takes {_index('base', 256, 'flat pq', 'query p50')} ms among a million documents, or"
-        f" {_index('base', 128, 'ivf pq', 'query p50')} ms with an IVF index at 128 dimensions. Exact search at the teacher's"
-        f" width takes {_index('all-mpnet-base-v2', 768, 'flat f32', 'query p50')} ms.",
-        f"**Encoding**: `base` embeds {number_text(rates['base / teacher, short texts, 2 cores'])} times as many short texts"
-        f" per second as its teacher, `static` {number_text(rates['static / teacher, short texts, 2 cores'])} times.",
-        f"**Start**: a query from the shell takes {startup['hpdsearch query']:.2f} s, start of the process included; a"
-        f" script on sentence-transformers takes {startup['sentence-transformers script']:.2f} s.",
+        f"**Quality**: `base` keeps {base['STS']:.1f} % of the STS score and {base['nDCG@10']:.1f} % of the nDCG@10"
+        f" of its teacher, all-mpnet-base-v2. Hybrid search reaches {hybrid['nDCG@10']:.1f} %.",
+        f"**Memory**: with a million documents, each takes {flat['bytes a document']} bytes of memory."
+        f" A float32 vector of the teacher takes {teacher['bytes a document']}.",
+        f"**Search**: it takes {flat['query p50']} ms among a million documents, or {ivf['query p50']} ms with an IVF"
+        f" index at 128 dimensions. Exact search at the teacher's width takes {teacher['query p50']} ms.",
+        f"**Encoding**: `base` embeds {base_ratio} times as many short texts per second as its teacher, `static`"
+        f" {static_ratio} times.",
+        f"**Start**: a query from the shell takes {seconds['hpdsearch query']:.2f} s, start of the process included."
+        f" A script on sentence-transformers takes {seconds['sentence-transformers script']:.2f} s.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -62,8 +64,9 @@ def comparison() -> str:
         found = measured[system]
         times = [number_text(found[what]) for what in ("warm query p50", "serving memory")]
         rows.append([name, f"{found['nDCG@10']:.1f}", *times])
-    n, n_queries = made["settings"]["n"], made["settings"]["n_queries"]
-    intro = f"Each program indexed the same {n:,} short texts and answered {n_queries} judged queries, with default settings:"
+    n = made["settings"]["n"]
+    n_queries = made["settings"]["n_queries"]
+    intro = f"Each program indexed the same {n:,} texts and answered {n_queries} judged queries, with default settings:"
     return f"{intro}\n\n{markdown_table(rows)}\n\n{_machine()}"
 
 
@@ -89,17 +92,15 @@ def _machine() -> str:
     made = [_read(name) for name in ("quality", "encoding", "retrieval", "engines", "startup")]
     machines = dict.fromkeys(machine_text(one) for one in made)
     dates = sorted({one["date"][:10] for one in made})
-    return f"All numbers on this page were measured on {'; '.join(machines)}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
+    first_and_last = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+    return f"All numbers on this page were measured on {'; '.join(machines)}, {first_and_last}."
 
 
-def _index(encoder: str, dim: int, index: str, what: str) -> str:
-    """Return a measurement among a million documents."""
-    key = {"encoder": encoder, "dim": dim, "index": index, "n": MILLION, "what": what}
-    return next(number_text(row["median"]) for row in _measurements("retrieval") if key.items() <= row.items())
-
-
-def _measurements(name: str) -> Iterator[dict[str, Any]]:
-    yield from _read(name)["measurements"]
+def _among_a_million(encoder: str, dim: int, index: str) -> dict[str, str]:
+    """Return the medians of an index of a million documents, by what was measured."""
+    key = {"encoder": encoder, "dim": dim, "index": index, "n": MILLION}
+    rows = [row for row in _read("retrieval")["measurements"] if key.items() <= row.items()]
+    return {row["what"]: number_text(row["median"]) for row in rows}
 
 
 @lru_cache
