@@ -1,8 +1,7 @@
-"""The catalog (SQLite): documents, passages, metadata, tombstones, and the files in force. The one commit point.
+"""The catalog (SQLite): documents, passages, metadata, tombstones and the list of active files. The one commit point.
 
-A reader holds one SQLite snapshot (write-ahead log) for as long as it is open: it sees the state that it opened and
-nothing later. A writer changes everything in one transaction. Who may write, and when files are made or swept, is the
-engine's business.
+A reader keeps the SQLite snapshot that it opened (write-ahead log) and sees no later commit. A writer makes all changes
+in one transaction. hpdsearch.indexer decides who may write and when files are created or removed.
 """
 
 from hpdsearch.catalog.reader import Catalog

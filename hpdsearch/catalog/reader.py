@@ -1,4 +1,4 @@
-"""Reading a catalog: one SQLite snapshot, held for as long as it is open. Safe to share between threads."""
+"""Read a catalog: one SQLite snapshot, kept until the catalog is closed."""
 
 import json
 import sqlite3
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hpdsearch.catalog.filters import error_at, flatten_metadata, iter_comparisons, parse_filter, to_sql
+from hpdsearch.catalog.filter_parser import error_at, iter_comparisons, parse_filter
+from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
@@ -29,10 +29,11 @@ from hpdsearch.catalog.schema import (
     vector_checksum,
     xor_checksum,
 )
+from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
 
-_CHUNK = 500  # bound parameters a statement
+_MAX_PARAMETERS = 500  # of one statement
 _LAST_ROW = 2**63 - 1
 
 
@@ -44,16 +45,16 @@ class Catalog:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-        self._close = weakref.finalize(self, connection.close)  # also when the last search on it has ended
+        self._close = weakref.finalize(self, connection.close)  # runs at garbage collection too
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, folder: Path) -> "Catalog":
-        """Open the state that is committed now, and keep it.
+        """Open the last committed state.
 
         Raises:
-            IndexFolderError: no index, nothing committed yet, a foreign file, or another format.
-            CorruptIndexError: SQLite cannot read it.
+            IndexFolderError: the folder holds no index, nothing committed, a foreign file, or another format.
+            CorruptIndexError: SQLite cannot read the file, or a checksum does not match.
         """
         path = folder / FILE_NAME
         if not folder.is_dir():
@@ -71,36 +72,38 @@ class Catalog:
         return catalog
 
     def close(self) -> None:
-        """Let go of the snapshot."""
+        """Release the snapshot."""
         with self._lock:
             self._close()
 
     def meta(self) -> dict[str, Any]:
-        """Return the index-wide settings: JSON values by key."""
-        return {key: self._json(value) for key, value in self._all("SELECT key, value FROM meta WHERE key <> 'sum'")}
+        """Return the settings of the index: JSON values by key."""
+        return {
+            key: self._parse_json(value) for key, value in self._all("SELECT key, value FROM meta WHERE key <> 'sum'")
+        }
 
     def segments(self) -> list[SegmentEntry]:
-        """Return the segments in force, by first row."""
+        """Return the active segments, ascending by first row."""
         rows = self._all(f"SELECT {SEGMENT_COLUMNS} FROM segments ORDER BY first_row")
-        values = [(*row[:-2], self._json(row[-2]), self._json(row[-1])) for row in rows]
+        values = [(*row[:-2], self._parse_json(row[-2]), self._parse_json(row[-1])) for row in rows]
         return [SegmentEntry(*entry) for entry in values]
 
-    def tombstones(self, first_row: int = 0, end_row: int = _LAST_ROW) -> npt.NDArray[np.int64]:
-        """Return the deleted rows first_row <= row < end_row that a segment still holds, ascending."""
+    def tombstones(self, first_row: int = 0, end_row: int = _LAST_ROW) -> Rows:
+        """Return the deleted rows first_row <= row < end_row that a segment still holds: (n,), ascending."""
         sql = "SELECT row FROM tombstones WHERE row >= ? AND row < ? AND purged >= 0 ORDER BY row"
         return self._column(sql, first_row, end_row)
 
-    def buffered_vectors(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
-        """Return the rows (n,), ascending, whose vectors wait to be written to a file, and these vectors (n, dim).
+    def buffered_vectors(self) -> tuple[Rows, Stored]:
+        """Return the buffered rows (n,), ascending, and their vectors (n, dim), float16.
 
         Raises:
-            CorruptIndexError: a vector is not what was written.
+            CorruptIndexError: a vector does not match its checksum.
         """
         found = self._all("SELECT row, vector, sum FROM waiting ORDER BY row")
         for row, vector, expected in found:
             if expected != vector_checksum(row, vector):
                 raise CorruptIndexError(
-                    f"{self.path}: the vector of row {row} is not what was written; {RESTORE_CATALOG}"
+                    f"{self.path}: the vector of row {row} does not match its checksum; {RESTORE_CATALOG}"
                 )
         stored = np.frombuffer(b"".join(vector for _, vector, _ in found), "<f2")
         return np.array([row for row, _, _ in found], np.int64), stored.reshape(len(found), -1 if found else 0)
@@ -121,13 +124,13 @@ class Catalog:
         )
         return [name for (name,) in self._all(query) if name is not None]
 
-    def docs_of_rows(self, rows: npt.NDArray[np.int64]) -> dict[int, int]:
-        """Return the number of the document by row, for those of the rows that live."""
-        return dict(self._chunked("SELECT row, doc FROM passages WHERE row IN ({})", rows.tolist()))
+    def docs_of_rows(self, rows: Rows) -> dict[int, int]:
+        """Return the document number by row, for the live rows among these."""
+        return dict(self._all_in_chunks("SELECT row, doc FROM passages WHERE row IN ({})", rows.tolist()))
 
     def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
-        """Return doc_ids by number."""
-        return dict(self._chunked("SELECT doc, doc_id FROM documents WHERE doc IN ({})", docs))
+        """Return the doc_id by document number."""
+        return dict(self._all_in_chunks("SELECT doc, doc_id FROM documents WHERE doc IN ({})", docs))
 
     def passages_between(self, first_row: int, end_row: int) -> list[tuple[int, int, int, int]]:
         """Return (row, document number, start, end) of the passages in rows first_row <= row < end_row, ascending."""
@@ -135,19 +138,23 @@ class Catalog:
         return [(row, doc, start, end) for row, doc, start, end in self._all(sql, (first_row, end_row))]
 
     def documents(self, docs: Sequence[int]) -> dict[int, StoredDocument]:
-        """Return documents by number, those that are there, each checked against its sum.
+        """Return the existing documents among these numbers, by number; compare each with its checksum.
 
         Raises:
-            CorruptIndexError: a document is not what was written.
+            CorruptIndexError: a document does not match its checksum.
         """
         spans: dict[int, list[RowPassage]] = {doc: [] for doc in docs}
-        for doc, row, start, end in self._chunked("SELECT doc, row, start, end FROM passages WHERE doc IN ({})", docs):
+        for doc, row, start, end in self._all_in_chunks(
+            "SELECT doc, row, start, end FROM passages WHERE doc IN ({})", docs
+        ):
             spans[doc].append((row, start, end))
         sql = "SELECT doc, doc_id, title, text, metadata, source, sum FROM documents WHERE doc IN ({})"
-        return {row[0]: self._checked(row, tuple(sorted(spans[row[0]]))) for row in self._chunked(sql, docs)}
+        return {
+            row[0]: self._verify_document(row, tuple(sorted(spans[row[0]]))) for row in self._all_in_chunks(sql, docs)
+        }
 
     def all_documents(self, block: int = 1000) -> Iterator[StoredDocument]:
-        """Yield every document, checked as in `documents`."""
+        """Yield all documents by number, in blocks; compares checksums as `documents` does."""
         last = -1
         while docs := self._column(
             "SELECT doc FROM documents WHERE doc > ? ORDER BY doc LIMIT ?", last, block
@@ -156,29 +163,29 @@ class Catalog:
             last = docs[-1]
 
     def doc_numbers(self, doc_ids: Sequence[str]) -> dict[str, int]:
-        """Return the document numbers of those doc_ids that are there."""
-        return dict(self._chunked("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", doc_ids))
+        """Return the document number by doc_id, for the existing documents among these."""
+        return dict(self._all_in_chunks("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", doc_ids))
 
     def document_source(self, doc: int) -> str:
-        """Return where a document was read, by its number."""
+        """Return the source of a document, `file:line` or empty, by its number."""
         return str(self._all("SELECT source FROM documents WHERE doc = ?", (doc,))[0][0])
 
-    def rows_where(self, where: str) -> npt.NDArray[np.int64]:
-        """Return the rows of all documents that match a filter, ascending.
+    def rows_where(self, where: str) -> Rows:
+        """Return the rows of all documents that match a filter: (n,), ascending.
 
         Raises:
-            FilterError: the filter cannot be read, or names a field that no document has.
+            FilterError: the filter cannot be parsed, or names a field that no document has.
         """
-        condition, parameters = self._condition(where)
+        condition, parameters = self._compile_filter(where)
         sql = f"SELECT row FROM passages WHERE doc IN (SELECT doc FROM documents WHERE {condition}) ORDER BY row"
         return self._column(sql, *parameters)
 
     def count_where(self, where: str) -> int:
-        """Count the documents that match a filter; raises as `rows_where`."""
-        condition, parameters = self._condition(where)
+        """Count the documents that match a filter. Raises FilterError as `rows_where` does."""
+        condition, parameters = self._compile_filter(where)
         return int(self._all(f"SELECT count(*) FROM documents WHERE {condition}", parameters)[0][0])
 
-    def _condition(self, where: str) -> tuple[str, list[Any]]:
+    def _compile_filter(self, where: str) -> tuple[str, list[Any]]:
         tree = parse_filter(where)
         known = self.fields()
         for comparison in iter_comparisons(tree):
@@ -188,13 +195,13 @@ class Catalog:
         return to_sql(tree)
 
     def find_problems(self) -> list[str]:
-        """Return what SQLite's own check and a recount of the attributes find wrong; empty: nothing."""
+        """Return a line for each problem that SQLite's integrity check and a recount of the attributes find."""
         try:
-            return self._problems()
+            return self._check_integrity()
         except CorruptIndexError as error:
             return [str(error)]
 
-    def _problems(self) -> list[str]:
+    def _check_integrity(self) -> list[str]:
         found = [str(row[0]) for row in self._all("PRAGMA integrity_check(20)") if row[0] != "ok"]
         if found:
             return [f"{self.path}: {problem}" for problem in found]
@@ -203,22 +210,27 @@ class Catalog:
             found.append(f"{self.path}: {orphans} passages belong to no document")
         expected = 0
         for doc, metadata in self._each("SELECT doc, metadata FROM documents"):
-            expected ^= xor_checksum((*attribute, doc) for attribute in flatten_metadata(self._json(metadata)))
+            expected ^= xor_checksum((*attribute, doc) for attribute in flatten_metadata(self._parse_json(metadata)))
         stored = xor_checksum(self._each("SELECT field, text, number, doc FROM attributes"))
         if expected != stored:
-            found.append(f"{self.path}: the attributes that filters use are not those of the documents' metadata")
+            found.append(f"{self.path}: the attributes that filters use do not match the documents' metadata")
         return found
 
-    def _checked(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
+    def _verify_document(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
         doc, doc_id, title, text, metadata, source, expected = row
         if [*map(type, row[1:6])] != [str] * 5 or expected != document_checksum(
             doc_id, title, text, metadata, source, passages
         ):
-            raise CorruptIndexError(f"{self.path}: document {doc_id!r} is not what was written; {RESTORE_CATALOG}")
+            raise CorruptIndexError(f"{self.path}: document {doc_id!r} does not match its checksum; {RESTORE_CATALOG}")
         return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
 
     def _check_format(self) -> bool:
-        """Tell whether anything is committed; raise if it is nothing that we can read."""
+        """Tell whether anything is committed.
+
+        Raises:
+            IndexFolderError: the file belongs to another program or has another format.
+            CorruptIndexError: tables are missing, or the checksum of settings and segments does not match.
+        """
         application = self._all("PRAGMA application_id")[0][0]
         found = self._all("PRAGMA user_version")[0][0]
         if application not in (0, APPLICATION_ID):
@@ -234,14 +246,14 @@ class Catalog:
         if missing := set(TABLES) - tables:
             raise CorruptIndexError(f"{self.path}: the tables {sorted(missing)} are missing; {RESTORE_CATALOG}")
         stored = self._all("SELECT value FROM meta WHERE key = 'sum'")
-        if not stored or stored[0][0] != str(self._sum()):
+        if not stored or stored[0][0] != str(self._checksum()):
             raise CorruptIndexError(
-                f"{self.path}: its settings or segments are not what was written; {RESTORE_CATALOG}"
+                f"{self.path}: its settings or segments do not match their checksum; {RESTORE_CATALOG}"
             )
         return True
 
-    def _sum(self) -> int:
-        """Return 64 bits over the settings and segments."""
+    def _checksum(self) -> int:
+        """Return the 64-bit checksum of the settings and segments."""
         return xor_checksum(self._all("SELECT key, value FROM meta WHERE key <> 'sum'")) ^ xor_checksum(
             self._all("SELECT * FROM segments")
         )
@@ -260,25 +272,25 @@ class Catalog:
                 raise translate_error(self.path, error) from error
 
     def _each(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Yield rows one at a time; only for the single-threaded `problems`."""
+        """Yield rows one at a time, without the lock: only for `find_problems`."""
         with closing(self._execute(sql)) as cursor:
             try:
                 yield from cursor
             except SQLITE_ERRORS as error:
                 raise translate_error(self.path, error) from error
 
-    def _json(self, text: Any) -> Any:
+    def _parse_json(self, text: Any) -> Any:
         try:
             return json.loads(text)
         except (ValueError, TypeError) as error:
             raise CorruptIndexError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE_CATALOG}") from error
 
-    def _column(self, sql: str, *parameters: Any) -> npt.NDArray[np.int64]:
+    def _column(self, sql: str, *parameters: Any) -> Rows:
         return np.array([value for (value,) in self._all(sql, parameters)], np.int64)
 
-    def _chunked(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _all_in_chunks(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
-        for start in range(0, len(values), _CHUNK):
-            chunk = values[start : start + _CHUNK]
+        for start in range(0, len(values), _MAX_PARAMETERS):
+            chunk = values[start : start + _MAX_PARAMETERS]
             found += self._all(sql.format(",".join("?" * len(chunk))), chunk)
         return found

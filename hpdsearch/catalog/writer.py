@@ -1,4 +1,4 @@
-"""Changing a catalog: everything in one transaction, from open to commit."""
+"""Change a catalog: all changes between `open` and `commit` are one transaction."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hpdsearch.catalog.filters import flatten_metadata
+from hpdsearch.catalog.filter_sql import flatten_metadata
 from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
@@ -28,29 +27,38 @@ from hpdsearch.catalog.schema import (
     translate_error,
     vector_checksum,
 )
+from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.records import Document, Passage
 
-_METADATA = 4  # its place in a row of documents
+_METADATA = 4  # column of table documents
 
 
 class CatalogWriter(Catalog):
     """Changes a catalog in one transaction, from `open` to `commit`; closing without commit changes nothing.
 
-    Only one may be open at a time; the engine's lock file sees to it.
+    The lock file of hpdsearch.indexer ensures that only one is open at a time.
+
+    Attributes:
+        committed: whether the catalog held a committed state when it was opened.
     """
 
     @classmethod
     def open(cls, folder: Path) -> "CatalogWriter":
-        """Open the catalog of a folder for writing; an empty one is made where there is none."""
+        """Open the catalog of a folder for writing; create an empty one if there is none.
+
+        Raises:
+            IndexFolderError: the file cannot be written, belongs to another program, or has another format.
+            CorruptIndexError: SQLite cannot read the file, or a checksum does not match.
+        """
         path = folder / FILE_NAME
         catalog = cls(path, connect(path, create=True))
         try:
-            catalog._check_format()  # before the first change: it may be another program's
-            # SQLite keeps the old mode where it fails, and says so; readers would then lock writers out.
+            catalog._check_format()  # before the first change: the file may belong to another program
+            # On failure SQLite keeps the old mode and returns its name; readers would then lock writers out.
             if (mode := catalog._all("PRAGMA journal_mode = WAL")[0][0]) != "wal":
                 raise IndexFolderError(
-                    f"{path}: cannot be written with a log beside it (SQLite stays at {mode!r}); check the disk"
+                    f"{path}: cannot be written with a write-ahead log (SQLite stays in mode {mode!r}); check the disk"
                 )
             catalog._execute("PRAGMA synchronous = FULL")
             catalog._execute("BEGIN IMMEDIATE")
@@ -60,11 +68,11 @@ class CatalogWriter(Catalog):
             raise
         return catalog
 
-    committed: bool  # whether anything was in force when it was opened
+    committed: bool
     _first_free_doc = 0
 
     def clear(self) -> None:
-        """Make an empty catalog: what was in it goes when this is committed."""
+        """Replace all tables by empty ones; takes effect with the commit."""
         for table in TABLES:
             self._execute(f"DROP TABLE IF EXISTS {table}")
         for statement in SCHEMA.split(";"):
@@ -73,20 +81,23 @@ class CatalogWriter(Catalog):
         self._execute(f"PRAGMA user_version = {FORMAT}")
 
     def set_meta(self, **values: Any) -> None:
-        """Set index-wide settings."""
+        """Set settings of the index, each to a JSON value."""
         rows = [(key, json.dumps(value, sort_keys=True)) for key, value in values.items()]
         self._many("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def insert(self, documents: Sequence[tuple[Document, Sequence[Passage]]], first_row: int) -> None:
-        """Insert documents with their passages, which get the rows from first_row on; no doc_id may be there yet."""
-        row, next_doc = first_row, self.next_doc()
-        stored, spans, attributes = [], [], []
+        """Insert documents and their passages; the passages get the rows from first_row on. All doc_ids must be new."""
+        row = first_row
+        next_doc = self.next_doc()
+        stored: list[tuple[Any, ...]] = []
+        spans: list[tuple[int, int, int, int]] = []
+        attributes: list[tuple[Any, ...]] = []
         for doc, (document, passages) in enumerate(documents, start=next_doc):
-            placed = tuple((row + i, passage.start, passage.end) for i, passage in enumerate(passages))
-            row += len(placed)
-            stored.append(document_row(doc, document, placed))
-            spans += [(at, doc, start, end) for at, start, end in placed]
-            # Of the metadata as stored: JSON makes strings of all keys.
+            row_passages = tuple((row + i, passage.start, passage.end) for i, passage in enumerate(passages))
+            row += len(row_passages)
+            stored.append(document_row(doc, document, row_passages))
+            spans += [(at, doc, start, end) for at, start, end in row_passages]
+            # Parsed from the stored form, because JSON turns all keys into strings.
             metadata = json.loads(stored[-1][_METADATA])
             attributes += [(*attribute, doc) for attribute in flatten_metadata(metadata)]
         self._first_free_doc = next_doc + len(stored)
@@ -95,35 +106,35 @@ class CatalogWriter(Catalog):
         self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
 
     def find_same_text(self, document: Document) -> str | None:
-        """Return the doc_id of a document with the same title and text, if there is one."""
+        """Return the doc_id of a document with the same title and text; None: there is none."""
         sql = "SELECT doc_id FROM documents WHERE text_hash = ? AND text = ? AND title = ? LIMIT 1"
         found = self._all(sql, (text_fingerprint(document), document.text, document.title))
         return str(found[0][0]) if found else None
 
     def find_same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
-        """Return the passages, in rows < before, of a document with the same title and text; empty: there is none."""
+        """Return the passages, in rows < before, of a document with the same title and text, ascending; or none."""
         same = "SELECT doc FROM documents JOIN passages USING (doc) WHERE text_hash = ? AND text = ? AND title = ?"
         sql = f"SELECT row, start, end FROM passages WHERE doc = ({same} AND row < ? LIMIT 1) ORDER BY row"
         found = self._all(sql, (text_fingerprint(document), document.text, document.title, before))
         return [(row, start, end) for row, start, end in found]
 
     def lookup(self, document: Document) -> tuple[int, bool] | None:
-        """Return the number of the document with this doc_id, and whether it is stored exactly as this one."""
+        """Return the number of the document with this doc_id and whether it is stored unchanged; None: it is new."""
         sql = "SELECT doc, title, text, metadata, source FROM documents WHERE doc_id = ?"
         for doc, *stored in self._all(sql, (document.doc_id,)):
             return int(doc), stored == [document.title, document.text, metadata_json(document), document.source]
         return None
 
     def start_seen(self) -> None:
-        """Begin to note which documents were seen, for `unseen`."""
+        """Begin to record which documents were seen, for `not_seen`."""
         self._execute("CREATE TEMP TABLE seen(doc INTEGER PRIMARY KEY)")
 
     def mark_seen(self, doc: int) -> bool:
-        """Note a document by number; False: it was noted before."""
+        """Record a document by number; return False if it was recorded before."""
         return self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (doc,)).rowcount == 1
 
     def not_seen(self, under: Sequence[str], before: int) -> list[int]:
-        """Return the documents numbered < before that were read under these paths and were not seen."""
+        """Return the documents with numbers < before whose source is under these paths and that were not seen."""
         found: set[int] = set()
         for path in under:
             inside = [path.rstrip("/") + "/", path + ":"]
@@ -136,11 +147,11 @@ class CatalogWriter(Catalog):
         return sorted(found)
 
     def remove(self, docs: Sequence[int]) -> int:
-        """Remove documents by number; their rows become tombstones. Return the count of rows."""
+        """Remove documents by number; their rows become tombstones. Return the number of rows."""
         n_rows = 0
         for stored in self.documents(docs).values():
             rows = [(row,) for row, _, _ in stored.passages]
-            # A row that waits is in no segment, but the lexical index may hold it.
+            # No segment holds a buffered row, but the lexical index may.
             self._many("INSERT INTO tombstones SELECT ?1, -(?1 IN (SELECT row FROM waiting))", rows)
             self._many("DELETE FROM waiting WHERE row = ?", rows)
             self._many("DELETE FROM passages WHERE row = ?", rows)
@@ -150,53 +161,53 @@ class CatalogWriter(Catalog):
             n_rows += len(rows)
         return n_rows
 
-    def buffer_rows(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
-        """Keep the vectors (n, dim) of new rows (n,) until they are written to a file."""
+    def buffer_rows(self, rows: Rows, vectors: Stored) -> None:
+        """Store the vectors (n, dim), float16, of new rows (n,) until a vectors file holds them."""
         stored = [(row, vector.tobytes()) for row, vector in zip(rows.tolist(), vectors, strict=True)]
         self._many("INSERT INTO waiting VALUES (?, ?, ?)", [(row, v, vector_checksum(row, v)) for row, v in stored])
 
     def clear_buffer(self) -> None:
-        """Forget the vectors that waited: they lie in a file now."""
+        """Remove all buffered vectors, because a vectors file holds them."""
         self._execute("DELETE FROM waiting")
 
     def add_segment(self, entry: SegmentEntry) -> None:
-        """Bring a segment into force, in place of the one with its number if there is one."""
+        """Activate a segment; replace the one with the same number."""
         values = [*astuple(entry)[:-2], json.dumps(entry.spec), json.dumps(entry.operating_points)]
         places = ",".join("?" * len(values))
         sql = f"INSERT OR REPLACE INTO segments ({SEGMENT_COLUMNS}, block_sums) VALUES ({places}, x'')"
         self._execute(sql, values)
 
-    def drop_segment(self, entry: SegmentEntry, live: npt.NDArray[np.int64]) -> None:
-        """Take a segment out of force; its rows other than `live` are held by none from now on."""
+    def drop_segment(self, entry: SegmentEntry, live: Rows) -> None:
+        """Deactivate a segment. No segment holds its tombstoned rows afterwards, apart from `live` ones."""
         self._execute("DELETE FROM segments WHERE segment = ?", (entry.segment,))
-        dead = np.setdiff1d(self.tombstones(entry.first_row, entry.end_row), live)
-        rows = [(row,) for row in dead.tolist()]
-        # The lexical index may still hold those that are not purged: the tombstone goes when it is.
+        tombstoned = np.setdiff1d(self.tombstones(entry.first_row, entry.end_row), live)
+        rows = [(row,) for row in tombstoned.tolist()]
+        # The lexical index may still hold rows that are not purged; `mark_purged` removes their tombstones.
         self._many("DELETE FROM tombstones WHERE row = ? AND purged = 1", rows)
         self._many("UPDATE tombstones SET purged = -1 WHERE row = ? AND purged = 0", rows)
 
     def next_doc(self) -> int:
-        """Return the number that the next inserted document gets; none is given out twice between open and close."""
+        """Return the number of the next inserted document; no number is used twice between open and close."""
         after_last = int(self._all("SELECT coalesce(max(doc), -1) + 1 FROM documents")[0][0])
         self._first_free_doc = max(self._first_free_doc, after_last)
         return self._first_free_doc
 
     def next_row(self) -> int:
-        """Return the first row that no segment holds."""
+        """Return the first row after all segments."""
         return int(self._all("SELECT coalesce(max(end_row), 0) FROM segments")[0][0])
 
     def unpurged_rows(self) -> list[int]:
-        """Return the tombstones that the lexical index may still hold."""
+        """Return the deleted rows that the lexical index may still hold, ascending."""
         return [int(row) for row in self._column("SELECT row FROM tombstones WHERE purged <= 0 ORDER BY row")]
 
     def mark_purged(self, rows: Sequence[int]) -> None:
-        """Note that the lexical index does not hold these tombstones any more."""
+        """Record that the lexical index holds these deleted rows no longer."""
         self._many("DELETE FROM tombstones WHERE row = ? AND purged = -1", [(row,) for row in rows])
         self._many("UPDATE tombstones SET purged = 1 WHERE row = ?", [(row,) for row in rows])
 
     def commit(self) -> None:
-        """Bring every change into force, durably."""
-        self._execute("INSERT OR REPLACE INTO meta VALUES ('sum', ?)", (str(self._sum()),))
+        """Commit all changes durably."""
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('sum', ?)", (str(self._checksum()),))
         self._execute("COMMIT")
 
     def begin(self) -> None:
@@ -204,10 +215,10 @@ class CatalogWriter(Catalog):
         self._execute("BEGIN IMMEDIATE")
 
     def vacuum(self) -> None:
-        """Rewrite the file without what was deleted, outside of a transaction.
+        """Rewrite the file without free pages, outside of a transaction.
 
         Raises:
-            IndexFolderError: there is no room for it; the catalog is as it was.
+            IndexFolderError: the disk is full; the catalog is unchanged.
         """
         self._execute("PRAGMA busy_timeout = 0")  # a checkpoint would wait for every reader to close
         self._execute("VACUUM")

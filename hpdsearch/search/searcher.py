@@ -66,7 +66,7 @@ def search(
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
         k: hits a text, at least 1; fewer come only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by 0.8 cosine + 0.2 BM25 / best BM25.
-        where: filter on metadata (hpdsearch.catalog.filters).
+        where: filter on metadata (docs/filters.md).
         recall: share of the k nearest passages to find by the measured curve of each segment; None: as it was made.
 
     Raises:

@@ -1,0 +1,115 @@
+"""Opening a catalog: foreign files, other formats, read-only folders."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from catalogs import alter
+
+from hpdsearch.catalog import FILE_NAME, FORMAT, Catalog, CatalogWriter
+from hpdsearch.errors import CorruptIndexError, IndexFolderError
+
+
+def test_no_folder_and_no_catalog_are_errors(tmp_path):
+    with pytest.raises(IndexFolderError, match="no such folder; make one with: hpdsearch index CORPUS -o"):
+        Catalog.open(tmp_path / "nowhere")
+    for make in (lambda: None, (tmp_path / FILE_NAME).mkdir):
+        make()
+        with pytest.raises(IndexFolderError, match=f"not an hpdsearch index .it holds no {FILE_NAME}"):
+            Catalog.open(tmp_path)
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE notes(x)", "PRAGMA application_id = 7"])
+def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path, statement):
+    path = tmp_path / FILE_NAME
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    data = path.read_bytes()
+    for opened in (Catalog, CatalogWriter):
+        with pytest.raises(IndexFolderError, match="is a database of another program; choose another folder"):
+            opened.open(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (1, "index again into another folder"), (0, "index again")],
+)
+def test_another_format_names_both_and_says_what_to_do(folder, found, advice):
+    alter(folder, f"PRAGMA user_version = {found}")
+    for opened in (Catalog, CatalogWriter):
+        with pytest.raises(IndexFolderError, match=f"{FILE_NAME}: expected format {FORMAT}, got {found}; {advice}"):
+            opened.open(folder)
+
+
+@pytest.mark.parametrize("data", [b"hello" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_what_is_no_database_is_damage(tmp_path, data):
+    (tmp_path / FILE_NAME).write_bytes(data)
+    for opened in (Catalog, CatalogWriter):
+        with pytest.raises(CorruptIndexError, match=f"{FILE_NAME}: SQLite cannot read it"):
+            opened.open(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == data
+
+
+def test_an_empty_file_is_nothing_committed(tmp_path):
+    (tmp_path / FILE_NAME).touch()
+    with pytest.raises(IndexFolderError, match="nothing was committed"):
+        Catalog.open(tmp_path)
+
+
+def read_only(folder, *, keep_wal):
+    """Open a copy of a folder as a user who may not write there; with the writer's last commit still in its log."""
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from hpdsearch.catalog import Catalog, CatalogWriter
+        from hpdsearch.errors import HpdsearchError
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        for opened in (Catalog, CatalogWriter):
+            try:
+                catalog = opened.open(Path(sys.argv[1]))
+                print(catalog.meta()["generation"], catalog.n_documents())
+                catalog.close()
+            except HpdsearchError as error:
+                print(error)"""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name)
+        writer = CatalogWriter.open(folder)
+        writer.set_meta(generation=2)
+        writer.commit()
+        if not keep_wal:
+            writer.close()
+        for file in (FILE_NAME, FILE_NAME + "-wal"):
+            if (folder / file).exists():
+                shutil.copy(folder / file, copy / file)
+                (copy / file).chmod(0o444)
+        writer.close()
+        copy.chmod(0o555)
+        run = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True)
+        copy.chmod(0o755)
+        return run.stdout.splitlines()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_a_read_only_folder_is_read_but_not_written(folder):
+    reader, writer = read_only(folder, keep_wal=False)
+    assert reader == "2 3"
+    assert writer.endswith(
+        "cannot be written (attempt to write a readonly database); choose a folder with write permission"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_a_read_only_folder_whose_last_commit_cannot_be_read_is_an_error_not_an_older_state(folder):
+    reader, _ = read_only(folder, keep_wal=True)
+    assert f"the last changes are in {FILE_NAME}-wal" in reader
+    assert reader.endswith("open the index once in a folder with write permission")

@@ -1,0 +1,117 @@
+"""Filters as text: the tree, the errors and the limits of size."""
+
+import pytest
+from filters import matching
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hpdsearch.catalog.filter_parser import Both, Comparison, Either, Member, Not, Op, iter_comparisons, parse_filter
+from hpdsearch.catalog.filter_sql import to_sql
+from hpdsearch.errors import FilterError
+
+
+@pytest.mark.parametrize(
+    ("where", "character", "message"),
+    [
+        ("", 1, 'expected a field, "not" or "(", got the end'),
+        ("   ", 4, 'expected a field, "not" or "(", got the end'),
+        ("year", 5, "expected an operator (= != < <= > >= in is), got the end"),
+        ("year =", 7, 'expected a literal ("text", number, true, false, null), got the end'),
+        ("year = en", 8, "expected a literal (\"text\", number, true, false, null), got 'en'"),
+        ("year 2020", 6, "expected an operator (= != < <= > >= in is), got '2020'"),
+        ("year = 2020 lang = 'en'", 13, 'expected "and", "or" or the end, got \'lang\''),
+        ("year = 2020)", 12, 'expected "and", "or" or the end, got \')\''),
+        ("(year = 2020", 13, 'expected ")", got the end'),
+        ("year = 2020 and", 16, 'expected a field, "not" or "(", got the end'),
+        ("and = 1", 1, 'expected a field, "not" or "(", got \'and\''),
+        ("2020 = year", 1, 'expected a field, "not" or "(", got \'2020\''),
+        ("lang in ()", 10, "expected a literal (\"text\", number, true, false, null), got ')'"),
+        ("lang in 'en'", 9, 'expected "(", got "\'en\'"'),
+        ("lang in ('en' 'de')", 15, 'expected "," or ")", got "\'de\'"'),
+        ("lang in ('en',)", 15, "expected a literal (\"text\", number, true, false, null), got ')'"),
+        ("lang not 'en'", 10, 'expected "in", got "\'en\'"'),
+        ("lang is 'en'", 9, 'expected "null", got "\'en\'"'),
+        ("lang is not 5", 13, "expected \"null\", got '5'"),
+        ("open > true", 8, "> expects a number or a string, got true"),
+        ("open  <= NULL", 10, "<= expects a number or a string, got NULL"),
+        ("lang = 'en", 8, 'expected a closing quote, got "\'en"'),
+        ('lang = "en\\"', 8, "expected a closing quote, got '\"en\\\\\"'"),
+        ("`la ng = 'en'", 1, "expected a closing quote, got \"`la ng = 'en'\""),
+        ("x = 1 ; DROP TABLE documents", 7, "expected a field, an operator or a literal, got '; DROP TABLE documen'"),
+        ("x = 5and y = 1", 5, "expected a field, an operator or a literal, got '5and y = 1'"),
+        ("x = 1.2.3", 5, "expected a field, an operator or a literal, got '1.2.3'"),
+        ("a = 1\n  &&\tb = 2", 9, "expected a field, an operator or a literal, got '&&\\tb = 2'"),
+    ],
+)
+def test_an_error_names_and_points_at_the_character(where, character, message):
+    with pytest.raises(FilterError) as caught:
+        parse_filter(where)
+    first, line, mark = str(caught.value).split("\n")
+    assert first == f"where: character {character}: {message}"
+    assert line == "  " + where.replace("\n", " ").replace("\t", " ")
+    assert mark == " " * (character + 1) + "^"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(max_size=30)
+    | st.lists(
+        st.sampled_from(["x", "=", "1", "'a'", '"', "`", "(", ")", ",", "and", "not", "in", "is", "null", "\\"])
+    ).map(" ".join)
+)
+@example("\x00")
+@example("`" * 3)
+@example("x = '\\")
+def test_any_text_is_a_filter_or_a_filter_error(text):
+    try:
+        condition, parameters = to_sql(parse_filter(text))
+    except FilterError:
+        return
+    assert condition.count("?") == len(parameters)
+
+
+def nested(levels):
+    """So many levels, each `y = 1 or y = 3 and (...)`: the order that costs SQLite's parser most."""
+    text = "x in (1, 'a', null)"
+    for level in range(levels):
+        text = f"y not in (1, 'a', null) {('or', 'and')[level % 2]} y = 3 and ({text})"
+    return text
+
+
+@pytest.mark.parametrize("text", [nested(9), "not (" * 4 + "x = 1" + ")" * 4, "(" * 9 + "x = 1" + ")" * 9])
+def test_the_deepest_nesting_allowed_is_answered(text):
+    assert matching(text, [{"x": 1}, {"x": 2}]) in ([0], [])
+
+
+@pytest.mark.parametrize("text", [nested(10), "not " * 10 + "x = 1", "(" * 2000 + "x = 1" + ")" * 2000])
+def test_deeper_nesting_is_an_error(text):
+    with pytest.raises(FilterError, match="nested deeper than 10 levels"):
+        parse_filter(text)
+
+
+def test_a_chain_of_300_comparisons_is_answered_and_a_longer_one_is_an_error():
+    corpus = [{"x": 299}, {"x": 300}]
+    chain = [f"x = {i}" for i in range(301)]
+    assert matching(" or ".join(chain[:300]), corpus) == [0]
+    assert matching(" and ".join(f"x not in ({i}, 'a', null)" for i in range(300)), corpus) == [1]
+    inner = " or ".join(f"x in ({i}, 'a')" for i in range(280))
+    assert matching(nested(9).replace("x in (1, 'a', null)", inner), corpus) == []
+    with pytest.raises(FilterError, match='more than 300 comparisons; join those of a field with "in"') as caught:
+        parse_filter(" or ".join(chain))
+    assert f"character {len(' or '.join(chain[:300])) + 5}:" in str(caught.value)
+
+
+def test_a_list_of_10000_members_is_answered_and_a_longer_one_is_an_error():
+    members = ", ".join(str(i) for i in range(9_999))
+    assert matching(f"x in ({members}, 'last')", [{"x": 9_998}, {"x": 9_999}, {"x": "last"}]) == [0, 2]
+    assert matching(f"x not in ({members}, null)", [{"x": 9_998}, {"x": 9_999}, {}]) == [1]
+    with pytest.raises(FilterError, match="more than 10000 literals"):
+        parse_filter(f"x in ({members}, 1, 2)")
+
+
+def test_the_tree_and_its_comparisons_in_order():
+    tree = parse_filter("a = 1 and (b is not null or not `c d` in ('x', false))")
+    a, b = Comparison("a", Op.EQ, 1.0, 0), Comparison("b", Op.NE, None, 11)
+    c = Member("c d", ("x", False), 32)
+    assert tree == Both((a, Either((b, Not(c)))))
+    assert list(iter_comparisons(tree)) == [a, b, c]

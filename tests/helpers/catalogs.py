@@ -1,0 +1,50 @@
+"""Writes and reads small catalogs."""
+
+import sqlite3
+
+from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter, SegmentEntry
+from hpdsearch.records import Document, Passage
+
+SEGMENT = SegmentEntry(
+    3, 0, 7, 5, b"\x17\x00\xff\n", "v.f16", 70, "ab", "i.faiss", 99, "cd", {"kind": "flat", "nlist": 0}, {"n": 1}
+)
+
+
+def whole(document):
+    return document, [Passage(0, len(document.text))]
+
+
+def write(folder, documents, *, first_row=0, clear=True):
+    """Commit documents, of one passage each."""
+    folder.mkdir(exist_ok=True)
+    writer = CatalogWriter.open(folder)
+    if clear:
+        writer.clear()
+        writer.set_meta(generation=1)
+    writer.insert([whole(document) for document in documents], first_row)
+    writer.commit()
+    writer.close()
+    return folder
+
+
+def read(folder):
+    """Every document in a folder, and what problems() says."""
+    catalog = Catalog.open(folder)
+    try:
+        return [stored.document for stored in catalog.all_documents()], catalog.find_problems()
+    finally:
+        catalog.close()
+
+
+DOCUMENTS = [
+    Document("a", "first text", "Title", {"n": 1, "lang": "en"}, "c.jsonl:1"),
+    Document("b", "second text é😀", "", {"n": 2, "lang": ["de", "fr"], "x": {"y": True}}, "c.jsonl:2"),
+    Document("c", "the disk is full and the database is locked", "", {}, ""),
+]
+
+
+def alter(folder, statement):
+    connection = sqlite3.connect(folder / FILE_NAME)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()

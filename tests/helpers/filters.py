@@ -1,0 +1,27 @@
+"""Runs a filter in SQLite over documents' metadata."""
+
+import sqlite3
+
+from hpdsearch.catalog.filter_parser import parse_filter
+from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
+
+SCHEMA = """
+CREATE TABLE documents(doc INTEGER PRIMARY KEY);
+CREATE TABLE attributes(field TEXT, text TEXT, number REAL, doc INTEGER, PRIMARY KEY (field, text, doc)) WITHOUT ROWID;
+"""
+
+
+def matching(where, corpus):
+    """Numbers of the documents (metadata by position) that SQLite finds for a filter."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(SCHEMA)
+        for doc, metadata in enumerate(corpus):
+            connection.execute("INSERT INTO documents VALUES (?)", (doc,))
+            rows = [(*attribute, doc) for attribute in flatten_metadata(metadata)]
+            connection.executemany("INSERT INTO attributes VALUES (?, ?, ?, ?)", rows)
+        condition, parameters = to_sql(parse_filter(where))
+        found = connection.execute(f"SELECT doc FROM documents WHERE {condition} ORDER BY doc", parameters)
+        return [doc for (doc,) in found]
+    finally:
+        connection.close()
