@@ -1,6 +1,6 @@
-"""hpdsearch: semantic search over your own text, on one machine.
+"""Semantic search over your own text on one machine.
 
-Importing it is cheap: torch, transformers, faiss and onnxruntime are loaded by the first call that needs them.
+The import is cheap: torch, transformers, faiss and onnxruntime are loaded by the first call that needs them.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m hpdsearch`."""
+"""Run the command line as `python -m hpdsearch`."""
 
 from hpdsearch.cli import main
 

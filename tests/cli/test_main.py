@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import hpdsearch
 from hpdsearch import IndexSpec, __version__
 from hpdsearch.cli import main
 from hpdsearch.cli.options import SPEC_FIELDS
@@ -65,12 +66,13 @@ def test_the_defaults_of_the_options_are_those_of_the_spec():
     assert encoder.show_default == DEFAULT_ENCODER
 
 
-@pytest.mark.parametrize("name", ["Index", "Encoder", "Document", "Hit", "HpdsearchError", "IndexSpec", "distill"])
-def test_public_names(name):
-    import hpdsearch
-
-    assert name in hpdsearch.__all__
-    assert getattr(hpdsearch, name) is not None
+def test_public_names():
+    classes = {"Codec", "Document", "Encoder", "Hit", "HpdsearchError", "Index", "IndexSpec", "Kind", "Mode"}
+    assert set(hpdsearch.__all__) == classes | {"distill", "__version__"}
+    assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)
+    assert callable(hpdsearch.distill)
+    with pytest.raises(AttributeError, match="no attribute 'tune'"):
+        _ = hpdsearch.tune
 
 
 # ---- INDEX
