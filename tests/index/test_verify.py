@@ -152,7 +152,7 @@ CATALOG_DAMAGE = {
     "DELETE FROM passages WHERE doc = 7": "document 'd00007' does not match its checksum",
     "UPDATE passages SET doc = 8 WHERE doc = 7": "does not match its checksum",
     "DELETE FROM documents WHERE doc = 7": "1 passages belong to no document",
-    "DELETE FROM attributes WHERE doc = 7 AND field = 'half'": "the attributes that filters use are not those",
+    "DELETE FROM attributes WHERE doc = 7 AND field = 'half'": "the attributes that filters use do not match",
     "UPDATE attributes SET number = 5 WHERE doc = 7 AND field = 'half'": "the attributes that filters use",
     "DELETE FROM tombstones WHERE row = 2": "the catalog's parts do not fit together",
     "INSERT INTO tombstones(row) VALUES (7)": "the catalog's parts do not fit together",
@@ -164,7 +164,7 @@ CATALOG_DAMAGE = {
     "DELETE FROM waiting WHERE row = 160": "the catalog's parts do not fit together",
     "UPDATE waiting SET row = 163 WHERE row = 162": "the vector of row 163 does not match its checksum",
     "UPDATE waiting SET vector = zeroblob(32) WHERE row = 161": "the vector of row 161 does not match its checksum",
-    "INSERT INTO waiting SELECT 163, vector, sum FROM waiting WHERE row = 162": "the vector of row 163 is not what was",
+    "INSERT INTO waiting SELECT 163, vector, sum FROM waiting WHERE row = 162": "the vector of row 163 does not match",
     "DROP TABLE waiting": "",
     "DROP TABLE tombstones": "the tables ['tombstones'] are missing",
 }
