@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.options import Command, Corpus, corpus_options
+from hpdsearch.cli.corpus import Corpus, corpus_options
 from hpdsearch.cli.output import echo_json, format_bytes, make_progress
+from hpdsearch.cli.parameters import Command
 from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:

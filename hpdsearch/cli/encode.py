@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from hpdsearch.cli.options import Corpus, corpus_options, dim_option, encoder_option
+from hpdsearch.cli.corpus import Corpus, corpus_options
+from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo_json, format_bytes, make_progress
 
 

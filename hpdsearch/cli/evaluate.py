@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.options import Command, RenamedOption, apply_options, dim_option, encoder_option
+from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo_json, echo_table, make_progress
+from hpdsearch.cli.parameters import Command, RenamedOption, apply_options
 from hpdsearch.errors import EncoderError, ShapeError
 
 if TYPE_CHECKING:

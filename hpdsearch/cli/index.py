@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hpdsearch.cli.corpus import Corpus, choose_folder, corpus_options
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
     SPEC_FIELDS,
-    Corpus,
-    choose_folder,
-    corpus_options,
     dim_option,
     encoder_option,
     find_index,

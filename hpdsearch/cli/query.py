@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from hpdsearch.cli.display import describe_answer, show_hits
-from hpdsearch.cli.options import EnumChoice, RenamedOption, find_index, index_option
+from hpdsearch.cli.options import find_index, index_option
 from hpdsearch.cli.output import echo_json
+from hpdsearch.cli.parameters import EnumChoice, RenamedOption
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:

@@ -1,0 +1,83 @@
+"""The corpus of a command line: its options and its documents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hpdsearch.cli.options import INDEXES
+from hpdsearch.cli.parameters import Command, EnumChoice, apply_options
+
+if TYPE_CHECKING:
+    from hpdsearch.corpus import LineFormat
+    from hpdsearch.records import Document
+
+_ENDINGS = {".gz", ".txt", ".jsonl", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
+
+
+def corpus_options(command: Command) -> Command:
+    """Add the options that say how a corpus is read; `Corpus` takes them."""
+    return apply_options(
+        command,
+        click.option(
+            "--id-field",
+            metavar="NAME",
+            show_default="id or _id, else FILE:LINE",
+            help="Read the document's id from this field.",
+        ),
+        click.option("--text-field", metavar="NAME", default="text", help="Read the text from this field."),
+        click.option("--title-field", metavar="NAME", default="title", help="Read the title from this field."),
+        click.option(
+            "--stdin-format",
+            type=EnumChoice("hpdsearch.corpus", "LineFormat"),
+            default="txt",
+            help="Read standard input (-) in this format.",
+        ),
+        click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
+    )
+
+
+@dataclass
+class Corpus:
+    """The documents of a command line. The length hint becomes more exact as they are read."""
+
+    paths: tuple[str, ...]
+    id_field: str | None
+    text_field: str
+    title_field: str
+    stdin_format: "LineFormat"
+    strict: bool
+
+    def __post_init__(self) -> None:
+        from hpdsearch.corpus import Fields, ReadStats, read_corpus
+
+        self.stats: ReadStats = ReadStats()
+        self._documents = read_corpus(
+            self.paths,
+            fields=Fields(self.id_field, self.text_field, self.title_field),
+            strict=self.strict,
+            stats=self.stats,
+            stdin_format=self.stdin_format,
+        )
+
+    def __iter__(self) -> "Iterator[Document]":
+        return self._documents
+
+    def __length_hint__(self) -> int:
+        """Estimate the number of documents from the share of bytes read so far; 0 if it is unknown."""
+        stats = self.stats
+        if not stats.bytes_total or not stats.bytes_read:
+            return 0
+        return max(stats.n_documents, round(stats.n_documents * stats.bytes_total / stats.bytes_read))
+
+
+def choose_folder(corpus: str) -> Path:
+    """Return indexes/NAME for the first corpus of a command line: corpus.jsonl.gz -> indexes/corpus."""
+    if corpus == "-":
+        return INDEXES / "stdin"
+    path = Path(corpus).resolve()
+    while path.suffix.lower() in _ENDINGS and path.stem:
+        path = path.with_suffix("")
+    return INDEXES / (path.name or "root")

@@ -1,0 +1,85 @@
+"""Kinds of click parameters: renamed options, enums, sizes."""
+
+import re
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import cached_property
+from importlib import import_module
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+
+
+class RenamedOption(click.Option):
+    """An option that still accepts its former names. Help shows only the new name.
+
+    Args:
+        arguments: the names, as for click.Option.
+        former: names of earlier releases.
+        attributes: as for click.Option.
+    """
+
+    def __init__(self, *arguments: Any, former: tuple[str, ...], **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.former = former
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser store the value of a former name under that name."""
+        super().add_to_parser(parser, ctx)
+        for name in self.former:
+            option = copy(self)
+            option.name = name
+            option.opts = [name]
+            click.Option.add_to_parser(option, parser, ctx)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Take the value from the new name or from a former one."""
+        for name in self.former:
+            if name not in opts:
+                continue
+            if self.name in opts:
+                raise click.UsageError(f"{name} is the former name of {self.opts[-1]}; give only one of them", ctx)
+            opts = {str(self.name): opts[name]}
+        return super().consume_value(ctx, opts)
+
+
+class EnumChoice(click.Choice[Any]):
+    """The values of an enum. Its module is imported only when help or a value needs it, since many are slow to import.
+
+    Args:
+        module: name of the module.
+        enum: name of the enum in it.
+    """
+
+    def __init__(self, module: str, enum: str) -> None:
+        self.case_sensitive = True
+        self._module = module
+        self._enum = enum
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The values, in the order of the enum."""
+        return tuple(member.value for member in getattr(import_module(self._module), self._enum))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the member of the enum."""
+        return getattr(import_module(self._module), self._enum)(super().convert(value, param, ctx))
+
+
+def read_size(text: str) -> int:
+    """Return the bytes of a size such as 2G, 500M or 1.5GB, in powers of 1,000."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise click.BadParameter(f"expected a size such as 2G or 500M, got {text!r}")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+
+
+def apply_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Add options to a command; help lists them in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
