@@ -1,7 +1,6 @@
 """Commands that measure encoders and teachers: evaluate sts, evaluate retrieval."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,34 +9,10 @@ import click
 from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo_json, echo_table, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, apply_options
-from hpdsearch.errors import EncoderError, ShapeError
+from hpdsearch.cli.systems import System, load_systems
 
 if TYPE_CHECKING:
-    from hpdsearch.common.vectors import Matrix
     from hpdsearch.evaluation import CollectionResult
-
-    Encode = Callable[[list[str]], Matrix]
-
-
-@dataclass(frozen=True)
-class System:
-    """A system to measure: an encoder, a teacher, or a query encoder with the documents of another system.
-
-    Attributes:
-        name: heading of its column.
-        space: id of the space of its vectors; None for a teacher's own.
-        dim: dimensions of the vectors.
-        encode: texts -> vectors (n, dim).
-        encode_documents: texts -> vectors (n, dim) of documents; None: `encode`.
-        is_teacher: the other systems are shown in percent of this one.
-    """
-
-    name: str
-    space: str | None
-    dim: int
-    encode: "Encode"
-    encode_documents: "Encode | None" = None
-    is_teacher: bool = False
 
 
 def evaluate_options(command: Command) -> Command:
@@ -98,7 +73,7 @@ def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     from hpdsearch.evaluation import evaluate_sts, read_sts
 
     tasks = read_sts(folder, subset)
-    systems = _load_systems(**models)
+    systems = load_systems(**models)
     results = [evaluate_sts(tasks, system.encode, progress=make_progress()) for system in systems]
     if as_json:
         _echo_results(systems, [result.as_dict() for result in results])
@@ -139,7 +114,7 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     from hpdsearch.evaluation import evaluate_retrieval, read_collections
 
     collections = read_collections(folder, subset)
-    systems = _load_systems(**models)
+    systems = load_systems(**models)
     results = [
         evaluate_retrieval(collections, system.encode, system.encode_documents, progress=make_progress())
         for system in systems
@@ -156,87 +131,6 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
         click.echo()
     for found in results[0].collections:
         _echo_notes(found)
-
-
-def _load_systems(
-    encoder: str | None,
-    teacher: str | None,
-    space: Path | None,
-    cache: Path | None,
-    dim: int | None,
-    query_encoder: str | None = None,
-) -> list[System]:
-    """Load the systems to measure: encoder, teacher, projected teacher, and the query encoder with their documents."""
-    from hpdsearch.encoder import DEFAULT_ENCODER
-
-    if space and not teacher:
-        raise click.UsageError("--space projects the vectors of a teacher: name one with --teacher")
-    systems = [_load_encoder(encoder or DEFAULT_ENCODER, dim)] if encoder or not teacher else []
-    systems += _load_teacher(teacher, space, cache, dim) if teacher else []
-    if query_encoder:
-        searched = [system for system in systems if system.space]
-        if not searched:
-            raise click.UsageError("--query-encoder needs documents of its space: give --encoder or --space")
-        systems += [_load_query_encoder(query_encoder, documents) for documents in searched]
-    return systems
-
-
-def _load_encoder(name: str, dim: int | None) -> System:
-    from hpdsearch.encoder import Encoder
-
-    encoder = Encoder.load(name, dim=dim)
-    return System(encoder.name, encoder.space, encoder.dim, encoder.encode)
-
-
-def _load_teacher(name: str, space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
-    """Load the teacher with all its dimensions, and with `space` the teacher projected and truncated to `dim`."""
-    from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
-    from hpdsearch.encoder import read_space
-
-    teacher = Teacher.load(name)
-    cached = open_cache(teacher, cache)
-
-    def encode(texts: list[str]) -> "Matrix":
-        embed(teacher, texts, cached)
-        return cached.embeddings(texts)
-
-    systems = [System(teacher.name, None, teacher.dim, encode, is_teacher=True)]
-    if space:
-        found = read_space(space)
-        if found.teacher_dim != teacher.dim:
-            raise EncoderError(
-                f"{space}: expected a space for the {teacher.dim} dimensions of {teacher.name}, "
-                f"got one for the {found.teacher_dim} dimensions of {found.teacher}"
-            )
-        if dim is not None and dim > found.dim:
-            raise ShapeError(f"--dim: expected 1..{found.dim}, the dimensions of {space}, got {dim}")
-        width = dim or found.dim
-
-        def encode_projected(texts: list[str]) -> "Matrix":  # evaluation scales the vectors to unit length
-            return found.project(encode(texts))[:, :width]
-
-        systems.append(System(f"{teacher.name} projected", found.id, width, encode_projected))
-    return systems
-
-
-def _load_query_encoder(name: str, documents: System) -> System:
-    """Load an encoder for queries, to search the documents of another system."""
-    from hpdsearch.encoder import Encoder
-
-    encoder = Encoder.load(name, dim=documents.dim)
-    if encoder.space != documents.space:
-        raise EncoderError(
-            f"--query-encoder: expected an encoder of the space of {documents.name}, {documents.space}, "
-            f"but {encoder.name} is of {encoder.space}; take one that `hpdsearch encoders` lists with that space, or "
-            "make one with hpdsearch distill --space"
-        )
-    return System(
-        f"queries {encoder.name}, documents {documents.name}",
-        encoder.space,
-        encoder.dim,
-        encoder.encode,
-        documents.encode,
-    )
 
 
 def _echo_results(systems: Sequence[System], results: Sequence[dict[str, Any]]) -> None:
