@@ -34,7 +34,7 @@ LEXICOGRAPHER_FILES = [
     "adj.ppl",
 ]
 
-LICENCE_LINE = "  "  # the lines of the licence at the top of each file begin with two spaces, records with a digit
+LICENSE_LINE = "  "  # the lines of the license at the top of each file begin with two spaces, records with a digit
 ADJECTIVE_MARKER = re.compile(r"\((?:a|p|ip)\)$")  # only before a noun, only in the predicate, only right after a noun
 
 
@@ -50,7 +50,7 @@ def read_synsets(folder: Path) -> Iterator[dict[str, Any]]:
             raise CorpusError(f"{path}: expected WordNet's data file, found none; give the folder that holds data.noun")
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                if line.startswith(LICENCE_LINE):
+                if line.startswith(LICENSE_LINE):
                     continue
                 try:
                     yield parse_synset(line, ending=ending, letter=letter, pos=pos)

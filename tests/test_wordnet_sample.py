@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "examples" / "wordnet.jsonl.gz"
 SCRIPT = ROOT / "scripts" / "make_wordnet_sample.py"
 
-LICENCE = [
+LICENSE = [
     "  1 This software and database is being provided to you, the LICENSEE, by",
     "  2 Princeton University under the following license.  By obtaining, using",
 ]
@@ -104,8 +104,8 @@ RECORDS = [
 
 
 def write_data_file(path: Path, synsets: list[str]) -> None:
-    # Every line of the real files, licence and synset alike, ends with two spaces.
-    path.write_text("".join(line + "  \n" for line in [*LICENCE, *synsets]), encoding="utf-8")
+    # Every line of the real files, license and synset alike, ends with two spaces.
+    path.write_text("".join(line + "  \n" for line in [*LICENSE, *synsets]), encoding="utf-8")
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -222,7 +222,7 @@ def test_a_folder_without_data_files_is_an_error_that_names_the_file(tmp_path):
     assert f"{tmp_path / 'data.noun'}: expected WordNet's data file" in result.output
 
 
-def test_the_licence_of_wordnet_stands_beside_the_sample_and_in_the_notice():
+def test_the_license_of_wordnet_stands_beside_the_sample_and_in_the_notice():
     first, last = "This software and database is being provided to you", "LICENSEE agrees to preserve same."
     copies = []
     for path in (ROOT / "NOTICE", ROOT / "examples" / "README.md"):
