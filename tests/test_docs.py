@@ -4,8 +4,11 @@ import re
 import shutil
 from pathlib import Path
 
+import click
 import pytest
-from documented import run_page
+from documented import named_options, run_page
+
+from hpdsearch.cli import main
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -42,6 +45,17 @@ def test_the_commands_and_the_python_of_the_tutorial_run_and_print_what_it_shows
     (tmp_path / "examples").mkdir()
     shutil.copy(ROOT / "examples" / "wordnet.jsonl.gz", tmp_path / "examples")
     run_page((DOCS / "tutorial.md").read_text(encoding="utf-8"), tmp_path)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_the_commands_and_options_that_a_page_names_exist(page) -> None:
+    for words, option in named_options(page.read_text(encoding="utf-8")):
+        command = main.get_command(None, words[0])
+        assert command is not None, f"hpdsearch {words[0]}"
+        if isinstance(command, click.Group) and words[-1].isalpha() and words[1:]:
+            command = command.get_command(None, words[1])
+        known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+        assert not option or option in known, f"hpdsearch {' '.join(words)} has no {option}"
 
 
 REMOTE = r"""(?:https?:)?//"""

@@ -100,9 +100,15 @@ def _environment(folder: Path, distill_options: str) -> dict[str, str]:
     }
 
 
-def named_options(page: str) -> Iterator[tuple[str, str]]:
-    """Yield each command of hpdsearch and each of its options that inline code or blocks of a page name."""
-    for line in re.findall(r"\bhpdsearch ([a-z]+)\b([^`\n]*)", page):
-        yield line[0], ""
-        for option in re.findall(r"(?<!\S)(--[a-z-]+)", line[1]):
-            yield line[0], option
+def named_options(page: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the words after `hpdsearch` of each command in a page's code, and each of its options.
+
+    Code is fenced, indented or inline. A line that ends with a backslash goes on.
+    """
+    fenced = re.findall(r"^```\w*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    code = [*fenced, *re.findall(r"^ {4,}(.+)$", page, re.MULTILINE), *re.findall(r"`([^`\n]+)`", page)]
+    for text in code:
+        for command in re.findall(r"^(?:.*[|(] *)?hpdsearch ([a-z][^)\n]*)", text.replace("\\\n", " "), re.MULTILINE):
+            words = re.sub(r"\s#.*", "", command).split()
+            yield tuple(words[:2]), ""
+            yield from ((tuple(words[:2]), word.split("=")[0]) for word in words if word.startswith("--"))
