@@ -1,4 +1,4 @@
-"""Batches of token lists: long texts are cut into windows, and sequences of similar length share a batch.
+"""Batches of token lists: long texts are split into windows, and sequences of similar length share a batch.
 
 A batch of equal lengths needs no padding and no attention mask: no work is wasted, and the vector of a text does not
 depend on the other texts. Encoders batch their windows so. The teacher and the student allow some padding, each by the
@@ -21,7 +21,7 @@ class Windows:
 
     Attributes:
         ids: token ids of each window, special tokens included.
-        text: int64 (n_windows,), ascending: the position of the text that each window was cut from.
+        text: int64 (n_windows,), ascending: the position of the text that each window is part of.
         weights: float32 (n_windows,): tokens of text in each window; 1 for a text without tokens.
     """
 
@@ -30,8 +30,8 @@ class Windows:
     weights: npt.NDArray[np.float32]
 
 
-def cut_windows(tokens: Sequence[list[int]], *, max_tokens: int, cls_id: int, sep_id: int) -> Windows:
-    """Cut every text into windows of at most max_tokens tokens and set the special tokens around each window.
+def split_into_windows(tokens: Sequence[list[int]], *, max_tokens: int, cls_id: int, sep_id: int) -> Windows:
+    """Split every text into windows of at most max_tokens tokens and set the special tokens around each window.
 
     A text without tokens makes one window of the two special tokens.
 

@@ -1,4 +1,4 @@
-"""Encoder: load an encoder folder and encode texts as unit vectors."""
+"""The Encoder: it loads an encoder folder and encodes texts as unit vectors."""
 
 import copy
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Encoder:
         max_tokens: length of a passage in tokens, special tokens not counted. A Transformer encodes a longer text in
             windows of this length; a static encoder has no limit.
         space: id of the space of the vectors; only vectors of one space can be compared.
-        sha256: "sha256:..." and the checksum of encoder.json, which holds the checksums of all other files.
+        sha256: "sha256:" and the checksum of encoder.json, which contains the checksums of all other files.
         location: the built-in name or the absolute path of the folder; `load` opens it again.
     """
 

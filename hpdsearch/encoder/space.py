@@ -28,7 +28,7 @@ class Space:
         teacher: the teacher's name.
         teacher_hash: sha256 of everything that determines the teacher's vectors; "" if space.json lacks it.
         components: float32 (dim, teacher_dim), rows orthogonal but not of unit length, largest variance first.
-        id: "sha256:..." and the checksum of space.json, which holds the checksum of the projection.
+        id: "sha256:" and the checksum of space.json, which contains the checksum of the projection.
     """
 
     teacher: str

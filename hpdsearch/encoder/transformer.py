@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder.batches import cut_windows, join_windows, length_batches
+from hpdsearch.encoder.batches import join_windows, length_batches, split_into_windows
 
 
 class BackendSession(Protocol):
@@ -51,7 +51,7 @@ class TransformerModel:
             tokens: token ids of each text, without special tokens.
             bar: counts the texts.
         """
-        windows = cut_windows(tokens, max_tokens=self._max_tokens, cls_id=self._cls_id, sep_id=self._sep_id)
+        windows = split_into_windows(tokens, max_tokens=self._max_tokens, cls_id=self._cls_id, sep_id=self._sep_id)
         is_last = np.append(windows.text[1:] != windows.text[:-1], True)
         vectors = np.empty((len(windows.ids), self._dim), dtype=np.float32)
 

@@ -21,7 +21,7 @@ WORDPIECE = BertWordPieceTokenizer({token: i for i, token in enumerate(VOCABULAR
 
 
 def word_spans(texts):
-    """A tokenizer that knows words and marks: one token a word, however long."""
+    """A tokenizer of words and marks: one token per word of any length."""
     return [[match.span() for match in WORD_OR_MARK.finditer(text)] for text in texts]
 
 
@@ -37,7 +37,7 @@ def n_wordpieces(text):
     return len(WORDPIECE.encode(text, add_special_tokens=False).ids)
 
 
-def cut(text, title="", *, max_tokens=30, token_spans=word_spans, overlap=0.1) -> SplitDocument:
+def split(text, title="", *, max_tokens=30, token_spans=word_spans, overlap=0.1) -> SplitDocument:
     (result,) = split_documents([Document("1", text, title)], token_spans, max_tokens=max_tokens, overlap=overlap)
     return result
 
@@ -46,7 +46,7 @@ def parts(text, result):
     return [text[passage.start : passage.end] for passage in result.passages]
 
 
-def assert_whole(text, result):
+def assert_covered(text, result):
     """Every character but white space is in a passage, in order, and no passage is inside another."""
     covered = set()
     for passage in result.passages:
@@ -59,24 +59,24 @@ def assert_whole(text, result):
 SENTENCES = [f"This is sentence number {i} of the text." for i in range(40)]  # nine words and marks each
 
 
-def test_a_text_that_fits_stays_whole_and_is_not_tokenized():
+def test_a_text_that_fits_is_one_passage_and_is_not_tokenized():
     def never(texts):
         raise AssertionError("tokenized")
 
-    result = cut("Short text", "Title", max_tokens=16, token_spans=never)
+    result = split("Short text", "Title", max_tokens=16, token_spans=never)
     assert result.passages[0].start == 0
     assert result.passages[0].end == 10
     assert result.texts == ("Title\nShort text",)
 
 
-def test_a_text_that_fits_by_tokens_only_stays_whole():
+def test_a_text_that_fits_by_tokens_only_is_one_passage():
     text = "internationalization " * 14
-    result = cut(text, max_tokens=14)
+    result = split(text, max_tokens=14)
     assert parts(text, result) == [text]
 
 
 def test_a_title_that_is_the_text_is_encoded_once():
-    assert cut("Only a title", "Only a title").texts == ("Only a title",)
+    assert split("Only a title", "Only a title").texts == ("Only a title",)
 
 
 def test_the_texts_of_a_block_are_tokenized_in_one_call():
@@ -93,7 +93,7 @@ def test_the_texts_of_a_block_are_tokenized_in_one_call():
 
 def test_passages_end_at_sentences_and_overlap_by_a_sentence():
     text = " ".join(SENTENCES)
-    result = cut(text, max_tokens=100, overlap=0.1)  # 100 tokens, of which 10 may be repeated: one sentence of 9
+    result = split(text, max_tokens=100, overlap=0.1)  # 100 tokens, of which 10 may be repeated: one sentence of 9
     assert all(part.startswith("This") and part.endswith("text.") for part in parts(text, result))
     for before, after in zip(result.passages, result.passages[1:], strict=False):
         assert text[after.start : before.end].count("This") == 1
@@ -101,7 +101,7 @@ def test_passages_end_at_sentences_and_overlap_by_a_sentence():
 
 def test_the_overlap_is_one_sentence_even_where_more_would_fit():
     text = " ".join(SENTENCES)
-    result = cut(text, max_tokens=100, overlap=0.3)
+    result = split(text, max_tokens=100, overlap=0.3)
     for before, after in zip(result.passages, result.passages[1:], strict=False):
         assert text[after.start : before.end].count("This") == 1
 
@@ -109,38 +109,38 @@ def test_the_overlap_is_one_sentence_even_where_more_would_fit():
 def test_a_sentence_end_beyond_the_limit_is_not_taken():
     sentence = " ".join(f"word{i}" for i in range(34)) + ". "
     text = sentence * 20
-    assert max(map(n_words, cut(text, max_tokens=30, overlap=0).texts)) == 30
+    assert max(map(n_words, split(text, max_tokens=30, overlap=0).texts)) == 30
 
 
 def test_a_sentence_longer_than_the_overlap_is_repeated_by_its_last_words():
     text = " ".join(f"word{i}" for i in range(300))
-    result = cut(text, max_tokens=100, overlap=0.1)
+    result = split(text, max_tokens=100, overlap=0.1)
     for before, after in zip(result.passages, result.passages[1:], strict=False):
         assert len(text[after.start : before.end].split()) == 10
 
 
 def test_no_overlap_repeats_nothing():
     text = " ".join(SENTENCES)
-    assert " ".join(parts(text, cut(text, overlap=0))) == text
+    assert " ".join(parts(text, split(text, overlap=0))) == text
 
 
 def test_paragraphs_are_better_ends_than_sentences():
     paragraphs = [" ".join(SENTENCES[i : i + 8]) for i in range(0, 40, 8)]  # 72 tokens each
     text = "\n\n".join(paragraphs)
-    assert parts(text, cut(text, max_tokens=90, overlap=0)) == paragraphs
+    assert parts(text, split(text, max_tokens=90, overlap=0)) == paragraphs
 
 
 @pytest.mark.parametrize("mark", ["- ", "* ", "1. ", "## ", "(b) "])
 def test_list_items_and_headings_are_good_ends(mark):
     items = [f"{mark}" + "the words of an item without a mark at its end " * 2 for _ in range(12)]
     text = "\n".join(items)
-    assert all(part.startswith(mark.strip()) for part in parts(text, cut(text, max_tokens=58, overlap=0)))
+    assert all(part.startswith(mark.strip()) for part in parts(text, split(text, max_tokens=58, overlap=0)))
 
 
 def test_a_list_item_that_begins_at_the_limit_is_a_good_end():
     first = "word " * 29 + "word"
     text = first + "\n- " + "item " * 19
-    assert parts(text, cut(text, overlap=0))[0] == first
+    assert parts(text, split(text, overlap=0))[0] == first
 
 
 @pytest.mark.parametrize(
@@ -160,30 +160,30 @@ def test_a_list_item_that_begins_at_the_limit_is_a_good_end():
     ],
 )
 def test_abbreviations_initials_and_numbers_do_not_end_sentences(not_an_end):
-    """Two ends are within reach of the middle: the false one is nearer, the true one is chosen."""
+    """Two marks are near the middle: the nearer one ends no sentence, so the other one is chosen."""
     first = "one two three four five six seven eight nine ten eleven twelve. "
     text = first + f"Some words {not_an_end} follow here and more words come then to the end of it all now"
-    assert parts(text, cut(text, max_tokens=28, overlap=0))[0] == first.strip()
+    assert parts(text, split(text, max_tokens=28, overlap=0))[0] == first.strip()
 
 
 @pytest.mark.parametrize("end", [". ", "! ", "? ", "… ", '." ', ".) ", "?! ", ".\n", "。", "？", "。」"])
 def test_sentence_ends(end):
     first = "one two three four five six seven eight nine ten eleven twelve" + end
     text = first + "Then other words follow here and more words come so that the text is long enough"
-    assert parts(text, cut(text, max_tokens=23, overlap=0))[0] == first.strip()
+    assert parts(text, split(text, max_tokens=23, overlap=0))[0] == first.strip()
 
 
 def test_the_last_passage_is_no_leftover():
     for n in range(31, 200):
         text = " ".join(f"w{i}." for i in range(n))
-        lengths = [n_words(part) for part in parts(text, cut(text))]
+        lengths = [n_words(part) for part in parts(text, split(text))]
         assert max(lengths) <= 30
         assert len(lengths) == 1 or min(lengths) >= 30 * 0.3
 
 
 def test_a_long_title_is_truncated_to_its_share_and_reported():
     title = " ".join(f"t{i}" for i in range(100))
-    result = cut(" ".join(SENTENCES), title, max_tokens=40)
+    result = split(" ".join(SENTENCES), title, max_tokens=40)
     assert result.title_is_truncated
     assert all(text.startswith("t0 t1 t2 t3 t4 t5 t6 t7 t8 t9\n") for text in result.texts)
     assert max(map(n_words, result.texts)) <= 40
@@ -191,23 +191,23 @@ def test_a_long_title_is_truncated_to_its_share_and_reported():
 
 def test_a_long_title_keeps_what_a_short_text_leaves():
     title = " ".join(f"t{i}" for i in range(100))
-    result = cut("five words make this text", title, max_tokens=40)
+    result = split("five words make this text", title, max_tokens=40)
     assert result.title_is_truncated
     assert result.texts == (" ".join(f"t{i}" for i in range(35)) + "\nfive words make this text",)
 
 
 def test_a_title_of_middle_length_is_not_shortened():
     title = " ".join(f"t{i}" for i in range(10))
-    result = cut(" ".join(SENTENCES), title, max_tokens=40)
+    result = split(" ".join(SENTENCES), title, max_tokens=40)
     assert not result.title_is_truncated
     assert all(text.startswith(title + "\n") for text in result.texts)
 
 
 def test_a_huge_word_is_cut_between_its_tokens():
     text = "bridgewater" * 9
-    result = cut(text, max_tokens=14, token_spans=wordpiece_spans)
+    result = split(text, max_tokens=14, token_spans=wordpiece_spans)
     assert len(result.passages) == 2
-    assert_whole(text, result)
+    assert_covered(text, result)
     assert max(map(n_wordpieces, result.texts)) <= 14
 
 
@@ -225,14 +225,14 @@ def test_a_piece_of_a_word_with_more_tokens_than_before_is_cut_again(joint):
 
     text = joint.join(["water"] * 19)
     assert len(spans([text])[0]) == 23
-    result = cut(text, max_tokens=14, token_spans=spans)
-    assert_whole(text, result)
+    result = split(text, max_tokens=14, token_spans=spans)
+    assert_covered(text, result)
     assert all(len(tokens) <= 14 for tokens in spans(list(result.texts)))
 
 
 def test_text_without_spaces_is_cut_between_its_characters():
     text = "橋" * 100
-    result = cut(text, max_tokens=30, token_spans=wordpiece_spans)
+    result = split(text, max_tokens=30, token_spans=wordpiece_spans)
     assert "".join(parts(text, result)) == text
     assert max(map(n_wordpieces, result.texts)) <= 30
 
@@ -240,7 +240,7 @@ def test_text_without_spaces_is_cut_between_its_characters():
 def test_hangul_is_counted_in_letters_not_in_syllables():
     text = "가나다 " * 5  # 20 characters, but 30 tokens
     assert n_wordpieces(text) == 30
-    result = cut(text, max_tokens=22, token_spans=wordpiece_spans)
+    result = split(text, max_tokens=22, token_spans=wordpiece_spans)
     assert len(result.passages) == 2
     assert max(map(n_wordpieces, result.texts)) <= 22
 
@@ -258,7 +258,7 @@ def test_no_character_becomes_more_letters_than_it_has_bytes():
 )
 def test_numbers_out_of_range_are_refused(arguments):
     with pytest.raises(ShapeError, match=rf"{next(iter(arguments))}: expected"):
-        cut("text", **arguments)
+        split("text", **arguments)
 
 
 def test_no_documents_give_no_passages():
@@ -293,13 +293,13 @@ TEXTS = (PROSE | st.text(min_size=1, max_size=400)).filter(str.strip)
 @settings(max_examples=300, deadline=None)
 @given(text=TEXTS, title=st.just("") | PROSE, max_tokens=st.integers(14, 62), overlap=st.floats(0, 0.3))
 @example(text="a" * 90 + "橋" * 30, title="", max_tokens=14, overlap=0.3)
-def test_passages_hold_the_whole_text_within_the_limit(text, title, max_tokens, overlap):
+def test_passages_cover_the_text_within_the_limit(text, title, max_tokens, overlap):
     for token_spans, n_tokens in ((wordpiece_spans, n_wordpieces), (word_spans, n_words)):
-        result = cut(text, title, max_tokens=max_tokens, token_spans=token_spans, overlap=overlap)
-        assert_whole(text, result)
+        result = split(text, title, max_tokens=max_tokens, token_spans=token_spans, overlap=overlap)
+        assert_covered(text, result)
         assert len(result.texts) == len(result.passages)
         assert max(map(n_tokens, result.texts)) <= max_tokens
         assert all(encoded.endswith(part) for encoded, part in zip(result.texts, parts(text, result), strict=True))
-        assert result == cut(text, title, max_tokens=max_tokens, token_spans=token_spans, overlap=overlap)
+        assert result == split(text, title, max_tokens=max_tokens, token_spans=token_spans, overlap=overlap)
         if not result.title_is_truncated and title.strip() and title != text:
             assert all(encoded.startswith(title + "\n") for encoded in result.texts)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpdsearch.encoder import threads
-from hpdsearch.encoder.batches import cut_windows, join_windows, length_batches, length_ratio_batches
+from hpdsearch.encoder.batches import join_windows, length_batches, length_ratio_batches, split_into_windows
 from hpdsearch.encoder.threads import usable_cores
 
 TOKENS = st.lists(st.lists(st.integers(10, 99), max_size=12), max_size=20)
@@ -13,7 +13,7 @@ TOKENS = st.lists(st.lists(st.integers(10, 99), max_size=12), max_size=20)
 
 @given(TOKENS, st.integers(1, 6))
 def test_windows_hold_every_token_once_and_in_order(tokens: list[list[int]], max_tokens: int) -> None:
-    windows = cut_windows(tokens, max_tokens=max_tokens, cls_id=1, sep_id=2)
+    windows = split_into_windows(tokens, max_tokens=max_tokens, cls_id=1, sep_id=2)
     joined: list[list[int]] = [[] for _ in tokens]
     for ids, text in zip(windows.ids, windows.text, strict=True):
         assert (ids[0], ids[-1]) == (1, 2)
@@ -62,7 +62,7 @@ def test_batches_by_ratio_hold_every_position_once_within_budget_and_ratio(lengt
 
 
 def test_windows_are_joined_by_their_tokens() -> None:
-    windows = cut_windows([[5], [5, 6, 7], []], max_tokens=2, cls_id=1, sep_id=2)
+    windows = split_into_windows([[5], [5, 6, 7], []], max_tokens=2, cls_id=1, sep_id=2)
     assert windows.ids == [[1, 5, 2], [1, 5, 6, 2], [1, 7, 2], [1, 2]]
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
     expected = [[1, 0], [2 / 5**0.5, 1 / 5**0.5], [0, 1]]  # second: 2 tokens along x, 1 along y

@@ -83,7 +83,7 @@ def test_vectors_are_those_of_transformers_bert(tiny_folder: Path, tiny_encoder:
 
 
 def test_tiny_texts_are_told_apart(tiny_encoder: Encoder) -> None:
-    """Otherwise comparing vectors with an oracle would show little."""
+    """If all vectors were alike, a comparison with an oracle would show little."""
     vectors = tiny_encoder.encode(TEXTS)
     assert (vectors @ vectors.T - np.eye(len(TEXTS))).max() < 0.98
 

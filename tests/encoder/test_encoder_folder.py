@@ -89,13 +89,13 @@ def test_a_built_in_name_wins_over_a_folder_of_that_name(
     assert Encoder.load(Path(DEFAULT_ENCODER)).name == "tiny"
 
 
-def test_the_place_of_an_encoder_opens_it_again(
+def test_the_location_of_an_encoder_opens_it_again(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_folder.parent)
-    place = Encoder.load("tiny").location
+    location = Encoder.load("tiny").location
     monkeypatch.chdir(tmp_path)
-    assert Encoder.load(place).sha256 == Encoder.load(tiny_folder).sha256
+    assert Encoder.load(location).sha256 == Encoder.load(tiny_folder).sha256
     assert Encoder.load(DEFAULT_ENCODER).location == DEFAULT_ENCODER
 
 

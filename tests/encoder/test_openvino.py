@@ -1,4 +1,4 @@
-"""The openvino backend, and backend auto, which measures once whether it pays."""
+"""The openvino backend, and backend auto, which measures once whether openvino is faster."""
 
 import json
 import os
@@ -113,11 +113,11 @@ def test_a_model_that_openvino_cannot_load_is_left_to_onnxruntime(
     }
     assert backend_choice.choose_backend(openers, "a", longest=20) == "onnx"
     assert "cannot load it" in caplog.text
-    assert not (tmp_path / "cache").exists(), "it may be mended"
+    assert not (tmp_path / "cache").exists(), "the folder may be replaced by an intact one"
 
 
 def loaded_by_auto(folder: Path, cache: Path, before: str = "") -> str:
-    """What backend auto loads in a new process: the session's class, and whether openvino was imported."""
+    """The session's class that backend auto loads in a new process, and whether openvino was imported."""
     lines = [
         before,
         "import sys; from hpdsearch.encoder import Encoder",

@@ -35,7 +35,7 @@ def test_a_text_is_the_mean_of_its_tokens_whatever_its_length(static_folder: Pat
     expected = [by_hand(text, tiny_table()) for text in TEXTS]
     vectors = encoder.encode(TEXTS)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
-    np.testing.assert_array_equal(encoder.encode(TEXTS[2:3]), vectors[2:3])  # the same in any company
+    np.testing.assert_array_equal(encoder.encode(TEXTS[2:3]), vectors[2:3])  # independent of the other texts
 
 
 def test_a_text_without_known_tokens_gets_the_mean_of_the_table(static_folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_text_without_known_tokens_gets_the_mean_of_the_table(static_folder: P
 def test_int8_rows_stay_close_and_take_a_quarter(static_folder: Path, tmp_path: Path) -> None:
     small = make_tiny_static(tmp_path / "int8", precision=Precision.INT8)
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, static_folder)]
-    assert sizes[0] < sizes[1] / 2  # 16 numbers a row: 16 + 4 bytes instead of 64, and a header
+    assert sizes[0] < sizes[1] / 2  # 16 dimensions: 16 + 4 bytes per row instead of 64, and a header
     texts = TEXTS[:4]
     found, exact = (Encoder.load(folder).encode(texts) for folder in (small, static_folder))
     assert (found * exact).sum(axis=1).min() > 0.9995
@@ -61,7 +61,7 @@ def test_an_index_of_static_vectors_can_be_asked_by_a_transformer_of_the_space(
     documents = [Document("long", f"{words} " * 6), Document("short", "the cat sings")]
     with Index.build(tmp_path / "index", documents, encoder=static_folder, dim=8) as index:
         assert index.summary is not None
-        assert index.summary.n_passages > 2  # passages of max_tokens, although a static encoder could read it whole
+        assert index.summary.n_passages > 2  # passages of max_tokens, although a static encoder has no limit
         assert [hit.doc_id for hit in index.search("cat", mode="dense")] == ["short", "long"]
     with Index.open(tmp_path / "index", encoder=tiny_folder) as index:
         assert len(index.search("cat", mode="dense")) == 2

@@ -1,4 +1,4 @@
-"""Retrieval over BEIR folders: brute force and trec_eval as oracles, and what the readers refuse."""
+"""Retrieval over BEIR folders: brute force and trec_eval as oracles, and the errors of the readers."""
 
 import numpy as np
 import pytest
