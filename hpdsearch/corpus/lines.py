@@ -12,7 +12,7 @@ from hpdsearch.errors import CorpusError
 
 BOM = b"\xef\xbb\xbf"
 BUFFER_BYTES = 1 << 16
-Position = Callable[[], int]
+Position = Callable[[], int]  # returns the bytes on disk that are read
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -77,7 +77,8 @@ def read_text_lines(file: IO[bytes], location: SourceLocation) -> Iterator[str]:
     for number, raw in enumerate(file, start=1):
         location.line = number
         if number == 1 and raw.startswith(BOM):
-            offset, raw = len(BOM), raw[len(BOM) :]
+            offset = len(BOM)
+            raw = raw[len(BOM) :]
         yield decode_line(raw, str(location), offset)
         offset += len(raw)
 
@@ -98,12 +99,12 @@ def decode_line(raw: bytes, where: str, offset: int = 0) -> str:
     except UnicodeDecodeError as error:
         if offset == 0 and raw.startswith(UTF16_BOMS):
             raise CorpusError(f"{where}: expected UTF-8, got UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
-        byte, position = raw[error.start], offset + error.start
+        position = offset + error.start
         raise CorpusError(
-            f"{where}: expected UTF-8, got the byte 0x{byte:02x} at offset {position} of the file ({error.reason}); "
-            "convert the file to UTF-8, for example with iconv"
+            f"{where}: expected UTF-8, got the byte 0x{raw[error.start]:02x} at offset {position} of the file "
+            f"({error.reason}); convert the file to UTF-8, for example with iconv"
         ) from None
     if "\0" in text:
         position = offset + raw.index(b"\0")
-        raise CorpusError(f"{where}: expected text, got a NUL byte at offset {position}: this is a binary file")
+        raise CorpusError(f"{where}: expected text, got a NUL byte at offset {position}; leave out binary files")
     return text

@@ -90,7 +90,7 @@ def decode_html(raw: bytes, name: str) -> str:
             failure = error
         else:
             if "\0" in page:
-                raise CorpusError(f"{name}: expected an HTML page, got a NUL character: this is a binary file")
+                raise CorpusError(f"{name}: expected an HTML page, got a NUL character; leave out binary files")
             return page
     line = raw.count(b"\n", 0, failure.start) + 1
     raise CorpusError(
@@ -101,7 +101,8 @@ def decode_html(raw: bytes, name: str) -> str:
 
 def find_markdown_title(text: str) -> str:
     """Return the first heading of a Markdown text (# Title, or underlined), "" if there is none."""
-    fence = before = ""
+    fence = ""
+    before = ""
     for line in FRONT_MATTER.sub("", text, count=1).split("\n"):
         if mark := FENCE.match(line):
             fence = "" if mark[1] == fence else fence or mark[1]

@@ -71,7 +71,8 @@ def read_documents(
     Raises:
         CorpusError: every document is empty, or one of them in strict mode.
     """
-    n_documents = n_empty = 0
+    n_documents = 0
+    n_empty = 0
     for source in sources:
         for document in read_source(source, fields, stats, stdin):
             text = document.text

@@ -57,7 +57,8 @@ class Encoder:
         self.kind = kind
         self.name = card.name
         self.location = location
-        self.dim = self.model_dim = card.dim
+        self.dim = card.dim
+        self.model_dim = card.dim
         self.max_tokens = card.max_tokens
         self.space = card.space
         self.sha256 = sha256

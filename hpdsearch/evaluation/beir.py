@@ -119,11 +119,11 @@ def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
         if number == 0 and cells[-1] == "score":
             continue
         try:
-            query_id, doc_id, relevance = cells[0], cells[1], int(cells[2])
-        except (IndexError, ValueError):
-            cells = []
-        if len(cells) != 3:
-            raise CorpusError(f"{where}: expected query-id<TAB>corpus-id<TAB>whole number, got {line[:80]!r}")
+            query_id, doc_id, score = cells
+            relevance = int(score)
+        except ValueError:
+            message = f"{where}: expected query-id<TAB>corpus-id<TAB>integer, got {line[:80]!r}"
+            raise CorpusError(message) from None
         before = qrels.setdefault(query_id, {}).setdefault(doc_id, relevance)
         if before != relevance:
             raise CorpusError(

@@ -150,7 +150,8 @@ def _read_scored(path: Path) -> Iterator[Pair]:
     for number, (where, line) in enumerate(read_lines(path)):
         cells = line.split("\t")
         if number == 0 and set(SICK_COLUMNS) <= set(cells):
-            columns, n_columns = tuple(map(cells.index, SICK_COLUMNS)), len(cells)
+            columns = tuple(map(cells.index, SICK_COLUMNS))
+            n_columns = len(cells)
             continue
         if len(cells) != n_columns:
             wanted = "score<TAB>sentence<TAB>sentence" if n_columns == 3 else f"{n_columns} cells as in the header"

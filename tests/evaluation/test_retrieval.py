@@ -113,8 +113,8 @@ def test_a_folder_of_collections_gives_the_plain_mean(tmp_path):
         ({"corpus": [*CORPUS, CORPUS[0]]}, r'corpus\.jsonl\.gz:7: expected different ids, got "b" a second time'),
         ({"corpus": [{"_id": 1, "text": "x"}]}, r'corpus\.jsonl\.gz:1: expected a string "_id", got 1'),
         ({"corpus": [{"_id": "1"}]}, r'corpus\.jsonl\.gz:1: expected a string "text", got null'),
-        ({"qrels": [("q1", "a")]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>whole number"),
-        ({"qrels": [("q1", "0", "a", 1)]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>whole number"),
+        ({"qrels": [("q1", "a")]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>integer"),
+        ({"qrels": [("q1", "0", "a", 1)]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>integer"),
         ({"qrels": [("q1", "a", "yes")]}, r"test\.tsv:2: expected .* got 'q1\\ta\\tyes'"),
         (
             {"qrels": [*QRELS, ("q1", "a", 1)]},
