@@ -132,7 +132,7 @@ def _chosen(kind: str, path: Path, vectors: VectorFile) -> Setting:
     if kind not in (LISTS, BITS):
         return {}
     asked, index = draw_held_out(vectors), loaded(kind, path)
-    tenth = asked.tenth.astype(np.float32)
+    tenth = asked.kth_scores.astype(np.float32)
     name, most = ("nprobe", index.nlist) if kind == LISTS else ("rescore", vectors.n_rows // K)
     number = 1
     while number < most:

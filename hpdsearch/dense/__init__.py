@@ -1,4 +1,4 @@
-"""Vectors -> neighbours (faiss): what to make (spec), making and tuning it (build), the vectors file, one segment."""
+"""Vectors -> nearest neighbors (faiss): the spec, building and measuring an index, the vectors file, one segment."""
 
 from hpdsearch.dense.buffer import BufferedVectors
 from hpdsearch.dense.build import IndexFile, build_index

@@ -1,4 +1,4 @@
-"""The few vectors that wait in the catalog to be written to a file, searched as a segment is."""
+"""The buffered vectors, which the catalog holds until a vectors file is written; they are searched like a segment."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from hpdsearch.dense.row_map import RowMap
 
 
 class BufferedVectors:
-    """Scores every vector exactly; has what search uses of a Segment."""
+    """Scores every buffered vector exactly; has the methods of Segment that searches use."""
 
     def __init__(self, rows: Rows, stored: Stored) -> None:
-        """Take rows (n,), ascending, n >= 1, and their float16 vectors (n, dim)."""
-        first, end = int(rows[0]), int(rows[-1]) + 1
-        self.rows, self.n_rows = RowMap.from_rows(first, end, rows), len(rows)
+        """Take rows (n,), ascending, n >= 1, and their vectors (n, dim), float16."""
+        self.rows = RowMap.from_rows(int(rows[0]), int(rows[-1]) + 1, rows)
+        self.n_rows = len(rows)
         self.operating_points: OperatingPoints | None = None
         self.memory_bytes = stored.nbytes
         self._stored = stored
@@ -27,12 +27,16 @@ class BufferedVectors:
         point: OperatingPoint | None = None,
         expansion: int = 1,
     ) -> tuple[Rows, Scores]:
-        """Return rows (m, n') and cosines (m, n') of all n' that are allowed, best first, equal ones by row."""
-        places = np.arange(self.n_rows) if allowed is None else np.flatnonzero(allowed)
-        scores = np.stack([cosines(query, self._stored[places]) for query in queries])
+        """Score all allowed rows; n, point and expansion have no effect.
+
+        Returns:
+            rows (m, n_allowed) and cosines (m, n_allowed), best first, equal ones by row.
+        """
+        positions = np.arange(self.n_rows) if allowed is None else np.flatnonzero(allowed)
+        scores = np.stack([cosines(query, self._stored[positions]) for query in queries])
         order = np.argsort(-scores, axis=1, kind="stable")
-        return self.rows.rows(places)[order], np.take_along_axis(scores, order, axis=1)
+        return self.rows.rows(positions)[order], np.take_along_axis(scores, order, axis=1)
 
     def score(self, query: np.ndarray, rows: Rows) -> Scores:
-        """Return the exact cosines (m,) of query (dim,) with these rows (m,)."""
+        """Return the cosines (m,) of a unit vector (dim,) with these buffered rows (m,)."""
         return cosines(query, self._stored[self.rows.positions(rows)])

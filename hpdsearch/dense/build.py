@@ -1,4 +1,4 @@
-"""Make a faiss index from a vectors file: a bounded training sample, then blocks; measured, then published."""
+"""Build a faiss index from a vectors file: train on a bounded sample, add blocks, measure, write the file."""
 
 import hashlib
 import logging
@@ -12,7 +12,7 @@ from hpdsearch.common.files import BLOCK, atomic_write
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import auto, tuning
-from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, create_index, leading, train
+from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, create_index, train, truncate
 from hpdsearch.dense.operating_points import OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
@@ -20,19 +20,27 @@ from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
 from hpdsearch.dense.vector_file import VectorFile
 
 ADD_ROWS = 16_384
-POINTS_PER_LIST = 48  # training sample of k-means: faiss asks for 39 to 256
+POINTS_PER_LIST = 48  # training sample of k-means: faiss recommends 39 to 256
 MINIMUM_SAMPLE = 65_536
-MINIMUM_POINTS = 624  # of training, or faiss warns on stderr; with fewer vectors they are repeated
-MEASURED_ROWS = 2_000  # smaller segments are searched with RESCORE, unmeasured
-RESCORE = {Codec.F32: 5, Codec.SQ8: 5, Codec.PQ: 20, Codec.RABITQ: 50}
-SHORTENED_RESCORE = 50  # where the codes hold only leading numbers
+MINIMUM_POINTS = 624  # faiss warns on stderr about fewer training vectors, so fewer ones are repeated
+MEASURED_ROWS = 2_000  # smaller segments are not measured and use DEFAULT_RESCORE
+DEFAULT_RESCORE = {Codec.F32: 5, Codec.SQ8: 5, Codec.PQ: 20, Codec.RABITQ: 50}
+TRUNCATED_RESCORE = 50  # where the codes hold fewer dimensions than the vectors
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class IndexFile:
-    """A published faiss file: its settled spec, size, sum, what it takes in memory, and its measured curve."""
+    """A faiss index file that was written.
+
+    Attributes:
+        spec: resolved: no value is auto or open.
+        size_bytes: size of the file.
+        sha256: of the file, in hexadecimal.
+        memory_bytes: what the loaded index takes in memory.
+        operating_points: measured on held-out vectors; None: not measured.
+    """
 
     spec: IndexSpec
     size_bytes: int
@@ -42,55 +50,52 @@ class IndexFile:
 
 
 def build_index(vectors: VectorFile, spec: IndexSpec, path: Path, *, progress: Progress = SILENT) -> IndexFile:
-    """Build the index of all rows of a vectors file, settle what the spec leaves open, and publish it at `path`.
+    """Build the index of all rows of a vectors file, resolve the open values of the spec, and write it to `path`.
 
-    Memory holds the codes, one block and a training sample: POINTS_PER_LIST * nlist vectors, at least MINIMUM_SAMPLE.
-    If no setting keeps spec.ann_recall, the best one is taken and curve.is_met is False.
+    Memory holds the codes, one block and a training sample of POINTS_PER_LIST * nlist vectors, at least MINIMUM_SAMPLE.
+    If no setting meets spec.ann_recall, the best one is taken and operating_points.is_met is False.
 
     Raises:
-        ShapeError: what was asked for does not fit spec.memory, or spec.dim or spec.n_subquantizers the vectors.
+        ShapeError: no index fits spec.memory, or spec.dim or spec.n_subquantizers exceed the vectors' dimensions.
     """
     dim = coded_dim(spec, vectors.dim)
-    tries = auto.candidate_specs(spec, vectors.n_rows, dim, lambda n: _sample(vectors, n, dim))
-    asked = tuning.draw_held_out(vectors) if _is_measured(tries[0], vectors) else None
-    for one in tries:
-        index = _filled(vectors, one, dim, progress)
-        if asked is None:
-            settled, curve = replace(one, rescore=one.rescore or _rescore(one, vectors)), None
+    candidates = auto.candidate_specs(spec, vectors.n_rows, dim, lambda n: _draw_sample(vectors, n, dim))
+    held_out = tuning.draw_held_out(vectors) if _is_measured(candidates[0], vectors) else None
+    measured: OperatingPoints | None = None
+    for candidate in candidates:
+        index = _fill_index(vectors, candidate, dim, progress)
+        if held_out is None:
+            resolved = replace(candidate, rescore=candidate.rescore or _default_rescore(candidate, vectors))
             break
-        segment = Segment(RowMap(0, vectors.n_rows), vectors, one, index)
+        segment = Segment(RowMap(0, vectors.n_rows), vectors, candidate, index)
         bar = progress.phase("measuring", total=1, unit="step")
-        curve, point = tuning.measure(segment, one, asked)
+        measured, point = tuning.measure(segment, candidate, held_out)
         bar.update(1)
         bar.close()
-        settled = replace(one, nprobe=point.nprobe, rescore=point.rescore)
-        if curve.is_met:
+        resolved = replace(candidate, nprobe=point.nprobe, rescore=point.rescore)
+        if measured.is_met:
             break
-        logger.info(
-            "%s %s: reached %.3f of recall %.3f",
-            one.kind.value,
-            one.codec.value,
-            point.ann_recall_lower,
-            spec.ann_recall,
-        )
-    size, sha256 = _publish(index, path)
-    return IndexFile(settled, size, sha256, size, curve)
+        message = "%s %s: ann_recall is at least %.3f, the target is %.3f"
+        logger.info(message, candidate.kind.value, candidate.codec.value, point.ann_recall_lower, spec.ann_recall)
+    size, sha256 = _write_index(index, path)
+    return IndexFile(resolved, size, sha256, size, measured)
 
 
 def _is_measured(spec: IndexSpec, vectors: VectorFile) -> bool:
-    exact = spec.kind is IndexType.FLAT and spec.codec is Codec.F32 and spec.dim in (0, vectors.dim)
-    return vectors.n_rows >= MEASURED_ROWS and not exact
+    is_exact = spec.kind is IndexType.FLAT and spec.codec is Codec.F32 and spec.dim in (0, vectors.dim)
+    return vectors.n_rows >= MEASURED_ROWS and not is_exact
 
 
-def _rescore(spec: IndexSpec, vectors: VectorFile) -> int:
-    return RESCORE[spec.codec] if spec.dim in (0, vectors.dim) else SHORTENED_RESCORE
+def _default_rescore(spec: IndexSpec, vectors: VectorFile) -> int:
+    return DEFAULT_RESCORE[spec.codec] if spec.dim in (0, vectors.dim) else TRUNCATED_RESCORE
 
 
-def _filled(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress) -> faiss.Index:
+def _fill_index(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress) -> faiss.Index:
+    """Return the trained index of all rows, truncated to `dim` dimensions."""
     index = create_index(spec, dim)
     if not index.is_trained:
         bar = progress.phase("training", total=1, unit="step")
-        sample = _sample(vectors, max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE), dim)
+        sample = _draw_sample(vectors, max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE), dim)
         train(index, np.resize(sample, (max(len(sample), MINIMUM_POINTS), dim)))
         del sample
         bar.update(1)
@@ -99,26 +104,28 @@ def _filled(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress) 
     bar = progress.phase("indexing", total=vectors.n_rows, unit="vec")
     for start in range(0, vectors.n_rows, ADD_ROWS):
         block = vectors.block(start, min(start + ADD_ROWS, vectors.n_rows))
-        index.add(leading(block, dim))
+        index.add(truncate(block, dim))
         bar.update(len(block))
     bar.close()
     return index
 
 
-def _sample(vectors: VectorFile, n: int, dim: int) -> Matrix:
-    """Return the leading numbers of n vectors (n, dim) drawn without replacement, or of all; ascending by row."""
+def _draw_sample(vectors: VectorFile, n: int, dim: int) -> Matrix:
+    """Return the truncated vectors (m, dim), m <= n, of rows drawn without replacement; ascending by row."""
     rows = np.arange(vectors.n_rows)
     if vectors.n_rows > n:
         rows = np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))
     sample = np.empty((len(rows), dim), np.float32)
     for start in range(0, len(rows), ADD_ROWS):
-        sample[start : start + ADD_ROWS] = leading(vectors.rows(rows[start : start + ADD_ROWS]), dim)
+        sample[start : start + ADD_ROWS] = truncate(vectors.rows(rows[start : start + ADD_ROWS]), dim)
     vectors.release()
     return sample
 
 
-def _publish(index: faiss.Index, path: Path) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
+def _write_index(index: faiss.Index, path: Path) -> tuple[int, str]:
+    """Write an index file; return its size in bytes and its sha256."""
+    digest = hashlib.sha256()
+    size = 0
     with atomic_write(path) as file:
 
         def write(data: bytes) -> int:

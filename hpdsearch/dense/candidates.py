@@ -1,4 +1,4 @@
-"""The nearest rows by their codes: what faiss finds, behind masks too, and never fewer than were wanted."""
+"""Candidates by their codes: a faiss search that respects row filters and returns at least as many as requested."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -7,23 +7,23 @@ import faiss
 import numpy as np
 
 from hpdsearch.common.vectors import Mask, Matrix, Rows
-from hpdsearch.dense.faiss_factory import CORES, ROTATED, leading
+from hpdsearch.dense.faiss_factory import CORES, ROTATED_CODECS, truncate
 from hpdsearch.dense.spec import IndexSpec, IndexType
 
-SPARE = 1.5  # more codes than the share of allowed rows asks for: near ones need not be allowed in that share
-WIDER = 4
+OVERSAMPLING = 1.5  # more codes than the share of allowed rows calls for: nearby rows can be allowed more rarely
+EXPANSION = 4  # factor by which a search that found too little is repeated
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What to look for.
+    """Parameters of a candidate search.
 
     Attributes:
-        n: candidates a query, at most.
-        at_least: that many a query, as far as they exist: the search widens until it has them; at_least <= n.
-        nprobe: inverted lists to visit at first.
-        allowed: (n_rows,) which positions may be found; None: all.
-        n_allowed: how many those are.
+        n: maximum number of candidates for each query.
+        at_least: minimum number, as far as so many rows are allowed; nprobe grows until it is reached; at_least <= n.
+        nprobe: inverted lists to probe at first.
+        allowed: (n_rows,) positions that may be returned; None: all.
+        n_allowed: how many these are.
     """
 
     n: int
@@ -34,63 +34,79 @@ class SearchRequest:
 
 
 class FaissCodes:
-    """Searches the codes of one segment; safe to use from several threads at once."""
+    """Searches the codes of one segment; safe to use from several threads at once.
+
+    Source of the fast-scan kernels: André et al. 2015, "Cache locality is not enough: high-performance nearest neighbor
+    search with product quantization fast scan"; 2018, "Quicker ADC", arXiv:1812.09162.
+    """
 
     def __init__(self, index: faiss.Index, spec: IndexSpec, dim: int) -> None:
-        self._index, self._spec, self._dim = index, spec, dim
+        """Take a filled index, its resolved spec and the dimensions that the codes hold."""
+        self._index = index
+        self._spec = spec
+        self._dim = dim
 
-    def nearest(self, queries: Matrix, wanted: SearchRequest) -> Rows:
-        """Return candidates (m, n) of queries (m, width), best codes first; short lists are filled with -1.
+    def nearest(self, queries: Matrix, request: SearchRequest) -> Rows:
+        """Return candidates for each query.
 
-        A list holds fewer than at_least only where the codes themselves lose rows (see `_fast_scan`).
+        Args:
+            queries: (m, width), unit length, width >= the dimensions of the codes.
+            request: how many, and among which positions.
+
+        Returns:
+            positions (m, n), best code first, filled up with -1. A row holds fewer than at_least positions only where
+            the fast-scan kernels lose some (see `_search_fast_scan`).
         """
-        queries = np.ascontiguousarray(leading(queries, self._dim), np.float32)
-        # One query gains nothing from more threads and would wait for them to wake; the setting is this thread's own.
+        queries = np.ascontiguousarray(truncate(queries, self._dim), np.float32)
+        # More threads would only delay a single query by waking up; the setting belongs to the calling thread.
         faiss.omp_set_num_threads(1 if len(queries) == 1 else CORES)
         if self._spec.kind is IndexType.IVF:
-            return self._lists(queries, wanted)
-        if self._spec.codec in ROTATED:
-            return self._fast_scan(queries, wanted)
-        parameters = None if wanted.allowed is None else faiss.SearchParameters(sel=_selector(wanted.allowed))
-        return self._found(queries, wanted.n, parameters)
+            return self._search_ivf(queries, request)
+        if self._spec.codec in ROTATED_CODECS:
+            return self._search_fast_scan(queries, request)
+        parameters = None if request.allowed is None else faiss.SearchParameters(sel=_selector(request.allowed))
+        return self._search(queries, request.n, parameters)
 
-    def _found(self, queries: Matrix, n: int, parameters: faiss.SearchParameters | None = None) -> Rows:
-        found: Rows = self._index.search(queries, n, params=parameters)[1]
-        return found
+    def _search(self, queries: Matrix, n: int, parameters: faiss.SearchParameters | None = None) -> Rows:
+        positions: Rows = self._index.search(queries, n, params=parameters)[1]
+        return positions
 
-    def _lists(self, queries: Matrix, wanted: SearchRequest) -> Rows:
-        selector, nprobe = None if wanted.allowed is None else _selector(wanted.allowed), wanted.nprobe
-        found = self._found(queries, wanted.n, faiss.SearchParametersIVF(sel=selector, nprobe=nprobe))
-        while wanted.at_least and nprobe < self._spec.nlist:
-            short = np.flatnonzero(found[:, wanted.at_least - 1] < 0)  # faiss fills short lists from behind
+    def _search_ivf(self, queries: Matrix, request: SearchRequest) -> Rows:
+        """Probe more lists for those queries that have fewer than at_least candidates."""
+        selector = None if request.allowed is None else _selector(request.allowed)
+        nprobe = request.nprobe
+        found = self._search(queries, request.n, faiss.SearchParametersIVF(sel=selector, nprobe=nprobe))
+        while request.at_least and nprobe < self._spec.nlist:
+            short = np.flatnonzero(found[:, request.at_least - 1] < 0)  # faiss puts the -1 last
             if not len(short):
                 break
-            nprobe = min(nprobe * WIDER, self._spec.nlist)
+            nprobe = min(nprobe * EXPANSION, self._spec.nlist)
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
-            found[short] = self._found(queries[short], wanted.n, parameters)
+            found[short] = self._search(queries[short], request.n, parameters)
         return found
 
-    def _fast_scan(self, queries: Matrix, wanted: SearchRequest) -> Rows:
-        """The flat fast-scan kernels know no mask: look further than wanted and leave out what is not allowed.
+    def _search_fast_scan(self, queries: Matrix, request: SearchRequest) -> Rows:
+        """Search more codes than requested and drop those that are not allowed: flat fast-scan knows no row filter.
 
-        With few distinct codes they lose some of the rows that tie with the last one.
+        The kernels lose some of the rows that tie with the last one, which matters if there are few distinct codes.
         """
-        if wanted.allowed is None:
-            return self._found(queries, wanted.n)
-        n_rows = len(wanted.allowed)
-        found = np.full((len(queries), wanted.n), -1)
-        pending, n = np.arange(len(queries)), ceil(wanted.n * SPARE * n_rows / wanted.n_allowed)
+        if request.allowed is None:
+            return self._search(queries, request.n)
+        n_rows = len(request.allowed)
+        found = np.full((len(queries), request.n), -1)
+        pending = np.arange(len(queries))
+        n = ceil(request.n * OVERSAMPLING * n_rows / request.n_allowed)
         while len(pending):
             n = min(n, n_rows)
-            positions = self._found(queries[pending], n)
-            keep = wanted.allowed[positions] & (positions >= 0)
-            first = np.argsort(~keep, axis=1, kind="stable")[:, : wanted.n]
-            kept = np.where(np.take_along_axis(keep, first, 1), np.take_along_axis(positions, first, 1), -1)
-            found[pending, : kept.shape[1]] = kept
-            pending = pending[keep.sum(axis=1) < wanted.n]
+            positions = self._search(queries[pending], n)
+            keep = request.allowed[positions] & (positions >= 0)
+            first = np.argsort(~keep, axis=1, kind="stable")[:, : request.n]
+            best = np.where(np.take_along_axis(keep, first, 1), np.take_along_axis(positions, first, 1), -1)
+            found[pending, : best.shape[1]] = best
+            pending = pending[keep.sum(axis=1) < request.n]
             if n == n_rows:
                 break
-            n *= WIDER
+            n *= EXPANSION
         return found
 
 

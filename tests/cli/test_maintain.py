@@ -103,7 +103,10 @@ def exact_share(run, encoder, *options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--codec", "sq8", "--memory", "20k"), "memory: 20,000 bytes are too few for 2,500 vectors of 16 numbers"),
+        (
+            ("--codec", "sq8", "--memory", "20k"),
+            "bytes for 2,500 vectors of 16 dimensions, got 20,000; a smaller --dim",
+        ),
         (("--memory", "9k"), "a smaller --dim takes less"),
         (("--dim", "17"), "dim: expected"),
         (("--nlist", "5", "--nprobe", "6"), "nprobe: expected 1..5 (nlist), got 6"),

@@ -46,7 +46,7 @@ def test_the_flat_index_is_taken_while_a_scan_of_it_stays_within_the_goal(monkey
     assert 0 < milliseconds < 1_000
     assert tries(spec, 50_000)[0][0] is FLAT
     assert tries(spec, 10**9)[0][0] is IVF
-    monkeypatch.setattr(auto, "GOAL_MS", 0)
+    monkeypatch.setattr(auto, "SCAN_LATENCY_MS", 0)
     assert tries(spec, 50_000)[0][0] is IVF
 
 
@@ -58,9 +58,11 @@ def test_memory_makes_pq_smaller_and_then_is_an_error():
     assert tries(spec, n) == [(FLAT, Codec.PQ, 16, 0), (FLAT, Codec.SQ8, 0, 0)]
     for parts, room in needs.items():
         assert tries(IndexSpec(FLAT, memory=room), n) == [(FLAT, Codec.PQ, parts, 0)]
-    with pytest.raises(ShapeError, match=f"memory: 4,000,000 bytes are too few for 1,000,000 .* takes {needs[8]:,} "):
+    with pytest.raises(
+        ShapeError, match=f"memory: expected at least {needs[8]:,} bytes for 1,000,000 vectors .*, got 4,000,000; "
+    ):
         tries(IndexSpec(FLAT, memory=4_000_000), n)
-    with pytest.raises(ShapeError, match="memory: 9,000,000 bytes are too few"):
+    with pytest.raises(ShapeError, match=r"memory: expected at least .* bytes for .*, got 9,000,000; "):
         tries(IndexSpec(FLAT, Codec.SQ8, memory=9_000_000), n)
     assert tries(IndexSpec(FLAT, Codec.PQ, n_subquantizers=8, memory=needs[8]), n) == [(FLAT, Codec.PQ, 8, 0)]
 
@@ -87,10 +89,10 @@ def test_an_index_keeps_its_memory_budget(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (IndexSpec(dim=9), r"dim: expected at most 8 \(the width of the vectors\), got 9"),
+        (IndexSpec(dim=9), r"dim: expected at most 8 \(the dimensions of the vectors\), got 9"),
         (
             IndexSpec(codec=Codec.PQ, n_subquantizers=9),
-            r"n_subquantizers: expected at most 8 \(the width of the vectors\), got 9",
+            r"n_subquantizers: expected at most 8 \(the dimensions of the vectors\), got 9",
         ),
         (IndexSpec(codec=Codec.PQ, dim=4, n_subquantizers=5), r"n_subquantizers: expected at most 4"),
     ],

@@ -36,7 +36,7 @@ def segments(tmp_path_factory):
 
 
 def files_of(seg):
-    """Path and sum of a segment's index file."""
+    """Path and sha256 of a segment's index file."""
     path = seg.vectors.path.parent / "i.faiss"
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -283,9 +283,7 @@ def test_a_damaged_index_file_is_an_error_that_names_it(segments, tmp_path, spec
         copies.append(bytes(damaged))
     for copy in copies:
         path.write_bytes(copy)
-        with pytest.raises(
-            CorruptIndexError, match=rf"{path}: is not what was written \(its sum differs\); restore it, or"
-        ):
+        with pytest.raises(CorruptIndexError, match=f"{path}: does not match its checksum; restore it, or"):
             Segment.open(built.rows, built.vectors, built.spec, path, expected)
     path.unlink()
     with pytest.raises(CorruptIndexError, match=f"{path}: the index file is missing; restore it, or index again"):
@@ -297,7 +295,8 @@ def test_an_index_of_other_vectors_or_rows_is_an_error(segments, tmp_path):
     path, sha256 = files_of(built)
     others = vector_file(tmp_path / "v", ellipsoid(7, DIM))
     with pytest.raises(
-        CorruptIndexError, match=f"{path}: expected 7 x 32 vectors, got 6000 x 32 for 7 rows; index again"
+        CorruptIndexError,
+        match=f"{path}: expected 7 x 32 vectors, got 6000 x 32 for 7 rows; restore it, or index again",
     ):
         Segment.open(RowMap(0, 7), others, ALL[0], path, sha256)
     with pytest.raises(CorruptIndexError, match=f"{path}: expected 6000 x 32 vectors, got 6000 x 32 for 5 rows"):
@@ -320,7 +319,7 @@ def test_altered_vectors_are_found_when_they_are_built_on_or_scored(tmp_path):
         lambda: seg.nearest(vectors[140:160], 3),
         lambda: build_index(fresh, IndexSpec(), tmp_path / "again"),
     ):
-        with pytest.raises(CorruptIndexError, match=f"{tmp_path / 'v'}: row 150 is not what was written"):
+        with pytest.raises(CorruptIndexError, match=f"{tmp_path / 'v'}: row 150 does not match its checksum"):
             read()
     assert not (tmp_path / "again").exists()
 

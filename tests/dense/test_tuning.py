@@ -42,7 +42,7 @@ def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
     assert len(asked.positions) == tuned.operating_points.n_queries == 300
     exact = brute_force(VECTORS, asked.queries)
     exact[np.arange(300), asked.positions] = -2
-    np.testing.assert_allclose(asked.tenth, np.sort(exact, axis=1)[:, -10], atol=1e-6)
+    np.testing.assert_allclose(asked.kth_scores, np.sort(exact, axis=1)[:, -10], atol=1e-6)
     for point in tuned.operating_points.points:
         counted = ann_recall(tuned, asked.queries, asked.positions, point)
         assert point.ann_recall == pytest.approx(counted, abs=0.004)  # codes tie, and then either may be taken

@@ -112,9 +112,7 @@ def test_a_missing_shortened_or_longer_file_is_an_error_that_names_it(tmp_path):
     data = path.read_bytes()
     for damaged in (data[:-1], data[: len(data) // 2], b"", data + b"\0"):
         path.write_bytes(damaged)
-        with pytest.raises(
-            CorruptIndexError, match=f"{path}: expected 1400 bytes, got {len(damaged)}; restore the file"
-        ):
+        with pytest.raises(CorruptIndexError, match=f"{path}: expected 1400 bytes, got {len(damaged)}; restore it"):
             VectorFile(path, 100, 5)
     path.unlink()
     with pytest.raises(CorruptIndexError, match=f"{path}: the vectors file is missing; restore it, or index again"):
@@ -145,7 +143,7 @@ def test_every_flipped_bit_is_found_by_whoever_reads_its_row_and_by_no_one_else(
             lambda: file.stored(row, row + 1),  # noqa: B023
         ):
             with pytest.raises(
-                CorruptIndexError, match=f"{path}: row {row} is not what was written; restore it, or index"
+                CorruptIndexError, match=f"{path}: row {row} does not match its checksum; restore it, or index"
             ):
                 read()
         file.rows(others)
@@ -165,7 +163,7 @@ def test_a_row_in_another_rows_place_is_found_with_or_without_its_sum(tmp_path):
                 swapped[a : a + width], swapped[b : b + width] = data[b : b + width], data[a : a + width]
             path.write_bytes(swapped)
             for row in (one, other):
-                with pytest.raises(CorruptIndexError, match=f"row {row} is not"):
+                with pytest.raises(CorruptIndexError, match=f"row {row} does not match"):
                     VectorFile(path, n, 6).rows(np.array([row]))
             assert len(VectorFile(path, n, 6).rows(np.delete(np.arange(n), [one, other]))) == n - 2
 
@@ -178,7 +176,7 @@ def test_zeroed_pages_are_found(tmp_path):
         file.write(bytes(4096))
     file = VectorFile(path, 400, 64)
     for row in range(64, 96):
-        with pytest.raises(CorruptIndexError, match=f"row {row} is not"):
+        with pytest.raises(CorruptIndexError, match=f"row {row} does not match"):
             file.rows(np.array([row]))
     assert len(file.rows(np.array([63, 96]))) == 2
 
