@@ -32,6 +32,7 @@ lint: $(DEV_INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_words.py --warn
 
 types: $(DEV_INSTALLED)
 	$(BIN)/mypy
