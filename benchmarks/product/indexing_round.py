@@ -67,11 +67,11 @@ def build(corpus: Path, n: int, encoder: Encoder) -> dict[str, Any]:
         start = time.perf_counter()
         with Index.build(Path(folder) / "index", documents_of(corpus, n), encoder=encoder) as index:
             seconds = time.perf_counter() - start
-            assert index.summary is not None
+            assert index.report is not None
             return {
                 "build_seconds": seconds,
-                "encode_seconds_in_build": index.summary.encode_seconds,
-                "n_documents": index.summary.n_documents,
+                "encode_seconds_in_build": index.report.encode_seconds,
+                "n_documents": index.report.n_documents,
             }
 
 

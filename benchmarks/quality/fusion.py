@@ -26,7 +26,7 @@ from hpdsearch.evaluation.retrieval import is_query_itself
 from hpdsearch.lexical import temporary_bm25_index
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
-CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search.searcher does
+CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search.fusion does
 DEPTHS = (50, 100, 200)
 CONSTANTS = (10, 20, 60)
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the dense ranking

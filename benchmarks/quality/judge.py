@@ -14,7 +14,8 @@ from benchmarks.common.vector_cache import Encode
 from benchmarks.quality.intervals import Floats, interval_over_pairs, interval_over_queries
 from hpdsearch.evaluation import Collection, StsTask, is_query_itself, pair_cosines, rank_documents, spearman
 from hpdsearch.lexical import temporary_bm25_index
-from hpdsearch.search.searcher import Ranked, fuse
+from hpdsearch.search.fusion import fuse
+from hpdsearch.search.ranking import Ranked
 
 FLOAT_BYTES = 4  # of one number of a vector as float32
 
@@ -133,7 +134,7 @@ def rank_words(collection: Collection) -> Rankings:
 
 
 def fused(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Fuse two rankings as hpdsearch.search.searcher does, which knows documents by number; equal scores by doc_id."""
+    """Fuse two rankings as hpdsearch.search.fusion does, which knows documents by number; equal scores by doc_id."""
     doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
     number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
     both = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))

@@ -40,7 +40,7 @@ def words(
     hybrid, index, seconds = _hybrid(texts, group, encoder, n, work / group.vectors.key, rebuild=rebuild)
     stack.callback(index.close)
     disk = index.info().disk_bytes
-    sizes = ((lexical, disk["words"]), (hybrid, disk["words"] + disk["codes"]))
+    sizes = ((lexical, disk["lexical"]), (hybrid, disk["lexical"] + disk["codes"]))
     rows = [row(lexical.name, n, "build", "s", [built], **lexical.keys)]
     rows += [row(hybrid.name, n, "build", "s", [seconds], **hybrid.keys)]
     rows += [row(hybrid.name, n, "vectors on disk", "MB", [disk["vectors"] / 1e6], **hybrid.keys)]

@@ -89,8 +89,8 @@ def index(
             strict=documents.strict,
             progress=make_progress(),
         ) as built:
-            assert built.summary is not None
-            _print_report(built.summary, documents, folder)
+            assert built.report is not None
+            _print_report(built.report, documents, folder)
             print_segments(built.info())
     except KeyboardInterrupt:
         state = "the old index is unchanged" if overwrite and folder.exists() else "nothing was written"

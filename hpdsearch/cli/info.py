@@ -60,11 +60,12 @@ def print_segments(info: "IndexInfo") -> None:
         click.echo(
             f"segment:    {segment['rows']:,} vectors, {segment['kind']} {segment['codec']}{dim}{lists}{rescored}"
         )
-        curve = segment["curve"]
-        if curve and not curve["kept"]:
-            best = max(point["ann_recall"] for point in curve["points"])
+        measured = segment["operating_points"]
+        if measured and not measured["is_met"]:
+            best = max(point["ann_recall"] for point in measured["points"])
             click.secho(
-                f"recall:     target {curve['promise']:g} is NOT met by this segment; the best measured is {best:.3f}",
+                f"recall:     target {measured['recall_target']:g} is NOT met by this segment; "
+                f"the best measured is {best:.3f}",
                 fg="red",
             )
     parts = ", ".join(f"{part} {format_bytes(size)}" for part, size in info.disk_bytes.items())
@@ -75,12 +76,12 @@ def print_segments(info: "IndexInfo") -> None:
 
 
 def _print_operating_points(segment: dict[str, Any]) -> None:
-    curve = segment["curve"]
-    if not curve:
+    measured = segment["operating_points"]
+    if not measured:
         return
     click.echo(
-        f"recall:     measured on {curve['n_queries']} held-out vectors of {segment['rows']:,} "
-        f"(target {curve['promise']:g}, * active)"
+        f"recall:     measured on {measured['n_queries']} held-out vectors of {segment['rows']:,} "
+        f"(target {measured['recall_target']:g}, * active)"
     )
     active = (segment["nprobe"], segment["rescore"])
     rows = [
@@ -89,10 +90,10 @@ def _print_operating_points(segment: dict[str, Any]) -> None:
             str(point["nprobe"] or "-"),
             str(point["rescore"]),
             f"{point['ann_recall']:.4f}",
-            f"{point['lowest']:.4f}",
+            f"{point['ann_recall_lower']:.4f}",
             f"{point['milliseconds']:.3f}",
         )
-        for point in curve["points"]
+        for point in measured["points"]
     ]
     headers = ["", "nprobe", "rescore", "ann_recall@10", "95% bound", "ms per query"]
     echo_table(rows, headers, indent=4)

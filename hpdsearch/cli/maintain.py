@@ -35,7 +35,7 @@ def reindex(index_argument: str | None, index_option: str | None, dim: int | Non
 
     with Index.open(find_index(index_option, index_argument)) as opened:
         try:
-            opened.tune(take_spec(options, dim=dim), progress=make_progress())
+            opened.reindex(take_spec(options, dim=dim), progress=make_progress())
         except KeyboardInterrupt:
             raise click.ClickException(f"{opened.folder}: stopped; the index is unchanged") from None
         click.echo(f"{opened.folder}: reindexed")

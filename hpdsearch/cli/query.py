@@ -103,7 +103,7 @@ def query(
         queries = [("1", text)] if text is not None else _read_queries(str(batch))
         for block in _split_blocks(queries):
             start = time.perf_counter()
-            results = index.search([text for _, text in block], k, mode=mode, where=where, recall=ann_recall)
+            results = index.search([text for _, text in block], k, mode=mode, where=where, ann_recall=ann_recall)
             milliseconds = (time.perf_counter() - start) * 1000 / len(block)
             for (query_id, query_text), hits in zip(block, results, strict=True):
                 if run_file is not None:

@@ -63,7 +63,7 @@ class Session:
 
     def _search(self, text: str) -> None:
         start = time.perf_counter()
-        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where, recall=self.ann_recall)
+        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where, ann_recall=self.ann_recall)
         milliseconds = (time.perf_counter() - start) * 1000
         self.n_queries += 1
         if self.as_json:

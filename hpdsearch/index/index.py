@@ -40,13 +40,13 @@ class Index:
 
     Attributes:
         folder: its place.
-        summary: what became of the documents of `build`, or of the last `add` through this object.
+        report: what became of the documents of `build`, or of the last `add` through this object.
     """
 
     def __init__(self, folder: Path, state: Snapshot, encoder: EncoderLike | None = None) -> None:
         """Use `build` or `open`."""
         self.folder = folder
-        self.summary: IngestReport | None = None
+        self.report: IngestReport | None = None
         self._state = state
         self._encoder_choice = encoder
         self._encoder = encoder if isinstance(encoder, Encoder) else None
@@ -80,9 +80,10 @@ class Index:
             progress: a bar a phase.
 
         Raises:
-            CorpusError: no documents, a doc_id twice, or what `strict` forbids.
-            IndexFolderError: the folder cannot be used.
-            EncoderError: the encoder cannot be loaded or makes fewer than `dim` numbers.
+            CorpusError: there is no document with text, a doc_id comes twice, or a document breaks a rule of `strict`.
+            IndexFolderError: the folder cannot be used, or holds an index and `overwrite` is not set.
+            EncoderError: the encoder cannot be loaded, or has fewer than `dim` dimensions.
+            LockedError: another writer is at work.
         """
         folder, start = Path(folder), time.perf_counter()
         loaded = _load(encoder)
@@ -90,13 +91,13 @@ class Index:
         with Transaction(folder, create=True, overwrite=overwrite) as change:
             change.meta |= {"encoder": loaded.location, "encoder_hash": loaded.sha256}
             change.meta |= {"space": loaded.space, "dim": loaded.dim, "spec": (spec or IndexSpec()).as_dict()}
-            summary = ingest(documents, change, loaded, spec or IndexSpec(), strict=strict, progress=progress)
-            if not summary.n_documents:
-                raise CorpusError(f"expected at least one document with text, got none ({summary.n_empty} empty ones)")
+            report = ingest(documents, change, loaded, spec or IndexSpec(), strict=strict, progress=progress)
+            if not report.n_documents:
+                raise CorpusError(f"expected at least one document with text, got none ({report.n_empty} empty ones)")
             _commit(change, progress)
         index = cls(folder, _open_committed(folder), loaded)
-        summary.seconds = time.perf_counter() - start
-        index.summary = summary
+        report.seconds = time.perf_counter() - start
+        index.report = report
         return index
 
     @classmethod
@@ -117,7 +118,13 @@ class Index:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; it counts as one query
-        self, query: str, k: int = ..., *, where: str | None = ..., mode: str | Mode = ..., recall: float | None = ...
+        self,
+        query: str,
+        k: int = ...,
+        *,
+        where: str | None = ...,
+        mode: str | Mode = ...,
+        ann_recall: float | None = ...,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -127,7 +134,7 @@ class Index:
         *,
         where: str | None = ...,
         mode: str | Mode = ...,
-        recall: float | None = ...,
+        ann_recall: float | None = ...,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -136,7 +143,7 @@ class Index:
         *,
         where: str | None = None,
         mode: str | Mode = Mode.HYBRID,
-        recall: float | None = None,
+        ann_recall: float | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """Find the k best documents for a query, or for each of several.
 
@@ -145,18 +152,21 @@ class Index:
             k: hits wanted; fewer come only if fewer documents match.
             where: a filter on metadata, as in 'year >= 2020 and lang = "en"'.
             mode: "hybrid" (words and meaning), "dense" (meaning) or "lexical" (words).
-            recall: the share of the exact ten nearest passages to be found, 0 < recall <= 1: another point of the
-                measured curve (see `info`); None: what the index was built for.
+            ann_recall: share of the exact ten nearest passages to find, 0 < ann_recall <= 1. It selects another of the
+                measured operating points (see `info`); None: the recall target that the index was built for.
 
         Returns:
             hits, best first; equal scores by doc_id.
 
         Raises:
-            QueryError: a blank query, k < 1, or a recall that is no share. FilterError: `where` cannot be read.
-            CorruptIndexError: a file was altered.
+            QueryError: a query is blank, k < 1, or mode or ann_recall is outside of its range.
+            FilterError: `where` cannot be parsed.
+            CorruptIndexError: a file is missing or altered.
         """
         texts, state = [query] if isinstance(query, str) else list(query), self._state
-        results = search(state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where, recall=recall)
+        results = search(
+            state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where, ann_recall=ann_recall
+        )
         return results[0] if isinstance(query, str) else results
 
     def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> IngestReport:
@@ -195,13 +205,13 @@ class Index:
         with Transaction(self.folder) as change:
             encoder = self._document_encoder(change.meta)
             spec = IndexSpec.from_dict(change.meta["spec"])
-            summary = write(change, encoder, spec, strict=strict, progress=progress)
-            if summary.n_documents or summary.n_deleted:
+            report = write(change, encoder, spec, strict=strict, progress=progress)
+            if report.n_documents or report.n_deleted:
                 _commit(change, progress)
         self._reopen()
-        summary.seconds = time.perf_counter() - start
-        self.summary = summary
-        return summary
+        report.seconds = time.perf_counter() - start
+        self.report = report
+        return report
 
     def delete(self, doc_ids: Iterable[str]) -> int:
         """Delete documents and return how many; all of them or, with an error, none.
@@ -244,7 +254,7 @@ class Index:
                 change.catalog.vacuum()
         self._reopen()
 
-    def tune(self, spec: IndexSpec, *, progress: Progress = SILENT) -> None:
+    def reindex(self, spec: IndexSpec, *, progress: Progress = SILENT) -> None:
         """Make other index files of the stored vectors, by another spec; the old ones answer until all are in force.
 
         Raises:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.dense import IndexSpec, OperatingPoints
 from hpdsearch.search.snapshot import Snapshot
 
 TEACHER_BYTES = 768 * 4  # of one vector
@@ -13,23 +15,27 @@ TEACHER_BYTES = 768 * 4  # of one vector
 
 @dataclass(frozen=True)
 class IndexInfo:
-    """What an index is and what it takes.
+    """A description of an index.
 
     Attributes:
-        folder: its place.
+        folder: path of the index folder.
         format: number of the folder's layout.
-        generation: how many changes were committed.
-        n_documents: documents that can be found, n_passages in all.
-        n_deleted: passages deleted or replaced whose vectors still lie in the files.
-        n_buffered: the latest passages, whose vectors still lie in the catalog.
+        generation: number of committed changes.
+        n_documents: live documents.
+        n_passages: live passages of these documents.
+        n_deleted: tombstoned passages, whose vectors are still in the vectors files.
+        n_buffered: newest passages, whose vectors are still in the catalog.
         fields: names of the metadata fields, for filters.
-        encoder: name or folder of the encoder of the documents; encoder_hash its sum; space the id of its space.
-        dim: numbers a vector.
-        spec: the index that was asked for (hpdsearch.dense.IndexSpec).
-        segments: of each segment its rows, the spec that was settled on, and the measured curve or None.
-        disk_bytes: bytes on disk by part (documents, words, vectors, codes).
-        memory_bytes: bytes of codes and lists that searching keeps in memory.
-        teacher_memory_bytes: what 768-wide float32 vectors of the same passages would take.
+        encoder: name or folder of the encoder of the documents.
+        encoder_sha256: checksum of that encoder.
+        space: id of that encoder's space.
+        dim: dimensions of a vector.
+        spec: the requested index, by the field names of hpdsearch.IndexSpec.
+        segments: for each segment "rows", the fields of its resolved spec, and "operating_points", the measured
+            points or None.
+        disk_bytes: bytes on disk of documents, lexical, vectors and codes.
+        memory_bytes: bytes of codes and inverted lists that a search keeps in memory.
+        teacher_memory_bytes: bytes of 768-dimensional float32 vectors of the same passages.
     """
 
     folder: str
@@ -41,7 +47,7 @@ class IndexInfo:
     n_buffered: int
     fields: list[str]
     encoder: str
-    encoder_hash: str
+    encoder_sha256: str
     space: str
     dim: int
     spec: dict[str, Any]
@@ -60,7 +66,7 @@ def describe(folder: Path, state: Snapshot) -> IndexInfo:
     meta, entries, n_passages = state.catalog.meta(), state.catalog.segments(), state.catalog.n_passages()
     disk = {
         "documents": _size_bytes(folder.glob("catalog.sqlite*")),
-        "words": _size_bytes((folder / meta["lexical"]).glob("*")),
+        "lexical": _size_bytes((folder / meta["lexical"]).glob("*")),
         "vectors": sum(entry.vectors_bytes for entry in entries),
         "codes": sum(entry.index_bytes for entry in entries),
     }
@@ -74,15 +80,36 @@ def describe(folder: Path, state: Snapshot) -> IndexInfo:
         n_buffered=len(state.catalog.buffered_vectors()[0]),
         fields=state.catalog.fields(),
         encoder=meta["encoder"],
-        encoder_hash=meta["encoder_hash"],
+        encoder_sha256=meta["encoder_hash"],
         space=meta["space"],
         dim=meta["dim"],
-        spec=meta["spec"],
-        segments=[{"rows": entry.n_rows, **entry.spec, "curve": entry.operating_points} for entry in entries],
+        spec=_spec_fields(meta["spec"]),
+        segments=[
+            {
+                "rows": entry.n_rows,
+                **_spec_fields(entry.spec),
+                "operating_points": _operating_points(entry.operating_points),
+            }
+            for entry in entries
+        ],
         disk_bytes=disk,
         memory_bytes=sum(segment.memory_bytes for segment in state.segments),
         teacher_memory_bytes=n_passages * TEACHER_BYTES,
     )
+
+
+def _spec_fields(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a spec by their public names, which may differ from the stored ones."""
+    fields = asdict(IndexSpec.from_dict(stored))
+    return {name: value.value if isinstance(value, Enum) else value for name, value in fields.items()}
+
+
+def _operating_points(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the measured points by their public names, which differ from the stored ones."""
+    if stored is None:
+        return None
+    curve = OperatingPoints.from_dict(stored)
+    return asdict(curve) | {"points": [asdict(point) for point in curve.points]}
 
 
 def _size_bytes(paths: Iterable[Path]) -> int:

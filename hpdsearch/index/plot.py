@@ -16,14 +16,14 @@ def plot_curves(described: IndexInfo, path: Path) -> None:
     Raises:
         QueryError: no segment has one. MissingExtraError: matplotlib is not installed.
     """
-    segments = [segment for segment in described.segments if segment["curve"]]
+    segments = [segment for segment in described.segments if segment["operating_points"]]
     if not segments:
         raise QueryError(f"{described.folder}: its segments are too small for a curve to be measured")
     with save_figure(path, width=8, height=5) as figure:
         axes = figure.subplots()
         for (colour, marker), segment in zip(STYLES * len(segments), segments, strict=False):
             _draw_segment(axes, segment, colour, marker)
-        promise = segments[-1]["curve"]["promise"]
+        promise = segments[-1]["operating_points"]["recall_target"]
         axes.axhline(promise, color=VERMILION, linestyle="--", linewidth=1, label=f"promise {promise:g}")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -35,7 +35,7 @@ def plot_curves(described: IndexInfo, path: Path) -> None:
 
 
 def _draw_segment(axes: Any, segment: dict[str, Any], colour: str, marker: str) -> None:
-    points = segment["curve"]["points"]
+    points = segment["operating_points"]["points"]
     label = f"{segment['rows']:,} vectors, {segment['kind']} {segment['codec']}"
     milliseconds, recalls = [p["milliseconds"] for p in points], [p["ann_recall"] for p in points]
     axes.plot(milliseconds, recalls, color=colour, marker=marker, label=label)

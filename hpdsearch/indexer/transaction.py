@@ -67,7 +67,7 @@ class Transaction:
         return self
 
     def _raise_if_of_the_disk(self, error: BaseException | None) -> None:
-        """Raise IndexFolderError if the folder cannot be written; errors of the caller's documents pass through."""
+        """Convert disk errors to IndexFolderError; errors that the caller's iterator raised pass through."""
         if isinstance(error, OSError) and (error.filename is None or str(self.folder) in str(error.filename)):
             raise IndexFolderError(
                 f"{self.folder}: cannot be written ({error.strerror}); make room or check the disk, nothing was changed"

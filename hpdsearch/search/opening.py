@@ -23,7 +23,7 @@ def open_snapshot(folder: Path, previous: Snapshot | None = None) -> Snapshot:
         previous: a state of the same folder; what is still in force of it is used again.
 
     Raises:
-        IndexFolderError: no index there, nothing committed, or another format.
+        IndexFolderError: the folder holds no committed index, or one of another format.
         CorruptIndexError: a file is missing or altered.
     """
     for _ in range(_ATTEMPTS):

@@ -9,7 +9,6 @@ from enum import Enum
 from functools import partial
 from itertools import groupby, takewhile
 from operator import index
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,10 +18,10 @@ from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
 from hpdsearch.lexical import find_spans, query_stems
 from hpdsearch.records import Document, Hit
+from hpdsearch.search.fusion import FUSION_DEPTH, fuse
+from hpdsearch.search.ranking import Ranked, Ranking
 from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_between
 
-DENSE_SHARE = 0.8  # of a fused score; chosen by nDCG@10 (docs/decisions/0022-hybrid-fusion.md)
-FUSION_DEPTH = 100  # documents of each ranking that are fused, at least
 EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without the index
 ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
 WIDER = 4
@@ -37,17 +36,6 @@ class Mode(str, Enum):
     LEXICAL = "lexical"
 
 
-class Ranked(NamedTuple):
-    """One document of a ranking, with the row of its best passage."""
-
-    doc: int
-    score: float
-    row: int
-
-
-Ranking = list[Ranked]
-
-
 def search(
     state: Snapshot,
     texts: Sequence[str],
@@ -56,7 +44,7 @@ def search(
     k: int = 10,
     mode: Mode = Mode.HYBRID,
     where: str | None = None,
-    recall: float | None = None,
+    ann_recall: float | None = None,
 ) -> list[list[Hit]]:
     """Find the k best documents for each text.
 
@@ -65,18 +53,19 @@ def search(
         texts: queries in plain words.
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
         k: hits a text, at least 1; fewer come only if fewer documents match.
-        mode: dense ranks by cosine, lexical by BM25, hybrid by 0.8 cosine + 0.2 BM25 / best BM25.
+        mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
         where: filter on metadata (docs/filters.md).
-        recall: share of the k nearest passages to find by the measured curve of each segment; None: as it was made.
+        ann_recall: share of the exact top k to reach, 0 < ann_recall <= 1. It selects another operating point of each
+            segment; None: the one that the segment was built with.
 
     Raises:
-        QueryError: k < 1, a blank text, a recall that is no share. FilterError: the filter cannot be read.
+        QueryError: k < 1, a blank text, an ann_recall outside of its range. FilterError: the filter cannot be read.
     """
     k = _whole_number(k)
     _check(texts, k)
-    if recall is not None and not 0 < recall <= 1:
-        raise QueryError(f"recall: expected more than 0 and at most 1, got {recall!r}")
-    nearest = partial(_dense, state, where=where, recall=recall)
+    if ann_recall is not None and not 0 < ann_recall <= 1:
+        raise QueryError(f"ann_recall: expected more than 0 and at most 1, got {ann_recall!r}")
+    nearest = partial(_dense, state, where=where, ann_recall=ann_recall)
     words = partial(_lexical, state, where=where)
     if mode is Mode.LEXICAL:
         rankings = [words(text, k) for text in texts]
@@ -91,21 +80,6 @@ def search(
             for text, ranking in zip(texts, dense, strict=True)
         ]
     return [_hits(state, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
-
-
-def fuse(dense: Ranking, lexical: Ranking) -> Ranking:
-    """Fuse two rankings, in any order: score = 0.8 cosine + 0.2 BM25 / the best BM25 of the query.
-
-    What the dense ranking does not hold has the cosine of its last document, at most; what the lexical one does not
-    hold has BM25 0. The dense ranking names the row where both do.
-    """
-    far = dense[-1].score if dense else 0.0
-    best = (lexical[0].score if lexical else 0.0) or 1.0  # a word that all passages hold may weigh nothing
-    fused = {doc: Ranked(doc, DENSE_SHARE * score, row) for doc, score, row in dense}
-    for doc, score, row in lexical:
-        near = fused.get(doc) or Ranked(doc, DENSE_SHARE * far, row)
-        fused[doc] = Ranked(doc, near.score + (1 - DENSE_SHARE) * score / best, near.row)
-    return list(fused.values())
 
 
 def _whole_number(k: int) -> int:
@@ -176,7 +150,7 @@ def _settled(ranking: Ranking, last: float, k: int) -> bool:
     return len(ranking) >= k and ranking[k - 1].score > last
 
 
-def _dense(state: Snapshot, vectors: Matrix, k: int, *, where: str | None, recall: float | None) -> list[Ranking]:
+def _dense(state: Snapshot, vectors: Matrix, k: int, *, where: str | None, ann_recall: float | None) -> list[Ranking]:
     allowed = None if where is None else state.rows_where(where)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
         return [_best(state, *_exact_scores(state, vector, allowed), k) for vector in vectors]
@@ -185,7 +159,7 @@ def _dense(state: Snapshot, vectors: Matrix, k: int, *, where: str | None, recal
     pending = np.arange(len(vectors))
     wider = 1
     while len(pending):
-        all_rows, all_scores, unseen = _nearest(state.segments, masks, vectors[pending], 2 * k, wider, recall)
+        all_rows, all_scores, unseen = _nearest(state.segments, masks, vectors[pending], 2 * k, wider, ann_recall)
         unsettled = []
         for query, rows, scores, last in zip(pending.tolist(), all_rows, all_scores, unseen.tolist(), strict=True):
             found = rows >= 0
@@ -203,7 +177,7 @@ def _nearest(
     vectors: Matrix,
     n: int,
     wider: int,
-    recall: float | None,
+    ann_recall: float | None,
 ) -> tuple[Rows, Scores, Scores]:
     """Look for the rows of all segments that are near to vectors (m, dim).
 
@@ -218,7 +192,7 @@ def _nearest(
         if not count:
             continue
         measured = segment.operating_points
-        point = measured.choose(recall) if recall is not None and measured is not None else None
+        point = measured.choose(ann_recall) if ann_recall is not None and measured is not None else None
         rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, expansion=wider)
         all_rows.append(rows)
         all_scores.append(scores)

@@ -69,8 +69,8 @@ def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny
     after = described(big)
     (segment,) = after["segments"]
     assert (segment["kind"], segment["codec"], segment["dim"]) == (kind, codec, dim or 0)
-    assert (after["spec"]["kind"], after["spec"]["codec"], after["spec"]["recall"]) == (kind, codec, 0.9)
-    assert segment["curve"]["promise"] == 0.9
+    assert (after["spec"]["kind"], after["spec"]["codec"], after["spec"]["ann_recall"]) == (kind, codec, 0.9)
+    assert segment["operating_points"]["recall_target"] == 0.9
     assert Path("indexes/big/vectors-000001.f16").read_bytes() == vectors
     assert len(list(Path("indexes/big").glob("*.faiss"))) == 1
     assert big("verify", "big").exit_code == 0
@@ -177,7 +177,7 @@ def test_compact_makes_one_segment_and_reports_the_removed_passages(big, tmp_pat
 
 def test_info_prints_the_operating_points_of_the_catalog(big):
     (segment,) = described(big)["segments"]
-    curve = segment["curve"]
+    curve = segment["operating_points"]
     result = big("info", "big")
     lines = result.stdout.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("recall:"))
@@ -194,7 +194,7 @@ def test_info_prints_the_operating_points_of_the_catalog(big):
         nprobe, rescore, ann_recall, lower_bound, milliseconds = row.replace("*", "").split()
         assert (nprobe, int(rescore)) == ("-", point["rescore"])
         assert float(ann_recall) == pytest.approx(point["ann_recall"], abs=1e-4)
-        assert float(lower_bound) == pytest.approx(point["lowest"], abs=1e-4)
+        assert float(lower_bound) == pytest.approx(point["ann_recall_lower"], abs=1e-4)
         assert float(milliseconds) == pytest.approx(point["milliseconds"], abs=1e-3)
     (active,) = [row for row in rows if "*" in row]
     assert int(active.split()[2]) == segment["rescore"]
@@ -204,7 +204,7 @@ def test_a_recall_target_that_is_not_met_is_printed_with_the_best_that_was_measu
     result = big("reindex", "big", "--codec", "pq", "--dim", "2", "--ann-recall", "1", "--rescore", "1")
     assert result.exit_code == 0
     (segment,) = described(big)["segments"]
-    best = max(point["ann_recall"] for point in segment["curve"]["points"])
+    best = max(point["ann_recall"] for point in segment["operating_points"]["points"])
     assert best < 0.9
     message = f"target 1 is NOT met by this segment; the best measured is {best:.3f}"
     assert message in result.stdout

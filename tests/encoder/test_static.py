@@ -60,8 +60,8 @@ def test_an_index_of_static_vectors_can_be_asked_by_a_transformer_of_the_space(
     words = "iron queen child war peace big small runs river"
     documents = [Document("long", f"{words} " * 6), Document("short", "the cat sings")]
     with Index.build(tmp_path / "index", documents, encoder=static_folder, dim=8) as index:
-        assert index.summary is not None
-        assert index.summary.n_passages > 2  # passages of max_tokens, although a static encoder has no limit
+        assert index.report is not None
+        assert index.report.n_passages > 2  # passages of max_tokens, although a static encoder has no limit
         assert [hit.doc_id for hit in index.search("cat", mode="dense")] == ["short", "long"]
     with Index.open(tmp_path / "index", encoder=tiny_folder) as index:
         assert len(index.search("cat", mode="dense")) == 2

@@ -100,7 +100,7 @@ def perform_on(index: Index, number: int) -> None:
     elif what == COMPACT:
         index.compact()
     else:
-        index.tune(_SPECS[number // len(PERIOD) % len(_SPECS)])
+        index.reindex(_SPECS[number // len(PERIOD) % len(_SPECS)])
 
 
 def found(index: Index, modes: tuple[str, ...] = ("dense", "lexical", "hybrid")) -> dict[str, Document]:

@@ -57,11 +57,11 @@ def test_what_is_built_is_what_is_opened(tmp_path: Path, tiny_encoder: Encoder) 
     with Index.build(str(tmp_path / "a" / "index"), iter(DOCUMENTS), encoder=tiny_encoder) as built:
         assert held(built) == expected(DOCUMENTS)
         answer = built.search("cat dog")
-        assert built.summary is not None
-        assert built.summary.n_documents == 30
+        assert built.report is not None
+        assert built.report.n_documents == 30
     with Index.open(str(tmp_path / "a" / "index")) as opened:
         assert opened.search("cat dog") == answer
-        assert opened.summary is None
+        assert opened.report is None
         assert opened.verify() == []
         assert opened.count("half = 0") == 15
 
@@ -75,13 +75,13 @@ def test_info_tells_what_the_index_is(folder: Path, tiny_encoder: Encoder, tiny_
     assert (info.n_documents, info.n_passages, info.n_deleted, info.generation) == (124, 124, 1, 3)
     assert (info.format, info.spec["kind"], info.spec["codec"]) == (2, "auto", "auto")
     assert info.fields == ["half", "hundredth", "number", "tenth"]
-    assert (info.encoder, info.encoder_hash) == (str(tiny_folder.absolute()), tiny_encoder.sha256)
+    assert (info.encoder, info.encoder_sha256) == (str(tiny_folder.absolute()), tiny_encoder.sha256)
     assert (info.space, info.dim) == (tiny_encoder.space, 16)
     assert [segment["rows"] for segment in info.segments] == [125]  # 25 of the small segment before them
-    assert [segment["curve"] for segment in info.segments] == [None]
+    assert [segment["operating_points"] for segment in info.segments] == [None]
     assert info.disk_bytes["vectors"] == 125 * (16 * 2 + 4) == sum(path.stat().st_size for path in folder.glob("*.f16"))
     assert info.disk_bytes["codes"] == sum(path.stat().st_size for path in folder.glob("*.faiss"))
-    assert info.disk_bytes["words"] == sum(path.stat().st_size for path in folder.glob("lexical/*/*"))
+    assert info.disk_bytes["lexical"] == sum(path.stat().st_size for path in folder.glob("lexical/*/*"))
     assert info.disk_bytes["documents"] >= (folder / "catalog.sqlite").stat().st_size
     assert 125 * 16 <= info.memory_bytes < 125 * 16 + 500  # sq8: a byte a number, and the bounds of each number
     assert info.teacher_memory_bytes == 124 * 768 * 4
@@ -220,7 +220,7 @@ def test_queries_may_be_encoded_by_another_encoder_of_the_space(
         assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, student.encode(["cat dog"])[0]), 7)
         index.add([Document("new", "the iron queen sings")])
         assert ("new", "the iron queen sings") in stored_passages(folder, tiny_encoder)  # by the documents' encoder
-        assert index.info().encoder_hash == tiny_encoder.sha256
+        assert index.info().encoder_sha256 == tiny_encoder.sha256
 
 
 def test_without_its_encoder_an_index_still_finds_words(tmp_path: Path) -> None:
@@ -455,7 +455,7 @@ def test_an_index_that_changes_while_it_is_opened_is_opened_again(
             elif change == "compact":
                 writer.compact()
             elif change == "tune":
-                writer.tune(IndexSpec(codec=Codec.F32 if n_changes % 2 else Codec.RABITQ))
+                writer.reindex(IndexSpec(codec=Codec.F32 if n_changes % 2 else Codec.RABITQ))
             else:
                 writer.add(new)
             changing = False

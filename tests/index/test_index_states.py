@@ -119,7 +119,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
         @rule(kind=st.sampled_from(Kind), codec=st.sampled_from(Codec), dim=st.sampled_from((0, 5)))
         def tune(self, kind: Kind, codec: Codec, dim: int) -> None:
             before = self.index.search("cat", 20, mode="dense")
-            self.index.tune(IndexSpec(kind, codec, dim=dim))
+            self.index.reindex(IndexSpec(kind, codec, dim=dim))
             assert self.index.search("cat", 20, mode="dense") == before
             for segment in self.index.info().segments:
                 assert segment["codec"] == (codec.value if codec is not Codec.AUTO else "sq8")

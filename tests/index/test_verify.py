@@ -277,7 +277,7 @@ def perform(change: str, folder: Path, encoder: Encoder) -> None:
         if change == "compact":
             index.compact()
         elif change == "tune":
-            index.tune(IndexSpec(codec=Codec.F32))
+            index.reindex(IndexSpec(codec=Codec.F32))
         elif change == "delete":
             index.delete("d00001")
         else:

@@ -44,8 +44,8 @@ def test_blocks_of_any_size_make_the_same_index(tmp_path: Path, tiny_encoder: En
     with Index.build(tmp_path / "index", iter(documents), encoder=tiny_encoder) as index:
         assert texts(index) == {document.doc_id: document.text for document in documents}
         passages = stored_passages(index.folder, tiny_encoder)
-        assert index.summary is not None
-        assert index.summary.n_passages == len(passages) == index.info().n_passages
+        assert index.report is not None
+        assert index.report.n_passages == len(passages) == index.info().n_passages
         assert index.verify() == []
     found = {text for doc_id, text in passages if doc_id == "long"}
     assert len(found) > 3
@@ -80,7 +80,7 @@ def test_the_summary_counts_what_became_of_the_documents(tmp_path: Path, tiny_en
         Document("long title", "cat", "a very old king and queen " * 5),
     ]
     index = Index.build(tmp_path / "index", documents, encoder=tiny_encoder)
-    summary = dataclasses.asdict(index.summary)  # type: ignore[arg-type]
+    summary = dataclasses.asdict(index.report)  # type: ignore[arg-type]
     assert summary.pop("seconds") >= summary.pop("encode_seconds") > 0
     n_passages = index.info().segments[0]["rows"]
     assert n_passages > 7
@@ -99,7 +99,7 @@ def test_the_summary_counts_what_became_of_the_documents(tmp_path: Path, tiny_en
     again = index.add([Document("a", "cat"), Document("long", "short"), Document("b", " ")])
     assert (again.n_documents, again.n_replaced, again.n_empty, again.n_duplicates) == (2, 2, 1, 1)
     assert (again.n_reused, again.n_unchanged, again.n_deleted) == (1, 0, 0)  # the index held the text of a
-    assert index.summary is again
+    assert index.report is again
     assert set(texts(index)) == {"a", "twin", "other title", "long", "long title"}
 
 

@@ -114,12 +114,16 @@ def test_tuning_changes_the_codes_and_not_the_answers(tmp_path: Path, tiny_encod
     with Index.build(folder, some_documents(2_500), encoder=tiny_encoder) as index:
         vectors = (folder / "vectors-000001.f16").read_bytes()
         before = [hit.score for hit in index.search("queen of the iron river", 10, mode="dense")]
-        index.tune(IndexSpec(Kind.FLAT, codec, ann_recall=1.0))
+        index.reindex(IndexSpec(Kind.FLAT, codec, ann_recall=1.0))
         (segment,) = index.info().segments
         assert (segment["kind"], segment["codec"]) == ("flat", codec.value)
         assert index.info().spec["codec"] == codec.value
-        assert [hit.score for hit in index.search("queen of the iron river", 10, mode="dense", recall=1.0)] == before
+        assert [
+            hit.score for hit in index.search("queen of the iron river", 10, mode="dense", ann_recall=1.0)
+        ] == before
         assert (folder / "vectors-000001.f16").read_bytes() == vectors
         assert index.verify() == []
     with Index.open(folder, encoder=tiny_encoder) as index:
-        assert [hit.score for hit in index.search("queen of the iron river", 10, mode="dense", recall=1.0)] == before
+        assert [
+            hit.score for hit in index.search("queen of the iron river", 10, mode="dense", ann_recall=1.0)
+        ] == before

@@ -267,7 +267,9 @@ def test_recall_takes_another_point_of_the_measured_curve(
     state.segments[0].operating_points = measured
     for recall, point in [(None, None), (0.5, quick), (0.9, thorough), (1.0, thorough)]:
         asked.clear()
-        (hits,) = search_module.search(state, ["cat dog"], tiny_encoder.encode, k=10, mode=Mode.DENSE, recall=recall)
+        (hits,) = search_module.search(
+            state, ["cat dog"], tiny_encoder.encode, k=10, mode=Mode.DENSE, ann_recall=recall
+        )
         assert len(hits) == 10
         assert set(asked) == {point}
 
@@ -282,8 +284,8 @@ def long_documents(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encod
         documents.append(Document(f"d{i:05d}", " ".join(sentences), title=f"book {i}" if i % 3 else ""))
     folder = tmp_path_factory.mktemp("long") / "index"
     with Index.build(folder, documents, encoder=tiny_encoder, spec=FLAT) as index:
-        assert index.summary is not None
-        assert index.summary.n_passages > 1000
+        assert index.report is not None
+        assert index.report.n_passages > 1000
         yield index
 
 
