@@ -1,13 +1,26 @@
-# make demo: set up, index the sample corpus, ask a question.   make test: set up, lint, types, tests.
-# make bench-quick: every comparison in small.                  make bench: all of them, see benchmarks/README.md.
-# All need the network only the first time.
+# make demo         install what searching needs, index the sample corpus, ask a question
+# make test         install everything; check style, imports and types; run all tests
+# make test-fast    run the tests that are not marked slow
+# make dist         build the wheel and the source distribution, and check both
+# make bench-quick  run every comparison on small data
+# make bench        run all comparisons (benchmarks/README.md)
+# make pages        fill the generated parts of README.md, docs/ and benchmarks/REPORT.md
+# make docs         build the documentation site
+# Each needs the network only the first time.
 
 PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
 BIN := .venv/bin
-RUN_INSTALLED := .venv/installed-run
-DEV_INSTALLED := .venv/installed-dev
+endif
+VENV := .venv/pyvenv.cfg
+LIGHT_INSTALLED := .venv/installed-light
 BENCH_INSTALLED := .venv/installed-bench
 DOCS_INSTALLED := .venv/installed-docs
+DEV_INSTALLED := .venv/installed-dev
+RELEASE_INSTALLED := .venv/installed-release
+REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 SAMPLE := indexes/wordnet
 MODELS := $(HOME)/.cache/hpdsearch-models
@@ -17,14 +30,14 @@ TEACHER ?= $(MODELS)/all-mpnet-base-v2
 STUDENT ?= $(MODELS)/all-MiniLM-L6-v2
 QUESTION := machine that measures earthquakes
 
-.PHONY: demo install test lint types unit bench bench-quick pages docs clean
+.PHONY: demo install test test-fast lint types unit dist bench bench-quick pages docs clean
 
 demo: install $(SAMPLE)/catalog.sqlite
 	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
 	@echo
 	@echo 'Ask more: $(BIN)/hpdsearch query'
 
-install: $(RUN_INSTALLED)
+install: $(LIGHT_INSTALLED)
 
 test: lint types unit
 
@@ -40,6 +53,15 @@ types: $(DEV_INSTALLED)
 unit: $(DEV_INSTALLED)
 	$(BIN)/python -m pytest
 
+test-fast: $(DEV_INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+dist: $(RELEASE_INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+
 # Minutes, with what ships. The results lie in benchmarks/quick/.
 bench-quick: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks quick
@@ -49,22 +71,25 @@ bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks all --data $(DATA) --texts $(TEXTS) --teacher $(TEACHER) --student $(STUDENT) --peers
 	$(MAKE) pages
 
-$(SAMPLE)/catalog.sqlite: | $(RUN_INSTALLED)
+$(SAMPLE)/catalog.sqlite: | $(LIGHT_INSTALLED)
 	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE)
 
-$(BIN)/python:
+$(VENV):
 	$(PYTHON) -m venv .venv
 
-$(RUN_INSTALLED): setup.cfg constraints.txt pyproject.toml | $(BIN)/python
-	$(INSTALL) torch==$$(sed -n 's/^torch==\([^; ]*\).*/\1/p' constraints.txt)
+$(LIGHT_INSTALLED): $(REQUIREMENTS) | $(VENV)
 	$(INSTALL) --editable .
 	touch $@
 
-$(BENCH_INSTALLED): $(RUN_INSTALLED)
+$(BENCH_INSTALLED): $(REQUIREMENTS) | $(VENV)
 	$(INSTALL) --editable '.[bench]'
 	touch $@
 
-$(DEV_INSTALLED): $(RUN_INSTALLED)
+$(RELEASE_INSTALLED): $(REQUIREMENTS) | $(VENV)
+	$(INSTALL) --editable '.[release]'
+	touch $@
+
+$(DEV_INSTALLED): $(REQUIREMENTS) | $(VENV)
 	$(INSTALL) --editable '.[dev]'
 	touch $@
 
@@ -80,9 +105,9 @@ docs: $(DOCS_INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo 'Open build/site/index.html'
 
-$(DOCS_INSTALLED): $(RUN_INSTALLED)
+$(DOCS_INSTALLED): $(REQUIREMENTS) | $(VENV)
 	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(SAMPLE)
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(SAMPLE)

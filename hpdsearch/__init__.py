@@ -6,16 +6,17 @@ The import is cheap: torch, transformers, faiss and onnxruntime are loaded by th
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpdsearch.errors import HpdsearchError
+from hpdsearch.errors import HpdsearchError, require_extra
 from hpdsearch.records import Document, Hit
 
 if TYPE_CHECKING:
     from hpdsearch.dense import Codec, IndexSpec, Kind
-    from hpdsearch.distillation.pipeline import distill
+    from hpdsearch.distillation.pipeline import distill as distill
     from hpdsearch.encoder import Encoder
     from hpdsearch.index import Index
     from hpdsearch.search import Mode
 
+# `distill` is public too. It is not listed, because `from hpdsearch import *` would then need torch.
 __all__ = [
     "Codec",
     "Document",
@@ -27,7 +28,6 @@ __all__ = [
     "Kind",
     "Mode",
     "__version__",
-    "distill",
 ]
 __version__ = "0.2.0"
 
@@ -43,6 +43,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "distill":
+        require_extra("torch", "transformers", "onnx", extra="distill", feature="distill")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

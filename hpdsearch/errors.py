@@ -4,6 +4,8 @@ Each message says where, what was expected, what came and what to do. The comman
 with exit code 1; any other exception is a bug of ours and keeps its traceback.
 """
 
+from importlib.util import find_spec
+
 RESTORE = "restore it, or index again with --overwrite"  # advice for a file that the catalog names
 RESTORE_CATALOG = "restore it, or index again into another folder"  # a corrupt catalog cannot be overwritten
 
@@ -54,3 +56,19 @@ class LockedError(IndexFolderError):
 
 class MissingExtraError(HpdsearchError, ImportError):
     """An optional dependency is not installed; the message holds the command that installs it."""
+
+
+def require_extra(*packages: str, extra: str, feature: str) -> None:
+    """Check that optional dependencies are installed, before any work is done.
+
+    Args:
+        packages: the names that are imported.
+        extra: the extra in setup.cfg that installs them.
+        feature: the subject of the message: "distill", or "backend torch".
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(f'{feature} needs {package}: pip install "hpdsearch[{extra}]"')

@@ -130,8 +130,8 @@ def distill(
         --student sentence-transformers/all-MiniLM-L6-v2 -o my-encoder
     hpdsearch distill notes/ --teacher my-teacher/ --student my-encoder --layers 3 -o my-small
     """
+    from hpdsearch import distill as run
     from hpdsearch.distillation import recipe as recipes
-    from hpdsearch.distillation.pipeline import distill as run
     from hpdsearch.distillation.spec import Origin
 
     ctx = click.get_current_context()

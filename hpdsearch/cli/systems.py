@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpdsearch.errors import EncoderError, ShapeError
+from hpdsearch.errors import EncoderError, ShapeError, require_extra
 
 if TYPE_CHECKING:
     from hpdsearch.common.vectors import Matrix
@@ -74,6 +74,7 @@ def _load_encoder(name: str, dim: int | None) -> System:
 
 def _load_teacher(name: str, space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
     """Load the teacher with all its dimensions, and with `space` the teacher projected and truncated to `dim`."""
+    require_extra("torch", "transformers", extra="distill", feature="--teacher")
     from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
     from hpdsearch.encoder import read_space
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.common.files import atomic_write
-from hpdsearch.errors import MissingExtraError, QueryError
+from hpdsearch.errors import QueryError, require_extra
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
@@ -39,11 +39,10 @@ def save_figure(path: Path, *, width: float = 8, height: float = 6) -> Iterator[
     Raises:
         MissingExtraError: matplotlib is not installed. QueryError: an ending other than .svg, .png and .pdf.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError('a picture needs matplotlib: pip install "hpdsearch[plot]"') from None
+    require_extra("matplotlib", extra="plot", feature="a picture")
+    import matplotlib
+    from matplotlib.figure import Figure
+
     kind = path.suffix.lower().lstrip(".")
     if kind not in KINDS:
         raise QueryError(f"{path}: expected a name that ends in .{', .'.join(KINDS)}")

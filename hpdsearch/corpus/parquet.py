@@ -10,7 +10,7 @@ from hpdsearch.corpus.lines import SourceLocation
 from hpdsearch.corpus.options import Fields, ReadStats
 from hpdsearch.corpus.record import check_header, find_id_field, to_document
 from hpdsearch.corpus.sources import Source
-from hpdsearch.errors import CorpusError, MissingExtraError
+from hpdsearch.errors import CorpusError, require_extra
 from hpdsearch.records import Document
 
 BATCH_ROWS = 1024
@@ -18,10 +18,7 @@ BATCH_ROWS = 1024
 
 def require_pyarrow() -> None:
     """Raise MissingExtraError unless pyarrow is installed; called before any work is done."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise MissingExtraError('.parquet files need pyarrow: pip install "hpdsearch[parquet]"') from None
+    require_extra("pyarrow", extra="parquet", feature="a .parquet file")
 
 
 def read_parquet(source: Source, location: SourceLocation, fields: Fields, stats: ReadStats) -> Iterator[Document]:

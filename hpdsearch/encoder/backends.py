@@ -13,7 +13,7 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import EncoderCard, EncoderType
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.encoder.transformer import BackendSession, TransformerModel
-from hpdsearch.errors import EncoderError
+from hpdsearch.errors import EncoderError, require_extra
 
 BACKEND_VARIABLE = "HPDSEARCH_BACKEND"  # overrides the automatic choice
 
@@ -107,6 +107,7 @@ def open_session(folder: Path, backend: Backend, *, threads: int = 1) -> Backend
 
         return OpenVinoSession(folder, threads=threads)
     if backend is Backend.TORCH:
+        require_extra("torch", extra="distill", feature="backend torch")
         from hpdsearch.encoder.torch_backend import TorchSession
 
         return TorchSession(folder)

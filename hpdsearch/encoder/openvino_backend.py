@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
-from hpdsearch.errors import EncoderError, MissingExtraError
+from hpdsearch.errors import EncoderError, require_extra
 
 TOKEN_BUDGET = 1024
 
@@ -20,10 +20,9 @@ class OpenVinoSession:
     token_budget = TOKEN_BUDGET
 
     def __init__(self, folder: Path, *, threads: int) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise MissingExtraError('backend openvino needs openvino: pip install "hpdsearch[openvino]"') from error
+        require_extra("openvino", extra="openvino", feature="backend openvino")
+        import openvino
+
         self.threads = threads
         core = openvino.Core()
         settings: dict[str, Any] = {

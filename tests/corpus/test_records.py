@@ -258,6 +258,6 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     path = write_parquet(tmp_path, {"text": ["a"]})
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r'pip install "hpdsearch\[parquet\]"'):
         read_corpus(path)
