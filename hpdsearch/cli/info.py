@@ -54,7 +54,7 @@ def info(index_argument: str | None, index_option: str | None, as_json: bool, pl
 def print_segments(info: "IndexInfo") -> None:
     """Print the segments, those that miss their recall target, and the bytes on disk and in memory."""
     for segment in info.segments:
-        dim = f" of {segment['dim']} dimensions" if segment.get("dim") else ""
+        dim = f" of {segment['dim']} dimensions" if segment["dim"] else ""
         lists = f", {segment['nprobe']} of {segment['nlist']} lists probed" if segment["nlist"] else ""
         rescored = f", {segment['rescore']} candidates rescored per hit"
         click.echo(
@@ -81,7 +81,7 @@ def _print_operating_points(segment: dict[str, Any]) -> None:
         return
     click.echo(
         f"recall:     measured on {measured['n_queries']} held-out vectors of {segment['rows']:,} "
-        f"(target {measured['recall_target']:g}, * active)"
+        f"(target {measured['recall_target']:g} {'met' if measured['is_met'] else 'NOT met'}, * active)"
     )
     active = (segment["nprobe"], segment["rescore"])
     rows = [

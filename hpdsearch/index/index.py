@@ -335,13 +335,13 @@ def _of_space(encoder: Encoder, meta: dict[str, Any], folder: Path) -> Encoder:
     if encoder.space != meta["space"]:
         raise EncoderError(
             f"{folder}: holds vectors of space {meta['space']} (encoder {meta['encoder']}), but encoder {encoder.name} "
-            f"is of space {encoder.space}; query with --encoder {meta['encoder']}, or index again with "
+            f"is of space {encoder.space}; query with --query-encoder {meta['encoder']}, or index again with "
             f"--overwrite --encoder {encoder.location}"
         )
     if encoder.model_dim < meta["dim"]:
         raise EncoderError(
             f"{folder}: holds vectors of {meta['dim']} numbers (encoder {meta['encoder']}), but encoder {encoder.name} "
-            f"makes only {encoder.model_dim}; query with --encoder {meta['encoder']}"
+            f"makes only {encoder.model_dim}; query with --query-encoder {meta['encoder']}"
         )
     return encoder.truncate(meta["dim"])
 

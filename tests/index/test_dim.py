@@ -62,7 +62,7 @@ def test_another_member_of_the_space_asks_if_it_is_wide_enough(tmp_path: Path, t
             assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, query), 7)
     with (
         Index.open(folder, encoder=members[5]) as index,
-        pytest.raises(EncoderError, match=r"holds vectors of 6 numbers .* makes only 5; query with --encoder"),
+        pytest.raises(EncoderError, match=r"holds vectors of 6 numbers .* makes only 5; query with --query-encoder"),
     ):
         index.search("cat dog")
 
@@ -77,10 +77,10 @@ def test_the_command_line_cuts_vectors_and_names_the_command_for_another_space(
     other = make_tiny_encoder(tmp_path / "other", space_seed=5)
     assert run(main, ["index", "words.txt", "--encoder", str(tiny_folder), "--dim", "4"]).exit_code == 0
     assert "4 dimensions, space" in run(main, ["info"]).stdout
-    assert "the old tree" in run(main, ["query", "tree", "-k", "1", "--encoder", str(member)]).stdout
-    refused = run(main, ["query", "tree", "--encoder", str(other)])
+    assert "the old tree" in run(main, ["query", "tree", "-k", "1", "--query-encoder", str(member)]).stdout
+    refused = run(main, ["query", "tree", "--query-encoder", str(other)])
     assert refused.exit_code == 1
-    for part in (Encoder.load(member).space, Encoder.load(other).space, f"query with --encoder {tiny_folder}"):
+    for part in (Encoder.load(member).space, Encoder.load(other).space, f"query with --query-encoder {tiny_folder}"):
         assert part in refused.stderr
     refused = run(main, ["index", "words.txt", "-o", "wide", "--encoder", str(tiny_folder), "--dim", "99"])
     assert "dim: expected 1..16 (width of encoder tiny), got 99" in refused.stderr

@@ -190,7 +190,7 @@ def test_an_encoder_of_another_space_is_refused_with_the_command_that_helps(
     other = Encoder.load(make_tiny_encoder(tmp_path / "other", space_seed=5))
     message = (
         f"{folder}: holds vectors of space {tiny_encoder.space} (encoder {tiny_folder}), but encoder tiny is of space "
-        f"{other.space}; query with --encoder {tiny_folder}, or index again with --overwrite --encoder "
+        f"{other.space}; query with --query-encoder {tiny_folder}, or index again with --overwrite --encoder "
         f"{tmp_path / 'other'}"
     )
     with pytest.raises(EncoderError) as caught:
