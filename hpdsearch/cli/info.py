@@ -79,9 +79,10 @@ def _print_operating_points(segment: dict[str, Any]) -> None:
     measured = segment["operating_points"]
     if not measured:
         return
+    state = "met" if measured["is_met"] else "NOT met"
     click.echo(
-        f"recall:     measured on {measured['n_queries']} held-out vectors of {segment['rows']:,} "
-        f"(target {measured['recall_target']:g} {'met' if measured['is_met'] else 'NOT met'}, * active)"
+        f"recall:     {segment['rows']:,} vectors, target {measured['recall_target']:g} {state} "
+        f"on {measured['n_queries']:,} held-out vectors"
     )
     active = (segment["nprobe"], segment["rescore"])
     rows = [
@@ -95,5 +96,5 @@ def _print_operating_points(segment: dict[str, Any]) -> None:
         )
         for point in measured["points"]
     ]
-    headers = ["", "nprobe", "rescore", "ann_recall@10", "95% bound", "ms per query"]
+    headers = ["active", "nprobe", "rescore", "ann_recall@10", "95% bound", "ms per query"]
     echo_table(rows, headers, indent=4)
