@@ -8,11 +8,9 @@ import pytest
 import pytrec_eval
 from beir_folder import write_beir
 from scipy.stats import spearmanr
-from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Encoder
 from hpdsearch.common.vectors import unit_rows
-from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import write_space
 
 PAIRS = [
@@ -45,12 +43,16 @@ def beir(tmp_path):
 
 @pytest.fixture(scope="session")
 def teacher_folder(tmp_path_factory):
+    from tiny_teacher import make_tiny_teacher
+
     return make_tiny_teacher(tmp_path_factory.mktemp("teachers") / "tiny-teacher")
 
 
 @pytest.fixture
 def space(tmp_path, teacher_folder):
     """A space of the teacher's, and an encoder folder that says it is of that space."""
+    from hpdsearch.distillation.teacher.teacher import Teacher
+
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(Teacher.load(teacher_folder).dim, 16)))[0]
     return write_space(tmp_path / "space", teacher="tiny-teacher", teacher_hash="ab", components=turn.T)
 
@@ -83,6 +85,8 @@ def test_sts_prints_the_values_of_scipy_and_percentages_of_the_teacher(run, sts,
     options = ["--encoder", tiny_folder, "--teacher", teacher_folder, "--cache", tmp_path / "cache", "--dim", 5]
     result = run("evaluate", "sts", sts, *options)
     assert result.exit_code == 0, result.output
+    from hpdsearch.distillation.teacher.teacher import Teacher
+
     encoder, teacher = Encoder.load(tiny_folder), Teacher.load(teacher_folder)
     ours, best = spearman_of(lambda texts: encoder.encode(texts)[:, :5]), spearman_of(teacher.encode)
     assert [line.split() for line in result.stdout.splitlines()] == [
@@ -102,6 +106,8 @@ def test_retrieval_measures_encoder_teacher_projection_and_asymmetric_search(
     options += ["--space", tmp_path / "space", "--cache", tmp_path / "cache", "--dim", 12]
     result = run("evaluate", "retrieval", beir, *options, "--json")
     assert result.exit_code == 0, result.output
+    from hpdsearch.distillation.teacher.teacher import Teacher
+
     encoder, teacher = Encoder.load(member, dim=12).encode, Teacher.load(teacher_folder).encode
 
     def projected(texts):

@@ -1,5 +1,8 @@
 """Tiny tensors need one thread: on a busy machine several wait for each other, a hundred times as long."""
 
-import torch
+from importlib.util import find_spec
 
-torch.set_num_threads(1)
+if find_spec("torch") is not None:
+    import torch
+
+    torch.set_num_threads(1)

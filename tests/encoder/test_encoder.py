@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_encoder import (
@@ -22,7 +21,6 @@ from tiny_encoder import (
     make_tiny_static,
     tiny_bert,
 )
-from transformers import BertConfig, BertModel
 
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix
@@ -49,6 +47,9 @@ def random_texts(n: int, *, longest: int, seed: int = 0) -> list[str]:
 
 def oracle(texts: list[str], encoder: Encoder, *, dim: int = 16, space_seed: int = 0) -> Matrix:
     """Vectors by transformers' own BertModel, one text at a time."""
+    import torch
+    from transformers import BertConfig, BertModel
+
     config = BertConfig(
         vocab_size=len(tiny_bert()["embeddings.word_embeddings.weight"]),
         hidden_size=HIDDEN,
@@ -243,7 +244,8 @@ def test_a_static_encoder_loads_no_runtime_at_all(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_can_encode_and_nothing_warns(tiny_folder: Path) -> None:
     done = run_python(
-        "import os; from hpdsearch.encoder import Encoder\n"
+        "import os, warnings; from hpdsearch.encoder import Encoder\n"
+        "warnings.filterwarnings('ignore', 'This process', DeprecationWarning)\n"  # Python 3.12 warns of every fork
         f"encoder = Encoder.load({str(tiny_folder)!r}, threads=2)\n"
         "texts = [' '.join(['cat'] * (1 + i % 15)) for i in range(3000)]\n"
         "before = encoder.encode(texts)\n"
