@@ -42,6 +42,7 @@ def test_decisions_are_numbered_listed_and_have_the_same_parts() -> None:
         assert parts == ["Context", "Decision", "Measurement", "Consequences"], page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a POSIX shell")
 def test_the_commands_and_the_python_of_the_tutorial_run_and_print_what_it_shows(tmp_path) -> None:
     (tmp_path / "examples").mkdir()
@@ -67,6 +68,7 @@ LOADED = re.compile(
 )
 
 
+@pytest.mark.slow
 def test_the_site_builds_in_strict_mode_and_loads_nothing_from_a_network(tmp_path, monkeypatch) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")

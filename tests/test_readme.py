@@ -33,6 +33,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a POSIX shell")
 def test_the_commands_and_the_python_of_readme_run(clone: Path) -> None:
     printed = run_page(README, clone, distill_options=" ".join(OPTIONS))
