@@ -1,5 +1,5 @@
-"""How an encoder is made: teacher embeddings, projection, student training, export, gates.
+"""Distillation: teacher embeddings, projection, student training, export, quality gates.
 
-`hpdsearch.distill(texts, teacher=..., student=..., output=...)` does it all; it is the function of pipeline.py. Nothing
-here loads torch before it is called.
+`hpdsearch.distill(texts, teacher=..., student=..., output=...)` is the function `distill` of pipeline.py. It needs the
+extra `distill`. Importing hpdsearch does not load torch.
 """

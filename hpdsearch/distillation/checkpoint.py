@@ -1,6 +1,7 @@
-"""A training's state on disk, from which a killed run goes on to the same result: tensors and numbers, no pickle.
+"""The checkpoint of a training: tensors and JSON values in one file, without pickle.
 
-The file is the SHA-256 of what follows, then safetensors, which would not notice an altered number by itself.
+The file is the SHA-256 of its content, followed by the content in the format of safetensors, which has no checksum of
+its own.
 """
 
 import hashlib
@@ -16,14 +17,14 @@ from hpdsearch.common.files import atomic_write
 from hpdsearch.errors import DistillError
 
 STATE = "state"  # the tensor that holds the JSON values, as bytes
-SUM_BYTES = 32
+CHECKSUM_BYTES = 32
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write tensors and JSON values in one file, which replaces the one before.
+    """Write tensors and JSON values to one file, atomically.
 
     Raises:
-        DistillError: it cannot be written, as on a full disk; the one before stays.
+        DistillError: the file cannot be written, for example because the disk is full; the previous one stays.
     """
     from safetensors.torch import save
 
@@ -36,21 +37,21 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[s
             file.write(content)
     except OSError as error:
         raise DistillError(
-            f"{path}: {len(content)} bytes cannot be written ({error.strerror}); make room and run the command again: "
-            "it goes on from the checkpoint before"
+            f"{path}: {len(content)} bytes cannot be written ({error.strerror}); free disk space and run the command "
+            "again: it continues from the previous checkpoint"
         ) from error
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return what was written, or None if there is no whole file: a run then begins anew."""
+    """Read the tensors and JSON values of a file; None if it is missing or corrupt, so that the run starts again."""
     from safetensors.torch import load
 
     try:
         stored = path.read_bytes()
     except OSError:
         return None
-    content = stored[SUM_BYTES:]
-    if hashlib.sha256(content).digest() != stored[:SUM_BYTES]:
+    content = stored[CHECKSUM_BYTES:]
+    if hashlib.sha256(content).digest() != stored[:CHECKSUM_BYTES]:
         return None
     tensors = load(content)
     state: dict[str, Any] = json.loads(tensors.pop(STATE).numpy().tobytes())

@@ -1,4 +1,4 @@
-"""Distillation from end to end: texts -> teacher embeddings -> space -> student -> encoder folder -> verdict."""
+"""Distillation from end to end: texts -> teacher embeddings -> space -> student -> encoder folder -> quality report."""
 
 import hashlib
 import json
@@ -11,30 +11,37 @@ from typing import Any, TypeVar
 
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.distillation.data.texts import read_texts
-from hpdsearch.distillation.export.model_card import CardFields, TextSource, model_card
-from hpdsearch.distillation.export.onnx_graph import WORDS
+from hpdsearch.distillation.data.split import Split, split_texts
+from hpdsearch.distillation.data.texts import TrainingSet, read_texts
+from hpdsearch.distillation.export.model_card import (
+    UNKNOWN_LICENSE,
+    CardFields,
+    Provenance,
+    TextSource,
+    render_model_card,
+)
+from hpdsearch.distillation.export.onnx_graph import WORD_EMBEDDINGS
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
-from hpdsearch.distillation.gates import Verdict, judge
-from hpdsearch.distillation.space.lookup import SPACE, find_space, space_of_encoder
-from hpdsearch.distillation.space.projection import ProjectionSpec
-from hpdsearch.distillation.spec import NOT_STATED, DistillSpec, Origin, Split, split_texts
-from hpdsearch.distillation.staging import begin_candidate, begin_training, put_in_force, require_free, room
-from hpdsearch.distillation.student.base import Base, keep_layers, load_base
-from hpdsearch.distillation.student.build import export_student, finish_student
-from hpdsearch.distillation.student.student import student_vectors, token_ids
+from hpdsearch.distillation.export.student import export_student
+from hpdsearch.distillation.gates import QualityReport, evaluate_gates, format_percent
+from hpdsearch.distillation.space.lookup import SPACE, load_space, space_of_encoder
+from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
+from hpdsearch.distillation.staging import check_output, create_staging, exclusive_lock, prepare_run, promote
+from hpdsearch.distillation.student.build import postprocess_student
+from hpdsearch.distillation.student.initial_model import InitialModel, load_initial_model, select_layers
+from hpdsearch.distillation.student.student import embed_ids, tokenize
 from hpdsearch.distillation.student.vocabulary import trim_vocabulary
-from hpdsearch.distillation.targets import begin_student, fitted_space
+from hpdsearch.distillation.targets import fit_space, prepare_student
 from hpdsearch.distillation.teacher.cache import EmbeddingCache
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.distillation.training.plot import plot_training
-from hpdsearch.distillation.training.trainer import LOG, Texts, train
+from hpdsearch.distillation.training.trainer import LOG, train
 from hpdsearch.encoder import Encoder, Space, write_space
 from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
 
-BLOCK = 4096  # texts that a trained student's mean squares are taken over
-VERDICT, README, PLOT = "verdict.json", "README.md", "loss.svg"
+VARIANCE_TEXTS = 4096  # texts that match_variance is computed on
+QUALITY, README, PLOT = "quality.json", "README.md", "loss.svg"
 
 T = TypeVar("T", str, Document)
 logger = logging.getLogger(__name__)
@@ -42,24 +49,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Distilled:
-    """What was made.
+    """The result of a distillation.
 
     Attributes:
-        folder: of the encoder: the output, or, if the verdict failed, the candidate within it.
-        in_force: whether that is the output.
-        verdict: on held-out texts.
+        folder: of the encoder: the output folder or, if a gate failed, the staging folder within it.
+        promoted: whether the encoder is in the output folder.
+        quality: quality report on held-out texts.
         space: of the encoder.
-        energy: share of the teacher's summed squares that a new space explains, 0..1; None for a space that was given.
-        n_texts: texts that were learned from, variants included.
-        n_held_out: texts that judged.
-        has_plot: whether training/loss.svg was drawn; it takes matplotlib.
+        explained_energy: share of the teacher's summed squares that a new space explains, 0..1; None for a given space.
+        n_texts: training texts, augmented ones included.
+        n_held_out: texts that were held out.
+        has_plot: whether training/loss.svg was drawn, which needs matplotlib.
     """
 
     folder: Path
-    in_force: bool
-    verdict: Verdict
+    promoted: bool
+    quality: QualityReport
     space: Space
-    energy: float | None
+    explained_energy: float | None
     n_texts: int
     n_held_out: int
     has_plot: bool
@@ -73,73 +80,76 @@ def distill(
     output: str | Path,
     spec: DistillSpec | None = None,
     space: str | Path | None = None,
-    assistant: str | Path | None = None,
+    teacher_assistant: str | Path | None = None,
     cache: Path | None = None,
     overwrite: bool = False,
     force: bool = False,
-    origin: Origin | None = None,
+    provenance: Provenance | None = None,
     progress: Progress = SILENT,
 ) -> Distilled:
-    """Make a compact encoder from a teacher, on any texts.
+    """Train a compact encoder to reproduce the embeddings of a teacher on these texts.
 
-    Interrupted or killed, the same call goes on: from the last shard of teacher embeddings and the last checkpoint.
+    If a call is interrupted or killed, the same call continues from the last shard of teacher embeddings and the last
+    checkpoint.
 
     Args:
-        texts: strings are taken as they are, each once; documents are cut into passages that the student reads whole.
-        teacher: folder of a sentence-transformers or transformers model, or its name on a hub.
-        student: a built-in encoder, an encoder folder, a BERT folder or a hub's name: what training begins from.
-        output: the encoder folder; while training it holds the checkpoint (see candidate.py).
-        spec: what is made; None for the defaults.
+        texts: strings, of which duplicates are dropped, or documents, which are split into passages of the student's
+            window.
+        teacher: folder of a sentence-transformers or transformers model, or its name on the Hugging Face hub.
+        student: the initial model: a built-in encoder, an encoder folder, a BERT folder or a name on the hub.
+        output: the encoder folder. During the training it holds the checkpoint (see staging.py).
+        spec: settings; None for the defaults.
         space: a built-in space, a space folder or an encoder folder with one, of this teacher; None: see
             DistillSpec.projection.
-        assistant: an encoder of the same space that embeds the texts beyond spec.teacher_texts, with spec.anchor all.
-        cache: folder for the teachers' embeddings; None for the user's cache folder.
-        overwrite: replace an encoder that is in `output`; it stays in force until the new one has passed.
-        force: let the encoder come into force although its verdict failed.
-        origin: for the model card.
-        progress: of the phases.
+        teacher_assistant: an encoder of the same space. It embeds the texts beyond spec.n_teacher_texts and, with a
+            positive spec.ensemble_weight, all texts.
+        cache: folder of the teachers' embeddings; None for the user's cache folder.
+        overwrite: replace an encoder in `output`. It stays active until the new one is promoted.
+        force: promote the encoder although a gate failed.
+        provenance: for the model card.
+        progress: of the stages.
 
     Returns:
-        Where the encoder is, and the verdict on held-out texts, which is also in the folder's verdict.json.
+        The encoder folder and the quality report on held-out texts, which is also written to quality.json.
 
     Raises:
-        EncoderError: no such teacher or assistant, or a damaged space.
-        DistillError: no such student or space, too few texts, a base that cannot be trained, a diverged training, an
-            encoder in `output`, or a full disk.
-        ShapeError: texts that vary in fewer directions than the space has.
+        EncoderError: the teacher, the teacher assistant or the space cannot be loaded.
+        DistillError: the student or the space does not exist, the settings do not fit, there are too few texts, the
+            training diverged, `output` contains an encoder, or the disk is full.
+        ShapeError: the texts vary in fewer directions than a new space has.
         CacheError: the cache cannot be used, or the disk is full.
 
-    Source: Zhao et al. 2022, arXiv:2203.07687.
+    Source: Zhao et al. 2022, "Compressing sentence representation for semantic retrieval via homomorphic projective
+    distillation", arXiv:2203.07687. Teacher assistant: Mirzadeh et al. 2020, arXiv:1902.03393.
     """
-    output, spec = Path(output), spec or DistillSpec()
-    require_free(output, overwrite=overwrite, used=(student, assistant))
+    output = Path(output)
+    spec = spec or DistillSpec()
+    check_output(output, overwrite=overwrite, used=(student, teacher_assistant))
     if space is not None and spec.projection is not None:
-        raise DistillError(
-            "space: expected a space, or the projection (dim, centred, whitening) of a new one, got both"
-        )
-    found = find_space(space) if space is not None else None
+        raise DistillError("space: expected either a space or the projection (--dim, ...) of a new one, got both")
+    given_space = load_space(space) if space is not None else None
     opened = Teacher.load(teacher)
-    base = load_base(student)
-    if found is None and spec.projection is None:
-        found = space_of_encoder(student, base, teacher_hash=opened.sha256)
+    init_model = load_initial_model(student)
+    if given_space is None and spec.projection is None:
+        given_space = space_of_encoder(student, init_model, teacher_hash=opened.sha256)
     return distill_from(
         opened,
-        base,
-        _as_strings(texts, base),
+        init_model,
+        _collect_texts(texts, init_model),
         output,
         spec=spec,
         cache=open_cache(opened, cache),
-        space=found,
-        assistant=Encoder.load(assistant) if assistant is not None else None,
+        space=given_space,
+        assistant=Encoder.load(teacher_assistant) if teacher_assistant is not None else None,
         force=force,
-        origin=origin or Origin(),
+        provenance=provenance or Provenance(),
         progress=progress,
     )
 
 
 def distill_from(
     teacher: Teacher,
-    base: Base,
+    init_model: InitialModel,
     texts: Sequence[str],
     output: Path,
     *,
@@ -148,100 +158,108 @@ def distill_from(
     space: Space | None,
     assistant: Encoder | None,
     force: bool,
-    origin: Origin,
+    provenance: Provenance,
     progress: Progress,
 ) -> Distilled:
-    """Do what `distill` says with what it has opened; without a space a new one is fitted."""
-    training, split = spec.completed_training(), split_texts(texts, spec)
-    _require_fitting(teacher, space, assistant, base, split, spec)
+    """Distill with models that are loaded already; see `distill`. Without a space, a new one is fitted."""
+    training = spec.resolve_training()
+    split = split_texts(texts, spec)
+    _check_settings(teacher, space, assistant, init_model, split, spec)
     embed(teacher, [*split.held_out, *split.by_teacher], cache, progress=progress)
-    with room(output):
-        folder = begin_training(output, _settings(teacher, base, split, space, assistant, spec))
-        energy = None
+    with exclusive_lock(output):
+        folder = prepare_run(output, _describe_run(teacher, init_model, split, space, assistant, spec))
+        explained_energy = None
         if space is None:
-            space, energy = fitted_space(folder / SPACE, teacher, cache, split, spec)
+            space, explained_energy = fit_space(folder / SPACE, teacher, cache, split, spec)
         else:
-            logger.info("trained into the space %s of %s", space.id, space.teacher)
+            logger.info("training into the space %s of %s", space.id, space.teacher)
         if spec.trim_vocabulary:
-            tokenizer, words, _ = trim_vocabulary(base.tokenizer, base.tensors[WORDS], split.learned)
-            base = replace(base, tokenizer=tokenizer, tensors=base.tensors | {WORDS: words})
-        student, known = begin_student(space, cache, split, base, assistant, spec, folder, progress)
+            init_model = _trim(init_model, split.training)
+        student, texts_to_learn = prepare_student(space, cache, split, init_model, assistant, spec, folder, progress)
         projected = space.project(cache.embeddings(split.held_out))
-        judged = Texts(token_ids(base, split.held_out, max_tokens=training.max_tokens), projected)
-        untrained = {name: tensor.clone() for name, tensor in student.tensors.items()}
-        train(student, known, judged, training, folder, progress=progress)
-        some = space.project(cache.embeddings(split.by_teacher[:BLOCK]))
-        finish_student(student, untrained, Texts(known.ids[: len(some)], some), spec)
-        candidate = begin_candidate(output)
+        held_out_ids = tokenize(init_model, split.held_out, max_tokens=training.max_tokens)
+        init_tensors = {name: tensor.clone() for name, tensor in student.tensors.items()}
+        train(student, texts_to_learn, TrainingSet(held_out_ids, projected), training, folder, progress=progress)
+        taught = space.project(cache.embeddings(split.by_teacher[:VARIANCE_TEXTS]))
+        taught_set = TrainingSet(texts_to_learn.token_ids[: len(taught)], taught)
+        postprocess_student(student, init_tensors, taught_set, spec)
+        staging = create_staging(output)
         write_space(
-            candidate / SPACE,
+            staging / SPACE,
             teacher=space.teacher,
             teacher_hash=space.teacher_hash,
             components=space.components,
         )
-        encoder = export_student(
-            student, candidate, name=output.resolve().name, space=space.id, precision=spec.precision
-        )
-        verdict = judge(
+        name = output.resolve().name
+        encoder = export_student(student, staging, name=name, space=space.id, precision=spec.precision)
+        window_ids = tokenize(init_model, split.held_out, max_tokens=init_model.max_tokens)
+        quality = evaluate_gates(
             split.held_out,
             teacher=cache.embeddings(split.held_out),
             projected=projected,
-            student=student_vectors(student, token_ids(base, split.held_out, max_tokens=base.max_tokens)),
+            student=embed_ids(student, window_ids),
             encoder=encoder.encode(split.held_out),
-            spec=spec.completed_gates(),
+            spec=spec.resolve_gates(),
         )
         has_plot = plot_training(folder / LOG, folder / PLOT)
-        card = _card(encoder, teacher, base, verdict, origin, n_texts=len(split.learned))
-        for name, content in ((VERDICT, json.dumps(verdict.as_dict(), indent=2) + "\n"), (README, card)):
-            with atomic_write(candidate / name) as file:
+        card = _write_card(encoder, teacher, init_model, quality, provenance, n_texts=len(split.training))
+        report = json.dumps(quality.as_dict(), indent=2) + "\n"
+        for file_name, content in ((QUALITY, report), (README, card)):
+            with atomic_write(staging / file_name) as file:
                 file.write(content.encode())
-        write_sentence_transformers(candidate)
-        in_force = verdict.passed or force
-        if in_force:
-            put_in_force(output)
+        write_sentence_transformers(staging)
+        promoted = quality.passed or force
+        if promoted:
+            promote(output)
     return Distilled(
-        folder=output if in_force else candidate,
-        in_force=in_force,
-        verdict=verdict,
+        folder=output if promoted else staging,
+        promoted=promoted,
+        quality=quality,
         space=space,
-        energy=energy,
-        n_texts=len(split.learned),
+        explained_energy=explained_energy,
+        n_texts=len(split.training),
         n_held_out=len(split.held_out),
         has_plot=has_plot,
     )
 
 
-def _as_strings(texts: Iterable[str] | Iterable[Document], base: Base) -> list[str]:
-    """Return strings each once, and documents as passages of the base's window."""
+def _collect_texts(texts: Iterable[str] | Iterable[Document], init_model: InitialModel) -> list[str]:
+    """Drop duplicate strings, or split documents into passages of the model's window."""
 
     def token_spans(block: list[str]) -> list[list[tuple[int, int]]]:
-        return [encoding.offsets for encoding in base.tokenizer.encode_batch(block, add_special_tokens=False)]
+        return [encoding.offsets for encoding in init_model.tokenizer.encode_batch(block, add_special_tokens=False)]
 
-    def all_of(kind: type[T]) -> Iterator[T]:
-        for text in chain(first, given):
+    def require_all(kind: type[T]) -> Iterator[T]:
+        for text in chain(first, stream):
             if not isinstance(text, kind):
                 raise DistillError(f"texts: expected strings alone or documents alone, got a {type(text).__name__}")
             yield text
 
     if isinstance(texts, str):
         raise DistillError("texts: expected strings or documents, got one string; write [text]")
-    given = iter(texts)
-    first = list(islice(given, 1))
+    stream = iter(texts)
+    first = list(islice(stream, 1))
     if first and isinstance(first[0], str):
-        return list(dict.fromkeys(all_of(str)))
-    return read_texts(all_of(Document), token_spans, max_tokens=base.max_tokens).texts
+        return list(dict.fromkeys(require_all(str)))
+    return read_texts(require_all(Document), token_spans, max_tokens=init_model.max_tokens).texts
 
 
-def _require_fitting(
-    teacher: Teacher, space: Space | None, assistant: Encoder | None, base: Base, split: Split, spec: DistillSpec
+def _check_settings(
+    teacher: Teacher,
+    space: Space | None,
+    assistant: Encoder | None,
+    init_model: InitialModel,
+    split: Split,
+    spec: DistillSpec,
 ) -> None:
-    """Check before hours of embedding what would fail after it."""
+    """Raise the errors that would otherwise occur after hours of embedding."""
     dim = space.dim if space else (spec.projection or ProjectionSpec()).dim
-    batch_size, n_texts = spec.completed_training().batch_size, len(split.learned)
+    training = spec.resolve_training()
+    n_texts = len(split.training)
     if space and space.teacher_hash != teacher.sha256:
         raise DistillError(
             f"space: expected one of teacher {teacher.name} ({teacher.sha256[:12]}), got one of {space.teacher} "
-            f"({space.teacher_hash[:12]}); take that teacher, or leave --space out for a new space"
+            f"({space.teacher_hash[:12]}); take that teacher, or omit --space to make a new space"
         )
     if teacher.dim < dim:
         raise DistillError(
@@ -249,84 +267,102 @@ def _require_fitting(
         )
     if space is None and len(split.fitted) < dim:
         raise DistillError(
-            f"texts: expected at least {dim} (dim) to fit the space on, got {len(split.fitted)}; give more texts or a "
+            f"texts: expected at least {dim} (dim) to fit the space to, got {len(split.fitted)}; give more texts or a "
             "smaller --dim"
         )
-    if base.hidden < dim:
+    if init_model.hidden < dim:
         raise DistillError(
-            f"dim: expected at most {base.hidden} (width of student {base.name}), got {dim}; give a smaller --dim, or "
-            "another student"
+            f"dim: expected at most {init_model.hidden} (width of student {init_model.name}), got {dim}; give a smaller "
+            "--dim, or another student"
         )
     if spec.layers is not None:
-        keep_layers(base, spec.layers)
+        select_layers(init_model, spec.layers)
     if spec.trim_vocabulary:
-        trim_vocabulary(base.tokenizer, base.tensors[WORDS], ())
-    loss = spec.completed_training().loss
-    if not loss.place + loss.similarity + loss.ranking:
-        raise DistillError("loss: expected a weight above 0 for --place, --similarity or --ranking, got 0 for all")
-    if n_texts < batch_size:
+        trim_vocabulary(init_model.tokenizer, init_model.tensors[WORD_EMBEDDINGS], ())
+    if not training.loss.mse_weight + training.loss.similarity_weight + training.loss.kl_weight:
         raise DistillError(
-            f"texts: expected at least {batch_size} (a batch) to learn from, got {n_texts}; give more texts or a "
+            "loss: expected a weight above 0 for --mse-weight, --similarity-weight or --kl-weight, got 0 for all"
+        )
+    if n_texts < training.batch_size:
+        raise DistillError(
+            f"texts: expected at least {training.batch_size} (a batch) to train on, got {n_texts}; give more texts or a "
             "smaller --batch-size"
         )
     if split.by_assistant and not assistant:
         raise DistillError(
-            f"teacher_texts: {len(split.by_assistant)} texts are left over and there is no assistant to embed them; "
-            "name one with --assistant, or let the teacher embed all"
+            f"n_teacher_texts: expected a teacher assistant for the other {len(split.by_assistant)} texts, got none; "
+            "name one with --teacher-assistant, or omit --n-teacher-texts"
         )
     if assistant and (space is None or assistant.space != space.id):
         raise DistillError(
-            f"assistant: expected an encoder of the space that is trained into, got {assistant.name} of "
+            f"teacher assistant: expected an encoder of the space to train into, got {assistant.name} of "
             f"{assistant.space}; give its space with --space"
         )
 
 
-def _settings(
+def _trim(init_model: InitialModel, texts: Sequence[str]) -> InitialModel:
+    """Remove the tokens that no text contains from a model."""
+    tokenizer, rows, _ = trim_vocabulary(init_model.tokenizer, init_model.tensors[WORD_EMBEDDINGS], texts)
+    return replace(init_model, tokenizer=tokenizer, tensors=init_model.tensors | {WORD_EMBEDDINGS: rows})
+
+
+def _describe_run(
     teacher: Teacher,
-    base: Base,
+    init_model: InitialModel,
     split: Split,
     space: Space | None,
     assistant: Encoder | None,
     spec: DistillSpec,
 ) -> dict[str, Any]:
-    """Return all that decides the result, for people to read and for a resumed training to compare."""
-    digest = hashlib.sha256(base.tokenizer.to_str().encode())
-    for name in sorted(base.tensors):
-        digest.update(base.tensors[name].tobytes())
+    """Return everything that determines the result of the training. A resumed run compares it."""
+    digest = hashlib.sha256(init_model.tokenizer.to_str().encode())
+    for name in sorted(init_model.tensors):
+        digest.update(init_model.tensors[name].tobytes())
     for texts in (split.held_out, split.by_teacher, split.by_assistant):
         digest.update(len(texts).to_bytes(8, "little"))
         for text in texts:
             digest.update(json.dumps(text).encode())
-    completed: dict[str, Any] = asdict(replace(spec, training=spec.completed_training()))
-    # From the end of one training the student is finished, stored or judged in another way.
-    for name in ("gates", "precision", "untrained_share", "restored"):
-        del completed[name]
+    settings: dict[str, Any] = asdict(replace(spec, training=spec.resolve_training()))
+    # These settings are used only after the training, so that they may be changed without training again.
+    for name in ("gates", "precision", "interpolate_init", "match_variance"):
+        del settings[name]
     return {
         "teacher": {"name": teacher.name, "hash": teacher.sha256},
-        "student": base.name,
+        "student": init_model.name,
         "space": space.id if space else None,
-        "assistant": {"name": assistant.name, "hash": assistant.sha256} if assistant else None,
-        "n_texts": len(split.learned),
-        "spec": completed,
+        "teacher_assistant": {"name": assistant.name, "hash": assistant.sha256} if assistant else None,
+        "n_texts": len(split.training),
+        "spec": settings,
         "sha256": digest.hexdigest(),
     }
 
 
-def _card(encoder: Encoder, teacher: Teacher, base: Base, verdict: Verdict, origin: Origin, *, n_texts: int) -> str:
-    found = {name: round(100 * estimate.mean, 1) for name, estimate in verdict.agreements.items()}
-    measured = f"per cent of the teacher's {verdict.k} nearest of {verdict.n_texts:,} held-out texts"
-    return model_card(
+def _write_card(
+    encoder: Encoder,
+    teacher: Teacher,
+    init_model: InitialModel,
+    quality: QualityReport,
+    provenance: Provenance,
+    *,
+    n_texts: int,
+) -> str:
+    measure = f"% of the teacher's {quality.k} nearest neighbors among {quality.n_texts:,} held-out texts"
+    results = {
+        f"{measure}, {name}": format_percent(estimate.mean) for name, estimate in quality.agreements.items()
+    }
+    known_licenses = {teacher.name: UNKNOWN_LICENSE, init_model.name: UNKNOWN_LICENSE}
+    return render_model_card(
         CardFields(
             name=encoder.name,
-            license=origin.license,
+            license=provenance.license,
             teacher=teacher.name,
-            student=base.name,
-            licenses={teacher.name: NOT_STATED, base.name: NOT_STATED, **origin.licenses},
+            student=init_model.name,
+            licenses={**known_licenses, **provenance.licenses},
             space=encoder.space,
             dim=encoder.dim,
             max_tokens=encoder.max_tokens,
-            sources=origin.sources or [TextSource("texts", n_texts, NOT_STATED)],
-            numbers={measured: found, "mean cosine to the teacher in the space": round(verdict.cosine, 3)},
-            command=origin.command,
+            sources=provenance.sources or [TextSource("texts", n_texts, UNKNOWN_LICENSE)],
+            results={**results, "mean cosine to the teacher in the space": f"{quality.cosine:.3f}"},
+            command=provenance.command,
         )
     )

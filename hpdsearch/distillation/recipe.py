@@ -1,11 +1,11 @@
-"""Recipes: all that an encoder was made with, in one JSON file, and the texts that it draws from its sources.
+"""Recipes: the settings, models and text sources of an encoder in one JSON file.
 
-    {"name": "small", "teacher": "...", "student": "base", "assistant": "base",
-     "spec": {"layers": [0, 2, 5], "training": {"epochs": 2, "loss": {"ranking": 1.0}}},
+    {"name": "small", "teacher": "...", "student": "base", "teacher_assistant": "base",
+     "spec": {"layers": [0, 2, 5], "training": {"epochs": 2, "loss": {"kl_weight": 1.0}}},
      "mix": {"news": 3, "books": 1}, "n_texts": 100000, "seed": 0,
      "license": "Apache-2.0", "licenses": {"news": "CC-BY-4.0"}}
 
-`spec` holds only what differs from the defaults. A source is a file SOURCE.txt.gz, a text a line.
+`spec` contains only the fields that differ from the defaults. A source is a file SOURCE.txt.gz with one text per line.
 """
 
 import gzip
@@ -18,34 +18,53 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.distillation.export.model_card import TextSource
-from hpdsearch.distillation.space.projection import ProjectionSpec
-from hpdsearch.distillation.spec import NOT_STATED, DistillSpec, Origin
+from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, Provenance, TextSource
+from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.errors import DistillError
 
 RECIPES = BUILT_IN / "recipes"
 SOURCE = "{}.txt.gz"
-KINDS = {"name": str, "teacher": str, "student": str, "mix": dict, "n_texts": int, "seed": int}
-KINDS |= {"assistant": str, "space": str, "spec": dict, "license": str, "licenses": dict}
-NEEDED = ("name", "teacher", "student", "mix", "n_texts")
-Changes = Mapping[str, Any]  # what differs from a spec's defaults, nested as the spec is
+FIELD_TYPES = {"name": str, "teacher": str, "student": str, "mix": dict, "n_texts": int, "seed": int}
+FIELD_TYPES |= {"teacher_assistant": str, "space": str, "spec": dict, "license": str, "licenses": dict}
+REQUIRED = ("name", "teacher", "student", "mix", "n_texts")
+Changes = Mapping[str, Any]  # the fields that differ from a spec's defaults, nested as the spec is
+# The keys and values of hpdsearch 0.1, which this release still reads.
+RENAMED_KEYS = {
+    "assistant": "teacher_assistant",
+    "head": "head_init",
+    "variants": "n_augmented",
+    "teacher_texts": "n_teacher_texts",
+    "anchor": "ensemble_weight",
+    "untrained_share": "interpolate_init",
+    "restored": "match_variance",
+    "centred": "centered",
+    "neighbours": "group_size",
+    "train_words": "train_word_embeddings",
+    "place": "mse_weight",
+    "similarity": "similarity_weight",
+    "ranking": "kl_weight",
+    "prefixes": "matryoshka_dims",
+    "min_kept": "min_relative_agreement",
+    "min_above_words": "min_above_bm25",
+}
+RENAMED_VALUES = {"both": "ridge_to_procrustes", "rotation": "procrustes"}  # of head_init
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an encoder is made from, and how.
+    """The content of a recipe file.
 
     Attributes:
         name: of the encoder.
-        teacher: name on a hub, or folder.
-        student: what training begins from.
+        teacher: name on the Hugging Face hub, or folder.
+        student: the initial model.
         mix: weight of each source.
-        n_texts: texts drawn, those that are drawn twice included.
-        seed: of the draw, and of all else unless `spec` has one.
-        assistant: see pipeline.distill.
+        n_texts: texts to draw, including texts that are drawn twice.
+        seed: of the draw, and of the distillation unless `spec` has one.
+        teacher_assistant: see pipeline.distill.
         space: see pipeline.distill.
-        spec: what differs from the defaults of DistillSpec.
+        spec: fields that differ from the defaults of DistillSpec.
         license: of the encoder.
         licenses: of sources, teacher and student, by name.
     """
@@ -56,7 +75,7 @@ class Recipe:
     mix: Mapping[str, float]
     n_texts: int
     seed: int = 0
-    assistant: str | None = None
+    teacher_assistant: str | None = None
     space: str | None = None
     spec: Changes = field(default_factory=dict)
     license: str = "other"
@@ -65,14 +84,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipeTexts:
-    """The texts of a recipe: each once, in the order of the draw, and how many come from each source."""
+    """The distinct texts of a recipe in the order of the draw, and their number by source."""
 
     texts: list[str]
     counts: Mapping[str, int]
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that ship with the package, sorted."""
+    """Return the names of the built-in recipes, sorted."""
     return sorted(path.stem for path in RECIPES.glob("*.json"))
 
 
@@ -80,10 +99,10 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
     """Read a recipe.
 
     Args:
-        name_or_path: a built-in recipe's name, or a JSON file.
+        name_or_path: name of a built-in recipe, or a JSON file.
 
     Raises:
-        DistillError: there is none, or it has an unknown, missing or wrong field.
+        DistillError: there is no such recipe, or a field of it is unknown, missing or invalid.
     """
     path = RECIPES / f"{name_or_path}.json" if str(name_or_path) in recipe_names() else Path(name_or_path)
     try:
@@ -97,17 +116,19 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         raise DistillError(f"{path}: expected a recipe in JSON: {error}") from None
     if not isinstance(content, dict):
         raise DistillError(f"{path}: expected one JSON object, got {content!r:.80}")
-    if unknown := sorted(content.keys() - KINDS.keys()):
-        raise DistillError(f"{path}: expected keys among {', '.join(KINDS)}, got {unknown[0]!r}")
-    for key, kind in KINDS.items():
-        given = content.get(key)
-        if type(given) is not kind and (given is not None or key in NEEDED):
-            raise DistillError(f"{path}: expected {key!r} to be {kind.__name__}, got {given!r:.80}")
+    content = {RENAMED_KEYS.get(key, key): value for key, value in content.items()}
+    if unknown := sorted(content.keys() - FIELD_TYPES.keys()):
+        raise DistillError(f"{path}: expected keys among {', '.join(FIELD_TYPES)}, got {unknown[0]!r}")
+    for key, expected in FIELD_TYPES.items():
+        value = content.get(key)
+        if type(value) is not expected and (value is not None or key in REQUIRED):
+            raise DistillError(f"{path}: expected {key!r} to be {expected.__name__}, got {value!r:.80}")
     mix = content["mix"]
     if content["n_texts"] < 1:
         raise DistillError(f"{path}: n_texts: expected at least 1, got {content['n_texts']}")
     if not mix or not all(_is_number(weight) and weight > 0 for weight in mix.values()):
         raise DistillError(f"{path}: mix: expected a positive weight for each source, got {mix}")
+    content["spec"] = rename_keys(content.get("spec") or {})
     recipe = Recipe(**{key: value for key, value in content.items() if value is not None})
     try:
         make_spec(recipe.spec)
@@ -116,55 +137,69 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
     return recipe
 
 
+def rename_keys(changes: Changes) -> dict[str, Any]:
+    """Replace the keys and values of hpdsearch 0.1 by those of this release."""
+    renamed: dict[str, Any] = {}
+    for key, value in changes.items():
+        key = RENAMED_KEYS.get(key, key)
+        if isinstance(value, Mapping):
+            value = rename_keys(value)
+        elif key == "head_init" and isinstance(value, str):
+            value = RENAMED_VALUES.get(value, value)
+        renamed[key] = value
+    return renamed
+
+
 def make_spec(changes: Changes) -> DistillSpec:
-    """Return the defaults with some changes: of a static student's training, if `static` is among the changes.
+    """Apply changes to the defaults, which are those of a static student if the changes set `static`.
 
     Args:
         changes: nested as DistillSpec is: {"training": {"epochs": 2}}; enums by their values.
 
     Raises:
-        DistillError: an unknown field, or a value of another kind.
+        DistillError: a field is unknown, or its value has the wrong type.
     """
-    spec: DistillSpec = _changed(default_spec(static=changes.get("static") is True), changes, place="spec")
+    defaults = default_spec(static=changes.get("static") is True)
+    spec: DistillSpec = _apply_changes(defaults, changes, path="spec")
     return spec if changes.get("projection") else replace(spec, projection=None)
 
 
 def default_spec(*, static: bool) -> DistillSpec:
-    """Return the defaults, with all that suits the kind of student filled in."""
+    """Return the defaults of a student type, with its training settings and gates filled in."""
     spec = DistillSpec(static=static)
-    return replace(spec, projection=ProjectionSpec(), training=spec.completed_training(), gates=spec.completed_gates())
+    return replace(spec, projection=ProjectionSpec(), training=spec.resolve_training(), gates=spec.resolve_gates())
 
 
-def merged(under: Changes, over: Changes) -> dict[str, Any]:
-    """Return both changes, nested; where both change one field, `over` wins."""
+def merge_changes(under: Changes, over: Changes) -> dict[str, Any]:
+    """Merge nested changes. Where both change a field, `over` has priority."""
     result = dict(under)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
+        result[key] = merge_changes(result[key], value) if both else value
     return result
 
 
-def merged_with(recipe: Recipe, changes: Changes, space: str | None) -> tuple[dict[str, Any], str | None]:
-    """Return changes and space of a recipe where the given ones leave anything open."""
-    # A recipe's texts come in random order, and the embeddings of the first ones may be in the cache.
-    result = merged({"seed": recipe.seed, "shuffle": False, **recipe.spec}, changes)
+def merge_recipe(recipe: Recipe, changes: Changes, space: str | None) -> tuple[dict[str, Any], str | None]:
+    """Return the changes and the space of a recipe, with the given ones in priority."""
+    # The texts of a recipe are in random order already, and the embeddings of the first ones may be in the cache.
+    result = merge_changes({"seed": recipe.seed, "shuffle": False, **recipe.spec}, changes)
     if space and "projection" not in changes:
         result.pop("projection", None)
     return result, space or (None if "projection" in changes else recipe.space)
 
 
 def draw_texts(recipe: Recipe, folder: Path) -> RecipeTexts:
-    """Draw the texts of a recipe: any first part of the draw is mixed as the whole; equal seeds draw the same texts.
+    """Draw the texts of a recipe. Every prefix of the draw has the same mix. Equal seeds give equal draws.
 
     Args:
-        recipe: its mix, n_texts and seed count.
-        folder: holds SOURCE.txt.gz for each source of the mix.
+        recipe: its mix, n_texts and seed are used.
+        folder: it contains SOURCE.txt.gz for each source of the mix.
 
     Raises:
-        DistillError: a source is missing or cannot be read, or they do not hold n_texts.
+        DistillError: a source is missing or cannot be read, or the sources have fewer texts than n_texts.
     """
     names = sorted(recipe.mix)
-    pools = {name: _pool(folder, name) for name in names}
+    pools = {name: _read_source(folder, name) for name in names}
     if (n_lines := sum(map(len, pools.values()))) < recipe.n_texts:
         raise DistillError(
             f"{folder}: expected sources with {recipe.n_texts:,} texts (n_texts of recipe {recipe.name}), got "
@@ -183,26 +218,28 @@ def draw_texts(recipe: Recipe, folder: Path) -> RecipeTexts:
     return RecipeTexts([text for text in drawn if text.strip()], counts)
 
 
-def origin_of(recipe: Recipe, texts: RecipeTexts, command: str) -> Origin:
-    """Return what the model card tells of a recipe's texts."""
-    return Origin(
+def describe_provenance(recipe: Recipe, texts: RecipeTexts, command: str) -> Provenance:
+    """Return the sources and licenses of a recipe for the model card."""
+    return Provenance(
         sources=[
-            TextSource(name, texts.counts[name], recipe.licenses.get(name, NOT_STATED)) for name in sorted(texts.counts)
+            TextSource(name, texts.counts[name], recipe.licenses.get(name, UNKNOWN_LICENSE))
+            for name in sorted(texts.counts)
         ],
         license=recipe.license,
-        licenses={Path(name).name: said for name, said in recipe.licenses.items() if name not in recipe.mix},
+        licenses={Path(name).name: license for name, license in recipe.licenses.items() if name not in recipe.mix},
         command=command,
     )
 
 
-def _pool(folder: Path, name: str) -> list[str]:
+def _read_source(folder: Path, name: str) -> list[str]:
+    """Read the texts of a source in an order that depends on its name only."""
     path = folder / SOURCE.format(name)
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             lines = [line.rstrip("\n") for line in file]
     except FileNotFoundError:
         raise DistillError(
-            f"{path}: expected the texts of source {name!r}, a text a line; there is no such file"
+            f"{path}: expected the texts of source {name!r}, one per line; there is no such file"
         ) from None
     except (OSError, EOFError, ValueError) as error:
         raise DistillError(f"{path}: expected a gzip file of UTF-8 lines: {error}") from None
@@ -210,24 +247,27 @@ def _pool(folder: Path, name: str) -> list[str]:
     return lines
 
 
-def _changed(default: Any, changes: Any, *, place: str) -> Any:
-    """Return a value of the default's kind: a dataclass with some fields changed, an enum, a tuple or a number."""
+def _apply_changes(default: Any, changes: Any, *, path: str) -> Any:
+    """Return a value of the default's type: a dataclass with changed fields, an enum, a tuple or a number."""
     if is_dataclass(default) and not isinstance(default, type):
         known = [known.name for known in fields(default)]
         if not isinstance(changes, Mapping):
-            raise DistillError(f"{place}: expected fields among {', '.join(known)}, got {changes!r}")
+            raise DistillError(f"{path}: expected fields among {', '.join(known)}, got {changes!r}")
         if unknown := sorted(changes.keys() - set(known)):
-            raise DistillError(f"{place}: expected fields among {', '.join(known)}, got {unknown[0]!r}")
-        inner = {key: _changed(getattr(default, key), value, place=f"{place}.{key}") for key, value in changes.items()}
+            raise DistillError(f"{path}: expected fields among {', '.join(known)}, got {unknown[0]!r}")
+        inner = {
+            key: _apply_changes(getattr(default, key), value, path=f"{path}.{key}") for key, value in changes.items()
+        }
         return replace(default, **inner)
     if isinstance(default, Enum):
         try:
             return type(default)(changes)
         except ValueError:
-            kinds = ", ".join(kind.value for kind in type(default))
-            raise DistillError(f"{place}: expected one of {kinds}, got {changes!r}") from None
+            choices = ", ".join(choice.value for choice in type(default))
+            raise DistillError(f"{path}: expected one of {choices}, got {changes!r}") from None
     if isinstance(changes, list | tuple):
-        fits, changes = default is None or isinstance(default, tuple), tuple(changes)
+        fits = default is None or isinstance(default, tuple)
+        changes = tuple(changes)
     elif isinstance(default, bool):
         fits = isinstance(changes, bool)
     elif isinstance(default, float):
@@ -235,7 +275,7 @@ def _changed(default: Any, changes: Any, *, place: str) -> Any:
     else:
         fits = type(changes) is int and (default is None or isinstance(default, int))
     if not fits:
-        raise DistillError(f"{place}: expected a value like {default!r}, got {changes!r}")
+        raise DistillError(f"{path}: expected a value such as {default!r}, got {changes!r}")
     return changes
 
 

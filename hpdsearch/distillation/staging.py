@@ -1,15 +1,15 @@
-"""The folder of an encoder while it is made: the new one comes into force only once it has been judged.
+"""The output folder during a distillation. A new encoder is promoted only after its quality report.
 
 my-encoder/
-  training/settings.json   what is trained, and on what
-  training/space/          that was fitted, unless one was given
-  training/anchor.bin      the assistant's vectors, or the untrained student's
-  training/checkpoint.bin  where it stands
+  training/settings.json   settings, and a hash of the texts and the initial weights
+  training/space/          the space, unless an existing one was given
+  training/ensemble.bin    the second vectors of the targets
+  training/checkpoint.bin  the training
   training/log.csv         and loss.svg
-  training/candidate/      the encoder as exported, until it is moved up
-  training/write.lock      held while one process trains here
+  training/staging/        the exported encoder, until it is promoted
+  training/write.lock      held by the process that trains here
 
-Space, anchor, checkpoint and candidate are gone once the encoder is in force.
+Promotion removes space, ensemble.bin, checkpoint.bin and staging from training/.
 """
 
 import errno
@@ -30,26 +30,27 @@ from hpdsearch.distillation.training.trainer import CHECKPOINT
 from hpdsearch.encoder.folder import CARD, built_in_names, read_card
 from hpdsearch.errors import DistillError, EncoderError
 
-TRAINING, CANDIDATE, SETTINGS, LOCK = "training", "candidate", "settings.json", "write.lock"
-ANCHOR = "anchor.bin"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-KEPT = (CHECKPOINT, ANCHOR, SPACE)  # of a training under way
+TRAINING, STAGING, SETTINGS, LOCK = "training", "staging", "settings.json", "write.lock"
+ENSEMBLE = "ensemble.bin"
+RESUMABLE = (CHECKPOINT, ENSEMBLE, SPACE)  # in training/, removed when the training ends
+REPORT_OF_0_1 = "verdict.json"  # the quality report of an encoder that hpdsearch 0.1 made
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 logger = logging.getLogger(__name__)
 
 
-def require_free(output: Path, *, overwrite: bool, used: tuple[str | Path | None, ...]) -> None:
+def check_output(output: Path, *, overwrite: bool, used: tuple[str | Path | None, ...]) -> None:
     """Check that an encoder may be made in a folder.
 
     Args:
-        output: new, empty, begun by an earlier call, or an encoder's.
+        output: a new or empty folder, the folder of an interrupted call, or an encoder folder.
         overwrite: whether an encoder in it may be replaced.
-        used: what the new encoder is made from.
+        used: names or folders of the models that the new encoder is made from.
 
     Raises:
-        DistillError: it may not.
+        DistillError: the folder has other content, its encoder may not be replaced, or it is one of `used`.
     """
-    names = built_in_names()  # a string may be one of them, a Path is a folder
+    names = built_in_names()  # a string may be such a name, a Path is a folder
     folders = [Path(path) for path in used if path is not None and not (isinstance(path, str) and path in names)]
     if any(folder.resolve() == output.resolve() for folder in folders):
         raise DistillError(f"{output}: the new encoder is made from the one in this folder; choose another folder")
@@ -58,67 +59,95 @@ def require_free(output: Path, *, overwrite: bool, used: tuple[str | Path | None
             raise DistillError(f"{output}: there is an encoder already; choose another folder, or give --overwrite")
         return
     if output.exists() and not output.is_dir():
-        raise DistillError(f"{output}: expected a folder, found a file; choose another place")
+        raise DistillError(f"{output}: expected a folder, found a file; choose another folder")
     begun = (output / TRAINING / SETTINGS).is_file()
     if output.is_dir() and not begun and {path.name for path in output.iterdir()} - {TRAINING}:
-        raise DistillError(f"{output}: expected a folder that is new or empty, found other files; choose another")
+        raise DistillError(f"{output}: expected a new or empty folder, found other files; choose another folder")
 
 
-def begin_training(output: Path, settings: dict[str, Any]) -> Path:
-    """Return the folder of a training; what one with other settings left there is removed.
+def prepare_run(output: Path, settings: dict[str, Any]) -> Path:
+    """Create the training folder and remove the files of a training with other settings.
 
     Args:
-        output: of the encoder.
-        settings: all that decides the result, as JSON; what is kept in the folder follows from them.
+        output: the encoder folder.
+        settings: JSON values of everything that determines the result of the training.
+
+    Returns:
+        The training folder.
     """
     folder = output / TRAINING
     content = (json.dumps(settings, indent=2, default=lambda value: value.value) + "\n").encode()
     path = folder / SETTINGS
     if not path.is_file() or path.read_bytes() != content:
         if (folder / CHECKPOINT).is_file():
-            logger.warning("%s: of a training with other settings or texts; training begins anew", folder / CHECKPOINT)
-        _remove_kept(folder)
+            logger.warning("%s: has other settings or texts; the training starts again", folder / CHECKPOINT)
+        _remove_resumable(folder)
         with atomic_write(path) as file:
             file.write(content)
     return folder
 
 
-def begin_candidate(output: Path) -> Path:
-    """Return an empty folder for the encoder that is to be judged."""
-    candidate = output / TRAINING / CANDIDATE
-    shutil.rmtree(candidate, ignore_errors=True)
-    candidate.mkdir(parents=True)
-    return candidate
+def create_staging(output: Path) -> Path:
+    """Create an empty folder for the exported encoder."""
+    staging = output / TRAINING / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
 
 
-def put_in_force(output: Path) -> None:
-    """Move the candidate up, encoder.json last, and remove what the training has kept, the checkpoint first.
+def promote(output: Path) -> None:
+    """Move the staged encoder to the output folder, encoder.json last, and remove the files that resume the training.
 
-    Killed before that, the same call makes the same candidate again from the checkpoint's end.
+    If the process is killed in between, the same command exports the same encoder from the last checkpoint again.
     """
-    candidate = output / TRAINING / CANDIDATE
-    old = _files_of_encoder(output)
+    staging = output / TRAINING / STAGING
+    old = _list_encoder_files(output)
     (output / CARD).unlink(missing_ok=True)
     for name in old:
         _remove(output / name)
-    for path in sorted(candidate.iterdir(), key=lambda path: path.name == CARD):
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == CARD):
         _remove(output / path.name)
         path.replace(output / path.name)
-    candidate.rmdir()
-    _remove_kept(output / TRAINING)
+    staging.rmdir()
+    _remove_resumable(output / TRAINING)
 
 
-def _remove_kept(folder: Path) -> None:
-    for name in KEPT:
+@contextmanager
+def exclusive_lock(output: Path) -> Iterator[None]:
+    """Hold the lock of an output folder, and convert disk errors to errors that name the file and a remedy.
+
+    Raises:
+        DistillError: another process holds the lock, or a file cannot be read or written.
+    """
+    try:
+        (output / TRAINING).mkdir(parents=True, exist_ok=True)
+        with FileLock(output / TRAINING / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise DistillError(
+            f"{output}: another process is making an encoder here; wait until it ends, or choose another folder"
+        ) from None
+    except OSError as error:
+        path = error.filename or output
+        reason = error.strerror or error
+        remedy = "free disk space" if error.errno in DISK_FULL else "fix this"
+        raise DistillError(
+            f"{path}: cannot be read or written ({reason}); {remedy} and run the command again: it continues where it "
+            "stopped"
+        ) from error
+
+
+def _remove_resumable(folder: Path) -> None:
+    for name in RESUMABLE:
         _remove(folder / name)
 
 
-def _files_of_encoder(folder: Path) -> set[str]:
-    """Return the names of what an encoder and its sentence-transformers modules are made of; none if there is none."""
+def _list_encoder_files(folder: Path) -> set[str]:
+    """Return the names of the files and module folders of an encoder; none if the folder holds no intact encoder."""
     try:
         modules = json.loads((folder / MODULES).read_bytes()) if (folder / MODULES).is_file() else []
-        names = {*read_card(folder).sha256, *(module["path"] for module in modules)}
-    except (EncoderError, ValueError, KeyError, TypeError):  # altered by somebody: what stays does no harm
+        names = {*read_card(folder).sha256, *(module["path"] for module in modules), REPORT_OF_0_1}
+    except (EncoderError, ValueError, KeyError, TypeError):  # changed by somebody; the remaining files do no harm
         return set()
     return {name for name in names if Path(name).name == name} - {"", "..", TRAINING}
 
@@ -128,26 +157,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def room(output: Path) -> Iterator[None]:
-    """Be the only one who makes an encoder in a folder, and say what a full disk or another failure means here.
-
-    Raises:
-        DistillError: another process is at it, or something could not be written.
-    """
-    try:
-        (output / TRAINING).mkdir(parents=True, exist_ok=True)
-        with FileLock(output / TRAINING / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise DistillError(
-            f"{output}: another process is making an encoder here; wait for its end, or choose another folder"
-        ) from None
-    except OSError as error:
-        where, why = error.filename or output, error.strerror or error
-        remedy = "make room" if error.errno in FULL else "see to it"
-        raise DistillError(
-            f"{where}: cannot be read or written ({why}); {remedy} and run the command again: it goes on where it was"
-        ) from error

@@ -1,4 +1,9 @@
-"""Threads of one core each: faster than one product spread over cores, and its result does not depend on how many."""
+"""Threads that use one core each.
+
+The products over a few hundred dimensions of a student are too small to be split over cores: if another program uses one
+of the cores, the others wait for it at every product. With a core per thread, results do not depend on the number of
+cores.
+"""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +17,10 @@ R = TypeVar("R")
 
 
 class Workers:
-    """As many threads as torch takes cores; until their end torch takes one core a thread, in the caller's thread too.
-
-    Products over a student's few hundred numbers are too small to be shared by cores: with another program on one of
-    them, the other waits at every product.
-    """
+    """A pool of threads. Inside its context torch uses one core per thread, in the calling thread too."""
 
     def __init__(self, n_threads: int | None = None) -> None:
-        """Take torch's number of threads, or another (a GPU wants one); nothing is started yet."""
+        """Set the number of threads; None for torch's own number. A GPU needs one. No thread is started yet."""
         self.n_cores = torch.get_num_threads()
         self.n_threads = n_threads or self.n_cores
 
@@ -30,10 +31,10 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the threads and give the caller's thread its cores back."""
+        """Stop the threads and restore torch's number of threads in the calling thread."""
         self._pool.shutdown(cancel_futures=True)
         torch.set_num_threads(self.n_cores)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Return the function's results in the order of the items; grad modes and autocast are each thread's own."""
+        """Return the function's results in the order of the items. Each thread has its own grad mode and autocast."""
         return list(self._pool.map(function, items))

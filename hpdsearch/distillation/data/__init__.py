@@ -1,1 +1,1 @@
-"""Texts to distil on: read, deduplicated, augmented, split."""
+"""The texts of a distillation: reading, augmentation, split."""

@@ -1,70 +1,77 @@
-"""Variants of short texts: near, but not equal. Fine differences are learned on them; corpora hold few such pairs."""
+"""Augmentation of short texts.
+
+An augmented text is near its original, but not equal. The student learns fine differences from such pairs, which are
+rare in a corpus.
+"""
 
 import re
 
 import numpy as np
 
-WORD = re.compile(r"\S+")
-LONGEST = 24  # words; longer texts are left alone
-SHORTEST = 4
+TOKEN = re.compile(r"\S+")
+MIN_TOKENS = 4  # separated by white space
+MAX_TOKENS = 24  # longer texts are not augmented
 
 
-def make_variants(texts: list[str], n_variants: int, seed: int) -> list[str]:
-    """Return up to n_variants of each text of 4 to 24 words, in the order of the texts, none equal to its text.
+def augment_texts(texts: list[str], n_augmented: int, seed: int) -> list[str]:
+    """Make up to n_augmented texts of each text of 4 to 24 tokens, in the order of the texts.
 
-    A variant lacks one to three of the words, has two words exchanged, has one taken from another text, is cropped, or
-    continues as another text does.
+    Each is made by one of five operations: random deletion of one to three tokens, random swap of two tokens,
+    replacement of a token by one of another text, cropping, and splicing with another text.
 
     Args:
-        texts: what variants are made of.
-        n_variants: of each.
-        seed: another one makes other variants.
+        texts: the originals.
+        n_augmented: per text. A result that equals its original is left out.
+        seed: of the operations and their positions.
+
+    Source: deletion and swap are those of EDA (Wei & Zou 2019, arXiv:1901.11196).
     """
-    if not n_variants:
-        return []  # nor are millions of texts cut into words
+    if not n_augmented:
+        return []  # millions of texts need not be split into tokens
     rng = np.random.default_rng(seed)
-    split = [WORD.findall(text) for text in texts]
-    short = [words for words in split if SHORTEST <= len(words) <= LONGEST]
-    variants = []
-    for words in short:
-        for _ in range(n_variants):
+    split = [TOKEN.findall(text) for text in texts]
+    short = [tokens for tokens in split if MIN_TOKENS <= len(tokens) <= MAX_TOKENS]
+    augmented = []
+    for tokens in short:
+        for _ in range(n_augmented):
             other = short[rng.integers(len(short))]
-            changed = CHANGES[rng.integers(len(CHANGES))](list(words), other, rng)
-            if changed != words:
-                variants.append(" ".join(changed))
-    return variants
+            changed = OPERATIONS[rng.integers(len(OPERATIONS))](list(tokens), other, rng)
+            if changed != tokens:
+                augmented.append(" ".join(changed))
+    return augmented
 
 
-def drop(words: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
-    """Leave out one to three words."""
-    gone = set(rng.choice(len(words), min(int(rng.integers(1, 4)), len(words) // 2), replace=False).tolist())
-    return [word for position, word in enumerate(words) if position not in gone]
+def delete(tokens: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
+    """Delete one to three tokens, at most half of them."""
+    n_deleted = min(int(rng.integers(1, 4)), len(tokens) // 2)
+    deleted = set(rng.choice(len(tokens), n_deleted, replace=False).tolist())
+    return [token for position, token in enumerate(tokens) if position not in deleted]
 
 
-def exchange(words: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
-    """Exchange two words."""
-    one, two = rng.choice(len(words), 2, replace=False)
-    words[one], words[two] = words[two], words[one]
-    return words
+def swap(tokens: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
+    """Swap two tokens."""
+    one, two = rng.choice(len(tokens), 2, replace=False)
+    tokens[one], tokens[two] = tokens[two], tokens[one]
+    return tokens
 
 
-def replace(words: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
-    """Put a word of the other text in the place of one."""
-    words[rng.integers(len(words))] = other[rng.integers(len(other))]
-    return words
+def replace(tokens: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
+    """Replace a token by one of the other text."""
+    tokens[rng.integers(len(tokens))] = other[rng.integers(len(other))]
+    return tokens
 
 
-def crop(words: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
-    """Keep a stretch of half the words or more."""
-    n_kept = int(rng.integers(len(words) // 2, len(words)))
-    first = int(rng.integers(0, len(words) - n_kept + 1))
-    return words[first : first + n_kept]
+def crop(tokens: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
+    """Keep a span of at least half of the tokens."""
+    n_kept = int(rng.integers(len(tokens) // 2, len(tokens)))
+    first = int(rng.integers(0, len(tokens) - n_kept + 1))
+    return tokens[first : first + n_kept]
 
 
-def cross(words: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
-    """Go on as the other text does."""
+def splice(tokens: list[str], other: list[str], rng: np.random.Generator) -> list[str]:
+    """Join the beginning of the text and the end of the other text."""
     share = rng.uniform(0.3, 0.7)
-    return words[: max(1, round(share * len(words)))] + other[round(share * len(other)) :]
+    return tokens[: max(1, round(share * len(tokens)))] + other[round(share * len(other)) :]
 
 
-CHANGES = (drop, exchange, replace, crop, cross)
+OPERATIONS = (delete, swap, replace, crop, splice)

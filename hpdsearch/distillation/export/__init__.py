@@ -1,1 +1,1 @@
-"""A trained student becomes an encoder folder."""
+"""The export of a trained student to an encoder folder, with its model card and its sentence-transformers modules."""

@@ -1,7 +1,7 @@
-"""model.onnx, whose weights lie in model.safetensors.
+"""The graph model.onnx, which reads its weights from model.safetensors.
 
-The graph is written by hand instead of traced by torch: it takes windows of equal length, so it needs no mask, and each
-of its operations was measured to be the fastest that onnxruntime has on a CPU.
+The graph is built by hand instead of traced by torch. It takes windows of equal length, so it needs no attention mask,
+and each of its operations was measured to be the fastest of onnxruntime on a CPU.
 """
 
 import json
@@ -13,31 +13,31 @@ from hpdsearch.encoder.folder import WEIGHTS
 from hpdsearch.encoder.weights import SCALE
 
 OPSET = 20  # the first with Gelu
-WORDS = "embeddings.word_embeddings.weight"
-POSITIONS = "embeddings.position_embeddings.weight"
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+POSITION_EMBEDDINGS = "embeddings.position_embeddings.weight"
 HEAD = "head.weight"
 
 
 def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) -> bytes:
-    """Return model.onnx: input_ids int64 (n, tokens) -> embeddings float32 (n, dim), rows of length 1.
+    """Build model.onnx: input_ids int64 (n, tokens) -> embeddings float32 (n, dim), rows of unit length.
 
     Args:
-        stored: the bytes of model.safetensors; the graph refers to its tensors by offset and length.
+        stored: the bytes of model.safetensors. The graph refers to its tensors by offset and length.
         n_layers: Transformer layers.
-        n_heads: attention heads a layer.
-        epsilon: of the layer normalisations.
+        n_heads: attention heads per layer.
+        epsilon: of the layer normalizations.
     """
     graph = _Graph(stored, epsilon=epsilon)
-    hidden = graph.shapes[WORDS][1]
-    # Rows are looked up while still int8; only the rows met become float32.
-    words = graph.op("Gather", WORDS, "input_ids")
-    if WORDS + SCALE in graph.shapes:
-        words = graph.op("Mul", graph.cast(words), graph.op("Gather", WORDS + SCALE, "input_ids"))
+    hidden = graph.shapes[WORD_EMBEDDINGS][1]
+    # Rows are looked up in int8, so only the rows of the input are converted to float32.
+    words = graph.op("Gather", WORD_EMBEDDINGS, "input_ids")
+    if WORD_EMBEDDINGS + SCALE in graph.shapes:
+        words = graph.op("Mul", graph.cast(words), graph.op("Gather", WORD_EMBEDDINGS + SCALE, "input_ids"))
     n_tokens = graph.op("Shape", "input_ids", start=1, end=2)
-    positions = graph.op("Slice", POSITIONS, graph.ints(0), n_tokens, graph.ints(0))
+    positions = graph.op("Slice", POSITION_EMBEDDINGS, graph.ints(0), n_tokens, graph.ints(0))
     shape = graph.op("Concat", graph.op("Shape", "input_ids"), graph.ints(hidden), axis=0)
     flat = graph.ints(-1, hidden)
-    # All tokens of a batch are the rows of one matrix: Gemm adds the bias for nothing.
+    # All tokens of a batch are the rows of one matrix, so that Gemm can add the bias.
     x = graph.op("Reshape", graph.norm(graph.op("Add", words, positions), "embeddings.LayerNorm"), flat)
     for number in range(n_layers):
         layer = f"encoder.layer.{number}"
@@ -56,7 +56,7 @@ def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) ->
 
 
 class _Graph:
-    """An ONNX graph under construction, whose weights lie in model.safetensors under their names."""
+    """An ONNX graph under construction. Its weights are tensors of model.safetensors, under the same names."""
 
     def __init__(self, stored: bytes, *, epsilon: float) -> None:
         from onnx import helper
@@ -66,7 +66,7 @@ class _Graph:
         self._nodes: list[Any] = []
         self._initializers: list[Any] = []
         self._constants: set[str] = set()
-        # safetensors: 8 bytes with the length of a JSON header, the header, the data.
+        # Layout of safetensors: 8 bytes with the length of a JSON header, the header, the data.
         (header_bytes,) = struct.unpack("<Q", stored[:8])
         self.shapes: dict[str, list[int]] = {}
         for name, entry in json.loads(stored[8 : 8 + header_bytes]).items():
@@ -84,7 +84,7 @@ class _Graph:
         return tensor
 
     def op(self, kind: str, *inputs: str, output: str = "", domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output and return the output's name."""
+        """Add a node with one output and return the name of the output."""
         output = output or f"{kind}_{len(self._nodes)}"
         self._nodes.append(self._helper.make_node(kind, inputs, [output], domain=domain, **attributes))
         return output
@@ -106,9 +106,9 @@ class _Graph:
         return self.op("Cast", name, to=TensorProto.FLOAT)
 
     def linear(self, x: str, name: str) -> str:
-        """Add the linear map of that name on the rows of x (rows, columns).
+        """Apply the linear map of that name to the rows of x (rows, columns).
 
-        An int8 weight times its scales depends on no input: onnxruntime works it out once, when the session is made.
+        The product of an int8 weight and its scales depends on no input. onnxruntime computes it once per session.
         """
         weight, bias = f"{name}.weight", f"{name}.bias"
         if weight + SCALE in self.shapes:
@@ -117,11 +117,11 @@ class _Graph:
         return self.op("Gemm", *inputs, transB=1)
 
     def norm(self, x: str, name: str) -> str:
-        """Add the layer normalisation of that name over the last axis of x."""
+        """Apply the layer normalization of that name to the last axis of x."""
         return self.op("LayerNormalization", x, f"{name}.weight", f"{name}.bias", epsilon=self._epsilon)
 
     def model(self) -> bytes:
-        """Return the finished graph, serialized."""
+        """Return the serialized graph."""
         from onnx import TensorProto
 
         make_info, make_opset = self._helper.make_tensor_value_info, self._helper.make_opsetid

@@ -1,11 +1,11 @@
-"""An encoder as a folder that sentence-transformers opens, made of its standard modules alone.
+"""The sentence-transformers modules of an encoder. Only standard modules are used, so hpdsearch is not needed to open it.
 
     Transformer, Pooling (mean), Dense (the head), Normalize          a Transformer
     StaticEmbedding, Normalize                                        a static encoder
 
-Each module has a sub-folder, so they may also lie beside the files of the encoder itself. hpdsearch is not needed to
-open it. Three differences remain: weights are float32; sentence-transformers cuts a text off after max_tokens tokens
-instead of reading it in windows; and its StaticEmbedding has no vector (zeros) for a text without tokens.
+Each module has a sub-folder of its own, so the modules may lie beside the files of the encoder. Three differences remain:
+weights are float32; sentence-transformers truncates a text after max_tokens tokens, while hpdsearch reads it in windows;
+and StaticEmbedding returns zeros for a text without tokens.
 """
 
 import json
@@ -17,8 +17,8 @@ import numpy as np
 
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS, WORDS
-from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, TYPES, count_layers
+from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
+from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, TOKEN_TYPE_EMBEDDINGS, count_layers
 from hpdsearch.encoder import Backend, Encoder
 from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, find_folder
 from hpdsearch.encoder.static_backend import TABLE
@@ -32,69 +32,69 @@ Files = dict[str, bytes]
 def write_sentence_transformers(
     name_or_folder: str | Path, output: Path | None = None, *, dim: int | None = None
 ) -> Path:
-    """Write what `sentence_transformers.SentenceTransformer(output)` opens to the vectors of an encoder.
+    """Write the modules with which `sentence_transformers.SentenceTransformer(output)` returns an encoder's vectors.
 
     Args:
-        name_or_folder: a built-in encoder's name, or an encoder folder.
-        output: made if it is not there; None: the encoder folder itself, which can then be opened both ways.
-        dim: numbers to keep of each vector; None for all.
+        name_or_folder: a built-in encoder, or an encoder folder.
+        output: created if missing; None for the encoder folder itself, which both libraries can then open.
+        dim: truncate the vectors to this many dimensions; None for all.
 
     Returns:
-        output.
+        The folder.
 
     Raises:
-        EncoderError: the encoder cannot be loaded, dim is too large, or output holds other files.
+        EncoderError: the encoder cannot be loaded, dim is too large, or output is not empty.
     """
-    # Nothing is encoded, so backend auto shall not measure anything.
+    # Nothing is encoded, so the backend need not be chosen by a measurement.
     encoder = Encoder.load(name_or_folder, dim=dim, backend=Backend.ONNX)
     folder = find_folder(name_or_folder)
     if output is not None and output.is_dir() and any(output.iterdir()):
-        raise EncoderError(f"{output}: expected a folder that is new or empty, found files in it; choose another")
+        raise EncoderError(f"{output}: expected a new or empty folder, found files in it; choose another folder")
     output = output or folder
-    modules = list(_static(folder, encoder) if encoder.kind is EncoderType.STATIC else _transformer(folder, encoder))
+    modules = list(_static_modules(folder, encoder) if encoder.kind is EncoderType.STATIC else _transformer_modules(folder, encoder))
     entries = []
     for number, (kind, files) in enumerate(modules):
-        place = output / f"{number}_{kind}"
-        place.mkdir(parents=True, exist_ok=True)
+        module_folder = output / f"{number}_{kind}"
+        module_folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            with atomic_write(place / name) as file:
+            with atomic_write(module_folder / name) as file:
                 file.write(content)
-        module = f"sentence_transformers.models.{kind}"
-        entries.append({"idx": number, "name": str(number), "path": place.name, "type": module})
+        module_type = f"sentence_transformers.models.{kind}"
+        entries.append({"idx": number, "name": str(number), "path": module_folder.name, "type": module_type})
     settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     for name, value in (("config_sentence_transformers.json", settings), (MODULES, entries)):
         with atomic_write(output / name) as file:
-            file.write(_json(value))
+            file.write(_dump_json(value))
     return output
 
 
-def _static(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files]]:
-    """Yield the kind and the files of each module of a static encoder."""
+def _static_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files]]:
+    """Yield the class name and the files of each module of a static encoder."""
     table = load_weights(folder / WEIGHTS)[TABLE][:, : encoder.dim]
-    yield "StaticEmbedding", {WEIGHTS: _weights({TABLE: table}), TOKENIZER: (folder / TOKENIZER).read_bytes()}
-    yield "Normalize", {CONFIG: _json({})}
+    yield "StaticEmbedding", {WEIGHTS: _save_weights({TABLE: table}), TOKENIZER: (folder / TOKENIZER).read_bytes()}
+    yield "Normalize", {CONFIG: _dump_json({})}
 
 
-def _transformer(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files]]:
-    """Yield the kind and the files of each module of a Transformer."""
+def _transformer_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files]]:
+    """Yield the class name and the files of each module of a Transformer."""
     tensors = load_weights(folder / WEIGHTS)
     head = tensors.pop(HEAD)[: encoder.dim]
     hidden = head.shape[1]
-    # The vector of token type 0 is in the positions already. Nobody asks the pooler, but transformers misses it.
-    tensors |= {TYPES: np.zeros((2, hidden), dtype=np.float32)}
+    # The position embeddings include token type 0. The pooler is unused, but transformers warns if it is missing.
+    tensors |= {TOKEN_TYPE_EMBEDDINGS: np.zeros((2, hidden), dtype=np.float32)}
     tensors |= {"pooler.dense.weight": np.zeros((hidden, hidden), dtype=np.float32)}
     tensors |= {"pooler.dense.bias": np.zeros(hidden, dtype=np.float32)}
     length = encoder.max_tokens + SPECIAL_TOKENS
-    pad_token, pad_id = _padding(folder / TOKENIZER)
+    pad_token, pad_id = _find_padding(folder / TOKENIZER)
     config = json.loads((folder / CONFIG).read_bytes()) | {
         "architectures": ["BertModel"],
         "intermediate_size": len(tensors["encoder.layer.0.intermediate.dense.weight"]),
-        "max_position_embeddings": len(tensors[POSITIONS]),
+        "max_position_embeddings": len(tensors[POSITION_EMBEDDINGS]),
         "num_hidden_layers": count_layers(tensors),
         "pad_token_id": pad_id,
         "torch_dtype": "float32",
         "type_vocab_size": 2,
-        "vocab_size": len(tensors[WORDS]),
+        "vocab_size": len(tensors[WORD_EMBEDDINGS]),
     }
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -106,26 +106,26 @@ def _transformer(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files]]:
     yield (
         "Transformer",
         {
-            WEIGHTS: _weights(tensors),
-            CONFIG: _json(config),
+            WEIGHTS: _save_weights(tensors),
+            CONFIG: _dump_json(config),
             TOKENIZER: (folder / TOKENIZER).read_bytes(),
-            "tokenizer_config.json": _json(tokenizer),
-            "sentence_bert_config.json": _json({"max_seq_length": length, "do_lower_case": False}),
+            "tokenizer_config.json": _dump_json(tokenizer),
+            "sentence_bert_config.json": _dump_json({"max_seq_length": length, "do_lower_case": False}),
         },
     )
-    yield "Pooling", {CONFIG: _json({"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True})}
+    yield "Pooling", {CONFIG: _dump_json({"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True})}
     dense = {
         "in_features": hidden,
         "out_features": len(head),
         "bias": False,
         "activation_function": "torch.nn.modules.linear.Identity",
     }
-    yield "Dense", {CONFIG: _json(dense), WEIGHTS: _weights({"linear.weight": head})}
-    yield "Normalize", {CONFIG: _json({})}
+    yield "Dense", {CONFIG: _dump_json(dense), WEIGHTS: _save_weights({"linear.weight": head})}
+    yield "Normalize", {CONFIG: _dump_json({})}
 
 
-def _padding(path: Path) -> tuple[str, int]:
-    """Return the token that fills batches up, and its id: any will do, for it is masked."""
+def _find_padding(path: Path) -> tuple[str, int]:
+    """Return the padding token and its id. Any token will do, because padding is masked."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
@@ -135,13 +135,13 @@ def _padding(path: Path) -> tuple[str, int]:
     return token, vocabulary[token]
 
 
-def _weights(tensors: dict[str, Matrix]) -> bytes:
+def _save_weights(tensors: dict[str, Matrix]) -> bytes:
     from safetensors.numpy import save
 
-    # transformers refuses files that do not say which library they are for.
+    # transformers rejects files without this metadata.
     content: bytes = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, {"format": "pt"})
     return content
 
 
-def _json(value: Any) -> bytes:
+def _dump_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()

@@ -1,4 +1,4 @@
-"""A trained table of token vectors to the folder of a static encoder."""
+"""The encoder folder of a static encoder: a table of token vectors."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpdsearch.common.vectors import require_matrix
-from hpdsearch.distillation.export.transformer import Precision, quantize_rows
+from hpdsearch.distillation.export.transformer import quantize_rows
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.weights import SCALE
@@ -27,31 +28,31 @@ def export_static(
     max_tokens: int = 256,
     precision: Precision = Precision.INT8,
 ) -> Path:
-    """Write an encoder folder: the mean of a text's token vectors, scaled to length 1.
+    """Write the encoder folder of a static encoder: the mean of a text's token vectors, scaled to unit length.
 
     Args:
-        folder: made if it is not there; files of an encoder in it are replaced.
-        name: the encoder's name.
+        folder: created if missing; the files of an encoder in it are replaced.
+        name: of the encoder.
         space: id of the space that the vectors lie in.
-        table: (vocabulary, dim), a vector a token id, its weight multiplied in; a row of zeros is not heard.
-        tokenizer: special tokens that it sets around a text are left out.
-        max_tokens: tokens of a passage; a text of any length is read whole.
-        precision: how the table is stored.
+        table: (vocabulary, dim), a weighted vector per token id. A token with a zero row is ignored.
+        tokenizer: the special tokens that it adds to a text are not used.
+        max_tokens: tokens of a passage. A text of any length is one window.
+        precision: storage type of the table.
 
     Returns:
         The folder. Equal arguments give equal bytes.
 
     Raises:
-        ShapeError: table is not a finite matrix, has too few rows for the tokenizer, or its rows sum up to nothing.
+        ShapeError: table is not a finite matrix, has too few rows for the tokenizer, or the mean of its rows is zero.
     """
     from safetensors.numpy import save
 
     require_matrix(table, name="table", dim=table.shape[-1])
-    n_words = tokenizer.get_vocab_size()
-    if len(table) < n_words:
-        raise ShapeError(f"table: expected at least {n_words} rows for the tokenizer, got {len(table)}")
+    vocabulary_size = tokenizer.get_vocab_size()
+    if len(table) < vocabulary_size:
+        raise ShapeError(f"table: expected at least {vocabulary_size} rows for the tokenizer, got {len(table)}")
     if not table.mean(axis=0).any():
-        raise ShapeError("table: expected rows whose mean is not zero, for it is the vector of a text without tokens")
+        raise ShapeError("table: expected a mean row that is not zero: it is the vector of a text without tokens")
     tensors = {TABLE: np.ascontiguousarray(table, dtype=np.float32)}
     if precision is Precision.INT8:
         tensors[TABLE], tensors[TABLE + SCALE] = quantize_rows(tensors[TABLE])

@@ -1,15 +1,15 @@
-"""Trained weights to the folder of a Transformer: the weights once, and a model.onnx that points into them."""
+"""The encoder folder of a Transformer: model.safetensors holds the weights, model.onnx refers to them."""
 
 import json
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS, WORDS, onnx_model
+from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS, onnx_model
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder.folder import CONFIG, MODEL, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.encoder.weights import SCALE
 from hpdsearch.errors import ShapeError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SPECIAL_TOKENS = 2  # around every window
-TYPES = "embeddings.token_type_embeddings.weight"
+TOKEN_TYPE_EMBEDDINGS = "embeddings.token_type_embeddings.weight"
 DENSE = (
     "attention.self.query",
     "attention.self.key",
@@ -28,13 +28,6 @@ DENSE = (
     "output.dense",
 )
 NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
-
-
-class Precision(Enum):
-    """How the large matrices are stored; the arithmetic is float32 either way."""
-
-    FLOAT32 = "float32"
-    INT8 = "int8"
 
 
 def export_encoder(
@@ -50,42 +43,46 @@ def export_encoder(
     layer_norm_eps: float = 1e-12,
     precision: Precision = Precision.INT8,
 ) -> Path:
-    """Write an encoder folder: Transformer, mean over the tokens, linear head, scaling to length 1.
+    """Write the encoder folder of a Transformer with mean pooling, a linear head and unit-length output.
 
     Args:
-        folder: made if it is not there; files of an encoder in it are replaced.
-        name: the encoder's name.
+        folder: created if missing; the files of an encoder in it are replaced.
+        name: of the encoder.
         space: id of the space that the encoder was trained into.
-        bert: float weights under the names of transformers' BertModel.state_dict(); the number of layers is read from
-            the names, the pooler is left out. The activation is the exact GELU.
+        bert: float weights under the names of transformers' BertModel.state_dict(). The number of layers is read from
+            the names, and the pooler is ignored. The activation is the exact GELU.
         head: (dim, hidden), applied to the mean of the last layer's token vectors.
-        n_heads: attention heads a layer.
-        tokenizer: sets one special token before and one after a text.
-        max_tokens: tokens of text, without the special tokens, in a window.
-        layer_norm_eps: epsilon of every layer normalisation.
-        precision: how the word table and the layers' matrices are stored.
+        n_heads: attention heads per layer.
+        tokenizer: it adds one special token before and one after a text.
+        max_tokens: tokens of text in a window, without special tokens.
+        layer_norm_eps: epsilon of every layer normalization.
+        precision: storage type of the word embeddings and of the layers' matrices.
 
     Returns:
         The folder. Equal arguments give equal bytes.
 
     Raises:
-        ShapeError: head, position table or word table do not fit.
+        ShapeError: the shapes of head, position embeddings or word embeddings do not fit.
     """
     from safetensors.numpy import save
 
     tensors = encoder_tensors(bert, head, max_tokens=max_tokens)
-    n_layers, hidden, n_words = count_layers(tensors), tensors[WORDS].shape[1], tokenizer.get_vocab_size()
-    if len(tensors[WORDS]) < n_words:
-        raise ShapeError(f"{WORDS}: expected at least {n_words} rows for the tokenizer, got {len(tensors[WORDS])}")
+    n_layers = count_layers(tensors)
+    n_tokens, hidden = tensors[WORD_EMBEDDINGS].shape
+    vocabulary_size = tokenizer.get_vocab_size()
+    if n_tokens < vocabulary_size:
+        raise ShapeError(
+            f"{WORD_EMBEDDINGS}: expected at least {vocabulary_size} rows for the tokenizer, got {n_tokens}"
+        )
     if hidden % n_heads:
         raise ShapeError(f"n_heads: expected a divisor of {hidden} (hidden), got {n_heads}")
     if precision is Precision.INT8:
-        tensors = quantized(tensors)
+        tensors = quantize(tensors)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     config = {
         "model_type": EncoderType.BERT.value,
-        "vocab_size": len(tensors[WORDS]),
+        "vocab_size": len(tensors[WORD_EMBEDDINGS]),
         "hidden_size": hidden,
         "num_hidden_layers": n_layers,
         "num_attention_heads": n_heads,
@@ -103,28 +100,37 @@ def export_encoder(
 
 
 def encoder_tensors(bert: Mapping[str, np.ndarray], head: np.ndarray, *, max_tokens: int) -> dict[str, np.ndarray]:
-    """Return what the encoder keeps of a BertModel's weights, float32, and its head.
+    """Select the tensors of an encoder from the weights of a BertModel, as float32, and add its head.
 
-    Every text is one segment, so the vector of token type 0 is added to the position table, cut to the longest window.
+    Every text is one segment, so the vector of token type 0 is added to the position embeddings. These are truncated to
+    the longest window.
+
+    Args:
+        bert: weights under the names of transformers' BertModel.state_dict().
+        head: (dim, hidden).
+        max_tokens: tokens of text in a window, without special tokens.
+
+    Raises:
+        ShapeError: the head does not fit, or there are too few position embeddings.
     """
     length = max_tokens + SPECIAL_TOKENS
-    if len(bert[POSITIONS]) < length:
+    if len(bert[POSITION_EMBEDDINGS]) < length:
         raise ShapeError(
-            f"max_tokens: expected at most {len(bert[POSITIONS]) - SPECIAL_TOKENS} "
-            f"({POSITIONS} has {len(bert[POSITIONS])} rows, {SPECIAL_TOKENS} go to special tokens), got {max_tokens}"
+            f"max_tokens: expected at most {len(bert[POSITION_EMBEDDINGS]) - SPECIAL_TOKENS} "
+            f"({POSITION_EMBEDDINGS} has {len(bert[POSITION_EMBEDDINGS])} rows, of which {SPECIAL_TOKENS} are for special tokens), got {max_tokens}"
         )
-    hidden = bert[WORDS].shape[1]
+    hidden = bert[WORD_EMBEDDINGS].shape[1]
     if head.ndim != 2 or head.shape[1] != hidden:
         raise ShapeError(f"head: expected shape (dim, {hidden}), got {head.shape}")
-    # In what was an encoder before, token type 0 is in the position table already.
-    positions = bert[POSITIONS][:length] + (bert[TYPES][0] if TYPES in bert else 0)
+    # The position embeddings of an encoder folder already include token type 0.
+    positions = bert[POSITION_EMBEDDINGS][:length] + (bert[TOKEN_TYPE_EMBEDDINGS][0] if TOKEN_TYPE_EMBEDDINGS in bert else 0)
     linear_names = [f"encoder.layer.{number}.{part}" for number in range(count_layers(bert)) for part in DENSE + NORMS]
     kept = {
         f"{part}.{kind}": bert[f"{part}.{kind}"]
         for part in ["embeddings.LayerNorm", *linear_names]
         for kind in ("weight", "bias")
     }
-    kept |= {WORDS: bert[WORDS], POSITIONS: positions, HEAD: head}
+    kept |= {WORD_EMBEDDINGS: bert[WORD_EMBEDDINGS], POSITION_EMBEDDINGS: positions, HEAD: head}
     return {key: np.ascontiguousarray(value, dtype=np.float32) for key, value in kept.items()}
 
 
@@ -133,18 +139,18 @@ def count_layers(tensors: Mapping[str, Any]) -> int:
     return sum(key.endswith("attention.self.query.weight") for key in tensors)
 
 
-def quantized(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tensors with word table and layer matrices as int8 rows, one float32 scale (rows, 1) each."""
+def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Convert the word embeddings and the layers' matrices to int8, with float32 scales (rows, 1) under other names."""
     result = dict(tensors)
     for name, tensor in tensors.items():
         is_dense = name.startswith("encoder.layer.") and tensor.ndim == 2
-        if is_dense or name == WORDS:
+        if is_dense or name == WORD_EMBEDDINGS:
             result[name], result[name + SCALE] = quantize_rows(tensor)
     return result
 
 
 def quantize_rows(matrix: np.ndarray) -> tuple[np.ndarray, Matrix]:
-    """Return int8 (rows, columns) in -127..127 and float32 scales (rows, 1) with matrix ~ int8 * scales."""
+    """Quantize a matrix to int8 (rows, columns) in -127..127 and float32 scales (rows, 1): matrix ~ int8 * scales."""
     peaks = np.abs(matrix).max(axis=1, keepdims=True)
     scales = np.where(peaks == 0, 1, peaks / 127).astype(np.float32)
     return np.clip(np.rint(matrix / scales), -127, 127).astype(np.int8), scales

@@ -1,1 +1,1 @@
-"""The projection of the teacher's embeddings, and the spaces that are there already."""
+"""The space of a distillation: a new projection of the teacher's embeddings, or a space that exists already."""

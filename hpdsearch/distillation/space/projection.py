@@ -1,4 +1,4 @@
-"""The teacher's leading directions: moments summed over blocks in float64, eigenvectors, energy, a soft whitening."""
+"""The projection of a new space: the leading directions of the teacher's embeddings, with optional soft whitening."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,30 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpdsearch.common.vectors import Matrix, require_matrix
+from hpdsearch.distillation.spec import ProjectionSpec
 from hpdsearch.errors import ShapeError
-
-
-@dataclass(frozen=True)
-class ProjectionSpec:
-    """How the directions are chosen.
-
-    Attributes:
-        dim: width of the projected space.
-        centred: directions of the covariance matrix (PCA) instead of the second-moment matrix. The map itself never
-            subtracts the mean, so that a space stays a linear map.
-        whitening: each direction is scaled by variance ** -whitening: 0 leaves the cosines of the leading directions
-            as they are, 0.5 would whiten them.
-    """
-
-    dim: int = 256
-    centred: bool = False
-    whitening: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise ShapeError(f"dim: expected at least 1, got {self.dim}")
-        if not 0 <= self.whitening <= 0.5:
-            raise ShapeError(f"whitening: expected 0..0.5, got {self.whitening}")
 
 
 @dataclass(frozen=True)
@@ -38,42 +16,52 @@ class Projection:
     """A linear map teacher_dim -> dim.
 
     Attributes:
-        components: (dim, teacher_dim), rows orthogonal, largest variance first; the first has length 1.
-        energy: (dim,) share of the summed squares that the first 1, 2, ... directions explain, in 0..1, ascending.
+        components: (dim, teacher_dim), rows orthogonal, largest variance first; the first row has unit length.
+        explained_energy: (dim,) float64, ascending, in 0..1: the share of the teacher's summed squares that the first 1,
+            2, ... directions explain. For centered directions this is the cumulative explained variance ratio.
     """
 
     components: Matrix
-    energy: npt.NDArray[np.float64]
+    explained_energy: npt.NDArray[np.float64]
 
 
 def fit_projection(blocks: Iterable[Matrix], spec: ProjectionSpec) -> Projection:
     """Fit the linear map onto the teacher's leading directions.
 
-    The entry of largest size in each direction is positive, so the result does not depend on the eigensolver's signs.
+    The entry of largest magnitude in each direction is positive, so the result does not depend on the signs that the
+    eigensolver chooses.
 
     Args:
-        blocks: teacher embeddings (rows, teacher_dim), in any number of blocks; only the moments are kept.
-        spec: width and scaling.
+        blocks: teacher embeddings (rows, teacher_dim) float32, in any number of blocks. Only their moments, summed in
+            float64, are held in memory.
+        spec: width, centering and whitening.
 
     Raises:
-        ShapeError: fewer texts than dim, a teacher narrower than dim, or directions without any variance.
+        ShapeError: there are fewer embeddings than dim, the teacher is narrower than dim, or the embeddings vary in too
+            few directions.
 
-    Source: Zhao et al. 2022, arXiv:2203.07687; they use the centred directions.
+    Source: Zhao et al. 2022, arXiv:2203.07687, who use the centered directions.
     """
-    n_texts, total, moment = 0, np.zeros(0), np.zeros((0, 0))
+    n_texts = 0
+    total = np.zeros(0)
+    moment = np.zeros((0, 0))
     for block in blocks:
         if not n_texts:
-            total, moment = np.zeros(block.shape[1]), np.zeros((block.shape[1], block.shape[1]))
+            total = np.zeros(block.shape[1])
+            moment = np.zeros((block.shape[1], block.shape[1]))
         require_matrix(block, name="teacher embeddings", dim=len(total))
         rows = block.astype(np.float64)
-        n_texts, total, moment = n_texts + len(rows), total + rows.sum(axis=0), moment + rows.T @ rows
+        n_texts += len(rows)
+        total = total + rows.sum(axis=0)
+        moment = moment + rows.T @ rows
     _require_enough(spec.dim, n_texts=n_texts, teacher_dim=len(total))
     mean = total / n_texts
-    moment = moment / n_texts - (np.outer(mean, mean) if spec.centred else 0)
+    moment = moment / n_texts - (np.outer(mean, mean) if spec.centered else 0)
     values, vectors = np.linalg.eigh(moment)  # smallest first, one eigenvector a column
-    variance, directions = values[::-1][: spec.dim], vectors.T[::-1][: spec.dim]
-    # Relative to the uncentred moments: centring leaves rounding errors of their size where nothing varies.
-    rank = int((variance > 1e-12 * (np.trace(moment) + spec.centred * mean @ mean)).sum())
+    variance = values[::-1][: spec.dim]
+    directions = vectors.T[::-1][: spec.dim]
+    # Relative to the uncentered moments: centering leaves rounding errors of their size where nothing varies.
+    rank = int((variance > 1e-12 * (np.trace(moment) + spec.centered * mean @ mean)).sum())
     if rank < (spec.dim if spec.whitening else 1):
         raise ShapeError(
             f"dim: expected texts whose embeddings vary in {spec.dim} directions, got {rank}; give more different texts"

@@ -1,1 +1,1 @@
-"""The small model before training: its base, its layers, its vocabulary, its head."""
+"""The student: its initial model, its layers, its vocabulary, its head."""

@@ -1,94 +1,74 @@
-"""A base to the student that is trained, and the trained student to its encoder folder."""
+"""A student before training (initial weights) and after it (weight interpolation, variance matching)."""
 
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hpdsearch.distillation.data.texts import TrainingSet
 from hpdsearch.distillation.export.onnx_graph import HEAD
-from hpdsearch.distillation.export.static import export_static
-from hpdsearch.distillation.export.transformer import Precision, export_encoder
 from hpdsearch.distillation.spec import DistillSpec
-from hpdsearch.distillation.student.base import Base, keep_layers
+from hpdsearch.distillation.student.initial_model import InitialModel, select_layers
 from hpdsearch.distillation.student.student import (
     StaticStudent,
     Student,
     TransformerStudent,
+    embed_ids,
     fit_head,
-    pooled_vectors,
-    student_vectors,
-    token_table,
+    fit_token_table,
+    pool_ids,
 )
-from hpdsearch.distillation.training.trainer import Texts
-from hpdsearch.encoder import Backend, Encoder, Space
+from hpdsearch.encoder import Space
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.torch_backend import best_device
 
-HEAD_TEXTS = 10_000  # texts that a head is fitted to before training
-TINY = 1e-12  # a number that is 0 in every vector stays 0
+HEAD_TEXTS = 10_000  # texts that the initial head is fitted to
+EPSILON = 1e-12  # keeps a dimension that is 0 in every vector at 0
 
 
-def make_student(base: Base, texts: Texts, space: Space, spec: DistillSpec) -> Student:
-    """Return the untrained student; its head is fitted to the first texts, unless the base leads there as it is."""
-    tensors = base.tensors if spec.layers is None else keep_layers(base, spec.layers)
-    student = TransformerStudent(base, tensors, device=best_device())
-    if base.space != space.id or spec.layers is not None:
-        pooled = pooled_vectors(student, texts.ids[:HEAD_TEXTS])
-        student.set_head(fit_head(pooled, texts.targets[:HEAD_TEXTS], spec.head))
+def init_student(init_model: InitialModel, texts: TrainingSet, space: Space, spec: DistillSpec) -> Student:
+    """Build the untrained student.
+
+    Its head is fitted to the first texts, unless all layers of the initial model are kept and it maps into the space.
+
+    Args:
+        init_model: the model to start from.
+        texts: training texts with their targets in the space.
+        space: the space to train into.
+        spec: its layers, static and head_init are used.
+    """
+    tensors = init_model.tensors if spec.layers is None else select_layers(init_model, spec.layers)
+    student = TransformerStudent(init_model, tensors, device=best_device())
+    if init_model.space != space.id or spec.layers is not None:
+        pooled = pool_ids(student, texts.token_ids[:HEAD_TEXTS])
+        student.set_head(fit_head(pooled, texts.targets[:HEAD_TEXTS], spec.head_init))
     if not spec.static:
         return student
-    tokens = np.fromiter(chain.from_iterable(texts.ids), dtype=np.int64)
-    counts = np.bincount(tokens, minlength=base.tokenizer.get_vocab_size())
-    return StaticStudent(base, token_table(student, counts=counts), device=best_device())
+    tokens = np.fromiter(chain.from_iterable(texts.token_ids), dtype=np.int64)
+    counts = np.bincount(tokens, minlength=init_model.tokenizer.get_vocab_size())
+    return StaticStudent(init_model, fit_token_table(student, counts=counts), device=best_device())
 
 
-def finish_student(student: Student, untrained: dict[str, Tensor], taught: Texts, spec: DistillSpec) -> None:
-    """Do to a trained student, in place, what the spec wants after training.
+def postprocess_student(
+    student: Student, init_tensors: dict[str, Tensor], taught: TrainingSet, spec: DistillSpec
+) -> None:
+    """Interpolate the weights with the initial ones and match the variance of the teacher, in place.
 
     Args:
         student: trained.
-        untrained: its tensors before, by name.
-        taught: some of its texts with the teacher's vectors.
-        spec: untrained_share and restored.
+        init_tensors: its tensors before training, by name.
+        taught: some training texts with the teacher's vectors in the space.
+        spec: its interpolate_init and match_variance are used.
+
+    Source: the interpolation is WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903.
     """
     for name, tensor in student.tensors.items():
-        tensor.lerp_(untrained[name], spec.untrained_share)
-    if spec.restored:
-        found = student_vectors(student, taught.ids)
-        ratios = np.sqrt((taught.targets**2).mean(axis=0) / np.maximum((found**2).mean(axis=0), TINY))
+        tensor.lerp_(init_tensors[name], spec.interpolate_init)
+    if spec.match_variance:
+        vectors = embed_ids(student, taught.token_ids)
+        ratios = np.sqrt((taught.targets**2).mean(axis=0) / np.maximum((vectors**2).mean(axis=0), EPSILON))
         last = TABLE if TABLE in student.tensors else HEAD
         tensor = student.tensors[last]  # (vocabulary, dim) or (dim, hidden)
-        factors = torch.from_numpy(ratios**spec.restored).to(tensor)
+        factors = torch.from_numpy(ratios**spec.match_variance).to(tensor)
         tensor *= factors if last == TABLE else factors[:, None]
-
-
-def export_student(student: Student, folder: Path, *, name: str, space: str, precision: Precision) -> Encoder:
-    """Write the encoder folder of a student and return the encoder."""
-    tensors = {key: tensor.detach().cpu().numpy() for key, tensor in student.tensors.items()}
-    base = student.base
-    if TABLE in tensors:
-        export_static(
-            folder,
-            name=name,
-            space=space,
-            table=tensors[TABLE],
-            tokenizer=base.tokenizer,
-            max_tokens=base.max_tokens,
-            precision=precision,
-        )
-    else:
-        export_encoder(
-            folder,
-            name=name,
-            space=space,
-            bert=tensors,
-            head=tensors[HEAD],
-            n_heads=base.n_heads,
-            tokenizer=base.tokenizer,
-            max_tokens=base.max_tokens,
-            layer_norm_eps=base.epsilon,
-            precision=precision,
-        )
-    return Encoder.load(folder, backend=Backend.ONNX)

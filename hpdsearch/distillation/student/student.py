@@ -1,11 +1,10 @@
-"""Students: what is trained. A Transformer with a linear head, or a table with one vector a token.
+"""The students: a Transformer with a linear head, or a table of token vectors.
 
-A student is a dictionary of float32 tensors and the way from token ids to unit vectors; training.py moves the tensors.
+A student is a dictionary of float32 tensors and the map from token ids to unit vectors. trainer.py updates the tensors.
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from enum import Enum
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,88 +13,84 @@ from torch import Tensor
 from torch.nn import functional
 
 from hpdsearch.common.vectors import Matrix, unit_rows
-from hpdsearch.distillation.export.onnx_graph import HEAD, WORDS
-from hpdsearch.distillation.export.transformer import count_layers
-from hpdsearch.distillation.student.base import Base
+from hpdsearch.distillation.batches import length_ratio_batches
+from hpdsearch.distillation.data.texts import Ids
+from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
+from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, count_layers
+from hpdsearch.distillation.spec import HeadInit
+from hpdsearch.distillation.student.initial_model import InitialModel
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.errors import ShapeError
 
-PADDED_TOKENS = 1200  # tokens that go through the Transformer at once while training, padding included
-PADDING = 1.25  # longest text of a batch at most this much longer than its shortest
+TOKEN_BUDGET = 1200  # tokens of a micro-batch, padding included
+LENGTH_RATIO = 1.25  # of the longest and the shortest text of a micro-batch
 BLOCK = 4096  # texts tokenized at once
-
-Ids = Sequence[Sequence[int]]
-
-
-class HeadStart(Enum):
-    """How the head begins: what maps the untrained Transformer's vectors to the teacher's in the space."""
-
-    BOTH = "both"  # ridge regression drawn to the rotation instead of to zero: better than either at all measures
-    ROTATION = "rotation"  # orthogonal Procrustes: keeps the Transformer's own cosines
-    RIDGE = "ridge"  # least squares: lands nearer to the teacher, and shrinks what it cannot predict
 
 
 class Student(Protocol):
-    """What training and export need of a student.
+    """The part of a student that training and export use.
 
     Attributes:
-        tensors: float32, by name; those to be trained are changed in place.
-        base: tokenizer, window and name.
+        tensors: float32, by name. Training changes them in place.
+        init_model: it provides tokenizer, window and name.
     """
 
     tensors: dict[str, Tensor]
-    base: Base
+    init_model: InitialModel
 
     def embed(self, ids: Ids) -> Tensor:
-        """Return unit vectors (n, dim) of token ids, special tokens not included, each text one window."""
+        """Return unit vectors (n, dim) of token ids without special tokens, one window per text."""
 
-    def parts(self, ids: Ids) -> list[list[int]]:
-        """Return the positions of a batch's texts in parts that are best embedded one by one, largest first."""
+    def micro_batches(self, ids: Ids) -> list[list[int]]:
+        """Return the positions of a batch's texts in micro-batches that are embedded one by one, largest first."""
 
 
 class TransformerStudent:
-    """A BERT-like Transformer, the mean over its tokens, and a linear head."""
+    """A BERT-like Transformer, mean pooling, and a linear head."""
 
-    def __init__(self, base: Base, tensors: dict[str, Matrix], *, device: str = "cpu") -> None:
-        """Take over tensors under the names of an encoder's model.safetensors, head included or not."""
-        self.base = base
+    def __init__(self, init_model: InitialModel, tensors: dict[str, Matrix], *, device: str = "cpu") -> None:
+        """Copy tensors under the names of an encoder's model.safetensors, with or without a head, to the device."""
+        self.init_model = init_model
         self.tensors = {name: torch.tensor(tensor, device=device) for name, tensor in tensors.items()}
         self.n_layers = count_layers(tensors)
-        self.start, self.end = base.tokenizer.encode("").ids
+        self.cls_id, self.sep_id = init_model.tokenizer.encode("").ids
 
     def set_head(self, head: Matrix) -> None:
-        """Take another head (dim, hidden)."""
-        self.tensors[HEAD] = torch.tensor(head, device=self.tensors[WORDS].device)
+        """Replace the head by another (dim, hidden)."""
+        self.tensors[HEAD] = torch.tensor(head, device=self.tensors[WORD_EMBEDDINGS].device)
 
     def embed(self, ids: Ids) -> Tensor:
         """Return unit vectors (n, dim)."""
-        return functional.normalize(functional.linear(self.pooled(ids), self.tensors[HEAD]))
+        return functional.normalize(functional.linear(self.pool(ids), self.tensors[HEAD]))
 
-    def parts(self, ids: Ids) -> list[list[int]]:
-        """Return what is padded to one length."""
-        return list(padded_batches(ids))[::-1]
+    def micro_batches(self, ids: Ids) -> list[list[int]]:
+        """Return batches of texts of similar length, which are padded to one length."""
+        lengths = [len(of_text) + SPECIAL_TOKENS for of_text in ids]
+        return list(length_ratio_batches(lengths, token_budget=TOKEN_BUDGET, max_ratio=LENGTH_RATIO))[::-1]
 
-    def pooled(self, ids: Ids) -> Tensor:
+    def pool(self, ids: Ids) -> Tensor:
         """Return the means over the tokens (n, hidden), in the order of ids."""
-        parts, order = [], []
-        for batch in padded_batches(ids):
-            longest = len(ids[batch[-1]]) + 2
+        means: list[Tensor] = []
+        order: list[int] = []
+        for batch in reversed(self.micro_batches(ids)):
+            longest = len(ids[batch[-1]]) + SPECIAL_TOKENS
             rows = torch.zeros((len(batch), longest), dtype=torch.int64)
             mask = torch.zeros((len(batch), longest))
             for row, position in enumerate(batch):
-                window = [self.start, *ids[position], self.end]
+                window = [self.cls_id, *ids[position], self.sep_id]
                 rows[row, : len(window)] = torch.tensor(window)
                 mask[row, : len(window)] = 1
-            device = self.tensors[WORDS].device
-            parts.append(self._forward(rows.to(device), mask.to(device)))
+            device = self.tensors[WORD_EMBEDDINGS].device
+            means.append(self._forward(rows.to(device), mask.to(device)))
             order += batch
-        return torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
+        return torch.cat(means)[torch.tensor(order).argsort().to(means[0].device)]
 
     def _forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the means (n, hidden) of padded windows: ids and mask (n, tokens)."""
-        words, positions = self.tensors[WORDS], self.tensors["embeddings.position_embeddings.weight"]
-        x = self._norm(functional.embedding(ids, words) + positions[: ids.shape[1]], "embeddings.LayerNorm")
+        words = functional.embedding(ids, self.tensors[WORD_EMBEDDINGS])
+        positions = self.tensors[POSITION_EMBEDDINGS][: ids.shape[1]]
+        x = self._norm(words + positions, "embeddings.LayerNorm")
         hidden_keys = (1 - mask)[:, None, None, :] * torch.finfo(x.dtype).min
         for number in range(self.n_layers):
             layer = f"encoder.layer.{number}"
@@ -105,9 +100,10 @@ class TransformerStudent:
         return (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
     def _attention(self, x: Tensor, hidden_keys: Tensor, layer: str) -> Tensor:
-        """Return the attention output of one layer, (n, tokens, hidden); softmax written out trains fastest."""
+        """Return the attention output (n, tokens, hidden) of a layer. Explicit softmax was the fastest to train."""
+        n_heads = self.init_model.n_heads
         query, key, value = (
-            self._linear(x, f"{layer}.attention.self.{part}").view(*x.shape[:2], self.base.n_heads, -1).transpose(1, 2)
+            self._linear(x, f"{layer}.attention.self.{part}").view(*x.shape[:2], n_heads, -1).transpose(1, 2)
             for part in ("query", "key", "value")
         )  # each (n, heads, tokens, head_dim)
         weights = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5 + hidden_keys
@@ -119,115 +115,112 @@ class TransformerStudent:
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        return functional.layer_norm(x, weight.shape, weight, bias, self.base.epsilon)
+        return functional.layer_norm(x, weight.shape, weight, bias, self.init_model.epsilon)
 
 
 class StaticStudent:
-    """One vector a token; a text is the mean of its tokens' vectors."""
+    """A table with a vector per token. The vector of a text is the mean of its tokens' vectors."""
 
-    def __init__(self, base: Base, table: Matrix, *, device: str = "cpu") -> None:
-        """Take over a table (vocabulary, dim)."""
-        self.base = base
+    def __init__(self, init_model: InitialModel, table: Matrix, *, device: str = "cpu") -> None:
+        """Copy a table (vocabulary, dim) to the device."""
+        self.init_model = init_model
         self.tensors = {TABLE: torch.tensor(table, device=device)}
 
     def embed(self, ids: Ids) -> Tensor:
-        """Return unit vectors (n, dim); a text without tokens gets a zero row."""
+        """Return unit vectors (n, dim). A text without tokens gets a zero row."""
         table = self.tensors[TABLE]
         flat = torch.tensor([token for text in ids for token in text], dtype=torch.int64, device=table.device)
         offsets = torch.tensor([0, *map(len, ids)], device=table.device).cumsum(0)[:-1]
         return functional.normalize(functional.embedding_bag(flat, table, offsets, mode="mean"))
 
-    def parts(self, ids: Ids) -> list[list[int]]:
-        """Return one part: each would have a gradient as large as the table."""
+    def micro_batches(self, ids: Ids) -> list[list[int]]:
+        """Return one micro-batch, because the gradient of each is as large as the table."""
         return [list(range(len(ids)))]
 
 
-def padded_batches(ids: Ids) -> Iterator[list[int]]:
-    """Yield the positions of texts in batches of similar length, shortest text first, every position once."""
-    batch: list[int] = []
-    for position in sorted(range(len(ids)), key=lambda position: len(ids[position])):
-        length = len(ids[position]) + 2
-        too_long = length > (len(ids[batch[0]]) + 2) * PADDING + 1 if batch else False
-        if batch and (too_long or length * (len(batch) + 1) > PADDED_TOKENS):
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch
-
-
-def fit_head(pooled: Matrix, targets: Matrix, start: HeadStart = HeadStart.BOTH, *, ridge: float = 0.02) -> Matrix:
-    """Return the head (dim, hidden) that maps pooled vectors to the teacher's in the space.
+def fit_head(
+    pooled: Matrix, targets: Matrix, head_init: HeadInit = HeadInit.RIDGE_TO_PROCRUSTES, *, ridge: float = 0.02
+) -> Matrix:
+    """Fit the head (dim, hidden), which maps pooled vectors to targets.
 
     Args:
-        pooled: means over the tokens (n, hidden), scaled to length 1 here.
-        targets: unit vectors of the same texts in the space (n, dim), dim <= hidden for a rotation.
-        start: how.
-        ridge: weight of what regression is drawn to, beside the mean square of one number of the pooled vectors;
-            without it training was seen to diverge.
+        pooled: means over the tokens (n, hidden); their rows are scaled to unit length here.
+        targets: unit vectors of the same texts in the space (n, dim); dim <= hidden unless head_init is RIDGE.
+        head_init: the kind of fit.
+        ridge: strength of the regularization, relative to the mean square of one pooled dimension. Without it training
+            diverged.
 
     Raises:
-        ShapeError: a rotation into a space wider than the Transformer.
+        ShapeError: dim > hidden for a Procrustes map.
+
+    Sources: Procrustes: Schönemann 1966, "A generalized solution of the orthogonal Procrustes problem". Ridge: Hoerl &
+    Kennard 1970, "Ridge regression: biased estimation for nonorthogonal problems".
     """
-    rows, dim = unit_rows(pooled).astype(np.float64), targets.shape[1]
+    rows = unit_rows(pooled).astype(np.float64)
     n_texts, hidden = rows.shape
+    dim = targets.shape[1]
     correlation = rows.T @ targets / n_texts
-    drawn_to = np.zeros((hidden, dim))
-    if start is not HeadStart.RIDGE:
+    prior = np.zeros((hidden, dim))
+    if head_init is not HeadInit.RIDGE:
         if dim > hidden:
-            raise ShapeError(f"dim: expected at most {hidden} (width of the student) for a rotation, got {dim}")
+            raise ShapeError(f"dim: expected at most {hidden} (width of the student) for a Procrustes map, got {dim}")
         left, _, right = np.linalg.svd(correlation, full_matrices=False)
         rotation = left @ right
-        if start is HeadStart.ROTATION:
+        if head_init is HeadInit.PROCRUSTES:
             return np.asarray(rotation.T, dtype=np.float32)
-        drawn_to = rotation * (rotation * correlation).sum()  # times the mean cosine that the rotation reaches
-    head = np.linalg.solve(rows.T @ rows / n_texts + ridge * np.eye(hidden), correlation + ridge * drawn_to)
+        prior = rotation * (rotation * correlation).sum()  # scaled by the mean cosine that the rotation reaches
+    head = np.linalg.solve(rows.T @ rows / n_texts + ridge * np.eye(hidden), correlation + ridge * prior)
     return np.asarray(head.T, dtype=np.float32)
 
 
-def pooled_vectors(student: TransformerStudent, ids: Ids, *, block: int = 512) -> Matrix:
+def fit_token_table(student: TransformerStudent, *, counts: np.ndarray, smoothing: float = 1e-3) -> Matrix:
+    """Compute the initial table (vocabulary, dim) of a static student.
+
+    The vector of a token is the student's vector of the token alone, multiplied by its smooth inverse frequency.
+
+    Args:
+        student: the Transformer that embeds the tokens.
+        counts: occurrences of each token in the texts, (vocabulary,).
+        smoothing: a in the weight a / (a + frequency).
+
+    Source: Arora et al. 2017, "A simple but tough-to-beat baseline for sentence embeddings".
+    """
+    rows = embed_ids(student, [[token] for token in range(len(counts))])
+    frequencies = counts / max(counts.sum(), 1)
+    return np.asarray(rows * (smoothing / (smoothing + frequencies))[:, None], dtype=np.float32)
+
+
+def pool_ids(student: TransformerStudent, ids: Ids, *, block: int = 512) -> Matrix:
     """Return the means over the tokens (n, hidden) of any number of texts, without gradients."""
     with Workers() as workers:
-        return _in_blocks(student.pooled, ids, block, workers)
+        return _map_blocks(student.pool, ids, block, workers)
 
 
-def student_vectors(student: Student, ids: Ids, *, block: int = 512, workers: Workers | None = None) -> Matrix:
-    """Return unit vectors (n, dim) of any number of texts, without gradients; None starts workers for it."""
+def embed_ids(student: Student, ids: Ids, *, block: int = 512, workers: Workers | None = None) -> Matrix:
+    """Return unit vectors (n, dim) of any number of texts, without gradients. None starts workers for this call."""
     if workers:
-        return _in_blocks(student.embed, ids, block, workers)
+        return _map_blocks(student.embed, ids, block, workers)
     with Workers() as workers:
-        return _in_blocks(student.embed, ids, block, workers)
+        return _map_blocks(student.embed, ids, block, workers)
 
 
-def _in_blocks(function: Callable[[Ids], Tensor], ids: Ids, block: int, workers: Workers) -> Matrix:
-    def of(first: int) -> Matrix:
+def _map_blocks(function: Callable[[Ids], Tensor], ids: Ids, block: int, workers: Workers) -> Matrix:
+    def compute(first: int) -> Matrix:
         with torch.inference_mode():
             return function(ids[first : first + block]).cpu().numpy()
 
-    return np.concatenate(workers.map(of, range(0, len(ids), block)))
+    return np.concatenate(workers.map(compute, range(0, len(ids), block)))
 
 
-def token_table(student: TransformerStudent, *, counts: np.ndarray, smoothing: float = 1e-3) -> Matrix:
-    """Return a table (vocabulary, dim) to begin a static student with: each token read alone, rare ones weighing more.
+def tokenize(init_model: InitialModel, texts: Sequence[str], *, max_tokens: int) -> "list[array[int]]":
+    """Return the first token ids of each text, at most max_tokens and one window, without special tokens.
 
-    Args:
-        student: reads the tokens.
-        counts: how often each token occurs in the texts, (vocabulary,).
-        smoothing: a of the weight a / (a + share of the token) (Arora et al. 2017, smooth inverse frequency).
+    An array takes 4 bytes per id, a list takes 36.
     """
-    rows = student_vectors(student, [[token] for token in range(len(counts))])
-    shares = counts / max(counts.sum(), 1)
-    return np.asarray(rows * (smoothing / (smoothing + shares))[:, None], dtype=np.float32)
-
-
-def token_ids(base: Base, texts: Sequence[str], *, max_tokens: int) -> "list[array[int]]":
-    """Return the first token ids of each text, at most max_tokens and what the base reads at once, none special.
-
-    An array takes 4 bytes an id, a list 36.
-    """
-    n_kept, kept = min(max_tokens, base.max_tokens), []
+    n_kept = min(max_tokens, init_model.max_tokens)
+    kept = []
     for first in range(0, len(texts), BLOCK):
         block = list(texts[first : first + BLOCK])
-        encodings = base.tokenizer.encode_batch_fast(block, add_special_tokens=False)
+        encodings = init_model.tokenizer.encode_batch_fast(block, add_special_tokens=False)
         kept += [array("i", encoding.ids[:n_kept]) for encoding in encodings]
     return kept

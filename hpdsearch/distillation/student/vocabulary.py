@@ -1,4 +1,4 @@
-"""A smaller vocabulary: the pieces that a corpus uses, and the characters that spell everything else."""
+"""Vocabulary trimming: only the pieces that a corpus uses and the single characters stay."""
 
 import json
 from collections.abc import Iterable
@@ -16,49 +16,52 @@ BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # kept even where 
 
 
 def trim_vocabulary(
-    tokenizer: "Tokenizer", words: Matrix, texts: Iterable[str]
+    tokenizer: "Tokenizer", word_embeddings: Matrix, texts: Iterable[str]
 ) -> tuple["Tokenizer", Matrix, list[int]]:
-    """Leave out the pieces that no text uses.
+    """Remove the pieces that no text uses.
 
-    Special tokens and single characters stay. WordPiece takes the longest piece that fits, so the texts are cut into
-    the same pieces as before; other texts may be cut into smaller ones. A word that was unknown ([UNK]) may become
-    known, never the other way round.
+    Special tokens and single characters stay. WordPiece matches the longest piece first, so these texts are tokenized
+    as before; other texts may be split into smaller pieces. A token that was unknown ([UNK]) may become known, never
+    the reverse.
 
     Args:
-        tokenizer: of the WordPiece kind; left unchanged.
-        words: a row a token id (at least the vocabulary, hidden).
-        texts: the corpus, each read once.
+        tokenizer: a WordPiece tokenizer; left unchanged.
+        word_embeddings: (at least the vocabulary, hidden), a row per token id.
+        texts: the corpus; each text is read once.
 
     Returns:
         A tokenizer without truncation and padding, the rows of its pieces, and their ids in the old tokenizer,
         ascending.
 
     Raises:
-        DistillError: the tokenizer is of another kind, or words has too few rows.
+        DistillError: the tokenizer is not WordPiece, or word_embeddings has too few rows.
     """
     from tokenizers import Tokenizer
 
-    if len(words) < tokenizer.get_vocab_size():
-        raise DistillError(f"words: expected a row for each of {tokenizer.get_vocab_size()} pieces, got {len(words)}")
-    whole = Tokenizer.from_str(tokenizer.to_str())
-    whole.no_truncation()
-    whole.no_padding()
-    fields = json.loads(whole.to_str())
+    if len(word_embeddings) < tokenizer.get_vocab_size():
+        raise DistillError(
+            f"word embeddings: expected a row for each of {tokenizer.get_vocab_size()} pieces, got "
+            f"{len(word_embeddings)}"
+        )
+    full = Tokenizer.from_str(tokenizer.to_str())
+    full.no_truncation()
+    full.no_padding()
+    fields = json.loads(full.to_str())
     model = fields["model"]
     if model["type"] != "WordPiece":
         raise DistillError(
-            f"vocabulary: only a WordPiece tokenizer can be trimmed, got {model['type']}; leave its vocabulary whole"
+            f"vocabulary: only a WordPiece tokenizer can be trimmed, got {model['type']}; run without --trim-vocabulary"
         )
-    kept = sorted(_always_kept(fields) | _used(whole, texts))
+    kept = sorted(_required_ids(fields) | _used_ids(full, texts))
     new_ids = {old: new for new, old in enumerate(kept)}
     model["vocab"] = {piece: new_ids[old] for piece, old in model["vocab"].items() if old in new_ids}
     for token in fields["added_tokens"]:
         token["id"] = new_ids[token["id"]]
     _renumber(fields["post_processor"] or {}, new_ids)
-    return Tokenizer.from_str(json.dumps(fields)), words[kept], kept
+    return Tokenizer.from_str(json.dumps(fields)), word_embeddings[kept], kept
 
 
-def _always_kept(fields: dict[str, Any]) -> set[int]:
+def _required_ids(fields: dict[str, Any]) -> set[int]:
     """Return the ids of special and added tokens and of single characters, with and without the prefix."""
     model = fields["model"]
     special = {*BERT_TOKENS, model["unk_token"], *_special_tokens(fields["post_processor"] or {})}
@@ -69,7 +72,7 @@ def _always_kept(fields: dict[str, Any]) -> set[int]:
     }
 
 
-def _used(tokenizer: "Tokenizer", texts: Iterable[str]) -> set[int]:
+def _used_ids(tokenizer: "Tokenizer", texts: Iterable[str]) -> set[int]:
     used: set[int] = set()
     iterator = iter(texts)
     while block := list(islice(iterator, BLOCK)):
@@ -79,7 +82,7 @@ def _used(tokenizer: "Tokenizer", texts: Iterable[str]) -> set[int]:
 
 
 def _special_tokens(processor: dict[str, Any]) -> set[str]:
-    """Return the tokens that a post-processor sets: a template, BERT's own, or a sequence of such."""
+    """Return the tokens that a post-processor adds: a template, BERT's own, or a sequence of such."""
     tokens = {token for special in processor.get("special_tokens", {}).values() for token in special["tokens"]}
     tokens |= {processor[key][0] for key in ("cls", "sep") if key in processor}
     return tokens.union(*map(_special_tokens, processor.get("processors", ())))

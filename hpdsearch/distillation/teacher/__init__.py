@@ -1,1 +1,1 @@
-"""The large model whose embeddings are learned, and the cache of these embeddings."""
+"""The teacher: the large model, its folder, and the cache of its embeddings."""

@@ -1,7 +1,6 @@
-"""What a teacher's folder says about the way from text to vector: sentence-transformers' files, or plain transformers'.
+"""The folder of a teacher: the modules of a sentence-transformers folder, or a plain transformers folder.
 
-Nothing is skipped or guessed: a module, pooling or activation that is not known here is an error, for leaving it out
-would give other vectors.
+An unknown module, pooling mode or activation is an error: without it the vectors would differ.
 """
 
 import json
@@ -23,7 +22,7 @@ from hpdsearch.errors import EncoderError
 MODULES, CONFIG = "modules.json", "config.json"
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 HUB_PICKLES = ["*.json", "*.bin"]
-HUB_OTHERS = ["onnx/*", "openvino/*"]  # the same weights for other runtimes
+HUB_OTHERS = ["onnx/*", "openvino/*"]  # the same weights in the formats of other runtimes
 ACTIVATIONS = {
     "torch.nn.modules.linear.Identity": nn.Identity,
     "torch.nn.modules.activation.Tanh": nn.Tanh,
@@ -32,8 +31,8 @@ ACTIVATIONS = {
     "torch.nn.modules.activation.SiLU": nn.SiLU,
     "torch.nn.modules.activation.Sigmoid": nn.Sigmoid,
 }
-POOLER = "pooler."  # BERT's second output, which no teacher uses and some checkpoints lack
-POOLING_FLAGS = {  # in the order in which sentence-transformers sets their vectors side by side
+POOLER = "pooler."  # the second output of BERT, which no teacher uses and some checkpoints lack
+POOLING_FLAGS = {  # in the order in which sentence-transformers concatenates their vectors
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -44,7 +43,7 @@ POOLING_FLAGS = {  # in the order in which sentence-transformers sets their vect
 
 
 class PoolingMode(Enum):
-    """How the vectors of tokens become one."""
+    """The reduction of the token vectors to one vector."""
 
     CLS = "cls"
     MAX = "max"
@@ -54,10 +53,11 @@ class PoolingMode(Enum):
     LAST = "lasttoken"
 
     def __call__(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return (n, hidden) of token vectors (n, tokens, hidden); mask (n, tokens) is 0 on what is not pooled."""
+        """Pool token vectors (n, tokens, hidden) to (n, hidden). Tokens whose mask (n, tokens) is 0 are ignored."""
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         if self in (PoolingMode.CLS, PoolingMode.LAST):
-            first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
+            first = mask.argmax(dim=1)
+            last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
             row = torch.arange(len(hidden), device=hidden.device)
             return hidden[row, first if self is PoolingMode.CLS else last]
         if self is PoolingMode.MAX:
@@ -70,25 +70,25 @@ class PoolingMode(Enum):
 
 
 class Normalize(nn.Module):
-    """Rows scaled to length 1."""
+    """Scales rows to unit length. The name of this class is part of the teacher's hash."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x (n, dim) with rows of length 1."""
+        """Scale the rows of x (n, dim) to unit length."""
         return functional.normalize(x)
 
 
 @dataclass(frozen=True)
 class TeacherFolder:
-    """All that its files say beside the weights of the Transformer.
+    """The settings of a teacher and its head. The Transformer is opened by `open_transformer`.
 
     Attributes:
-        transformer: the folder with the Transformer's config, weights and tokenizer.
-        max_tokens: the longest input, special tokens included; None if only the model and its tokenizer know.
-        lower_case: whether texts are lower-cased before the tokenizer.
-        prompt: set before every text.
-        pooling: how token vectors become one; the vectors of several modes are set side by side.
-        pools_prompt: whether the prompt's tokens take part in pooling.
-        head: what follows the pooling, (n, pooled) -> (n, dim).
+        transformer: folder with the Transformer's config, weights and tokenizer.
+        max_tokens: longest input, special tokens included; None to take it from the model and the tokenizer.
+        lower_case: whether texts are converted to lower case before the tokenizer.
+        prompt: prefix of every text.
+        pooling: modes; the vectors of several modes are concatenated.
+        pools_prompt: whether the prompt's tokens are pooled.
+        head: the modules after pooling, (n, pooled) -> (n, dim).
     """
 
     transformer: Path
@@ -101,7 +101,7 @@ class TeacherFolder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the vectors, as JSON values."""
+        """The settings that determine the vectors, as JSON values. They are part of the teacher's hash: rename no key."""
         return {
             "lower_case": self.lower_case,
             "prompt": self.prompt,
@@ -112,16 +112,16 @@ class TeacherFolder:
 
 
 def read_teacher_folder(folder: Path) -> TeacherFolder:
-    """Read a sentence-transformers folder, or a plain transformers folder: mean over the tokens, no prompt.
+    """Read a sentence-transformers folder, or a plain transformers folder (mean pooling, no prompt).
 
     Raises:
-        EncoderError: it is neither, or asks for something that is not known here.
+        EncoderError: the folder is neither, or it names an unknown module, pooling mode or activation.
     """
     if not (folder / MODULES).is_file():
         if not (folder / CONFIG).is_file():
             raise EncoderError(f"{folder}: expected {MODULES} or {CONFIG} of a teacher, found neither")
         return TeacherFolder(transformer=folder)
-    modules = [(_kind(entry["type"]), folder / entry["path"]) for entry in _read_json(folder / MODULES)]
+    modules = [(_module_class(entry["type"]), folder / entry["path"]) for entry in _read_json(folder / MODULES)]
     kinds = [kind for kind, _ in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= {"Dense", "Normalize"}:
         expected = "Transformer, Pooling, then Dense and Normalize modules"
@@ -139,17 +139,17 @@ def read_teacher_folder(folder: Path) -> TeacherFolder:
         max_tokens=sizes.get("max_seq_length"),
         lower_case=bool(sizes.get("do_lower_case")),
         prompt=general["prompts"][name] if name is not None else "",
-        pooling=_pooling_modes(pooling / CONFIG, pooling_config),
+        pooling=_read_pooling(pooling / CONFIG, pooling_config),
         pools_prompt=pooling_config.get("include_prompt", True),
-        head=nn.Sequential(*(part for kind, path in rest for part in _head_parts(kind, path))),
+        head=nn.Sequential(*(part for kind, path in rest for part in _open_head_modules(kind, path))),
     )
 
 
 def find_teacher_folder(name_or_folder: str | Path) -> Path:
-    """Return the folder of that path, or else of the model that the Hugging Face hub has under that name.
+    """Return the folder of a path, or download the model of that name from the Hugging Face hub.
 
     Raises:
-        EncoderError: there is neither, or the hub cannot be reached.
+        EncoderError: there is no such folder or model, or the hub cannot be reached.
     """
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
@@ -163,21 +163,21 @@ def find_teacher_folder(name_or_folder: str | Path) -> Path:
         found = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_OTHERS))
         if not any(found.rglob("*.safetensors")):
             snapshot_download(name, allow_patterns=HUB_PICKLES, ignore_patterns=HUB_OTHERS)
-    except Exception as error:  # the hub's client and its transport raise a dozen kinds, of no common base
+    except Exception as error:  # the hub's client raises a dozen types without a common base class
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(
-            f"{name}: neither a folder nor a model that could be fetched from the Hugging Face hub ({reason}); give a "
-            'teacher\'s folder, or, while online, a full name like "sentence-transformers/all-mpnet-base-v2"'
+            f"{name}: expected a folder or a model on the Hugging Face hub, found neither ({reason}); give a teacher's "
+            'folder or, while online, a full name such as "sentence-transformers/all-mpnet-base-v2"'
         ) from error
     return found
 
 
 def open_transformer(folder: Path) -> tuple[nn.Module, Any]:
-    """Return the model in float32 and its tokenizer, of transformers.
+    """Open the model, in float32, and the tokenizer with transformers.
 
     Raises:
-        EncoderError: weights are missing, or the tokenizer is none of the tokenizers library.
-        Exception: whatever transformers raises for files that it cannot read.
+        EncoderError: weights are missing, or the tokenizers library cannot run the tokenizer.
+        Exception: any error of transformers for files that it cannot read.
     """
     with _quiet_transformers():
         config = transformers.AutoConfig.from_pretrained(folder)
@@ -187,13 +187,13 @@ def open_transformer(folder: Path) -> tuple[nn.Module, Any]:
     if missing := sorted(name for name in report["missing_keys"] if not name.startswith(POOLER)):
         raise EncoderError(f"{folder}: the weights of {len(missing)} tensors are missing, the first is {missing[0]}")
     if not hasattr(tokenizer, "backend_tokenizer"):
-        raise EncoderError(f"{folder}: expected a tokenizer that the tokenizers library can run (tokenizer.json)")
+        raise EncoderError(f"{folder}: expected a tokenizer of the tokenizers library (tokenizer.json), got a slow one")
     return model.float().eval(), tokenizer
 
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers from reporting weights that a teacher does not use, and its own progress bars."""
+    """Disable the reports of transformers on unused weights, and its progress bars."""
     report: Any = transformers.utils.logging
     verbosity, bars = report.get_verbosity(), report.is_progress_bar_enabled()
     report.set_verbosity_error()
@@ -206,13 +206,13 @@ def _quiet_transformers() -> Iterator[None]:
             report.enable_progress_bar()
 
 
-def _kind(type_: str) -> str:
-    """Return the class name of a module; another package's class of that name is not the same thing."""
+def _module_class(type_: str) -> str:
+    """Return the class name of a module of sentence-transformers, and the full name of any other."""
     return type_.rpartition(".")[2] if type_.startswith("sentence_transformers.") else type_
 
 
-def _pooling_modes(path: Path, config: dict[str, Any]) -> tuple[PoolingMode, ...]:
-    """Read "pooling_mode", one name or several, or the older flags, of which several may be set."""
+def _read_pooling(path: Path, config: dict[str, Any]) -> tuple[PoolingMode, ...]:
+    """Read the key pooling_mode (one name or several), or the older flags, of which several may be set."""
     names = config.get("pooling_mode")
     if names is None:
         flags = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
@@ -225,8 +225,8 @@ def _pooling_modes(path: Path, config: dict[str, Any]) -> tuple[PoolingMode, ...
     return tuple(modes[name] for name in names)
 
 
-def _head_parts(kind: str, path: Path) -> list[nn.Module]:
-    """Return the modules that do what a Dense or Normalize module does."""
+def _open_head_modules(kind: str, path: Path) -> list[nn.Module]:
+    """Open the torch modules of a Dense or Normalize module."""
     if kind == "Normalize":
         return [Normalize()]
     config = _read_json(path / CONFIG)
@@ -235,7 +235,7 @@ def _head_parts(kind: str, path: Path) -> list[nn.Module]:
         known = ", ".join(ACTIVATIONS)
         raise EncoderError(f"{path / CONFIG}: expected an activation among {known}, got {name}")
     if config.get("use_residual") or config.get("module_input_name", "sentence_embedding") != "sentence_embedding":
-        raise EncoderError(f"{path / CONFIG}: expected a plain layer upon the pooled vector, got {config}")
+        raise EncoderError(f"{path / CONFIG}: expected a dense layer of the pooled vector without residual, got {config}")
     linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
     if (stored := path / "model.safetensors").is_file():
         weights = load_file(stored)

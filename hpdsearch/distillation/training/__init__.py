@@ -1,1 +1,1 @@
-"""The training loop, its losses and its plot."""
+"""The training loop, its losses and the plot of its log."""

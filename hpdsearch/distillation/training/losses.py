@@ -1,55 +1,43 @@
-"""What a student is scored by: its place in the space, and its likeness to the batch's other texts."""
-
-from dataclasses import dataclass
+"""The loss terms of a student: distance to the targets, similarities within the batch, ranking within the batch."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hpdsearch.distillation.spec import LossSpec
 
-@dataclass(frozen=True)
-class LossSpec:
-    """Weights of the terms; one of weight 0 is not calculated.
-
-    Attributes:
-        place: squared distance to the teacher's vector in the space (the paper's loss).
-        similarity: squared error of the cosines between the batch's texts.
-        ranking: divergence of the softmax over a text's cosines to the others, at `temperature`, from the teacher's.
-        temperature: of ranking; lower looks at nearer neighbours only.
-        prefixes: widths at which similarity and ranking are also taken, from the first numbers of the vectors, so that
-            truncated vectors stay good.
-    """
-
-    place: float = 2.0
-    similarity: float = 20.0
-    ranking: float = 0.0
-    temperature: float = 0.05
-    prefixes: tuple[int, ...] = (128,)
+MSE, SIMILARITY, KL = "mse", "similarity", "kl"  # columns of the training log
 
 
 def distillation_losses(vectors: Tensor, targets: Tensor, spec: LossSpec) -> dict[str, Tensor]:
-    """Return each term, weighted, by name.
+    """Compute the weighted loss terms, by name.
 
     Args:
-        vectors: the student's (n, dim), rows of length 1.
-        targets: the teacher's in the space (n, dim), rows of length 1.
-        spec: weights.
+        vectors: of the student (n, dim) float32, rows of unit length.
+        targets: in the space (n, dim) float32, rows of unit length.
+        spec: weights, temperature and Matryoshka dimensions.
+
+    Sources: MSE: HPD, Zhao et al. 2022, arXiv:2203.07687. Similarity: Tung & Mori 2019, arXiv:1907.09682. KL: listwise,
+    as in ListNet, Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach". Truncated vectors:
+    Kusupati et al. 2022, arXiv:2205.13147.
     """
     terms: dict[str, Tensor] = {}
-    if spec.place:
-        terms["place"] = spec.place * (vectors - targets).square().sum(dim=1).mean()
-    widths = [vectors.shape[1], *(width for width in spec.prefixes if width < vectors.shape[1])]
-    cosines = targets @ targets.T
+    if spec.mse_weight:
+        terms[MSE] = spec.mse_weight * (vectors - targets).square().sum(dim=1).mean()
+    if not (spec.similarity_weight or spec.kl_weight):
+        return terms
+    dims = [vectors.shape[1], *(dim for dim in spec.matryoshka_dims if dim < vectors.shape[1])]
     others = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    wanted = cosines[others].view(len(vectors), -1)  # (n, n - 1): a text's cosines to the others
-    for width in widths if spec.similarity or spec.ranking else ():
-        rows = functional.normalize(vectors[:, :width])
-        found = (rows @ rows.T)[others].view_as(wanted)
-        if spec.similarity:
-            squares = (found - wanted).square().mean()
-            terms["similarity"] = terms.get("similarity", 0) + spec.similarity / len(widths) * squares
-        if spec.ranking:
-            logs = [(cosines / spec.temperature).log_softmax(dim=1) for cosines in (found, wanted)]
-            divergence = functional.kl_div(logs[0], logs[1], reduction="batchmean", log_target=True)
-            terms["ranking"] = terms.get("ranking", 0) + spec.ranking / len(widths) * divergence
+    teacher_cosines = (targets @ targets.T)[others].view(len(vectors), -1)  # (n, n - 1): of a text with the others
+    for dim in dims:
+        rows = functional.normalize(vectors[:, :dim])
+        cosines = (rows @ rows.T)[others].view_as(teacher_cosines)
+        if spec.similarity_weight:
+            squares = (cosines - teacher_cosines).square().mean()
+            terms[SIMILARITY] = terms.get(SIMILARITY, 0) + spec.similarity_weight / len(dims) * squares
+        if spec.kl_weight:
+            log_student = (cosines / spec.temperature).log_softmax(dim=1)
+            log_teacher = (teacher_cosines / spec.temperature).log_softmax(dim=1)
+            divergence = functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+            terms[KL] = terms.get(KL, 0) + spec.kl_weight / len(dims) * divergence
     return terms

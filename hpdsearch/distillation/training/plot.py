@@ -1,4 +1,4 @@
-"""The log of a training as a picture: its losses, and how many of the teacher's neighbours the student finds."""
+"""The plot of a training log: the losses, and the agreement with the teacher's nearest neighbors."""
 
 import csv
 from pathlib import Path
@@ -7,24 +7,24 @@ from typing import Any
 from hpdsearch.common.plotting import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, save_figure
 from hpdsearch.errors import DistillError, MissingExtraError
 
-STEP, AGREEMENT, RATE, LOSS = "step", "agreement", "rate", "loss"  # columns; all others are terms of the loss
-# The markers tell the terms apart in grey.
+STEP, AGREEMENT, RATE, LOSS = "step", "agreement", "rate", "loss"  # columns; all others are loss terms
+# The markers distinguish the terms without color.
 TERM_STYLES = ((ORANGE, "s"), (SKY, "^"), (PURPLE, "D"), (VERMILION, "v"))
-LOSS_COLOUR, AGREEMENT_COLOUR = BLACK, BLUE
+LOSS_COLOR, AGREEMENT_COLOR = BLACK, BLUE
 
 
 def plot_training(log_csv: Path, svg: Path) -> bool:
-    """Draw the log of a training; equal logs give equal bytes with one version of matplotlib.
+    """Draw a training log. With one version of matplotlib, equal logs give equal bytes.
 
     Args:
-        log_csv: columns step, agreement, rate, loss and the loss terms, a row a measurement; a cell may be empty.
-        svg: written.
+        log_csv: columns step, agreement, rate, loss and the loss terms; a row per measurement. A cell may be empty.
+        svg: the file to write.
 
     Returns:
-        False if matplotlib is not installed; then nothing is written, and `pip install "hpdsearch[plot]"` helps.
+        Whether the plot was written. It needs matplotlib: `pip install "hpdsearch[plot]"`.
 
     Raises:
-        DistillError: the file is no training log.
+        DistillError: the file is not a training log.
     """
     columns = _read(log_csv)
     try:
@@ -38,14 +38,14 @@ def plot_training(log_csv: Path, svg: Path) -> bool:
 
 
 def _read(log_csv: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return the (step, value) pairs of each column, without its empty cells."""
+    """Read the (step, value) pairs of each column. Empty cells are skipped."""
     try:
         with log_csv.open(newline="") as file:
             rows = list(csv.DictReader(file))
         names = rows[0] if rows else ()
         columns = {name: [(int(row[STEP]), float(row[name])) for row in rows if row[name]] for name in names}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DistillError(f"{log_csv}: expected the log of a training, got {error!r}") from error
+        raise DistillError(f"{log_csv}: expected a training log, got {error!r}") from error
     if not columns.get(AGREEMENT):
         raise DistillError(f"{log_csv}: expected the columns {STEP} and {AGREEMENT} with numbers, got {list(columns)}")
     return columns
@@ -53,28 +53,28 @@ def _read(log_csv: Path) -> dict[str, list[tuple[int, float]]]:
 
 def _draw_losses(axes: Any, columns: dict[str, list[tuple[int, float]]]) -> None:
     terms = [name for name in columns if name not in (STEP, AGREEMENT, RATE, LOSS)]
-    for name, (colour, marker) in zip(terms, TERM_STYLES, strict=False):
-        axes.plot(*_xy(columns[name]), color=colour, marker=marker, linewidth=1, label=f"{name} (last batch, weighted)")
+    for name, (color, marker) in zip(terms, TERM_STYLES, strict=False):
+        axes.plot(*_unzip(columns[name]), color=color, marker=marker, linewidth=1, label=f"{name} (last batch, weighted)")
     if columns.get(LOSS):
-        axes.plot(*_xy(columns[LOSS]), color=LOSS_COLOUR, marker="o", linewidth=2, label="loss (mean of recent steps)")
+        axes.plot(*_unzip(columns[LOSS]), color=LOSS_COLOR, marker="o", linewidth=2, label="loss (mean of recent steps)")
         axes.legend()
     axes.set_ylim(bottom=0)
     axes.set_ylabel("training loss")
 
 
 def _draw_agreement(axes: Any, measured: list[tuple[int, float]]) -> None:
-    steps, shares = _xy(measured)
-    per_cent = [100 * share for share in shares]
-    best = per_cent.index(max(per_cent))  # the first of equals, as training keeps it
-    axes.plot(steps, per_cent, color=AGREEMENT_COLOUR, marker="o", linewidth=2)
-    label = f"best, kept: {per_cent[best]:.1f} % at step {steps[best]:,}"
+    steps, shares = _unzip(measured)
+    percent = [100 * share for share in shares]
+    best = percent.index(max(percent))  # the first of equals, as in training
+    axes.plot(steps, percent, color=AGREEMENT_COLOR, marker="o", linewidth=2)
+    label = f"best checkpoint: {percent[best]:.1f} % at step {steps[best]:,}"
     axes.plot(
-        steps[best], per_cent[best], color=AGREEMENT_COLOUR, marker="*", markersize=16, linestyle="none", label=label
+        steps[best], percent[best], color=AGREEMENT_COLOR, marker="*", markersize=16, linestyle="none", label=label
     )
     axes.legend(loc="best")
-    axes.set_ylabel("teacher's 10 nearest\nfound, held-out texts [%]")
+    axes.set_ylabel("agreement with the teacher's\n10 nearest, held-out texts [%]")
     axes.set_xlabel("training step")
 
 
-def _xy(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+def _unzip(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
     return [step for step, _ in pairs], [value for _, value in pairs]

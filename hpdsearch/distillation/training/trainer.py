@@ -1,11 +1,10 @@
-"""The training loop: batches of neighbours, the best checkpoint by neighbour agreement, exact resume."""
+"""The training loop: batches of near texts, selection of the best checkpoint, and exact resume."""
 
 import csv
 import hashlib
 import math
 import time
 from array import array
-from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -18,88 +17,45 @@ from torch import Tensor
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
-from hpdsearch.distillation.export.onnx_graph import WORDS
-from hpdsearch.distillation.student.student import Ids, Student, student_vectors
+from hpdsearch.distillation.data.texts import Ids, TrainingSet
+from hpdsearch.distillation.export.onnx_graph import WORD_EMBEDDINGS
+from hpdsearch.distillation.spec import TrainingSpec
+from hpdsearch.distillation.student.student import Student, embed_ids
 from hpdsearch.distillation.teacher.teacher import fastest_dtype
-from hpdsearch.distillation.training.losses import LossSpec, distillation_losses
+from hpdsearch.distillation.training.losses import distillation_losses
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
 
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.bin"
-MEASUREMENTS = 20  # of the held-out agreement in a training
-DIVERGED = 0.5  # an agreement below this share of the best one has diverged; a loss of unit vectors hardly tells
-AVERAGED = 50  # steps whose mean loss is logged
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """How a student is trained.
-
-    Attributes:
-        epochs: passes over the training texts.
-        batch_size: texts a step; similarities are compared within a batch.
-        learning_rate: its peak; it rises over the warm-up and falls linearly to a twentieth.
-        warmup: share of the steps.
-        weight_decay: AdamW's.
-        max_norm: longer gradients are scaled down to this length.
-        max_tokens: longer training texts are cut.
-        neighbours: texts of a batch that lie together in the teacher's space; 1 for batches at random.
-        train_words: whether the word embeddings move.
-        loss: weights of the terms.
-        bfloat16: whether matrix products are taken in it; None: where a short measurement finds it clearly faster.
-        seed: of the batches.
-    """
-
-    epochs: float = 2.0
-    batch_size: int = 64
-    learning_rate: float = 2e-4
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    max_norm: float = 1.0
-    max_tokens: int = 128
-    neighbours: int = 8
-    train_words: bool = False
-    loss: LossSpec = field(default_factory=LossSpec)
-    bfloat16: bool | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts as training sees them.
-
-    Attributes:
-        ids: token ids of each, special tokens not included.
-        targets: the teacher's vectors in the space (n, dim), rows of length 1.
-    """
-
-    ids: Ids
-    targets: Matrix
+N_MEASUREMENTS = 20  # of the held-out agreement during a training
+# Below this share of the best agreement a training has diverged. The loss of unit vectors is bounded, so it shows less.
+DIVERGENCE_RATIO = 0.5
+LOG_WINDOW = 50  # steps; their mean loss is logged
 
 
 def train(
     student: Student,
-    texts: Texts,
-    held_out: Texts,
+    texts: TrainingSet,
+    held_out: TrainingSet,
     spec: TrainingSpec,
     folder: Path,
     *,
     checkpoint_minutes: float = 3.0,
     progress: Progress = SILENT,
 ) -> float:
-    """Train a student in place and leave it at its best state.
+    """Train a student in place and restore its best checkpoint.
 
-    What a killed run left in `folder` is taken up at its last checkpoint, and leads to the same result.
+    A run that was killed continues at the last checkpoint in `folder` and ends with the same result.
 
     Args:
         student: its tensors are changed.
-        texts: to train on.
-        held_out: never trained on; the share of the teacher's 10 nearest neighbours among them that the student finds
-            too decides which state is best.
-        spec: how.
-        folder: of this training alone: checkpoint and log.csv.
+        texts: the training texts.
+        held_out: texts that are not trained on. The best checkpoint is the one with the highest agreement: the mean
+            share of the teacher's 10 nearest neighbors among these texts that are also among the student's.
+        spec: settings.
+        folder: of this training alone. It holds the checkpoint and log.csv.
         checkpoint_minutes: time between checkpoints.
         progress: counts the texts.
 
@@ -107,49 +63,62 @@ def train(
         The best agreement, 0..1.
 
     Raises:
-        DistillError: fewer texts than a batch, a training that diverged, or another one's checkpoint in `folder`.
+        DistillError: there are fewer texts than batch_size, the training diverged, or `folder` holds the checkpoint of
+            another training.
     """
-    if len(texts.ids) < spec.batch_size:
-        raise DistillError(f"texts: expected at least {spec.batch_size} (a batch) to train on, got {len(texts.ids)}")
+    n_texts = len(texts.token_ids)
+    if n_texts < spec.batch_size:
+        raise DistillError(f"texts: expected at least {spec.batch_size} (a batch) to train on, got {n_texts}")
     with Workers() as workers:
-        run = _Run(student, texts, held_out, spec, folder, workers)
-        _go_on(run, checkpoint_minutes, progress)
-    return run.leave_best()
+        trainer = _Trainer(student, texts, held_out, spec, folder, workers)
+        _train_loop(trainer, checkpoint_minutes, progress)
+    return trainer.restore_best()
 
 
-def _go_on(run: "_Run", checkpoint_minutes: float, progress: Progress) -> None:
-    """Train until the end."""
-    spec = run.spec
-    bar = progress.phase("train", total=run.n_steps * spec.batch_size, unit="text")
-    bar.update(run.step * spec.batch_size)
+def _train_loop(trainer: "_Trainer", checkpoint_minutes: float, progress: Progress) -> None:
+    """Run the remaining steps."""
+    batch_size = trainer.spec.batch_size
+    bar = progress.phase("train", total=trainer.n_steps * batch_size, unit="text")
+    bar.update(trainer.n_done * batch_size)
     saved_at = time.monotonic()
     try:
-        while run.step < run.n_steps:
-            run.advance()
-            bar.update(spec.batch_size)
-            if run.step == run.n_steps or time.monotonic() - saved_at > 60 * checkpoint_minutes:
-                run.save()
+        while trainer.n_done < trainer.n_steps:
+            trainer.step()
+            bar.update(batch_size)
+            if trainer.n_done == trainer.n_steps or time.monotonic() - saved_at > 60 * checkpoint_minutes:
+                trainer.save()
                 saved_at = time.monotonic()
     finally:
         bar.close()
 
 
-class _Run:
-    """One training: what a checkpoint holds, and a step."""
+class _Trainer:
+    """The state of a training, which a checkpoint holds, and its steps."""
 
     def __init__(
-        self, student: Student, texts: Texts, held_out: Texts, spec: TrainingSpec, folder: Path, workers: Workers
+        self,
+        student: Student,
+        texts: TrainingSet,
+        held_out: TrainingSet,
+        spec: TrainingSpec,
+        folder: Path,
+        workers: Workers,
     ) -> None:
-        self.student, self.texts, self.held_out, self.spec, self.folder = student, texts, held_out, spec, folder
+        self.student = student
+        self.texts = texts
+        self.held_out = held_out
+        self.spec = spec
+        self.folder = folder
         self.workers = workers
-        self.steps_an_epoch = len(texts.ids) // spec.batch_size
-        self.n_steps = max(1, round(spec.epochs * self.steps_an_epoch))
-        names = [name for name in sorted(student.tensors) if spec.train_words or name != WORDS]
+        self.steps_per_epoch = len(texts.token_ids) // spec.batch_size
+        self.n_steps = max(1, round(spec.epochs * self.steps_per_epoch))
+        names = [name for name in sorted(student.tensors) if spec.train_word_embeddings or name != WORD_EMBEDDINGS]
         self.trained = {name: student.tensors[name].requires_grad_() for name in names}
         self.optimizer = torch.optim.AdamW(self.trained.values(), weight_decay=spec.weight_decay, betas=(0.9, 0.98))
         device = next(iter(self.trained.values())).device.type
         self.bfloat16 = fastest_dtype(device) is torch.bfloat16 if spec.bfloat16 is None else spec.bfloat16
-        self.step, self.best = 0, -1.0
+        self.n_done = 0
+        self.best = -1.0
         self.best_tensors = {name: tensor.detach().clone() for name, tensor in self.trained.items()}
         self.losses: list[float] = []
         self.rows: list[dict[str, Any]] = []
@@ -157,48 +126,49 @@ class _Run:
         self._epoch: tuple[int, npt.NDArray[np.int64]] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
-        if not self.step:
+        if not self.n_done:
             self._measure()
 
-    def advance(self) -> None:
+    def step(self) -> None:
         """Train on one batch."""
         batch = self._batch()
-        rate = self.spec.learning_rate * schedule(self.step, self.n_steps, warmup=self.spec.warmup)
+        rate = self.spec.learning_rate * learning_rate_factor(self.n_done, self.n_steps, warmup=self.spec.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        ids = [self.texts.ids[position] for position in batch]
-        parts = self.student.parts(ids)
-        found = self.workers.map(lambda part: self._embed([ids[place] for place in part]), parts)
-        # The terms compare all texts of a batch: their gradients by the vectors first, then each part's by the tensors.
-        vectors = torch.cat([part.detach() for part in found]).requires_grad_()
-        order = np.concatenate(parts)
+        ids = [self.texts.token_ids[position] for position in batch]
+        micro_batches = self.student.micro_batches(ids)
+        embedded = self.workers.map(lambda part: self._embed([ids[row] for row in part]), micro_batches)
+        # The loss compares all texts of a batch. So its gradient with respect to the vectors is computed first, and
+        # from it the gradient of each micro-batch with respect to the tensors.
+        vectors = torch.cat([part.detach() for part in embedded]).requires_grad_()
+        order = np.concatenate(micro_batches)
         targets = torch.from_numpy(self.texts.targets[batch[order]]).to(vectors.device)
         terms = distillation_losses(vectors, targets, self.spec.loss)
         loss = torch.stack(list(terms.values())).sum()
-        (by_vectors,) = torch.autograd.grad(loss, [vectors])
-        rows = torch.split(by_vectors, [len(part) for part in parts])
-        gradients = self.workers.map(lambda part: self._gradients(*part), zip(found, rows, strict=True))
+        (grad_vectors,) = torch.autograd.grad(loss, [vectors])
+        grad_parts = torch.split(grad_vectors, [len(part) for part in micro_batches])
+        gradients = self.workers.map(lambda part: self._gradients(*part), zip(embedded, grad_parts, strict=True))
         for tensor, *of_parts in zip(self.trained.values(), *gradients, strict=True):
             tensor.grad = reduce(torch.Tensor.add_, of_parts)
         torch.nn.utils.clip_grad_norm_(self.trained.values(), self.spec.max_norm)
         self.optimizer.step()
-        self.step += 1
+        self.n_done += 1
         self.losses.append(loss.item())
         if not math.isfinite(self.losses[-1]):
-            raise self._diverged(f"the loss is {self.losses[-1]}")
-        if self.step % max(1, self.n_steps // MEASUREMENTS) == 0 or self.step == self.n_steps:
+            raise self._divergence_error(f"the loss is {self.losses[-1]}")
+        if self.n_done % max(1, self.n_steps // N_MEASUREMENTS) == 0 or self.n_done == self.n_steps:
             shown = {name: round(term.item(), 6) for name, term in terms.items()}
-            self._measure(loss=round(float(np.mean(self.losses[-AVERAGED:])), 6), rate=rate, **shown)
+            self._measure(loss=round(float(np.mean(self.losses[-LOG_WINDOW:])), 6), rate=rate, **shown)
 
     def _embed(self, ids: Ids) -> Tensor:
-        """Return the vectors of a part of the batch, in a thread of its own."""
+        """Return the vectors of a micro-batch. A worker calls this."""
         device = next(iter(self.trained.values())).device
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             return self.student.embed(ids).float()
 
-    def _gradients(self, vectors: Tensor, by_vectors: Tensor) -> tuple[Tensor, ...]:
-        """Return the gradients by the trained tensors, in a thread of its own; one that has no part in it gets 0."""
-        return torch.autograd.grad(vectors, list(self.trained.values()), by_vectors, materialize_grads=True)
+    def _gradients(self, vectors: Tensor, grad_vectors: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients with respect to the trained tensors, 0 for unused ones. A worker calls this."""
+        return torch.autograd.grad(vectors, list(self.trained.values()), grad_vectors, materialize_grads=True)
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -206,11 +176,11 @@ class _Run:
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_tensors.items()}
         for name, tensor in self.trained.items():
             tensors |= {f"{key}.{name}": value for key, value in self.optimizer.state[tensor].items()}
-        state = {"key": self.key, "step": self.step, "best": self.best, "losses": self.losses[-AVERAGED:]}
+        state = {"key": self.key, "step": self.n_done, "best": self.best, "losses": self.losses[-LOG_WINDOW:]}
         write_checkpoint(self.folder / CHECKPOINT, tensors, state | {"rows": self.rows, "bfloat16": self.bfloat16})
 
-    def leave_best(self) -> float:
-        """Put the best state into the student and return its agreement."""
+    def restore_best(self) -> float:
+        """Restore the student's best tensors and return their agreement."""
         for name, tensor in self.trained.items():
             tensor.requires_grad_(False).copy_(self.best_tensors[name])
         return self.best
@@ -222,12 +192,15 @@ class _Run:
         tensors, state = found
         if state["key"] != self.key:
             raise DistillError(
-                f"{self.folder}: there is a checkpoint of a training with other settings, texts or layers; give those "
-                "again to go on with it, or remove the folder to begin anew"
+                f"{self.folder}: expected the checkpoint of a training with these settings, texts and layers, got one of "
+                "another training; repeat its settings to continue it, or remove the folder to start again"
             )
-        self.step, self.best, self.losses, self.rows = (state[key] for key in ("step", "best", "losses", "rows"))
-        # Measured anew, it could come out otherwise, and the rest of the training with it.
-        self.bfloat16 = state.get("bfloat16", self.bfloat16)
+        self.n_done = state["step"]
+        self.best = state["best"]
+        self.losses = state["losses"]
+        self.rows = state["rows"]
+        # Another measurement could choose another precision, which would change the rest of the training.
+        self.bfloat16 = state["bfloat16"]
         with torch.no_grad():
             for name, tensor in self.trained.items():
                 tensor.copy_(tensors[name])
@@ -238,73 +211,72 @@ class _Run:
                 }
 
     def _batch(self) -> npt.NDArray[np.int64]:
-        """Return the positions of the texts of this step."""
-        epoch, place = divmod(self.step, self.steps_an_epoch)
+        """Return the positions of the texts of the next step."""
+        epoch, step = divmod(self.n_done, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             rng = np.random.default_rng([self.spec.seed, epoch])
-            self._epoch = epoch, neighbour_order(self.texts.targets, self.spec.neighbours, rng)
-        first = place * self.spec.batch_size
+            self._epoch = (epoch, group_near_texts(self.texts.targets, self.spec.group_size, rng))
+        first = step * self.spec.batch_size
         return self._epoch[1][first : first + self.spec.batch_size]
 
     def _measure(self, **shown: float) -> None:
-        """Take the held-out agreement, keep the state if it is the best, and log."""
-        vectors = student_vectors(self.student, self.held_out.ids, workers=self.workers)
+        """Measure the held-out agreement, copy the tensors if it is the best, and write the log."""
+        vectors = embed_ids(self.student, self.held_out.token_ids, workers=self.workers)
         if not np.isfinite(vectors).all():
-            raise self._diverged("the student's vectors are not finite")
+            raise self._divergence_error("the student's vectors are not finite")
         agreement = neighbor_agreement(vectors, self.held_out.targets)
-        if agreement < DIVERGED * self.best:
-            raise self._diverged(f"the held-out agreement fell from {self.best:.3g} to {agreement:.3g}")
+        if agreement < DIVERGENCE_RATIO * self.best:
+            raise self._divergence_error(f"the held-out agreement fell from {self.best:.3g} to {agreement:.3g}")
         if agreement > self.best:
             self.best = agreement
             self.best_tensors = {name: tensor.detach().clone() for name, tensor in self.trained.items()}
-        self.rows.append({"step": self.step, "agreement": round(agreement, 6), **shown})
+        self.rows.append({"step": self.n_done, "agreement": round(agreement, 6), **shown})
         with (self.folder / LOG).open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def _diverged(self, what: str) -> DistillError:
+    def _divergence_error(self, reason: str) -> DistillError:
         return DistillError(
-            f"step {self.step} of {self.n_steps}: the training diverged: {what}; lower --learning-rate (now "
+            f"step {self.n_done} of {self.n_steps}: the training diverged: {reason}; lower --learning-rate (now "
             f"{self.spec.learning_rate:g}) and remove {self.folder}"
         )
 
     def _key(self) -> str:
-        """Return a sum of what decides the result: a checkpoint leads only to the end of the training it comes from."""
+        """Return a hash of the settings, shapes and token ids, so that a checkpoint continues only its own training."""
         digest = hashlib.sha256(repr(self.spec).encode())
         digest.update(repr([(name, tuple(tensor.shape)) for name, tensor in self.trained.items()]).encode())
         for texts in (self.texts, self.held_out):
-            digest.update(str(len(texts.ids)).encode())
-            for ids in texts.ids:
+            digest.update(str(len(texts.token_ids)).encode())
+            for ids in texts.token_ids:
                 digest.update(array("q", [len(ids), *ids]).tobytes())
         return digest.hexdigest()
 
 
-def schedule(step: int, n_steps: int, *, warmup: float) -> float:
-    """Return the share of the peak learning rate at a step: a linear rise over the warm-up, a linear fall to 0.05."""
+def learning_rate_factor(step: int, n_steps: int, *, warmup: float) -> float:
+    """Return the factor of the peak learning rate: a linear rise during the warm-up, then a linear fall to 0.05."""
     rise = max(1, round(warmup * n_steps))
     return min(1.0, (step + 1) / rise) * (1 - 0.95 * step / n_steps)
 
 
-def neighbour_order(targets: Matrix, neighbours: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def group_near_texts(targets: Matrix, group_size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Return all positions in random order, but with texts that are near in the space next to each other.
 
-    The texts are halved along the line between two of them until at most `neighbours` are left; another rng gives
-    other groups.
+    The texts are split in half along the line between two random ones until no group is larger than group_size.
 
     Args:
         targets: unit vectors (n, dim).
-        neighbours: largest group; 1 for a plain permutation.
-        rng: chooses the lines and the order of the groups.
+        group_size: size of the largest group; 1 for a plain permutation.
+        rng: draws the lines and the order of the groups.
     """
     groups: list[npt.NDArray[np.int64]] = []
-    waiting: list[npt.NDArray[np.int64]] = [rng.permutation(len(targets))]
-    while waiting:
-        group = waiting.pop()
-        if len(group) <= neighbours or neighbours == 1:
+    unsplit: list[npt.NDArray[np.int64]] = [rng.permutation(len(targets))]
+    while unsplit:
+        group = unsplit.pop()
+        if len(group) <= group_size or group_size == 1:
             groups.append(group)
             continue
         one, other = targets[rng.choice(group, 2, replace=False)]
         order = group[np.argsort(targets[group] @ (one - other), kind="stable")]
-        waiting += [order[: len(order) // 2], order[len(order) // 2 :]]
+        unsplit += [order[: len(order) // 2], order[len(order) // 2 :]]
     return np.concatenate([groups[position] for position in rng.permutation(len(groups))])

@@ -111,7 +111,7 @@ def test_a_damaged_shard_is_noticed_and_its_texts_are_embedded_again(tmp_path, c
     again = open_at(tmp_path)
     assert not caplog.text
     np.testing.assert_allclose(again.embeddings(texts), made_up(texts), atol=1e-3)
-    with again.writing():
+    with again.exclusive_lock():
         names = {file.name for file in tmp_path.glob("shard-*")}
     # The damaged one's name is not given again, and what is not in force is swept.
     assert names == {f"shard-{n:06d}.safetensors" for n in (1, 2, 3, 4) if n != number}
@@ -146,7 +146,7 @@ def test_a_damaged_manifest_is_an_error_that_says_what_to_do(tmp_path, content):
 def test_a_second_writer_gets_an_error_and_a_reader_does_not(tmp_path):
     texts = filled(tmp_path)
     first, second = open_at(tmp_path), open_at(tmp_path)
-    with first.writing():
+    with first.exclusive_lock():
         (tmp_path / "shard-000004.safetensors.partial").write_bytes(b"being written")
         with pytest.raises(CacheError, match=r"another process is writing to this cache"):
             second.add(["new"], made_up(["new"]))
@@ -234,7 +234,7 @@ def test_embed_fills_the_cache_with_the_teachers_vectors_each_text_once(tmp_path
     texts = some_texts(50)
     cache, progress = open_cache(teacher, tmp_path), Counting()
     assert cache.folder == tmp_path / f"tiny-{teacher.sha256[:12]}"
-    embed(teacher, [*texts, *texts[:9]], cache, progress=progress, texts_a_shard=20)
+    embed(teacher, [*texts, *texts[:9]], cache, progress=progress, texts_per_shard=20)
     assert (progress.total, progress.steps[0], sum(progress.steps)) == (59, 9, 59)
     assert [shard["rows"] for shard in json.loads((cache.folder / "manifest.json").read_text())["shards"]] == [
         20,
@@ -263,7 +263,7 @@ class Loud(Counting):
     def update(self, n, /):
         print(int(n), flush=True)
 teacher = Teacher.load(sys.argv[1], device="cpu", dtype=torch.float32)
-embed(teacher, some_texts(4000), open_cache(teacher, pathlib.Path(sys.argv[2])), progress=Loud(), texts_a_shard=16)
+embed(teacher, some_texts(4000), open_cache(teacher, pathlib.Path(sys.argv[2])), progress=Loud(), texts_per_shard=16)
 """
 
 
@@ -289,7 +289,7 @@ def test_a_killed_run_loses_at_most_one_shard_and_ends_with_the_same_embeddings(
     assert n_embedded - 16 <= len(cache) <= n_embedded
     texts = some_texts(len(cache) + 100)
     progress = Counting()
-    embed(teacher, texts, cache, progress=progress, texts_a_shard=16)
+    embed(teacher, texts, cache, progress=progress, texts_per_shard=16)
     assert (progress.steps[0], sum(progress.steps)) == (len(texts) - 100, len(texts))
     assert not list(cache.folder.glob("*.partial"))
     whole = open_cache(teacher, tmp_path / "whole")

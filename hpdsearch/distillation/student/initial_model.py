@@ -1,4 +1,4 @@
-"""What a student starts from: a BERT-like folder, a hub's model or an encoder of ours, as tensors and a tokenizer."""
+"""The model that a student starts from: a BERT-like folder, a hub model or an encoder folder."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITIONS
+from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS
 from hpdsearch.distillation.export.transformer import count_layers, encoder_tensors
 from hpdsearch.encoder.folder import (
     CARD,
@@ -30,17 +30,17 @@ SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True)
-class Base:
-    """A Transformer to begin with.
+class InitialModel:
+    """A BERT-like Transformer.
 
     Attributes:
-        name: folder's name, built-in name or the hub's.
+        name: of the folder, of the built-in encoder or of the hub model.
         tensors: float32, under the names of an encoder's model.safetensors; "head.weight" only if it has a head.
-        n_heads: attention heads a layer.
-        epsilon: of the layer normalisations.
-        tokenizer: sets one special token before and one after a text.
-        max_tokens: tokens of text in a window.
-        space: id of the space that its head leads into; None without a head.
+        n_heads: attention heads per layer.
+        epsilon: of the layer normalizations.
+        tokenizer: it adds one special token before and one after a text.
+        max_tokens: tokens of text in a window, without special tokens.
+        space: id of the space that its head maps into; None without a head.
     """
 
     name: str
@@ -53,37 +53,38 @@ class Base:
 
     @property
     def hidden(self) -> int:
-        """Width of the Transformer."""
-        return int(self.tensors[POSITIONS].shape[1])
+        """The width of the Transformer."""
+        return int(self.tensors[POSITION_EMBEDDINGS].shape[1])
 
 
-def load_base(name_or_folder: str | Path, *, max_tokens: int = 256) -> Base:
-    """Open a base.
+def load_initial_model(name_or_folder: str | Path, *, max_tokens: int = 256) -> InitialModel:
+    """Load the model that a student starts from.
 
     Args:
-        name_or_folder: a built-in encoder, an encoder folder, a BERT folder as transformers saves it, or a hub's name.
-        max_tokens: tokens of text in a window of the student, fewer where its position table is shorter; an encoder
-            of ours keeps its own.
+        name_or_folder: a built-in encoder, an encoder folder, a BERT folder as transformers saves it, or a name on the
+            Hugging Face hub.
+        max_tokens: largest window of the student. A shorter position table limits it; an encoder folder sets its own.
 
     Raises:
-        DistillError: nothing of that name, not BERT-like, static, or a tokenizer without two special tokens.
+        DistillError: there is no such model, it is not BERT-like, or its tokenizer does not add two special tokens.
+        EncoderError: an encoder folder is corrupt.
     """
     if str(name_or_folder) in built_in_names() or (Path(name_or_folder) / CARD).is_file():
-        return _from_encoder(find_folder(name_or_folder))
-    return _from_transformers(str(name_or_folder), max_tokens)
+        return _load_encoder(find_folder(name_or_folder))
+    return _load_transformers(str(name_or_folder), max_tokens)
 
 
-def _from_encoder(folder: Path) -> Base:
+def _load_encoder(folder: Path) -> InitialModel:
     from tokenizers import Tokenizer
 
     card = read_card(folder)
     verify_files(folder, card)
     config = json.loads((folder / CONFIG).read_bytes())
     if config.get("model_type") != "bert":
-        raise DistillError(f"{folder}: expected a Transformer to begin with, got a {config.get('model_type')} encoder")
-    tokenizer = _plain_tokenizer(Tokenizer.from_file(str(folder / TOKENIZER)), card.name)
+        raise DistillError(f"{folder}: expected a Transformer as the student, got a {config.get('model_type')} encoder")
+    tokenizer = _reset_tokenizer(Tokenizer.from_file(str(folder / TOKENIZER)), card.name)
     tensors = load_weights(folder / WEIGHTS)
-    return Base(
+    return InitialModel(
         name=card.name,
         tensors=tensors,
         n_heads=config["num_attention_heads"],
@@ -94,16 +95,16 @@ def _from_encoder(folder: Path) -> Base:
     )
 
 
-def _from_transformers(name: str, max_tokens: int) -> Base:
+def _load_transformers(name: str, max_tokens: int) -> InitialModel:
     from hpdsearch.distillation.teacher.folder import find_teacher_folder, open_transformer
 
     try:
         model, tokenizer = open_transformer(find_teacher_folder(name))
-    except Exception as error:  # transformers raises a dozen kinds, of no common base
+    except Exception as error:  # transformers raises a dozen types without a common base class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DistillError(
             f"student {name}: expected a built-in encoder ({', '.join(built_in_names())}), an encoder folder, a BERT "
-            f"folder or a model of a hub that can be reached; got: {reason}"
+            f"folder, or a model on the Hugging Face hub, got: {reason}"
         ) from error
     config: Any = model.config
     activation = getattr(config, "hidden_act", None)
@@ -112,12 +113,12 @@ def _from_transformers(name: str, max_tokens: int) -> Base:
             f"student {name}: expected a BERT-like model (model_type bert, hidden_act gelu), got "
             f"{config.model_type} with {activation}; take one like all-MiniLM-L6-v2"
         )
-    fast = _plain_tokenizer(tokenizer.backend_tokenizer, name)
+    fast = _reset_tokenizer(tokenizer.backend_tokenizer, name)
     bert = {key: value.numpy() for key, value in model.state_dict().items()}
-    max_tokens = min(max_tokens, len(bert[POSITIONS]) - SPECIAL_TOKENS)
+    max_tokens = min(max_tokens, len(bert[POSITION_EMBEDDINGS]) - SPECIAL_TOKENS)
     tensors = encoder_tensors(bert, np.zeros((1, config.hidden_size), dtype=np.float32), max_tokens=max_tokens)
     del tensors[HEAD]
-    return Base(
+    return InitialModel(
         name=Path(name).name,
         tensors=tensors,
         n_heads=config.num_attention_heads,
@@ -128,41 +129,41 @@ def _from_transformers(name: str, max_tokens: int) -> Base:
     )
 
 
-def _plain_tokenizer(tokenizer: "Tokenizer", name: str) -> "Tokenizer":
-    """Return the tokenizer without truncation and padding, which all-MiniLM-L6-v2's brings along."""
+def _reset_tokenizer(tokenizer: "Tokenizer", name: str) -> "Tokenizer":
+    """Disable truncation and padding, which the tokenizer of all-MiniLM-L6-v2 enables, and return the tokenizer."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if (found := len(tokenizer.encode("").ids)) != SPECIAL_TOKENS:
         raise DistillError(
-            f"student {name}: expected a tokenizer that sets one special token before a text and one after, "
+            f"student {name}: expected a tokenizer that adds one special token before a text and one after, "
             f"got {found} special tokens"
         )
     return tokenizer
 
 
-def keep_layers(base: Base, layers: int | tuple[int, ...]) -> dict[str, Matrix]:
-    """Return the base's tensors with some of its layers, numbered from 0.
+def select_layers(init_model: InitialModel, layers: int | tuple[int, ...]) -> dict[str, Matrix]:
+    """Return the tensors of a model with some of its layers, renumbered from 0.
 
     Args:
-        base: where they come from.
-        layers: how many, chosen evenly from first to last (3 of 6: 0, 2, 5), or their numbers.
+        init_model: the model.
+        layers: a count, evenly spaced from the first layer to the last (3 of 6: 0, 2, 5), or layer numbers.
 
     Raises:
-        DistillError: the base does not have them.
+        DistillError: the model does not have these layers.
     """
-    n_layers = count_layers(base.tensors)
+    n_layers = count_layers(init_model.tensors)
     if isinstance(layers, int):
         if not 1 <= layers <= n_layers:
-            raise DistillError(f"layers: expected 1..{n_layers} (layers of {base.name}), got {layers}")
+            raise DistillError(f"layers: expected 1..{n_layers} (layers of {init_model.name}), got {layers}")
         layers = tuple(round(number) for number in np.linspace(0, n_layers - 1, layers)) if layers > 1 else (0,)
     if not layers or not all(0 <= number < n_layers for number in layers):
-        raise DistillError(f"layers: expected numbers in 0..{n_layers - 1} (layers of {base.name}), got {layers}")
-    kept = {name: tensor for name, tensor in base.tensors.items() if not name.startswith("encoder.layer.")}
+        raise DistillError(f"layers: expected numbers in 0..{n_layers - 1} (layers of {init_model.name}), got {layers}")
+    kept = {name: tensor for name, tensor in init_model.tensors.items() if not name.startswith("encoder.layer.")}
     for new, old in enumerate(layers):
         prefix = f"encoder.layer.{old}."
         kept |= {
             f"encoder.layer.{new}.{name.removeprefix(prefix)}": tensor
-            for name, tensor in base.tensors.items()
+            for name, tensor in init_model.tensors.items()
             if name.startswith(prefix)
         }
     return kept
