@@ -34,7 +34,8 @@ from benchmarks.quality.goals import figures
 from benchmarks.quality.intervals import ROUNDS
 from benchmarks.quality.judge import System, What, measure, measure_words, rank_words, system_row, system_table
 from hpdsearch.common.files import file_sha256
-from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projection
+from hpdsearch.distillation.space.projection import fit_projection
+from hpdsearch.distillation.spec import ProjectionSpec
 from hpdsearch.encoder import Encoder, Space, read_space
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts

@@ -1,37 +1,45 @@
-"""The command `distill`: a compact encoder from a large teacher, on any texts."""
+"""The command `distill`: train a compact encoder to reproduce a large teacher."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import Corpus, corpus_options
 from hpdsearch.cli.output import echo_json, format_bytes, make_progress
-from hpdsearch.cli.parameters import Command
+from hpdsearch.cli.parameters import Command, RenamedOption
 from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:
     from hpdsearch.distillation.pipeline import Distilled
 
 
-class SpecOption(click.Option):
-    """An option that changes one field of the spec; its default is read from there when the help is shown."""
+class SpecOption(RenamedOption):
+    """An option that changes one field of the spec. Help reads the default from the spec.
 
-    def __init__(self, *args: Any, path: str, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
+    Args:
+        arguments: the names, as for click.Option.
+        path: of the field, as in "training.loss.kl_weight".
+        former: names of earlier releases.
+        attributes: as for click.Option.
+    """
+
+    def __init__(self, *arguments: Any, path: str, former: tuple[str, ...] = (), **attributes: Any) -> None:
+        super().__init__(*arguments, former=former, **attributes)
         self.path = path.split(".")
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the option and what it means."""
+        """Return the names and the help with the default of each student type."""
         record = super().get_help_record(ctx)
-        default, static = (self._default(static=static) for static in (False, True))
+        default, static = (self._read_default(static=static) for static in (False, True))
         if record is None or default is None or self.is_flag:
             return record
         other = f"; static: {static}" if static != default else ""
         return record[0], f"{record[1]}  [default: {default}{other}]"
 
-    def _default(self, *, static: bool) -> Any:
+    def _read_default(self, *, static: bool) -> Any:
         from hpdsearch.distillation.recipe import default_spec
 
         value: Any = default_spec(static=static)
@@ -40,12 +48,12 @@ class SpecOption(click.Option):
         return value
 
 
-def layers_of(value: str) -> int | tuple[int, ...]:
-    """Read how many layers (6), or which (0,2,5)."""
+def parse_layers(value: str) -> int | tuple[int, ...]:
+    """Parse a count of layers (6) or layer numbers (0,2,5)."""
     try:
         numbers = tuple(int(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"expected a number of layers (6) or their numbers (0,2,5), got {value!r}") from None
+        raise click.BadParameter(f"expected a count of layers (6) or layer numbers (0,2,5), got {value!r}") from None
     return numbers if "," in value else numbers[0]
 
 
@@ -54,55 +62,149 @@ def spec_option(*names: str, path: str, **attributes: Any) -> Callable[[Command]
     return click.option(*names, cls=SpecOption, path=path, **attributes)
 
 
-at_least_1 = click.IntRange(min=1)
+positive = click.IntRange(min=1)
 weight = click.FloatRange(min=0)
+share = click.FloatRange(0, 1)
 
 
 @click.command()
 @click.argument("texts", nargs=-1, required=True)
-@click.option("--teacher", help="Model to learn from: a folder, or its name on the Hugging Face hub.")
-@click.option("--student", help="What training begins from: a built-in encoder, a folder, or a BERT on the hub.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Encoder folder to make.")
-@click.option("--recipe", help="Take all that is not given here from a recipe; TEXTS is the folder of its sources.")
+@click.option("--teacher", help="Learn from this model: a folder, or a name on the Hugging Face hub.")
+@click.option("--student", help="Start from this model: a built-in encoder, a folder, or a BERT on the hub.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Write the encoder folder here.")
+@click.option("--recipe", help="Read the other settings from a recipe. TEXTS is then the folder of its sources.")
 @spec_option(
-    "--layers", path="layers", type=layers_of, metavar="LAYERS", help="Layers to keep of the student: 6, or 0,2,5."
+    "--layers",
+    path="layers",
+    type=parse_layers,
+    metavar="LAYERS",
+    help="Keep these layers of the student: 6, or 0,2,5.",
 )
-@spec_option("--static", path="static", is_flag=True, help="A table with a vector a token instead of a Transformer.")
-@click.option("--space", help="Train into this space: a built-in one, a space folder, or that of an encoder folder.")
-@spec_option("--dim", path="projection.dim", type=at_least_1, help="Width of a new space.")
-@spec_option("--centred", path="projection.centred", is_flag=True, help="A new space's directions are those of PCA.")
-@spec_option("--whitening", path="projection.whitening", type=click.FloatRange(0, 0.5), help="Of a new space.")
-@spec_option("--epochs", path="training.epochs", type=click.FloatRange(0, min_open=True), help="Passes over the texts.")
+@spec_option("--static", path="static", is_flag=True, help="Make a table of token vectors instead of a Transformer.")
+@click.option("--space", help="Train into this space: a built-in one, a space folder, or the one of an encoder folder.")
+@spec_option("--dim", path="projection.dim", type=positive, help="Make a new space of this width.")
 @spec_option(
-    "--learning-rate", path="training.learning_rate", type=click.FloatRange(0, min_open=True), help="Its peak."
+    "--centered",
+    path="projection.centered",
+    former=("--centred",),
+    is_flag=True,
+    help="Make a new space with the directions of PCA.",
 )
-@spec_option("--batch-size", path="training.batch_size", type=click.IntRange(min=2), help="Texts a training step.")
-@spec_option("--max-tokens", path="training.max_tokens", type=at_least_1, help="Longer training texts are cut.")
-@spec_option("--train-words", path="training.train_words", is_flag=True, help="Train the word embeddings too.")
-@spec_option("--place", path="training.loss.place", type=weight, help="Weight of the distance to the teacher's vector.")
-@spec_option("--similarity", path="training.loss.similarity", type=weight, help="Weight of cosines between texts.")
-@spec_option("--ranking", path="training.loss.ranking", type=weight, help="Weight of the ranking of neighbours.")
-@spec_option("--held-out", "n_held_out", path="n_held_out", type=at_least_1, help="Texts to judge by, at most a tenth.")
-@spec_option("--variants", path="variants", type=click.IntRange(min=0), help="Variants to learn of each short text.")
 @spec_option(
-    "--teacher-texts", path="teacher_texts", type=at_least_1, help="Texts for the teacher, others: --assistant."
+    "--whitening",
+    path="projection.whitening",
+    type=click.FloatRange(0, 0.5),
+    help="Scale the directions of a new space by variance to the power of minus this.",
 )
-@click.option("--assistant", help="Encoder of the same space that embeds what --teacher-texts leaves over.")
-@spec_option("--anchor", path="anchor", type=weight, help="Weight of the assistant's (or own) vector in the target.")
 @spec_option(
-    "--untrained-share", path="untrained_share", type=click.FloatRange(0, 1), help="Of its weights in the result."
+    "--epochs",
+    path="training.epochs",
+    type=click.FloatRange(0, min_open=True),
+    help="Pass this often over the training texts.",
 )
-@spec_option("--restored", path="restored", type=click.FloatRange(0, 1), help="How far shrunk numbers are scaled back.")
-@spec_option("--trim-vocabulary", path="trim_vocabulary", is_flag=True, help="Leave out tokens that no text holds.")
-@spec_option("--float32", "precision", path="precision", flag_value="float32", help="Store float32 instead of int8.")
-@spec_option("--seed", path="seed", type=int, help="Of the split, the order, the variants and the training.")
+@spec_option(
+    "--learning-rate",
+    path="training.learning_rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Set the peak learning rate.",
+)
+@spec_option(
+    "--batch-size", path="training.batch_size", type=click.IntRange(min=2), help="Train on so many texts a step."
+)
+@spec_option(
+    "--max-tokens", path="training.max_tokens", type=positive, help="Truncate training texts to so many tokens."
+)
+@spec_option(
+    "--train-word-embeddings",
+    path="training.train_word_embeddings",
+    former=("--train-words",),
+    is_flag=True,
+    help="Train the word embeddings too.",
+)
+@spec_option(
+    "--mse-weight",
+    path="training.loss.mse_weight",
+    former=("--place",),
+    type=weight,
+    help="Weight the squared distance to the target vector.",
+)
+@spec_option(
+    "--similarity-weight",
+    path="training.loss.similarity_weight",
+    former=("--similarity",),
+    type=weight,
+    help="Weight the squared error of the cosines within a batch.",
+)
+@spec_option(
+    "--kl-weight",
+    path="training.loss.kl_weight",
+    former=("--ranking",),
+    type=weight,
+    help="Weight the KL divergence of the ranking within a batch.",
+)
+@spec_option(
+    "--held-out",
+    "n_held_out",
+    path="n_held_out",
+    type=positive,
+    help="Hold out this many texts for the quality report, at most a tenth.",
+)
+@spec_option(
+    "--n-augmented",
+    path="n_augmented",
+    former=("--variants",),
+    type=click.IntRange(min=0),
+    help="Add this many augmented texts per short text.",
+)
+@spec_option(
+    "--n-teacher-texts",
+    path="n_teacher_texts",
+    former=("--teacher-texts",),
+    type=positive,
+    help="Embed only this many texts with the teacher, the others with the teacher assistant.",
+)
+@click.option(
+    "--teacher-assistant",
+    cls=RenamedOption,
+    former=("--assistant",),
+    help="Embed texts with this encoder of the same space too.",
+)
+@spec_option(
+    "--ensemble-weight",
+    path="ensemble_weight",
+    former=("--anchor",),
+    type=weight,
+    help="Add the vector of the teacher assistant, or of the untrained student, to the target with this weight.",
+)
+@spec_option(
+    "--interpolate-init",
+    path="interpolate_init",
+    former=("--untrained-share",),
+    type=share,
+    help="Average the final weights with this share of the initial ones.",
+)
+@spec_option(
+    "--match-variance",
+    path="match_variance",
+    former=("--restored",),
+    type=share,
+    help="Rescale each dimension towards the teacher's variance: 0 not at all, 1 fully.",
+)
+@spec_option(
+    "--trim-vocabulary", path="trim_vocabulary", is_flag=True, help="Remove the tokens that no training text contains."
+)
+@spec_option(
+    "--float32", "precision", path="precision", flag_value="float32", help="Store float32 weights instead of int8."
+)
+@spec_option("--seed", path="seed", type=int, help="Seed the split, the order, the augmentation and the training.")
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    help="Keep the teacher's embeddings here for the next run.  [default: in your cache folder]",
+    show_default="in your cache folder",
+    help="Store the teacher's embeddings here for the next run.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an encoder; it stays in force until the new one has passed.")
-@click.option("--force", is_flag=True, help="Bring the encoder into force although its verdict failed.")
+@click.option("--overwrite", is_flag=True, help="Replace an encoder. It stays active until the new one is promoted.")
+@click.option("--force", is_flag=True, help="Promote the encoder although a quality gate failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpus_options
 def distill(
@@ -112,18 +214,18 @@ def distill(
     output: Path,
     recipe: str | None,
     space: str | None,
-    assistant: str | None,
+    teacher_assistant: str | None,
     cache: Path | None,
     overwrite: bool,
     force: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make an encoder of your own from a large teacher, on your own TEXTS.
+    """Make an encoder of your own from a large teacher and your TEXTS.
 
-    TEXTS are files and folders as for `hpdsearch index`, or the folder of a recipe's sources. Stopped or killed, the
-    same command goes on where it was. A student that already leads into a space of this teacher stays in it, unless
-    --space, --dim, --centred or --whitening ask for another.
+    TEXTS are files and folders as for `hpdsearch index`, or the folder of a recipe's sources. If the command is stopped
+    or killed, the same command continues where it stopped. If the student already maps into a space of this teacher, it
+    keeps that space, unless --space, --dim, --centered or --whitening is given.
 
     \b
     hpdsearch distill notes/ --teacher sentence-transformers/all-mpnet-base-v2 \\
@@ -132,16 +234,21 @@ def distill(
     """
     from hpdsearch import distill as run
     from hpdsearch.distillation import recipe as recipes
-    from hpdsearch.distillation.spec import Origin
+    from hpdsearch.distillation.export.model_card import Provenance
 
     ctx = click.get_current_context()
-    changes, origin, corpus = _changes(ctx, options), Origin(command=_command(ctx)), None
+    changes = _take_changes(ctx, options)
+    provenance = Provenance(command=_describe_command(ctx))
+    corpus = None
     if recipe:
         read = recipes.read_recipe(recipe)
-        drawn = recipes.draw_texts(read, _sources_folder(texts))
-        corpus, origin = drawn.texts, recipes.origin_of(read, drawn, origin.command)
-        teacher, student, assistant = teacher or read.teacher, student or read.student, assistant or read.assistant
-        changes, space = recipes.merged_with(read, changes, space)
+        drawn = recipes.draw_texts(read, _require_sources(texts))
+        corpus = drawn.texts
+        provenance = recipes.describe_provenance(read, drawn, provenance.command)
+        teacher = teacher or read.teacher
+        student = student or read.student
+        teacher_assistant = teacher_assistant or read.teacher_assistant
+        changes, space = recipes.merge_recipe(read, changes, space)
     if not teacher or not student:
         raise click.UsageError("expected --teacher and --student, or a --recipe, which names them")
     try:
@@ -152,28 +259,28 @@ def distill(
             output=output,
             spec=recipes.make_spec(changes),
             space=space,
-            assistant=assistant,
+            teacher_assistant=teacher_assistant,
             cache=cache,
             overwrite=overwrite,
             force=force,
-            origin=origin,
+            provenance=provenance,
             progress=make_progress(),
         )
     except KeyboardInterrupt:
-        raise click.ClickException(f"{output}: stopped; the same command goes on where it was") from None
+        raise click.ClickException(f"{output}: stopped; the same command continues where it stopped") from None
     if as_json:
         _echo_json(made)
     else:
-        _echo(made, space_of_encoder=made.energy is None and space is None)
-    if not made.in_force:
+        _echo(made, keeps_space=made.explained_energy is None and space is None)
+    if not made.promoted:
         raise click.ClickException(
-            f"{output}: the verdict failed, so the new encoder is not in force; it lies in {made.folder}. Change "
-            "what is said above, or run the same command with --force, which does not train again"
+            f"{output}: a quality gate failed, so the new encoder was not promoted; it is in {made.folder}. Follow the "
+            "recommendation above, or run the same command with --force, which does not train again"
         )
 
 
-def _changes(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options that change the spec out of `options`; return those given, nested as the spec is."""
+def _take_changes(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options of the spec from `options`. Return those that were given, nested as the spec is."""
     changes: dict[str, Any] = {}
     for option in ctx.command.params:
         if not isinstance(option, SpecOption):
@@ -183,58 +290,58 @@ def _changes(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
         if value is None or value is False:
             continue
         *outer, last = option.path
-        place = changes
+        inner = changes
         for name in outer:
-            place = place.setdefault(name, {})
-        place[last] = value
+            inner = inner.setdefault(name, {})
+        inner[last] = value
     return changes
 
 
-def _sources_folder(texts: tuple[str, ...]) -> Path:
+def _require_sources(texts: tuple[str, ...]) -> Path:
     if len(texts) != 1 or not Path(texts[0]).is_dir():
-        raise DistillError(f"TEXTS: expected the one folder with the sources of the recipe, got {' '.join(texts)}")
+        raise DistillError(f"TEXTS: expected one folder, the sources of the recipe, got {' '.join(texts)}")
     return Path(texts[0])
 
 
-def _command(ctx: click.Context) -> str:
-    """Return the command line as the model card tells it: of paths the last part, nothing that does not decide."""
-    words = ["hpdsearch distill"]
-    undecisive = ("cache", "overwrite", "force", "as_json")
+def _describe_command(ctx: click.Context) -> str:
+    """Return the command line for the model card: the last part of each path, without options of no influence."""
+    command = ["hpdsearch distill"]
+    ignored = ("cache", "overwrite", "force", "as_json")
+    paths = ("teacher", "student", "output", "recipe", "space", "teacher_assistant")
     for option in ctx.command.params:
         assert option.name is not None
-        value, given = ctx.params[option.name], ctx.get_parameter_source(option.name)
-        if option.name in undecisive or given is not click.core.ParameterSource.COMMANDLINE:
+        value = ctx.params[option.name]
+        if option.name in ignored or ctx.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
             continue
         if isinstance(option, click.Argument):
-            words += [Path(text).name for text in value]
+            command += [Path(text).name for text in value]
         elif isinstance(option, click.Option) and option.is_flag:
-            words.append(option.opts[-1])
+            command.append(option.opts[-1])
         else:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).removesuffix(".0")
-            is_place = option.name in ("teacher", "student", "output", "recipe", "space", "assistant")
-            words.append(f"{option.opts[-1]} {Path(shown).name if is_place else shown}")
-    return " ".join(words)
+            command.append(f"{option.opts[-1]} {Path(shown).name if option.name in paths else shown}")
+    return " ".join(command)
 
 
-def _echo(made: "Distilled", *, space_of_encoder: bool) -> None:
+def _echo(made: "Distilled", *, keeps_space: bool) -> None:
     width = f"{made.space.dim} of the {made.space.teacher_dim} directions of {made.space.teacher}"
-    if made.energy is not None:
-        which = f"new, {width}, {100 * made.energy:.1f} % of its summed squares"
-    elif space_of_encoder:
-        which = f"the student's own, {width}; --dim would have made a new one"
+    if made.explained_energy is not None:
+        space = f"new, {width}, which explain {100 * made.explained_energy:.1f} % of its summed squares"
+    elif keeps_space:
+        space = f"the student's own, {width}; --dim makes a new one"
     else:
-        which = f"as given, {width}"
-    click.echo(f"texts:      {made.n_texts:,} learned from, {made.n_held_out:,} held out")
-    click.echo(f"space:      {which}")
-    for line in made.verdict.lines:
+        space = f"as given, {width}"
+    click.echo(f"texts:      {made.n_texts:,} to train on, {made.n_held_out:,} held out")
+    click.echo(f"space:      {space}")
+    for line in made.quality.summary:
         click.echo(line)
     if not made.has_plot:
-        click.echo('plot:       training/log.csv only; a picture needs: pip install "hpdsearch[plot]"')
-    if made.in_force:
+        click.echo('plot:       not drawn (training/log.csv has the data); it needs: pip install "hpdsearch[plot]"')
+    if made.promoted:
         from hpdsearch.encoder.folder import read_card
 
         size = sum((made.folder / name).stat().st_size for name in read_card(made.folder).sha256)
-        forced = "" if made.verdict.passed else " (by --force)"
+        forced = "" if made.quality.passed else " (by --force)"
         click.echo(f"encoder:    {made.folder}, {format_bytes(size)}{forced}")
         click.echo(f"use it:     hpdsearch index corpus.txt --encoder {made.folder}")
 
@@ -243,12 +350,12 @@ def _echo_json(made: "Distilled") -> None:
     echo_json(
         {
             "folder": str(made.folder),
-            "in_force": made.in_force,
+            "promoted": made.promoted,
             "space": made.space.id,
             "dim": made.space.dim,
-            "energy": made.energy,
+            "explained_energy": made.explained_energy,
             "n_texts": made.n_texts,
             "n_held_out": made.n_held_out,
-            "verdict": made.verdict.as_dict(),
+            "quality": made.quality.as_dict(),
         }
     )

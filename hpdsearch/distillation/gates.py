@@ -12,7 +12,7 @@ from typing import Any
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distillation.spec import GateSpec
 from hpdsearch.errors import ShapeError
-from hpdsearch.evaluation import nearest_neighbors, paired_bootstrap, neighbor_overlap
+from hpdsearch.evaluation import nearest_neighbors, neighbor_overlap, paired_bootstrap
 from hpdsearch.evaluation.metrics import Rows, Scores
 from hpdsearch.lexical import temporary_bm25_index
 
@@ -177,7 +177,8 @@ def _build_gates(shares: Mapping[str, Scores], spec: GateSpec) -> list[Gate]:
             "float32 weights instead of int8 (--float32)",
         ),
         Gate(
-            f"the encoder is {format_percent(above)} points above BM25, at least {100 * spec.min_above_bm25:g} required",
+            f"the encoder is {format_percent(above)} points above BM25, at least {100 * spec.min_above_bm25:g} "
+            "required",
             shares[ENCODER] - shares[BM25] - spec.min_above_bm25,
             beat_bm25,
         ),
@@ -191,21 +192,23 @@ def _describe_findings(
     projection, student, encoder = (agreements[name] for name in (PROJECTION, STUDENT, ENCODER))
     chance = format_percent(spec.k / (n_texts - 1))
     lines = [
-        f"quality:    share of the teacher's {spec.k} nearest neighbors that are found among {n_texts:,} held-out texts, "
-        f"in % (95 % interval)",
+        f"quality:    share of the teacher's {spec.k} nearest neighbors that are found among {n_texts:,} held-out "
+        "texts, in % (95 % interval)",
         f"baselines:  BM25 {agreements[BM25]}, chance {chance}",
         f"projection: {projection} at {dim} dimensions; it costs {format_percent(1 - projection.mean)} points",
         f"student:    {student}, {_describe_difference(student, projection)} the projection",
-        f"encoder:    {encoder}, {_describe_difference(encoder, student)} the student; mean cosine to the teacher in the "
-        f"space {cosine:.3f}",
+        f"encoder:    {encoder}, {_describe_difference(encoder, student)} the student; mean cosine to the teacher in "
+        f"the space {cosine:.3f}",
     ]
     for width in widths:
-        means = (f"{name} {format_percent(agreements[f'{name}, {width}'].mean)}" for name in (PROJECTION, STUDENT, ENCODER))
+        means = (
+            f"{name} {format_percent(agreements[f'{name}, {width}'].mean)}" for name in (PROJECTION, STUDENT, ENCODER)
+        )
         lines.append(f"truncated:  at {width} dimensions {', '.join(means)}")
     if projection.mean < spec.min_projection:
         lines.append(
-            f"the projection reaches less than {100 * spec.min_projection:g} %: a larger --dim, or a space that is fitted "
-            "to texts like these, would reach more"
+            f"the projection reaches less than {100 * spec.min_projection:g} %: a larger --dim, or a space that "
+            "is fitted to texts like these, would reach more"
         )
     return lines
 

@@ -20,7 +20,6 @@ from hpdsearch.distillation.export.model_card import (
     TextSource,
     render_model_card,
 )
-from hpdsearch.distillation.export.onnx_graph import WORD_EMBEDDINGS
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 from hpdsearch.distillation.export.student import export_student
 from hpdsearch.distillation.gates import QualityReport, evaluate_gates, format_percent
@@ -37,6 +36,7 @@ from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.distillation.training.plot import plot_training
 from hpdsearch.distillation.training.trainer import LOG, train
 from hpdsearch.encoder import Encoder, Space, write_space
+from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
 
@@ -272,8 +272,8 @@ def _check_settings(
         )
     if init_model.hidden < dim:
         raise DistillError(
-            f"dim: expected at most {init_model.hidden} (width of student {init_model.name}), got {dim}; give a smaller "
-            "--dim, or another student"
+            f"dim: expected at most {init_model.hidden} (width of student {init_model.name}), got {dim}; give a "
+            "smaller --dim, or another student"
         )
     if spec.layers is not None:
         select_layers(init_model, spec.layers)
@@ -285,8 +285,8 @@ def _check_settings(
         )
     if n_texts < training.batch_size:
         raise DistillError(
-            f"texts: expected at least {training.batch_size} (a batch) to train on, got {n_texts}; give more texts or a "
-            "smaller --batch-size"
+            f"texts: expected at least {training.batch_size} (a batch) to train on, got {n_texts}; give more texts or "
+            "a smaller --batch-size"
         )
     if split.by_assistant and not assistant:
         raise DistillError(
@@ -347,9 +347,7 @@ def _write_card(
     n_texts: int,
 ) -> str:
     measure = f"% of the teacher's {quality.k} nearest neighbors among {quality.n_texts:,} held-out texts"
-    results = {
-        f"{measure}, {name}": format_percent(estimate.mean) for name, estimate in quality.agreements.items()
-    }
+    results = {f"{measure}, {name}": format_percent(estimate.mean) for name, estimate in quality.agreements.items()}
     known_licenses = {teacher.name: UNKNOWN_LICENSE, init_model.name: UNKNOWN_LICENSE}
     return render_model_card(
         CardFields(

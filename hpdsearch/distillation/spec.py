@@ -39,8 +39,8 @@ class ProjectionSpec:
 
     Attributes:
         dim: width of the space, >= 1.
-        centered: take the leading directions of the covariance matrix (PCA) instead of the second-moment matrix. The map
-            never subtracts the mean, so it stays linear in both cases.
+        centered: take the leading directions of the covariance matrix (PCA) instead of the second-moment matrix. The
+            map never subtracts the mean, so it stays linear in both cases.
         whitening: scale each direction by variance ** -whitening, in 0..0.5. 0 preserves the cosines within the leading
             directions, 0.5 is full whitening.
 

@@ -1,8 +1,8 @@
 """Threads that use one core each.
 
-The products over a few hundred dimensions of a student are too small to be split over cores: if another program uses one
-of the cores, the others wait for it at every product. With a core per thread, results do not depend on the number of
-cores.
+The products over a few hundred dimensions of a student are too small to be split over cores: if another program uses
+one of the cores, the others wait for it at every product. With a core per thread, results do not depend on the number
+of cores.
 """
 
 from collections.abc import Callable, Iterable

@@ -8,9 +8,8 @@ from tiny_distillation import OPTIONS, make_models, make_texts
 
 from hpdsearch import Encoder
 from hpdsearch.cli import main
-from hpdsearch.distillation.spec import STATIC_TRAINING
-from hpdsearch.distillation.training.losses import LossSpec
-from hpdsearch.distillation.training.trainer import TrainingSpec
+from hpdsearch.distillation.gates import format_percent
+from hpdsearch.distillation.spec import STATIC_TRAINING, LossSpec, TrainingSpec
 from hpdsearch.encoder import read_space
 
 FEW = ["--epochs", "0.2", "--learning-rate", "1e-9"]
@@ -49,23 +48,23 @@ def test_the_command_makes_an_encoder_and_says_how_to_use_it(made):
     encoder_folder, result = made
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
-    assert lines[0] == "texts:      216 learned from, 24 held out"
-    assert lines[1].startswith("space:      new, 16 of the 32 directions of teacher, 9")
+    assert lines[0] == "texts:      216 to train on, 24 held out"
+    assert lines[1].startswith("space:      new, 16 of the 32 directions of teacher, which explain 9")
     assert sum(line.startswith("passed: ") for line in lines) == 3
     assert lines[-1] == f"use it:     hpdsearch index corpus.txt --encoder {encoder_folder}"
     assert Encoder.load(encoder_folder).space == read_space(encoder_folder / "space").id
 
 
-def test_the_folder_holds_card_verdict_log_plot_and_modules(made, folder):
+def test_the_folder_holds_card_quality_report_log_plot_and_modules(made, folder):
     encoder_folder, result = made
     card = (encoder_folder / "README.md").read_text()
     command = " ".join(["distill --teacher teacher --student student texts.txt", *OPTIONS, "-o mine"])
     found, *_ = [line for line in card.splitlines() if line.startswith("hpdsearch distill")]
     assert sorted(found.split()) == sorted(f"hpdsearch {command}".replace("-o mine", "--output mine").split())
     assert str(folder) not in card
-    verdict = json.loads((encoder_folder / "verdict.json").read_text())
-    assert f"| {100 * verdict['agreement']['encoder']:.4g} |" in card
-    assert all(line in result.output for line in verdict["lines"])
+    report = json.loads((encoder_folder / "quality.json").read_text())
+    assert f", encoder | {format_percent(report['agreement']['encoder'])} |" in card
+    assert all(line in result.output for line in report["summary"])
     assert (encoder_folder / "training" / "log.csv").read_text().startswith("step,agreement,")
     assert "<svg" in (encoder_folder / "training" / "loss.svg").read_text()
     assert len(json.loads((encoder_folder / "modules.json").read_text())) == 4
@@ -77,19 +76,19 @@ def test_an_encoder_is_replaced_only_when_told(made, folder):
     assert "there is an encoder already; choose another folder, or give --overwrite" in result.output
 
 
-def test_a_failed_verdict_exits_1_and_force_keeps_the_encoder(made, folder):
+def test_a_failed_gate_exits_1_and_force_promotes_the_encoder(made, folder):
     failing = (folder / "texts.txt", *OPTIONS, *FEW, "--dim", 1, "-o", folder / "failed")
     result = distill(folder, *failing)
     assert result.exit_code == 1
     assert "\nFAILED: the encoder is -" in result.output
-    assert "points above BM25, at least 1 wanted" in result.output
-    assert "failed/training/candidate" in result.output
+    assert "points above BM25, at least 1 required" in result.output
+    assert "failed/training/staging" in result.output
     assert not (folder / "failed" / "encoder.json").exists()
     forced = distill(folder, *failing, "--force", "--json")
     assert forced.exit_code == 0
     said = json.loads(forced.output.splitlines()[-1])
     encoder = Encoder.load(folder / "failed")
-    assert (said["folder"], said["in_force"], said["verdict"]["passed"]) == (str(folder / "failed"), True, False)
+    assert (said["folder"], said["promoted"], said["quality"]["passed"]) == (str(folder / "failed"), True, False)
     assert (said["dim"], said["space"]) == (encoder.dim, encoder.space)
     assert said["n_texts"] == 216
 
@@ -105,12 +104,12 @@ def test_a_student_of_a_known_space_stays_in_it_and_the_output_says_so(made, fol
     assert not {"model.onnx", "0_Transformer"} & {path.name for path in (folder / "warm").iterdir()}
     result = distill(folder, *arguments, "--space", made[0], "--dim", 8, "-o", folder / "both")
     assert result.exit_code == 1
-    assert "expected a space, or the projection" in result.output
+    assert "expected either a space or the projection" in result.output
 
 
 def test_a_recipe_says_what_the_command_line_leaves_open(made, folder):
-    loss = {"place": 5}
-    training = {"epochs": 0.1, "batch_size": 24, "train_words": True, "loss": loss, "learning_rate": 1e-9}
+    loss = {"mse_weight": 5}
+    training = {"epochs": 0.1, "batch_size": 24, "train_word_embeddings": True, "loss": loss, "learning_rate": 1e-9}
     recipe = {
         "name": "r",
         "teacher": "nobody/none",
@@ -126,7 +125,7 @@ def test_a_recipe_says_what_the_command_line_leaves_open(made, folder):
     arguments = (folder / "sources", "--recipe", folder / "r.json", "--force", "--dim", 12)
     result = distill(folder, *arguments, "-o", folder / "cooked")
     assert result.exit_code == 0, result.output
-    assert "texts:      198 learned from, 22 held out\nspace:      new, 12 of the 32" in result.output
+    assert "texts:      198 to train on, 22 held out\nspace:      new, 12 of the 32" in result.output
     assert json.loads((folder / "cooked" / "config.json").read_text())["num_hidden_layers"] == 1
     card = (folder / "cooked" / "README.md").read_text()
     assert "| CC0-1.0 |" in card
@@ -134,7 +133,7 @@ def test_a_recipe_says_what_the_command_line_leaves_open(made, folder):
     settings = json.loads((folder / "cooked" / "training" / "settings.json").read_text())["spec"]
     assert (settings["seed"], settings["shuffle"], settings["training"]["epochs"]) == (5, False, 0.1)
     result = distill(folder, folder / "texts.txt", "--recipe", folder / "r.json", "-o", folder / "x")
-    assert "expected the one folder with the sources of the recipe" in result.output
+    assert "expected one folder, the sources of the recipe" in result.output
 
 
 def test_bad_input_is_one_clear_line(folder):
@@ -142,7 +141,7 @@ def test_bad_input_is_one_clear_line(folder):
     for arguments, message in (
         ((folder / "empty.txt", *OPTIONS), "expected documents, got only empty ones"),
         ((folder / "texts.txt", "--teacher", folder / "none"), "none: there is no such folder"),
-        ((folder / "texts.txt", "--layers", "three"), "expected a number of layers (6) or their numbers (0,2,5)"),
+        ((folder / "texts.txt", "--layers", "three"), "expected a count of layers (6) or layer numbers (0,2,5)"),
         ((folder / "texts.txt", *OPTIONS, "--layers", "0,7"), "layers: expected numbers in 0..1"),
         ((folder / "texts.txt", "--recipe", "no-such-recipe"), "recipe no-such-recipe: expected a JSON file or"),
     ):
@@ -156,4 +155,4 @@ def test_bad_input_is_one_clear_line(folder):
 def test_help_shows_the_defaults_of_the_specs():
     text = " ".join(CliRunner().invoke(main, ["distill", "--help"]).output.split())
     assert f"[default: {TrainingSpec().epochs}; static: {STATIC_TRAINING.epochs}]" in text
-    assert f"[default: {LossSpec().similarity}]" in text
+    assert f"[default: {LossSpec().similarity_weight}]" in text

@@ -53,7 +53,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_checkpoint_before(tmp_path):
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as on a full disk, the write fails
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(DistillError, match=r"c: \d+ bytes cannot be written .*make room") as caught:
+        with pytest.raises(DistillError, match=r"c: \d+ bytes cannot be written .*free disk space") as caught:
             write_checkpoint(path, {"a": torch.zeros(10_000)}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

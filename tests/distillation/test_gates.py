@@ -6,11 +6,12 @@ import pytest
 from tiny_encoder import WORDS
 
 from hpdsearch.common.vectors import unit_rows
-from hpdsearch.distillation.gates import GateSpec, judge, neighbours_by_words
+from hpdsearch.distillation.gates import bm25_neighbors, evaluate_gates
+from hpdsearch.distillation.spec import GateSpec
 from hpdsearch.errors import ShapeError
 
 N, TEACHER_DIM, DIM = 60, 24, 12
-SPEC = GateSpec(k=5, prefixes=(4, DIM))
+SPEC = GateSpec(k=5, matryoshka_dims=(4, DIM))
 
 
 @pytest.fixture
@@ -36,23 +37,23 @@ def shares_by_brute_force(ours, teacher, k):
 
 
 def test_the_numbers_are_those_of_brute_force(held_out):
-    verdict = judge(**held_out, spec=SPEC)
+    report = evaluate_gates(**held_out, spec=SPEC)
     stages = {"projection": "projected", "student": "student", "encoder": "encoder"}
     for name, stage in stages.items():
         for width, key in ((DIM, name), (4, f"{name}, 4")):
             expected = shares_by_brute_force(held_out[stage][:, :width], held_out["teacher"], 5)
-            assert verdict.agreements[key].mean == pytest.approx(expected.mean()), key
-    assert set(verdict.agreements) == {*stages, "bm25", *(f"{name}, 4" for name in stages)}
-    found, share = verdict.agreements["student"], shares_by_brute_force(held_out["student"], held_out["teacher"], 5)
+            assert report.agreements[key].mean == pytest.approx(expected.mean()), key
+    assert set(report.agreements) == {*stages, "bm25", *(f"{name}, 4" for name in stages)}
+    found, share = report.agreements["student"], shares_by_brute_force(held_out["student"], held_out["teacher"], 5)
     assert found.high - found.low == pytest.approx(2 * 1.96 * share.std() / np.sqrt(N), rel=0.15)
     expected = np.mean([a @ b for a, b in zip(held_out["encoder"], held_out["projected"], strict=True)])
-    assert verdict.cosine == pytest.approx(expected, abs=1e-6)
-    assert verdict.passed
+    assert report.cosine == pytest.approx(expected, abs=1e-6)
+    assert report.passed
 
 
 def test_words_find_the_texts_that_share_them():
     texts = ["gold iron", "gold stone", "gold iron stone", "wind", "winds", "...", "rain gold gold gold"]
-    found = [rows.tolist() for rows in neighbours_by_words(texts, 2)]
+    found = [rows.tolist() for rows in bm25_neighbors(texts, 2)]
     assert found[0][0] == 2, "two words in common come before one"
     assert found[3:6] == [[4], [3], []], "by their stem, and only what shares one"
     assert all(row not in rows and len(set(rows)) == len(rows) <= 2 for row, rows in enumerate(found))
@@ -62,71 +63,75 @@ def test_where_words_say_what_the_teacher_says_bm25_has_it_all_and_the_encoder_f
     group = np.arange(N) // 6
     teacher = np.eye(TEACHER_DIM)[group] + np.random.default_rng(0).normal(size=(N, TEACHER_DIM)) * 0.01
     texts = [f"{WORDS[18 + number]} tale" for number in group]  # six texts a word, so five neighbours
-    verdict = judge(**held_out | {"texts": texts, "teacher": teacher}, spec=SPEC)
-    assert verdict.agreements["bm25"].mean == 1
-    assert not verdict.passed
-    assert any("points above BM25" in line and "another teacher" in line for line in verdict.lines)
+    report = evaluate_gates(**held_out | {"texts": texts, "teacher": teacher}, spec=SPEC)
+    assert report.agreements["bm25"].mean == 1
+    assert not report.passed
+    assert any("points above BM25" in line and "another teacher" in line for line in report.summary)
 
 
-def failed(verdict):
-    assert verdict.passed == (not any(line.startswith("FAILED") for line in verdict.lines))
-    return [line for line in verdict.lines if line.startswith("FAILED")]
+def failed(report):
+    assert report.passed == (not any(line.startswith("FAILED") for line in report.summary))
+    return [line for line in report.summary if line.startswith("FAILED")]
 
 
 def test_each_gate_fails_at_its_own_fault_and_says_what_to_change(held_out):
     rng = np.random.default_rng(5)
-    assert failed(judge(**held_out, spec=SPEC)) == []
+    assert failed(evaluate_gates(**held_out, spec=SPEC)) == []
 
     worse = unit_rows(held_out["projected"] + rng.normal(size=(N, DIM)) * 0.8)
-    (line,) = failed(judge(**held_out | {"student": worse, "encoder": worse}, spec=SPEC))
-    assert "of the projection's share, at least 50 wanted" in line
+    (line,) = failed(evaluate_gates(**held_out | {"student": worse, "encoder": worse}, spec=SPEC))
+    assert "of the projection's agreement, at least 50 required" in line
     assert "more texts, more epochs" in line
 
     rough = unit_rows(held_out["student"] + rng.normal(size=(N, DIM)) * 0.08)
-    (line,) = failed(judge(**held_out | {"encoder": rough}, spec=SPEC))
+    (line,) = failed(evaluate_gates(**held_out | {"encoder": rough}, spec=SPEC))
     assert "the export costs" in line
     assert "float32" in line
 
-    demanding = replace(SPEC, min_above_words=0.9, max_export_loss=1.0)
-    (line,) = failed(judge(**held_out, spec=demanding))
-    assert "above BM25, at least 90 wanted" in line
+    demanding = replace(SPEC, min_above_bm25=0.9, max_export_loss=1.0)
+    (line,) = failed(evaluate_gates(**held_out, spec=demanding))
+    assert "above BM25, at least 90 required" in line
 
 
 def test_a_gate_is_as_wide_as_its_number(held_out):
-    found = judge(**held_out, spec=SPEC).agreements
+    found = evaluate_gates(**held_out, spec=SPEC).agreements
     kept = found["encoder"].mean / found["projection"].mean
     lost = found["student"].mean - found["encoder"].mean
     for slack, n_failed in ((1e-3, 0), (-1e-3, 2)):
-        spec = replace(SPEC, min_kept=kept - slack, max_export_loss=lost + slack)
-        assert len(failed(judge(**held_out, spec=spec))) == n_failed
+        spec = replace(SPEC, min_relative_agreement=kept - slack, max_export_loss=lost + slack)
+        assert len(failed(evaluate_gates(**held_out, spec=spec))) == n_failed
 
 
 def test_few_texts_are_said_to_be_few(held_out):
-    kept = judge(**held_out, spec=SPEC)
+    kept = evaluate_gates(**held_out, spec=SPEC)
     share = kept.agreements["encoder"].mean / kept.agreements["projection"].mean
-    (line,) = [line for line in judge(**held_out, spec=replace(SPEC, min_kept=share - 0.01)).lines if "share" in line]
+    (line,) = [
+        line
+        for line in evaluate_gates(**held_out, spec=replace(SPEC, min_relative_agreement=share - 0.01)).summary
+        if "the projection's agreement" in line
+    ]
     assert line.startswith("passed")
     assert line.endswith("60 texts are too few to be sure")
-    (line,) = [line for line in kept.lines if "share" in line]
+    (line,) = [line for line in kept.summary if "the projection's agreement" in line]
     assert "too few" not in line
 
 
 def test_a_projection_that_loses_much_is_told_but_is_no_failure(held_out):
     flat = {name: held_out[name][:, -3:] for name in ("projected", "student", "encoder")}
-    spec = replace(SPEC, max_export_loss=1.0, min_kept=0.3)
-    verdict = judge(**held_out | flat, spec=spec)
-    assert verdict.passed
-    assert any("a larger --dim" in line and "less than 70 %" in line for line in verdict.lines)
-    assert not any("a larger --dim" in line for line in judge(**held_out, spec=SPEC).lines)
+    spec = replace(SPEC, max_export_loss=1.0, min_relative_agreement=0.3)
+    report = evaluate_gates(**held_out | flat, spec=spec)
+    assert report.passed
+    assert any("a larger --dim" in line and "less than 70 %" in line for line in report.summary)
+    assert not any("a larger --dim" in line for line in evaluate_gates(**held_out, spec=SPEC).summary)
 
 
-def test_the_verdict_is_json_and_the_same_each_time(held_out):
-    verdict = judge(**held_out, spec=SPEC)
-    assert judge(**held_out, spec=SPEC) == verdict
-    found = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
-    assert found["agreement"]["encoder, 4"] == pytest.approx(verdict.agreements["encoder, 4"].mean, abs=1e-6)
+def test_the_report_is_json_and_the_same_each_time(held_out):
+    report = evaluate_gates(**held_out, spec=SPEC)
+    assert evaluate_gates(**held_out, spec=SPEC) == report
+    found = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert found["agreement"]["encoder, 4"] == pytest.approx(report.agreements["encoder, 4"].mean, abs=1e-6)
     assert found["interval"]["bm25"][0] <= found["agreement"]["bm25"] <= found["interval"]["bm25"][1]
-    assert (found["n_texts"], found["k"], found["passed"], found["lines"]) == (N, 5, True, list(verdict.lines))
+    assert (found["n_texts"], found["k"], found["passed"], found["summary"]) == (N, 5, True, list(report.summary))
 
 
 @pytest.mark.parametrize(
@@ -139,10 +144,10 @@ def test_the_verdict_is_json_and_the_same_each_time(held_out):
 )
 def test_vectors_of_other_texts_are_refused(change, message, held_out):
     with pytest.raises(ShapeError, match=message):
-        judge(**held_out | change, spec=SPEC)
+        evaluate_gates(**held_out | change, spec=SPEC)
 
 
 def test_too_few_texts_for_the_neighbours_are_refused(held_out):
     few = {name: part[:5] for name, part in held_out.items()}
     with pytest.raises(ShapeError, match=r"k in 1\.\.4"):
-        judge(**few, spec=SPEC)
+        evaluate_gates(**few, spec=SPEC)

@@ -21,18 +21,15 @@ from tokenizers.processors import BertProcessing
 import hpdsearch
 from hpdsearch import Encoder, Index
 from hpdsearch.common.files import file_sha256
-from hpdsearch.distillation.export.transformer import Precision
-from hpdsearch.distillation.gates import GateSpec
+from hpdsearch.distillation.data.split import split_texts
 from hpdsearch.distillation.pipeline import Distilled
-from hpdsearch.distillation.space.projection import ProjectionSpec
-from hpdsearch.distillation.spec import DistillSpec, split_texts
+from hpdsearch.distillation.spec import DistillSpec, GateSpec, LossSpec, Precision, ProjectionSpec
 from hpdsearch.distillation.teacher.teacher import Teacher
-from hpdsearch.distillation.training.losses import LossSpec
 from hpdsearch.encoder import read_space
 from hpdsearch.errors import DistillError, EncoderError
 from hpdsearch.records import Document
 
-UNREACHABLE = GateSpec(min_kept=1.5)
+UNREACHABLE = GateSpec(min_relative_agreement=1.5)
 QUICK = replace(SPEC, training=replace(TRAINING, epochs=0.2))  # where it does not matter what is learned
 
 
@@ -65,16 +62,16 @@ def test_the_encoder_comes_near_to_the_projected_teacher(models, made):
     space = read_space(made.folder / "space")
     wanted = space.project(Teacher.load(models / "teacher").encode(texts))
     encoder, before = Encoder.load(made.folder), Encoder.load(models / "student")
-    assert (made.in_force, made.folder, encoder.name) == (True, models / "whole" / "encoder", "encoder")
+    assert (made.promoted, made.folder, encoder.name) == (True, models / "whole" / "encoder", "encoder")
     assert encoder.space == space.id == made.space.id
     assert (encoder.encode(texts) * wanted).sum(axis=1).mean() > 0.8
     assert abs((before.encode(texts) * wanted).sum(axis=1).mean()) < 0.5
 
 
-def test_the_explained_energy_is_that_of_the_texts_learned_from(models, made):
+def test_the_explained_energy_is_that_of_the_fitted_texts(models, made):
     fitted = split_texts(make_texts(), SPEC).fitted
     squares = np.linalg.svd(Teacher.load(models / "teacher").encode(fitted), compute_uv=False) ** 2
-    assert made.energy == pytest.approx(squares[:DIM].sum() / squares.sum(), abs=1e-3)
+    assert made.explained_energy == pytest.approx(squares[:DIM].sum() / squares.sum(), abs=1e-3)
 
 
 def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models, made, place):
@@ -87,7 +84,7 @@ def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models,
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_nothing_of_the_making_stays_but_the_log(made):
+def test_only_the_log_and_the_settings_stay_of_the_training(made):
     left = {path.name for path in (made.folder / "training").iterdir()}
     assert left == {"log.csv", "loss.svg", "settings.json", "write.lock"}
 
@@ -110,7 +107,7 @@ def test_a_damaged_cache_shard_is_noticed_and_embedded_again_to_equal_bytes(mode
     damaged[-100] ^= 1
     shard.write_bytes(damaged)
     run(models, place)
-    assert "missing or altered" in caplog.text
+    assert "missing or corrupt" in caplog.text
     assert contents(place / "encoder") == contents(made.folder)
 
 
@@ -119,7 +116,9 @@ def test_a_full_disk_is_named_and_room_is_all_it_takes(models, made, place):
     for limit in (1000, 20_000, 60_000):  # bytes: space, exported encoder or checkpoint, float32 modules
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
-            with pytest.raises(DistillError, match=r"cannot be (read or )?written .*make room and run the command"):
+            with pytest.raises(
+                DistillError, match=r"cannot be (read or )?written .*free disk space and run the command"
+            ):
                 run(models, place)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -133,24 +132,24 @@ def test_changed_texts_begin_anew(models, made, place, caplog):
     first = Encoder.load(run(models, place, spec=spec).folder).sha256  # leaves its checkpoint
     again, fresh = (run(models, folder, texts, spec=spec, cache=place / "cache") for folder in (place, place / "new"))
     assert contents(again.folder) == contents(fresh.folder)
-    assert caplog.text.count("checkpoint.bin: of a training with other settings or texts") == 1
+    assert caplog.text.count("checkpoint.bin: has other settings or texts") == 1
     assert Encoder.load(again.folder).sha256 != first
 
 
-def test_after_a_failed_verdict_the_old_encoder_stays_and_nothing_is_trained_again(models, made, place):
+def test_after_a_failed_gate_the_old_encoder_stays_and_nothing_is_trained_again(models, made, place):
     old = shutil.copytree(made.folder, place / "encoder")
     worse = replace(QUICK, gates=UNREACHABLE)
     failed = run(models, place, spec=worse, overwrite=True)
-    assert not failed.in_force
+    assert not failed.promoted
     assert Encoder.load(old).sha256 == Encoder.load(made.folder).sha256 != Encoder.load(failed.folder).sha256
     trained = file_sha256(old / "training" / "checkpoint.bin"), (old / "training" / "checkpoint.bin").stat().st_mtime_ns
     precise = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True)
     checkpoint = old / "training" / "checkpoint.bin"
     assert (file_sha256(checkpoint), checkpoint.stat().st_mtime_ns) == trained
     forced = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True, force=True)
-    assert forced.in_force
-    assert not forced.verdict.passed
-    assert precise.verdict == forced.verdict
+    assert forced.promoted
+    assert not forced.quality.passed
+    assert precise.quality == forced.quality
     assert not checkpoint.exists()
     assert Encoder.load(old).sha256 != Encoder.load(made.folder).sha256
 
@@ -159,7 +158,7 @@ def test_a_student_that_leads_into_a_space_of_the_teacher_goes_on_from_there(mod
     spec = replace(QUICK, projection=None)
     first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32))
     warm = run(models, place, spec=spec, student=first.folder, output=place / "warm", force=True)
-    assert (warm.energy, warm.space.id) == (None, made.space.id)
+    assert (warm.explained_energy, warm.space.id) == (None, made.space.id)
     assert measured(warm.folder)[0] == pytest.approx(max(measured(first.folder)), abs=1e-6)
     narrow = replace(QUICK, projection=ProjectionSpec(dim=8))
     other = run(models, place, spec=narrow, student=first.folder, output=place / "narrow")
@@ -169,7 +168,7 @@ def test_a_student_that_leads_into_a_space_of_the_teacher_goes_on_from_there(mod
         run(models, place, spec=spec, teacher=place / "other-teacher", space=made.folder, output=place / "x")
 
 
-def test_members_of_one_space_ask_each_others_indexes(models, made, place):
+def test_encoders_of_one_space_search_each_others_indexes(models, made, place):
     spec = DistillSpec(training=TRAINING)
     small = run(models, place, spec=replace(spec, layers=(0,)), space=made.folder, output=place / "small", force=True)
     quick = replace(TRAINING, learning_rate=0.05, epochs=15)
@@ -192,19 +191,19 @@ def test_members_of_one_space_ask_each_others_indexes(models, made, place):
 
 
 def test_the_assistant_embeds_what_the_teacher_leaves(models, made, place):
-    spec = replace(QUICK, projection=None, teacher_texts=100)
-    with pytest.raises(DistillError, match="116 texts are left over and there is no assistant"):
+    spec = replace(QUICK, projection=None, n_teacher_texts=100)
+    with pytest.raises(DistillError, match="expected a teacher assistant for the other 116 texts, got none"):
         run(models, place, spec=spec, space=made.folder)
-    with pytest.raises(DistillError, match="assistant: expected an encoder of the space"):
-        run(models, place, spec=spec, space=made.folder, assistant=models / "student")
+    with pytest.raises(DistillError, match="teacher assistant: expected an encoder of the space"):
+        run(models, place, spec=spec, space=made.folder, teacher_assistant=models / "student")
     cache = place / "empty"
-    done = run(models, place, spec=spec, space=made.folder, assistant=made.folder, cache=cache, force=True)
+    done = run(models, place, spec=spec, space=made.folder, teacher_assistant=made.folder, cache=cache, force=True)
     assert done.n_texts == 216
     (manifest,) = cache.rglob("manifest.json")
     assert '"rows": 124' in manifest.read_text()  # 100 and the 24 held out
 
 
-def test_a_heavy_anchor_is_what_is_learned_and_a_light_one_lies_between(models, made, place):
+def test_a_larger_ensemble_weight_moves_the_student_towards_the_assistant(models, made, place):
     texts = make_texts(n=60, seed=4)
     spec = replace(SPEC, projection=None, precision=Precision.FLOAT32)
     teacher = made.space.project(Teacher.load(models / "teacher").encode(texts))
@@ -213,17 +212,24 @@ def test_a_heavy_anchor_is_what_is_learned_and_a_light_one_lies_between(models, 
     assistant = Encoder.load(other.folder).encode(texts)
     nearness = []  # to the teacher, to the assistant
     for anchor in (0.0, 1.0, 1000.0):
-        options = {"space": made.folder, "assistant": other.folder, "output": place / f"{anchor:g}", "force": True}
-        vectors = Encoder.load(run(models, place, spec=replace(spec, anchor=anchor), **options).folder).encode(texts)
+        options = {
+            "space": made.folder,
+            "teacher_assistant": other.folder,
+            "output": place / f"{anchor:g}",
+            "force": True,
+        }
+        vectors = Encoder.load(run(models, place, spec=replace(spec, ensemble_weight=anchor), **options).folder).encode(
+            texts
+        )
         nearness.append([float((vectors * wanted).sum(axis=1).mean()) for wanted in (teacher, assistant)])
     to_teacher, to_assistant = np.transpose(nearness)
     assert to_teacher[0] > to_teacher[1] > to_teacher[2]
     assert to_assistant[0] < to_assistant[1] < to_assistant[2]
 
 
-def test_anchored_to_itself_alone_the_student_stays_where_it_was(models, made, place):
+def test_with_a_large_ensemble_weight_of_itself_the_student_hardly_changes(models, made, place):
     training = replace(TRAINING, learning_rate=1e-4)  # Adam makes steps even of gradients that are almost 0
-    spec = replace(SPEC, projection=None, training=training, anchor=1000.0, precision=Precision.FLOAT32)
+    spec = replace(SPEC, projection=None, training=training, ensemble_weight=1000.0, precision=Precision.FLOAT32)
     first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32), output=place / "first")
     again = run(models, place, spec=spec, student=first.folder, output=place / "again", force=True)
     texts = make_texts(n=60, seed=4)
@@ -231,11 +237,11 @@ def test_anchored_to_itself_alone_the_student_stays_where_it_was(models, made, p
     assert (vectors[0] * vectors[1]).sum(axis=1).mean() > 0.99
 
 
-def test_an_untrained_share_mixes_the_weights_of_both_ends_without_training_again(models, made, place):
+def test_interpolation_averages_initial_and_final_weights_without_training_again(models, made, place):
     spec = replace(SPEC, gates=UNREACHABLE, precision=Precision.FLOAT32)
     weights, written = [], set()
     for share in (0.0, 1.0, 0.25):
-        failed = run(models, place, spec=replace(spec, untrained_share=share))
+        failed = run(models, place, spec=replace(spec, interpolate_init=share))
         weights.append(load_file(failed.folder / "model.safetensors"))
         written.add((place / "encoder" / "training" / "checkpoint.bin").stat().st_mtime_ns)
     assert len(written) == 1
@@ -245,7 +251,7 @@ def test_an_untrained_share_mixes_the_weights_of_both_ends_without_training_agai
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_restored_numbers_have_the_teachers_mean_squares(models, made, place, static):
+def test_matched_dimensions_have_the_teachers_mean_squares(models, made, place, static):
     spec = replace(SPEC if not static else DistillSpec(static=True, training=TRAINING), precision=Precision.FLOAT32)
     texts = split_texts(make_texts(), spec).fitted
     wanted = made.space.project(Teacher.load(models / "teacher").encode(texts))
@@ -254,7 +260,7 @@ def test_restored_numbers_have_the_teachers_mean_squares(models, made, place, st
         done = run(
             models,
             place,
-            spec=replace(spec, projection=None, restored=restored),
+            spec=replace(spec, projection=None, match_variance=restored),
             space=made.folder,
             output=place / f"{restored:g}",
             force=True,
@@ -271,22 +277,6 @@ def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, mad
     assert sizes == [5, 1]  # spelt
 
 
-def test_no_held_out_text_is_trained_on_nor_any_variant_of_one():
-    texts = [*make_texts(n=400), "the cat sleeps on", "the cat sleeps on gold", "the cat sleeps"]
-    for seed in range(20):
-        spec = replace(SPEC, seed=seed, variants=5, teacher_texts=200, n_held_out=40)
-        split = split_texts(texts, spec)
-        assert len(split.held_out) == 40
-        assert not {*split.held_out} & {*split.learned}
-        assert len(split.learned) == len({*split.learned})
-        assert {*split.fitted, *split.by_assistant, *split.held_out} == {*texts}
-        assert len(split.variants) > 300
-        words = {word for text in split.fitted for word in text.split()}
-        assert {word for text in split.variants for word in text.split()} <= words
-    unshuffled = split_texts(texts, replace(spec, shuffle=False))
-    assert unshuffled.fitted == [text for text in texts if text not in unshuffled.held_out][:200]
-
-
 def test_documents_are_cut_into_passages_and_strings_are_not(models, made, place):
     documents = [Document(str(number), " ".join([text] * 5)) for number, text in enumerate(make_texts())]
     cut = run(models, place, documents, spec=QUICK, force=True)
@@ -295,7 +285,7 @@ def test_documents_are_cut_into_passages_and_strings_are_not(models, made, place
     assert strings.n_texts + strings.n_held_out == 240
 
 
-def test_the_package_is_the_function(models, place):
+def test_hpdsearch_distill_is_the_function(models, place):
     with pytest.raises(DistillError, match="one string"):
         hpdsearch.distill("text", teacher=models / "teacher", student=models / "student", output=place / "x")
 
@@ -308,16 +298,16 @@ def test_the_package_is_the_function(models, place):
         ({"texts": [Document("1", " ")]}, "expected documents with text"),
         ({"texts": [Document("1", "a"), "b"]}, "expected strings alone or documents alone, got a str"),
         ({"texts": ["b", Document("1", "a")]}, "expected strings alone or documents alone, got a Document"),
-        ({"teacher": "wide", "spec": DistillSpec()}, "texts: expected at least 256 .dim. to fit the space on, got 225"),
+        ({"teacher": "wide", "spec": DistillSpec()}, "texts: expected at least 256 .dim. to fit the space to, got 225"),
         ({"spec": DistillSpec()}, "dim: expected at most 32 .the teacher's width., got 256"),
         ({"teacher": "wide", "spec": replace(SPEC, projection=ProjectionSpec(dim=40))}, "at most 32 .width of student"),
-        ({"spec": replace(SPEC, static=True, training=None)}, "at least 512 .a batch. to learn from, got 225"),
-        ({"student": "static"}, "expected a Transformer to begin with, got a static encoder"),
+        ({"spec": replace(SPEC, static=True, training=None)}, "at least 512 .a batch. to train on, got 225"),
+        ({"student": "static"}, "expected a Transformer as the student, got a static encoder"),
         ({"student": "mpnet"}, "expected a BERT-like model .* got mpnet"),
         ({"student": "unframed"}, "one special token before a text and one after, got 0"),
         ({"space": "no-such-space"}, "space no-such-space: expected a space folder"),
         ({"space": "static"}, "space .*: expected a space folder"),
-        ({"output": "teacher"}, "expected a folder that is new or empty, found other files"),
+        ({"output": "teacher"}, "expected a new or empty folder, found other files"),
         ({"output": "student", "student": "student"}, "is made from the one in this folder"),
         ({"spec": replace(SPEC, training=replace(TRAINING, learning_rate=1e4))}, "diverged: .*lower --learning-rate"),
     ],
@@ -337,7 +327,7 @@ def test_what_cannot_be_done_is_said_before_it_is_begun(models, made, place, oth
     [
         (replace(SPEC, layers=0), "layers: expected 1..2"),
         (
-            replace(SPEC, training=replace(TRAINING, loss=LossSpec(place=0, similarity=0))),
+            replace(SPEC, training=replace(TRAINING, loss=LossSpec(mse_weight=0, similarity_weight=0))),
             "loss: expected a weight above",
         ),
         (replace(SPEC, trim_vocabulary=True), "only a WordPiece tokenizer can be trimmed, got WordLevel"),

@@ -7,20 +7,24 @@ from typing import Any
 
 import pytest
 
-from hpdsearch.distillation.export.transformer import Precision
 from hpdsearch.distillation.recipe import (
     Recipe,
+    describe_provenance,
     draw_texts,
     make_spec,
-    merged_with,
-    origin_of,
+    merge_recipe,
     read_recipe,
     recipe_names,
 )
-from hpdsearch.distillation.space.projection import ProjectionSpec
-from hpdsearch.distillation.spec import STATIC_TRAINING, DistillSpec
-from hpdsearch.distillation.training.losses import LossSpec
-from hpdsearch.distillation.training.trainer import TrainingSpec
+from hpdsearch.distillation.spec import (
+    STATIC_TRAINING,
+    DistillSpec,
+    HeadInit,
+    LossSpec,
+    Precision,
+    ProjectionSpec,
+    TrainingSpec,
+)
 from hpdsearch.errors import DistillError
 
 RECIPE: dict[str, Any] = {
@@ -79,38 +83,70 @@ def test_a_recipe_changes_the_defaults_and_options_change_the_recipe(tmp_path):
     spec = {
         "layers": [0, 2],
         "projection": {"whitening": 0.125},
-        "training": {"epochs": 2, "loss": {"ranking": 1, "prefixes": [64, 128]}},
+        "training": {"epochs": 2, "loss": {"kl_weight": 1, "matryoshka_dims": [64, 128]}},
         "precision": "float32",
     }
     path = tmp_path / "r.json"
     path.write_text(json.dumps(RECIPE | {"spec": spec, "seed": 3}))
     recipe = read_recipe(path)
-    changes, _ = merged_with(recipe, {"training": {"epochs": 5.0}, "seed": 4}, None)
+    changes, _ = merge_recipe(recipe, {"training": {"epochs": 5.0}, "seed": 4}, None)
     expected = DistillSpec(
         layers=(0, 2),
         projection=ProjectionSpec(whitening=0.125),
-        training=TrainingSpec(epochs=5, loss=LossSpec(ranking=1, prefixes=(64, 128)), seed=0),
+        training=TrainingSpec(epochs=5, loss=LossSpec(kl_weight=1, matryoshka_dims=(64, 128)), seed=0),
         precision=Precision.FLOAT32,
         shuffle=False,
         seed=4,
     )
     assert replace(make_spec(changes), gates=None) == expected
-    assert make_spec(merged_with(recipe, {}, None)[0]).seed == 3
+    assert make_spec(merge_recipe(recipe, {}, None)[0]).seed == 3
+
+
+def test_the_keys_of_earlier_recipes_are_read_as_the_new_ones(tmp_path):
+    training = {
+        "train_words": True,
+        "neighbours": 4,
+        "loss": {"place": 3, "similarity": 2, "ranking": 1, "prefixes": [64]},
+    }
+    spec = {
+        "projection": {"centred": True},
+        "head": "rotation",
+        "teacher_texts": 9,
+        "variants": 2,
+        "anchor": 0.5,
+        "untrained_share": 0.25,
+        "restored": 0.75,
+        "training": training,
+        "gates": {"min_kept": 0.1, "min_above_words": 0.2, "prefixes": [32]},
+    }
+    (tmp_path / "r.json").write_text(json.dumps(RECIPE | {"assistant": "base", "spec": spec}))
+    recipe = read_recipe(tmp_path / "r.json")
+    assert recipe.teacher_assistant == "base"
+    changes, _ = merge_recipe(recipe, {"ensemble_weight": 1.0}, None)
+    read = make_spec(changes)
+    assert read.projection == ProjectionSpec(centered=True)
+    assert read.head_init is HeadInit.PROCRUSTES
+    assert (read.n_teacher_texts, read.n_augmented, read.ensemble_weight) == (9, 2, 1.0)
+    assert (read.interpolate_init, read.match_variance) == (0.25, 0.75)
+    loss = LossSpec(mse_weight=3, similarity_weight=2, kl_weight=1, matryoshka_dims=(64,))
+    assert read.training == TrainingSpec(train_word_embeddings=True, group_size=4, loss=loss)
+    gates = read.resolve_gates()
+    assert (gates.min_relative_agreement, gates.min_above_bm25, gates.matryoshka_dims) == (0.1, 0.2, (32,))
 
 
 def test_a_space_that_is_given_takes_the_place_of_a_recipes_new_one_and_the_other_way_round():
     recipe = Recipe(**RECIPE, spec={"projection": {"dim": 64}}, space=None)
-    changes, space = merged_with(recipe, {}, "mine")
+    changes, space = merge_recipe(recipe, {}, "mine")
     assert (make_spec(changes).projection, space) == (None, "mine")
-    changes, space = merged_with(Recipe(**RECIPE, space="theirs"), {"projection": {"dim": 32}}, None)
+    changes, space = merge_recipe(Recipe(**RECIPE, space="theirs"), {"projection": {"dim": 32}}, None)
     assert (make_spec(changes).projection, space) == (ProjectionSpec(dim=32), None)
 
 
 def test_what_a_static_recipe_leaves_open_suits_static_students():
     spec = make_spec({"static": True, "training": {"epochs": 1}})
-    assert spec.completed_training() == replace(STATIC_TRAINING, epochs=1)
-    assert spec.completed_gates().min_kept < make_spec({}).completed_gates().min_kept
-    assert make_spec({}).completed_training() == TrainingSpec()
+    assert spec.resolve_training() == replace(STATIC_TRAINING, epochs=1)
+    assert spec.resolve_gates().min_relative_agreement < make_spec({}).resolve_gates().min_relative_agreement
+    assert make_spec({}).resolve_training() == TrainingSpec()
 
 
 @pytest.mark.parametrize(
@@ -122,19 +158,19 @@ def test_what_a_static_recipe_leaves_open_suits_static_students():
         ({"n_texts": True}, "expected 'n_texts' to be int, got True"),
         ({"teacher": None}, "expected 'teacher' to be str, got None"),
         ({"seed": "now"}, "expected 'seed' to be int, got 'now'"),
-        ({"assistant": 1}, "expected 'assistant' to be str, got 1"),
+        ({"assistant": 1}, "expected 'teacher_assistant' to be str, got 1"),
         ({"licenses": ["MIT"]}, "expected 'licenses' to be dict"),
         ({"mix": {}}, "mix: expected a positive weight"),
         ({"mix": {"a": 0}}, "mix: expected a positive weight"),
         ({"spec": {"epochs": 3}}, "spec: expected fields among layers, .* got 'epochs'"),
         (
             {"spec": {"training": {"loss": {"plaice": 1}}}},
-            "spec.training.loss: expected fields among place, .*'plaice'",
+            "spec.training.loss: expected fields among mse_weight, .*'plaice'",
         ),
         ({"spec": {"training": 3}}, "spec.training: expected fields among epochs, .* got 3"),
-        ({"spec": {"training": {"epochs": "2"}}}, "spec.training.epochs: expected a value like 2.0, got '2'"),
-        ({"spec": {"static": 1}}, "spec.static: expected a value like False, got 1"),
-        ({"spec": {"seed": True}}, "spec.seed: expected a value like 0, got True"),
+        ({"spec": {"training": {"epochs": "2"}}}, "spec.training.epochs: expected a value such as 2.0, got '2'"),
+        ({"spec": {"static": 1}}, "spec.static: expected a value such as False, got 1"),
+        ({"spec": {"seed": True}}, "spec.seed: expected a value such as 0, got True"),
         ({"spec": {"precision": "int4"}}, "spec.precision: expected one of float32, int8, got 'int4'"),
     ],
 )
@@ -167,10 +203,10 @@ def test_the_recipes_of_the_family_can_be_read():
     assert {specs["small"].projection, specs["static"].projection} == {None}
 
 
-def test_the_card_names_the_sources_with_their_licences(sources):
+def test_the_card_names_the_sources_with_their_licenses(sources):
     recipe = Recipe(**RECIPE, license="Apache-2.0", licenses={"a": "CC0-1.0", "hub/big": "MIT"})
     drawn = draw_texts(recipe, sources)
-    origin = origin_of(recipe, drawn, "make it")
+    origin = describe_provenance(recipe, drawn, "make it")
     assert [(s.name, s.n_texts, s.license) for s in origin.sources] == [
         ("a", drawn.counts["a"], "CC0-1.0"),
         ("b", drawn.counts["b"], "not stated"),

@@ -4,7 +4,7 @@ import shutil
 import pytest
 from tiny_encoder import make_tiny_encoder
 
-from hpdsearch.distillation.staging import begin_candidate, put_in_force, room
+from hpdsearch.distillation.staging import create_staging, exclusive_lock, promote
 from hpdsearch.encoder.folder import read_card
 from hpdsearch.errors import DistillError
 
@@ -16,9 +16,9 @@ def test_an_overwritten_encoder_takes_no_folder_but_its_own_modules_along(tmp_pa
     beside.write_text("kept")
     (output / "0_Transformer").mkdir()
     (output / "modules.json").write_text(json.dumps([{"path": "0_Transformer"}, {"path": path}]))
-    (begin_candidate(output) / "new.txt").write_text("new")
-    shutil.copy(output / "encoder.json", output / "training" / "candidate")
-    put_in_force(output)
+    (create_staging(output) / "new.txt").write_text("new")
+    shutil.copy(output / "encoder.json", output / "training" / "staging")
+    promote(output)
     assert beside.read_text() == "kept"
     assert (output / "new.txt").read_text() == "new"
     assert read_card(output).name
@@ -27,7 +27,8 @@ def test_an_overwritten_encoder_takes_no_folder_but_its_own_modules_along(tmp_pa
 
 def test_an_encoder_is_made_in_a_folder_by_one_at_a_time(tmp_path):
     mine = tmp_path / "mine"
-    with room(mine), room(tmp_path / "other"), pytest.raises(DistillError, match="mine: another process"), room(mine):
+    refused = pytest.raises(DistillError, match="mine: another process")
+    with exclusive_lock(mine), exclusive_lock(tmp_path / "other"), refused, exclusive_lock(mine):
         raise AssertionError
-    with room(mine):
+    with exclusive_lock(mine):
         pass

@@ -5,9 +5,10 @@ import pytest
 import torch
 from tiny_training import make_student, make_texts
 
-from hpdsearch.distillation.student.student import student_vectors
-from hpdsearch.distillation.training.losses import LossSpec, distillation_losses
-from hpdsearch.distillation.training.trainer import TrainingSpec, train
+from hpdsearch.distillation.spec import LossSpec, TrainingSpec
+from hpdsearch.distillation.student.student import embed_ids
+from hpdsearch.distillation.training.losses import distillation_losses
+from hpdsearch.distillation.training.trainer import train
 from hpdsearch.distillation.workers import Workers
 
 
@@ -44,23 +45,25 @@ def test_a_training_gives_equal_bytes_on_any_number_of_cores(tmp_path):
         torch.set_num_threads(n_cores)
         student = make_student(tmp_path / "encoder")
         texts, held_out = make_texts(student)
-        spec = TrainingSpec(epochs=1, batch_size=48, learning_rate=3e-3)
+        spec = TrainingSpec(epochs=1, batch_size=48, learning_rate=3e-3, bfloat16=False)
         train(student, texts, held_out, spec, tmp_path / str(n_cores))
-        assert len(student.parts(texts.ids[:48])) > 1
-        ends.append(student_vectors(student, held_out.ids, block=9).tobytes())
+        assert len(student.micro_batches(texts.token_ids[:48])) > 1
+        ends.append(embed_ids(student, held_out.token_ids, block=9).tobytes())
     assert ends[0] == ends[1] == ends[2]
-    assert ends[0] != student_vectors(make_student(tmp_path / "encoder"), held_out.ids).tobytes()
+    assert ends[0] != embed_ids(make_student(tmp_path / "encoder"), held_out.token_ids).tobytes()
 
 
-def test_gradients_by_parts_are_those_of_the_whole_batch(tmp_path):
-    spec = TrainingSpec(epochs=0.01, batch_size=48, learning_rate=1e-2, neighbours=1, weight_decay=0, warmup=0)
+def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(tmp_path):
+    spec = TrainingSpec(
+        epochs=0.01, batch_size=48, learning_rate=1e-2, group_size=1, weight_decay=0, warmup=0, bfloat16=False
+    )
     student = make_student(tmp_path / "encoder")
     texts, held_out = make_texts(student)
-    order = np.random.default_rng([0, 0]).permutation(len(texts.ids))[:48]
+    order = np.random.default_rng([0, 0]).permutation(len(texts.token_ids))[:48]
     whole = make_student(tmp_path / "encoder")
     for tensor in whole.tensors.values():
         tensor.requires_grad_()
-    vectors = whole.embed([texts.ids[place] for place in order])
+    vectors = whole.embed([texts.token_ids[place] for place in order])
     sum(distillation_losses(vectors, torch.from_numpy(texts.targets[order]), LossSpec()).values()).backward()
     before = {name: tensor.clone() for name, tensor in student.tensors.items()}
     train(student, texts, held_out, spec, tmp_path / "run")

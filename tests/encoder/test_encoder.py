@@ -24,7 +24,7 @@ from tiny_encoder import (
 
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, read_space
 from hpdsearch.encoder.encoder import BLOCK
 from hpdsearch.encoder.folder import BUILT_IN

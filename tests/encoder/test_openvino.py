@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny_encoder import WORDS, make_tiny_encoder
 
-from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, backend_choice
 from hpdsearch.encoder.onnx_backend import OnnxSession
 from hpdsearch.encoder.openvino_backend import OpenVinoSession

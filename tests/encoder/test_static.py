@@ -7,7 +7,7 @@ import pytest
 from tiny_encoder import make_tiny_static, tiny_table, tiny_tokenizer
 
 from hpdsearch.distillation.export.static import export_static
-from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import Encoder, EncoderType
 from hpdsearch.errors import EncoderError, ShapeError
 from hpdsearch.index import Index

@@ -18,23 +18,27 @@ from tiny_encoder import WORDS, make_tiny_encoder
 from tiny_teacher import make_tiny_teacher
 
 from hpdsearch.distillation.pipeline import Distilled, distill
-from hpdsearch.distillation.space.projection import ProjectionSpec
-from hpdsearch.distillation.spec import DistillSpec
-from hpdsearch.distillation.training.losses import LossSpec
-from hpdsearch.distillation.training.trainer import TrainingSpec
+from hpdsearch.distillation.spec import DistillSpec, LossSpec, ProjectionSpec, TrainingSpec
 
 DIM = 16
-TRAINING = TrainingSpec(epochs=6, batch_size=24, learning_rate=0.015, train_words=True, loss=LossSpec(place=5.0))
+TRAINING = TrainingSpec(
+    epochs=6,
+    batch_size=24,
+    learning_rate=0.015,
+    train_word_embeddings=True,
+    loss=LossSpec(mse_weight=5.0),
+    bfloat16=False,
+)
 SPEC = DistillSpec(training=TRAINING, projection=ProjectionSpec(dim=DIM))
-OPTIONS = f"--dim {DIM} --epochs 6 --batch-size 24 --learning-rate 0.015 --train-words --place 5".split()
+OPTIONS = f"--dim {DIM} --epochs 6 --batch-size 24 --learning-rate 0.015 --train-word-embeddings --mse-weight 5".split()
 # Where a child is killed: when this file appears or changes, and up to so many seconds after it.
 MOMENTS = (
     ("cache", 0.0),
     ("encoder/training/settings.json", 0.1),
     ("encoder/training/log.csv", 0.3),
     ("encoder/training/checkpoint.bin", 0.1),
-    ("encoder/training/candidate/encoder.json", 0.1),
-    ("encoder/training/candidate/modules.json", 0.0),
+    ("encoder/training/staging/encoder.json", 0.1),
+    ("encoder/training/staging/modules.json", 0.0),
 )
 
 

@@ -12,7 +12,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from hpdsearch.distillation.export.static import export_static
-from hpdsearch.distillation.export.transformer import Precision, export_encoder
+from hpdsearch.distillation.export.transformer import export_encoder
+from hpdsearch.distillation.spec import Precision
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 _WORDS = """

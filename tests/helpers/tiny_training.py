@@ -14,31 +14,34 @@ import torch
 from tiny_encoder import MAX_TOKENS, make_tiny_encoder, tiny_table
 
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.distillation.student.base import load_base
-from hpdsearch.distillation.student.student import StaticStudent, TransformerStudent, token_ids
-from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, Texts, TrainingSpec, train
+from hpdsearch.distillation.data.texts import TrainingSet
+from hpdsearch.distillation.spec import TrainingSpec
+from hpdsearch.distillation.student.initial_model import load_initial_model
+from hpdsearch.distillation.student.student import StaticStudent, TransformerStudent, tokenize
+from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, train
 
-SPEC = TrainingSpec(epochs=2.5, batch_size=16, learning_rate=3e-3, neighbours=4)
+SPEC = TrainingSpec(epochs=2.5, batch_size=16, learning_rate=3e-3, group_size=4, bfloat16=False)
 DIM = 16
 WORDS = np.array(["cat", "dog", "bird", "fish", "sun", "rain", "snow", "wind", "song", "war"])
 
 
 def make_student(folder: Path) -> TransformerStudent:
     """Return the tiny encoder as a student; its folder is made if need be."""
-    base = load_base(folder if folder.is_dir() else make_tiny_encoder(folder, dim=DIM))
-    return TransformerStudent(base, base.tensors)
+    init_model = load_initial_model(folder if folder.is_dir() else make_tiny_encoder(folder, dim=DIM))
+    return TransformerStudent(init_model, init_model.tensors)
 
 
-def make_texts(student: TransformerStudent) -> tuple[Texts, Texts]:
+def make_texts(student: TransformerStudent) -> tuple[TrainingSet, TrainingSet]:
     """Return 200 texts to train on and 50 held out; targets are the means of seeded token vectors."""
     rng = np.random.default_rng(0)
     texts = sorted({" ".join(rng.choice(WORDS, rng.integers(2, 8))) for _ in range(300)})
     assert len(texts) >= 250
-    ids = token_ids(student.base, texts[:250], max_tokens=MAX_TOKENS)
-    targets = StaticStudent(student.base, tiny_table(DIM)).embed(ids).numpy()
+    ids = tokenize(student.init_model, texts[:250], max_tokens=MAX_TOKENS)
+    targets = StaticStudent(student.init_model, tiny_table(DIM)).embed(ids).numpy()
     held_out = np.arange(250) % 5 == 0
     return tuple(
-        Texts([ids[position] for position in np.flatnonzero(part)], targets[part]) for part in (~held_out, held_out)
+        TrainingSet([ids[position] for position in np.flatnonzero(part)], targets[part])
+        for part in (~held_out, held_out)
     )
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tiny_encoder import make_tiny_encoder
 
 from hpdsearch.cli import main
-from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import EncoderError
 from hpdsearch.index import Index

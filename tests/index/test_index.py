@@ -17,7 +17,7 @@ from tiny_encoder import make_tiny_encoder
 
 from hpdsearch.catalog import Catalog, CatalogWriter
 from hpdsearch.dense import Codec, IndexSpec
-from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, CorruptIndexError, EncoderError, IndexFolderError, LockedError, QueryError
 from hpdsearch.index import Index

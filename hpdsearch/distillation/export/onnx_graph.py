@@ -9,13 +9,11 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
 from hpdsearch.encoder.folder import WEIGHTS
 from hpdsearch.encoder.weights import SCALE
 
 OPSET = 20  # the first with Gelu
-WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
-POSITION_EMBEDDINGS = "embeddings.position_embeddings.weight"
-HEAD = "head.weight"
 
 
 def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) -> bytes:
@@ -38,7 +36,7 @@ def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) ->
     shape = graph.op("Concat", graph.op("Shape", "input_ids"), graph.ints(hidden), axis=0)
     flat = graph.ints(-1, hidden)
     # All tokens of a batch are the rows of one matrix, so that Gemm can add the bias.
-    x = graph.op("Reshape", graph.norm(graph.op("Add", words, positions), "embeddings.LayerNorm"), flat)
+    x = graph.op("Reshape", graph.norm(graph.op("Add", words, positions), EMBEDDING_NORM), flat)
     for number in range(n_layers):
         layer = f"encoder.layer.{number}"
         query, key, value = (

@@ -1,11 +1,11 @@
-"""The sentence-transformers modules of an encoder. Only standard modules are used, so hpdsearch is not needed to open it.
+"""The sentence-transformers modules of an encoder. All are standard modules, so opening it does not need hpdsearch.
 
     Transformer, Pooling (mean), Dense (the head), Normalize          a Transformer
     StaticEmbedding, Normalize                                        a static encoder
 
-Each module has a sub-folder of its own, so the modules may lie beside the files of the encoder. Three differences remain:
-weights are float32; sentence-transformers truncates a text after max_tokens tokens, while hpdsearch reads it in windows;
-and StaticEmbedding returns zeros for a text without tokens.
+Each module has a sub-folder of its own, so the modules may lie beside the files of the encoder. Three differences
+remain: weights are float32; sentence-transformers truncates a text after max_tokens tokens, while hpdsearch reads it in
+windows; and StaticEmbedding returns zeros for a text without tokens.
 """
 
 import json
@@ -17,9 +17,15 @@ import numpy as np
 
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
-from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, TOKEN_TYPE_EMBEDDINGS, count_layers
 from hpdsearch.encoder import Backend, Encoder
+from hpdsearch.encoder.bert import (
+    HEAD,
+    N_SPECIAL_TOKENS,
+    POSITION_EMBEDDINGS,
+    TYPE_EMBEDDINGS,
+    WORD_EMBEDDINGS,
+    count_layers,
+)
 from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, find_folder
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.weights import load_weights
@@ -51,7 +57,11 @@ def write_sentence_transformers(
     if output is not None and output.is_dir() and any(output.iterdir()):
         raise EncoderError(f"{output}: expected a new or empty folder, found files in it; choose another folder")
     output = output or folder
-    modules = list(_static_modules(folder, encoder) if encoder.kind is EncoderType.STATIC else _transformer_modules(folder, encoder))
+    modules = list(
+        _static_modules(folder, encoder)
+        if encoder.kind is EncoderType.STATIC
+        else _transformer_modules(folder, encoder)
+    )
     entries = []
     for number, (kind, files) in enumerate(modules):
         module_folder = output / f"{number}_{kind}"
@@ -81,10 +91,10 @@ def _transformer_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, 
     head = tensors.pop(HEAD)[: encoder.dim]
     hidden = head.shape[1]
     # The position embeddings include token type 0. The pooler is unused, but transformers warns if it is missing.
-    tensors |= {TOKEN_TYPE_EMBEDDINGS: np.zeros((2, hidden), dtype=np.float32)}
+    tensors |= {TYPE_EMBEDDINGS: np.zeros((2, hidden), dtype=np.float32)}
     tensors |= {"pooler.dense.weight": np.zeros((hidden, hidden), dtype=np.float32)}
     tensors |= {"pooler.dense.bias": np.zeros(hidden, dtype=np.float32)}
-    length = encoder.max_tokens + SPECIAL_TOKENS
+    length = encoder.max_tokens + N_SPECIAL_TOKENS
     pad_token, pad_id = _find_padding(folder / TOKENIZER)
     config = json.loads((folder / CONFIG).read_bytes()) | {
         "architectures": ["BertModel"],

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from hpdsearch.distillation.export.onnx_graph import HEAD
 from hpdsearch.distillation.export.static import export_static
 from hpdsearch.distillation.export.transformer import export_encoder
 from hpdsearch.distillation.spec import Precision
 from hpdsearch.distillation.student.student import Student
 from hpdsearch.encoder import Backend, Encoder
+from hpdsearch.encoder.bert import HEAD
 from hpdsearch.encoder.static_backend import TABLE
 
 

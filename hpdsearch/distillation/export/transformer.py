@@ -3,31 +3,20 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS, onnx_model
+from hpdsearch.distillation.export.onnx_graph import onnx_model
 from hpdsearch.distillation.spec import Precision
+from hpdsearch.encoder.bert import HEAD, WORD_EMBEDDINGS, count_layers, encoder_tensors
 from hpdsearch.encoder.folder import CONFIG, MODEL, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.encoder.weights import SCALE
 from hpdsearch.errors import ShapeError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-SPECIAL_TOKENS = 2  # around every window
-TOKEN_TYPE_EMBEDDINGS = "embeddings.token_type_embeddings.weight"
-DENSE = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
-NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
 
 
 def export_encoder(
@@ -97,46 +86,6 @@ def export_encoder(
         TOKENIZER: tokenizer.to_str().encode(),
     }
     return write_encoder(folder, contents, name=name, dim=len(tensors[HEAD]), max_tokens=max_tokens, space=space)
-
-
-def encoder_tensors(bert: Mapping[str, np.ndarray], head: np.ndarray, *, max_tokens: int) -> dict[str, np.ndarray]:
-    """Select the tensors of an encoder from the weights of a BertModel, as float32, and add its head.
-
-    Every text is one segment, so the vector of token type 0 is added to the position embeddings. These are truncated to
-    the longest window.
-
-    Args:
-        bert: weights under the names of transformers' BertModel.state_dict().
-        head: (dim, hidden).
-        max_tokens: tokens of text in a window, without special tokens.
-
-    Raises:
-        ShapeError: the head does not fit, or there are too few position embeddings.
-    """
-    length = max_tokens + SPECIAL_TOKENS
-    if len(bert[POSITION_EMBEDDINGS]) < length:
-        raise ShapeError(
-            f"max_tokens: expected at most {len(bert[POSITION_EMBEDDINGS]) - SPECIAL_TOKENS} "
-            f"({POSITION_EMBEDDINGS} has {len(bert[POSITION_EMBEDDINGS])} rows, of which {SPECIAL_TOKENS} are for special tokens), got {max_tokens}"
-        )
-    hidden = bert[WORD_EMBEDDINGS].shape[1]
-    if head.ndim != 2 or head.shape[1] != hidden:
-        raise ShapeError(f"head: expected shape (dim, {hidden}), got {head.shape}")
-    # The position embeddings of an encoder folder already include token type 0.
-    positions = bert[POSITION_EMBEDDINGS][:length] + (bert[TOKEN_TYPE_EMBEDDINGS][0] if TOKEN_TYPE_EMBEDDINGS in bert else 0)
-    linear_names = [f"encoder.layer.{number}.{part}" for number in range(count_layers(bert)) for part in DENSE + NORMS]
-    kept = {
-        f"{part}.{kind}": bert[f"{part}.{kind}"]
-        for part in ["embeddings.LayerNorm", *linear_names]
-        for kind in ("weight", "bias")
-    }
-    kept |= {WORD_EMBEDDINGS: bert[WORD_EMBEDDINGS], POSITION_EMBEDDINGS: positions, HEAD: head}
-    return {key: np.ascontiguousarray(value, dtype=np.float32) for key, value in kept.items()}
-
-
-def count_layers(tensors: Mapping[str, Any]) -> int:
-    """Return the number of Transformer layers."""
-    return sum(key.endswith("attention.self.query.weight") for key in tensors)
 
 
 def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

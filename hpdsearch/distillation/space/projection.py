@@ -17,8 +17,8 @@ class Projection:
 
     Attributes:
         components: (dim, teacher_dim), rows orthogonal, largest variance first; the first row has unit length.
-        explained_energy: (dim,) float64, ascending, in 0..1: the share of the teacher's summed squares that the first 1,
-            2, ... directions explain. For centered directions this is the cumulative explained variance ratio.
+        explained_energy: (dim,) float64, ascending, in 0..1: the share of the teacher's summed squares that the first
+            1, 2, ... directions explain. For centered directions this is the cumulative explained variance ratio.
     """
 
     components: Matrix

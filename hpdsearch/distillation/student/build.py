@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from hpdsearch.distillation.data.texts import TrainingSet
-from hpdsearch.distillation.export.onnx_graph import HEAD
 from hpdsearch.distillation.spec import DistillSpec
 from hpdsearch.distillation.student.initial_model import InitialModel, select_layers
 from hpdsearch.distillation.student.student import (
@@ -20,6 +19,7 @@ from hpdsearch.distillation.student.student import (
     pool_ids,
 )
 from hpdsearch.encoder import Space
+from hpdsearch.encoder.bert import HEAD
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.torch_backend import best_device
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS
-from hpdsearch.distillation.export.transformer import count_layers, encoder_tensors
+from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, POSITION_EMBEDDINGS, count_layers, encoder_tensors
 from hpdsearch.encoder.folder import (
     CARD,
     CONFIG,
@@ -25,8 +24,6 @@ from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def _load_transformers(name: str, max_tokens: int) -> InitialModel:
         )
     fast = _reset_tokenizer(tokenizer.backend_tokenizer, name)
     bert = {key: value.numpy() for key, value in model.state_dict().items()}
-    max_tokens = min(max_tokens, len(bert[POSITION_EMBEDDINGS]) - SPECIAL_TOKENS)
+    max_tokens = min(max_tokens, len(bert[POSITION_EMBEDDINGS]) - N_SPECIAL_TOKENS)
     tensors = encoder_tensors(bert, np.zeros((1, config.hidden_size), dtype=np.float32), max_tokens=max_tokens)
     del tensors[HEAD]
     return InitialModel(
@@ -133,7 +130,7 @@ def _reset_tokenizer(tokenizer: "Tokenizer", name: str) -> "Tokenizer":
     """Disable truncation and padding, which the tokenizer of all-MiniLM-L6-v2 enables, and return the tokenizer."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    if (found := len(tokenizer.encode("").ids)) != SPECIAL_TOKENS:
+    if (found := len(tokenizer.encode("").ids)) != N_SPECIAL_TOKENS:
         raise DistillError(
             f"student {name}: expected a tokenizer that adds one special token before a text and one after, "
             f"got {found} special tokens"

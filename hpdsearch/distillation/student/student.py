@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from hpdsearch.common.vectors import Matrix, unit_rows
-from hpdsearch.distillation.batches import length_ratio_batches
 from hpdsearch.distillation.data.texts import Ids
-from hpdsearch.distillation.export.onnx_graph import HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
-from hpdsearch.distillation.export.transformer import SPECIAL_TOKENS, count_layers
 from hpdsearch.distillation.spec import HeadInit
 from hpdsearch.distillation.student.initial_model import InitialModel
 from hpdsearch.distillation.workers import Workers
+from hpdsearch.encoder.batches import length_ratio_batches
+from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, WORD_EMBEDDINGS, count_layers
 from hpdsearch.encoder.static_backend import TABLE
+from hpdsearch.encoder.torch_backend import TorchBert
 from hpdsearch.errors import ShapeError
 
 TOKEN_BUDGET = 1200  # tokens of a micro-batch, padding included
@@ -53,7 +53,12 @@ class TransformerStudent:
         """Copy tensors under the names of an encoder's model.safetensors, with or without a head, to the device."""
         self.init_model = init_model
         self.tensors = {name: torch.tensor(tensor, device=device) for name, tensor in tensors.items()}
-        self.n_layers = count_layers(tensors)
+        self._bert = TorchBert(
+            self.tensors,
+            n_layers=count_layers(tensors),
+            n_heads=init_model.n_heads,
+            epsilon=init_model.epsilon,
+        )
         self.cls_id, self.sep_id = init_model.tokenizer.encode("").ids
 
     def set_head(self, head: Matrix) -> None:
@@ -66,7 +71,7 @@ class TransformerStudent:
 
     def micro_batches(self, ids: Ids) -> list[list[int]]:
         """Return batches of texts of similar length, which are padded to one length."""
-        lengths = [len(of_text) + SPECIAL_TOKENS for of_text in ids]
+        lengths = [len(of_text) + N_SPECIAL_TOKENS for of_text in ids]
         return list(length_ratio_batches(lengths, token_budget=TOKEN_BUDGET, max_ratio=LENGTH_RATIO))[::-1]
 
     def pool(self, ids: Ids) -> Tensor:
@@ -74,7 +79,7 @@ class TransformerStudent:
         means: list[Tensor] = []
         order: list[int] = []
         for batch in reversed(self.micro_batches(ids)):
-            longest = len(ids[batch[-1]]) + SPECIAL_TOKENS
+            longest = len(ids[batch[-1]]) + N_SPECIAL_TOKENS
             rows = torch.zeros((len(batch), longest), dtype=torch.int64)
             mask = torch.zeros((len(batch), longest))
             for row, position in enumerate(batch):
@@ -82,40 +87,9 @@ class TransformerStudent:
                 rows[row, : len(window)] = torch.tensor(window)
                 mask[row, : len(window)] = 1
             device = self.tensors[WORD_EMBEDDINGS].device
-            means.append(self._forward(rows.to(device), mask.to(device)))
+            means.append(self._bert.pool(rows.to(device), mask.to(device)))
             order += batch
         return torch.cat(means)[torch.tensor(order).argsort().to(means[0].device)]
-
-    def _forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return the means (n, hidden) of padded windows: ids and mask (n, tokens)."""
-        words = functional.embedding(ids, self.tensors[WORD_EMBEDDINGS])
-        positions = self.tensors[POSITION_EMBEDDINGS][: ids.shape[1]]
-        x = self._norm(words + positions, "embeddings.LayerNorm")
-        hidden_keys = (1 - mask)[:, None, None, :] * torch.finfo(x.dtype).min
-        for number in range(self.n_layers):
-            layer = f"encoder.layer.{number}"
-            x = self._norm(x + self._attention(x, hidden_keys, layer), f"{layer}.attention.output.LayerNorm")
-            inner = functional.gelu(self._linear(x, f"{layer}.intermediate.dense"))
-            x = self._norm(x + self._linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
-        return (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-
-    def _attention(self, x: Tensor, hidden_keys: Tensor, layer: str) -> Tensor:
-        """Return the attention output (n, tokens, hidden) of a layer. Explicit softmax was the fastest to train."""
-        n_heads = self.init_model.n_heads
-        query, key, value = (
-            self._linear(x, f"{layer}.attention.self.{part}").view(*x.shape[:2], n_heads, -1).transpose(1, 2)
-            for part in ("query", "key", "value")
-        )  # each (n, heads, tokens, head_dim)
-        weights = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5 + hidden_keys
-        mixed = (weights.softmax(dim=3) @ value).transpose(1, 2).flatten(2)
-        return self._linear(mixed, f"{layer}.attention.output.dense")
-
-    def _linear(self, x: Tensor, name: str) -> Tensor:
-        return functional.linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
-
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        return functional.layer_norm(x, weight.shape, weight, bias, self.init_model.epsilon)
 
 
 class StaticStudent:

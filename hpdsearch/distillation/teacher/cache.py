@@ -3,8 +3,8 @@
     <folder>/manifest.json              teacher, width, and the rows and checksum of each shard; the one commit point
     <folder>/shard-000001.safetensors   embeddings float16 (rows, teacher_dim), hashes uint8 (rows, 16)
 
-A shard is written atomically before the manifest that names it. A run that is killed loses at most the shard that it was
-computing.
+A shard is written atomically before the manifest that names it. A run that is killed loses at most the shard that it
+was computing.
 """
 
 import hashlib
@@ -124,7 +124,7 @@ class EmbeddingCache:
         stored = save({EMBEDDINGS: embeddings.astype(np.float16), HASHES: hashes})
         with self.exclusive_lock():
             # No name is used twice: a reader may still map a corrupt shard of that name.
-            path = self.folder / SHARD.format(1 + max(map(_number, self._known), default=0))
+            path = self.folder / SHARD.format(1 + max(map(_shard_number, self._known), default=0))
             shard = {"name": path.name, "rows": len(texts), "sha256": hashlib.sha256(stored).hexdigest()}
             try:
                 with atomic_write(path) as file:

@@ -101,7 +101,7 @@ class TeacherFolder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that determine the vectors, as JSON values. They are part of the teacher's hash: rename no key."""
+        """The settings that determine the vectors, as JSON values. The keys are part of the teacher's hash."""
         return {
             "lower_case": self.lower_case,
             "prompt": self.prompt,
@@ -235,7 +235,7 @@ def _open_head_modules(kind: str, path: Path) -> list[nn.Module]:
         known = ", ".join(ACTIVATIONS)
         raise EncoderError(f"{path / CONFIG}: expected an activation among {known}, got {name}")
     if config.get("use_residual") or config.get("module_input_name", "sentence_embedding") != "sentence_embedding":
-        raise EncoderError(f"{path / CONFIG}: expected a dense layer of the pooled vector without residual, got {config}")
+        raise EncoderError(f"{path / CONFIG}: expected a plain layer on the pooled vector, got {config}")
     linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
     if (stored := path / "model.safetensors").is_file():
         weights = load_file(stored)

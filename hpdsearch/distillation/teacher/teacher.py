@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 from torch import nn
 from torch.nn import functional
 
 from hpdsearch.common.progress import SILENT, Bar, Progress
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.distillation.batches import length_batches
 from hpdsearch.distillation.teacher.cache import EmbeddingCache
 from hpdsearch.distillation.teacher.folder import (
     POOLER,
@@ -27,6 +27,7 @@ from hpdsearch.distillation.teacher.folder import (
     read_teacher_folder,
 )
 from hpdsearch.distillation.workers import Workers
+from hpdsearch.encoder.batches import length_batches
 from hpdsearch.encoder.torch_backend import best_device
 from hpdsearch.errors import EncoderError
 
@@ -193,7 +194,7 @@ def open_cache(teacher: Teacher, root: Path | None = None) -> EmbeddingCache:
         CacheError: the folder cannot be created or read.
     """
     if root is None:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpdsearch" / "teachers"
+        root = user_cache_path("hpdsearch", appauthor=False) / "teachers"
     folder = root / f"{teacher.name}-{teacher.sha256[:12]}"
     return EmbeddingCache(folder, teacher=teacher.name, teacher_hash=teacher.sha256, dim=teacher.dim)
 
@@ -239,8 +240,8 @@ def embed(
 def fastest_dtype(device: str) -> torch.dtype:
     """Return bfloat16 if it speeds up matrix products of a teacher's size by at least 1.3 on the device, else float32.
 
-    The environment variable HPDSEARCH_BFLOAT16 overrides the measurement: 1 for bfloat16, 0 for float32. The measurement
-    takes half a second. It is needed because many processors that support bfloat16 compute more slowly in it.
+    The environment variable HPDSEARCH_BFLOAT16 overrides the measurement: 1 for bfloat16, 0 for float32. The
+    measurement takes half a second. Many processors that support bfloat16 compute more slowly in it.
 
     Raises:
         EncoderError: HPDSEARCH_BFLOAT16 is neither 0 nor 1.
@@ -281,7 +282,8 @@ def _read_max_tokens(parts: TeacherFolder, model: nn.Module, tokenizer: Any) -> 
     limits = [limit for limit in (positions, tokenizer.model_max_length) if 0 < limit < 10**9]
     if parts.max_tokens is None and not limits:
         raise EncoderError(
-            f"{parts.transformer}: expected a longest input, found none; set max_seq_length in sentence_bert_config.json"
+            f"{parts.transformer}: expected a longest input, found none; set max_seq_length in "
+            "sentence_bert_config.json"
         )
     if parts.max_tokens is not None and 0 < positions < parts.max_tokens:
         raise EncoderError(f"{parts.transformer}: max_seq_length: expected at most {positions}, got {parts.max_tokens}")
@@ -292,7 +294,11 @@ def _compute_sha256(
     parts: TeacherFolder, model: nn.Module, tokenizer: "Tokenizer", config: dict[str, Any], max_tokens: int
 ) -> str:
     settings_of_config = {key: value for key, value in config.items() if key not in INCIDENTAL}
-    settings = parts.settings | {"config": settings_of_config, "tokenizer": tokenizer.to_str(), "max_tokens": max_tokens}
+    settings = parts.settings | {
+        "config": settings_of_config,
+        "tokenizer": tokenizer.to_str(),
+        "max_tokens": max_tokens,
+    }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     tensors = [(name, tensor) for name, tensor in model.state_dict().items() if not name.startswith(POOLER)]
     for name, tensor in [*tensors, *parts.head.state_dict(prefix="head.").items()]:

@@ -54,9 +54,13 @@ def _read(log_csv: Path) -> dict[str, list[tuple[int, float]]]:
 def _draw_losses(axes: Any, columns: dict[str, list[tuple[int, float]]]) -> None:
     terms = [name for name in columns if name not in (STEP, AGREEMENT, RATE, LOSS)]
     for name, (color, marker) in zip(terms, TERM_STYLES, strict=False):
-        axes.plot(*_unzip(columns[name]), color=color, marker=marker, linewidth=1, label=f"{name} (last batch, weighted)")
+        axes.plot(
+            *_unzip(columns[name]), color=color, marker=marker, linewidth=1, label=f"{name} (last batch, weighted)"
+        )
     if columns.get(LOSS):
-        axes.plot(*_unzip(columns[LOSS]), color=LOSS_COLOR, marker="o", linewidth=2, label="loss (mean of recent steps)")
+        axes.plot(
+            *_unzip(columns[LOSS]), color=LOSS_COLOR, marker="o", linewidth=2, label="loss (mean of recent steps)"
+        )
         axes.legend()
     axes.set_ylim(bottom=0)
     axes.set_ylabel("training loss")

@@ -18,12 +18,12 @@ from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distillation.data.texts import Ids, TrainingSet
-from hpdsearch.distillation.export.onnx_graph import WORD_EMBEDDINGS
 from hpdsearch.distillation.spec import TrainingSpec
 from hpdsearch.distillation.student.student import Student, embed_ids
 from hpdsearch.distillation.teacher.teacher import fastest_dtype
 from hpdsearch.distillation.training.losses import distillation_losses
 from hpdsearch.distillation.workers import Workers
+from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
 
@@ -192,8 +192,8 @@ class _Trainer:
         tensors, state = found
         if state["key"] != self.key:
             raise DistillError(
-                f"{self.folder}: expected the checkpoint of a training with these settings, texts and layers, got one of "
-                "another training; repeat its settings to continue it, or remove the folder to start again"
+                f"{self.folder}: expected the checkpoint of a training with these settings, texts and layers, got one "
+                "of another training; repeat its settings to continue it, or remove the folder to start again"
             )
         self.n_done = state["step"]
         self.best = state["best"]

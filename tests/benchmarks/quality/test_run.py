@@ -16,8 +16,8 @@ from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Document, Encoder, Index
 from hpdsearch.distillation.export.static import export_static
-from hpdsearch.distillation.export.transformer import Precision
-from hpdsearch.distillation.space.projection import ProjectionSpec, fit_projection
+from hpdsearch.distillation.space.projection import fit_projection
+from hpdsearch.distillation.spec import Precision, ProjectionSpec
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import write_space
 from hpdsearch.errors import CacheError

@@ -6,7 +6,8 @@ import pytest
 from safetensors.numpy import load_file
 from tiny_encoder import HIDDEN, MAX_TOKENS, N_HEADS, make_tiny_encoder, tiny_bert, tiny_tokenizer
 
-from hpdsearch.distillation.export.transformer import Precision, export_encoder, quantize_rows
+from hpdsearch.distillation.export.transformer import export_encoder, quantize_rows
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.errors import ShapeError
 
 

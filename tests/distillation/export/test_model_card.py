@@ -2,7 +2,7 @@ import dataclasses
 
 import yaml
 
-from hpdsearch.distillation.export.model_card import CardFields, TextSource, model_card
+from hpdsearch.distillation.export.model_card import CardFields, TextSource, render_model_card
 
 FIELDS = CardFields(
     name="small",
@@ -14,7 +14,7 @@ FIELDS = CardFields(
     dim=256,
     max_tokens=200,
     sources=[TextSource("Wiktionary", 120_000, "CC-BY-SA-4.0"), TextSource("pipes | and news", 3_456, "CC0-1.0")],
-    numbers={"agreement": 0.912345, "sts": {"teacher": 80.5, "student": {"256": 79.123456}}, "verdict": "good"},
+    results={"agreement": "0.9123", "sts | student": "79.1"},
     command="hpdsearch distill texts.txt --teacher all-mpnet-base-v2",
 )
 
@@ -27,35 +27,33 @@ def cells(card: str, heading: str) -> list[list[str]]:
 
 
 def test_the_head_is_yaml_that_the_hub_understands() -> None:
-    _, head, _ = model_card(FIELDS).split("---\n", 2)
+    _, head, _ = render_model_card(FIELDS).split("---\n", 2)
     read = yaml.safe_load(head)
     assert (read["license"], read["pipeline_tag"], read["language"]) == ("apache-2.0", "sentence-similarity", ["en"])
     assert read["base_model"] == [FIELDS.student, FIELDS.teacher]
     assert "sentence-transformers" in read["tags"]
 
 
-def test_texts_are_counted_and_numbers_shown_group_by_group() -> None:
-    card = model_card(FIELDS)
+def test_sources_results_and_licenses_are_tables() -> None:
+    card = render_model_card(FIELDS)
     assert cells(card, "Training texts") == [
         ["Wiktionary", "120,000", "CC-BY-SA-4.0"],
         ["pipes \0 and news", "3,456", "CC0-1.0"],
-        ["together", "123,456", ""],
+        ["total", "123,456", ""],
     ]
-    assert cells(card, "Measured") == [
+    assert cells(card, "Results") == [
         ["agreement", "0.9123"],
-        ["sts, teacher", "80.5"],
-        ["sts, student, 256", "79.12"],
-        ["verdict", "good"],
+        ["sts \0 student", "79.1"],
     ]
-    assert cells(card, "Licences") == [["small", "Apache-2.0"], *map(list, FIELDS.licenses.items())]
-    for told in ("`sha256:12ab`", "256 numbers", 'Encoder.load("small")', "hpdsearch export small", FIELDS.command):
+    assert cells(card, "Licenses") == [["small", "Apache-2.0"], *map(list, FIELDS.licenses.items())]
+    for told in ("`sha256:12ab`", "256 dimensions", 'Encoder.load("small")', "hpdsearch export small", FIELDS.command):
         assert told in card
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    bare = dataclasses.replace(FIELDS, student="", numbers={}, command="")
-    card = model_card(bare)
-    assert "## Measured" not in card
-    assert "Made by" not in card
+    bare = dataclasses.replace(FIELDS, student="", results={}, command="")
+    card = render_model_card(bare)
+    assert "## Results" not in card
+    assert "Command:" not in card
     assert "starting from" not in card
     assert yaml.safe_load(card.split("---\n", 2)[1])["base_model"] == [FIELDS.teacher]

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from hpdsearch.cli import main
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
-from hpdsearch.distillation.export.transformer import Precision
+from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.errors import EncoderError
 
@@ -90,7 +90,7 @@ def test_the_command_exports_into_a_new_folder_only(tmp_path: Path, folder: Path
     assert (result.exit_code, f'SentenceTransformer("{output}")' in result.stdout) == (0, True)
     assert vectors_by_modules(output, TEXTS).shape == (4, 4)
     result = CliRunner().invoke(main, ["export", str(folder), str(output)])
-    assert (result.exit_code, "expected a folder that is new or empty" in result.stderr) == (1, True)
+    assert (result.exit_code, "expected a new or empty folder" in result.stderr) == (1, True)
     with pytest.raises(EncoderError, match=r"dim: expected 1\.\.16"):
         write_sentence_transformers(folder, tmp_path / "other", dim=17)
     assert not (tmp_path / "other").exists()

@@ -14,27 +14,27 @@ def embeddings(seed: int = 0) -> np.ndarray:
     return (rng.normal(size=(N, WIDE)) @ axes + 1.5 * rng.normal(size=WIDE)).astype(np.float32)
 
 
-def by_svd(rows: np.ndarray, *, centred: bool) -> tuple[np.ndarray, np.ndarray]:
+def by_svd(rows: np.ndarray, *, centered: bool) -> tuple[np.ndarray, np.ndarray]:
     """Directions (teacher_dim, teacher_dim) and their mean squares, by numpy's SVD of the matrix itself."""
     rows = rows.astype(np.float64)
-    rows = rows - rows.mean(axis=0) if centred else rows
+    rows = rows - rows.mean(axis=0) if centered else rows
     _, sizes, directions = np.linalg.svd(rows, full_matrices=False)
     return directions, sizes**2 / len(rows)
 
 
-@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("whitening", [0.0, 0.25])
-def test_directions_energy_and_scales_are_those_of_the_whole_matrix(centred, whitening):
+def test_directions_energy_and_scales_are_those_of_the_whole_matrix(centered, whitening):
     rows = embeddings()
-    found = fit_projection([rows], ProjectionSpec(DIM, centred=centred, whitening=whitening))
-    directions, variance = by_svd(rows, centred=centred)
+    found = fit_projection([rows], ProjectionSpec(DIM, centered=centered, whitening=whitening))
+    directions, variance = by_svd(rows, centered=centered)
     assert found.components.dtype == np.float32
     for component, direction, size in zip(found.components, directions, variance, strict=False):
         sign = np.sign(direction[np.abs(direction).argmax()])
         scale = (size / variance[0]) ** -whitening
         np.testing.assert_allclose(component, sign * scale * direction, atol=2e-5)
         assert component[np.abs(component).argmax()] > 0
-    np.testing.assert_allclose(found.energy, variance[:DIM].cumsum() / variance.sum(), rtol=1e-6)
+    np.testing.assert_allclose(found.explained_energy, variance[:DIM].cumsum() / variance.sum(), rtol=1e-6)
 
 
 def test_whitening_by_a_half_makes_all_directions_equally_large():
@@ -46,25 +46,25 @@ def test_whitening_by_a_half_makes_all_directions_equally_large():
 
 def test_centred_and_uncentred_differ_where_the_mean_is_not_zero():
     rows = embeddings()
-    centred, uncentred = (fit_projection([rows], ProjectionSpec(1, centred=value)) for value in (True, False))
+    centered, uncentred = (fit_projection([rows], ProjectionSpec(1, centered=value)) for value in (True, False))
     mean = rows.mean(axis=0) / np.linalg.norm(rows.mean(axis=0))
-    assert abs(uncentred.components[0] @ mean) > abs(centred.components[0] @ mean) + 0.1
+    assert abs(uncentred.components[0] @ mean) > abs(centered.components[0] @ mean) + 0.1
 
 
-@pytest.mark.parametrize("centred", [False, True])
-def test_blocks_of_any_size_give_what_the_whole_gives(centred):
-    rows, spec = embeddings(), ProjectionSpec(DIM, centred=centred, whitening=0.125)
+@pytest.mark.parametrize("centered", [False, True])
+def test_blocks_of_any_size_give_what_the_whole_gives(centered):
+    rows, spec = embeddings(), ProjectionSpec(DIM, centered=centered, whitening=0.125)
     whole = fit_projection([rows], spec)
     blocks = fit_projection(iter(np.split(rows, [0, 1, 3, 90, 90, 150])), spec)
     np.testing.assert_allclose(blocks.components, whole.components, atol=1e-6)
-    np.testing.assert_allclose(blocks.energy, whole.energy, rtol=1e-12)
+    np.testing.assert_allclose(blocks.explained_energy, whole.explained_energy, rtol=1e-12)
 
 
 def test_a_narrower_projection_is_the_front_of_a_wider_one():
     rows = embeddings()
     wide, narrow = (fit_projection([rows], ProjectionSpec(dim, whitening=0.2)) for dim in (WIDE, 3))
     np.testing.assert_array_equal(narrow.components, wide.components[:3])
-    assert wide.energy[-1] == pytest.approx(1)
+    assert wide.explained_energy[-1] == pytest.approx(1)
 
 
 def refused(rows: np.ndarray, **spec: object) -> str:
@@ -79,8 +79,8 @@ def test_what_does_not_suffice_is_refused():
     assert refused(rows, dim=13) == "dim: expected at most 12 (the teacher's width), got 13"
     same = np.repeat(rows[:2], 20, axis=0)
     assert "expected texts whose embeddings vary in 3 directions, got 2" in refused(same, dim=3, whitening=0.1)
-    assert "vary in 3 directions, got 1" in refused(same, dim=3, whitening=0.1, centred=True)
-    assert "got 0" in refused(np.repeat(rows[:1], 20, axis=0), dim=3, centred=True)
+    assert "vary in 3 directions, got 1" in refused(same, dim=3, whitening=0.1, centered=True)
+    assert "got 0" in refused(np.repeat(rows[:1], 20, axis=0), dim=3, centered=True)
     assert "got 0" in refused(np.zeros_like(rows), dim=3)
     assert refused(rows, dim=0) == "dim: expected at least 1, got 0"
     assert "whitening: expected 0..0.5, got 0.6" in refused(rows, dim=3, whitening=0.6)

@@ -6,29 +6,24 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny_encoder import MAX_TOKENS, SPECIAL, WORDS, make_tiny_encoder, make_tiny_static, tiny_table
 from tiny_teacher import make_plain_teacher
 
-from hpdsearch.distillation.export.transformer import TYPES, Precision, export_encoder
-from hpdsearch.distillation.student.base import Base, load_base
+from hpdsearch.distillation.export.transformer import export_encoder
+from hpdsearch.distillation.spec import HeadInit, Precision
+from hpdsearch.distillation.student.initial_model import InitialModel, load_initial_model
 from hpdsearch.distillation.student.student import (
     BLOCK,
-    PADDED_TOKENS,
-    HeadStart,
     StaticStudent,
     TransformerStudent,
     fit_head,
-    padded_batches,
-    pooled_vectors,
-    token_ids,
-    token_table,
+    fit_token_table,
+    pool_ids,
+    tokenize,
 )
 from hpdsearch.encoder import Encoder
+from hpdsearch.encoder.bert import HEAD, TYPE_EMBEDDINGS
 from hpdsearch.errors import ShapeError
-
-HEAD = "head.weight"
 
 
 def make_texts(n: int = 70, longest: int = 18) -> list[str]:
@@ -38,53 +33,53 @@ def make_texts(n: int = 70, longest: int = 18) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return load_base(make_tiny_encoder(tmp_path_factory.mktemp("base") / "tiny"))
+def init_model(tmp_path_factory: pytest.TempPathFactory) -> InitialModel:
+    return load_initial_model(make_tiny_encoder(tmp_path_factory.mktemp("base") / "tiny"))
 
 
 def test_a_transformer_student_embeds_as_its_exported_encoder_does(tmp_path: Path) -> None:
-    base = load_base(make_plain_teacher(tmp_path / "bert", seed=3), max_tokens=MAX_TOKENS)
-    head = np.random.default_rng(1).normal(size=(8, base.hidden)).astype(np.float32)
-    student = TransformerStudent(base, {**base.tensors, HEAD: head})
+    init_model = load_initial_model(make_plain_teacher(tmp_path / "bert", seed=3), max_tokens=MAX_TOKENS)
+    head = np.random.default_rng(1).normal(size=(8, init_model.hidden)).astype(np.float32)
+    student = TransformerStudent(init_model, {**init_model.tensors, HEAD: head})
     texts = make_texts()
-    found = student.embed(token_ids(base, texts, max_tokens=MAX_TOKENS)).detach().numpy()
+    found = student.embed(tokenize(init_model, texts, max_tokens=MAX_TOKENS)).detach().numpy()
     folder = export_encoder(
         tmp_path / "exported",
         name="x",
         space="sha256:0",
-        bert={**base.tensors, TYPES: np.zeros((1, base.hidden), dtype=np.float32)},
+        bert={**init_model.tensors, TYPE_EMBEDDINGS: np.zeros((1, init_model.hidden), dtype=np.float32)},
         head=head,
-        n_heads=base.n_heads,
-        tokenizer=base.tokenizer,
-        max_tokens=base.max_tokens,
-        layer_norm_eps=base.epsilon,
+        n_heads=init_model.n_heads,
+        tokenizer=init_model.tokenizer,
+        max_tokens=init_model.max_tokens,
+        layer_norm_eps=init_model.epsilon,
         precision=Precision.FLOAT32,
     )
     np.testing.assert_allclose(found, Encoder.load(folder).encode(texts), atol=2e-6)
 
 
 def test_a_student_made_of_an_encoder_folder_embeds_as_the_encoder_does(tiny_folder: Path) -> None:
-    base = load_base(tiny_folder)
+    init_model = load_initial_model(tiny_folder)
     texts = make_texts()
-    found = TransformerStudent(base, base.tensors).embed(token_ids(base, texts, max_tokens=MAX_TOKENS))
+    found = TransformerStudent(init_model, init_model.tensors).embed(tokenize(init_model, texts, max_tokens=MAX_TOKENS))
     np.testing.assert_allclose(found.numpy(), Encoder.load(tiny_folder).encode(texts), atol=2e-6)
 
 
-def test_order_and_company_of_the_texts_do_not_matter(base: Base) -> None:
-    student = TransformerStudent(base, base.tensors)
-    ids = token_ids(base, make_texts(), max_tokens=MAX_TOKENS)
+def test_order_and_company_of_the_texts_do_not_matter(init_model: InitialModel) -> None:
+    student = TransformerStudent(init_model, init_model.tensors)
+    ids = tokenize(init_model, make_texts(), max_tokens=MAX_TOKENS)
     together = student.embed(ids)
     order = np.random.default_rng(0).permutation(len(ids))
     np.testing.assert_allclose(student.embed([ids[place] for place in order]), together[order], atol=2e-6)
     np.testing.assert_allclose(torch.cat([student.embed([text]) for text in ids[:8]]), together[:8], atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
-    heads = torch.nn.functional.normalize(torch.tensor(pooled_vectors(student, ids, block=9)) @ student.tensors[HEAD].T)
+    heads = torch.nn.functional.normalize(torch.tensor(pool_ids(student, ids, block=9)) @ student.tensors[HEAD].T)
     np.testing.assert_allclose(heads, together, atol=2e-6)
 
 
-def test_every_tensor_of_a_transformer_student_learns_and_the_base_is_left_alone(base: Base) -> None:
-    student = TransformerStudent(base, base.tensors)
-    before = {name: tensor.copy() for name, tensor in base.tensors.items()}
+def test_every_tensor_of_a_transformer_student_learns_and_the_base_is_left_alone(init_model: InitialModel) -> None:
+    student = TransformerStudent(init_model, init_model.tensors)
+    before = {name: tensor.copy() for name, tensor in init_model.tensors.items()}
     for tensor in student.tensors.values():
         tensor.requires_grad_()
     student.embed([[5, 6, 7], [8]])[:, 0].sum().backward()
@@ -95,19 +90,7 @@ def test_every_tensor_of_a_transformer_student_learns_and_the_base_is_left_alone
         with torch.no_grad():
             tensor += 1
     for name, tensor in before.items():
-        np.testing.assert_array_equal(base.tensors[name], tensor)
-
-
-@given(st.lists(st.integers(0, 300), max_size=60))
-@settings(max_examples=25, deadline=None)
-def test_padded_batches_hold_every_position_once_and_little_padding(lengths: list[int]) -> None:
-    batches = list(padded_batches([[0] * length for length in lengths]))
-    assert sorted(position for batch in batches for position in batch) == list(range(len(lengths)))
-    for batch in batches:
-        windows = [lengths[position] + 2 for position in batch]
-        assert windows == sorted(windows)
-        assert max(windows) <= 1.25 * min(windows) + 1
-        assert len(batch) * max(windows) <= PADDED_TOKENS
+        np.testing.assert_array_equal(init_model.tensors[name], tensor)
 
 
 def test_a_rotation_keeps_the_cosines_and_undoes_a_rotation() -> None:
@@ -115,9 +98,9 @@ def test_a_rotation_keeps_the_cosines_and_undoes_a_rotation() -> None:
     pooled = rng.normal(size=(40, 6)).astype(np.float32) * 3
     turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    found = fit_head(pooled, (unit @ turn.T).astype(np.float32), HeadStart.ROTATION)
+    found = fit_head(pooled, (unit @ turn.T).astype(np.float32), HeadInit.PROCRUSTES)
     np.testing.assert_allclose(found, turn, atol=1e-5)
-    noisy = fit_head(pooled, rng.normal(size=(40, 6)).astype(np.float32), HeadStart.ROTATION)
+    noisy = fit_head(pooled, rng.normal(size=(40, 6)).astype(np.float32), HeadInit.PROCRUSTES)
     np.testing.assert_allclose(noisy @ noisy.T, np.eye(6), atol=1e-5)
     turned = unit @ noisy.T
     np.testing.assert_allclose(turned @ turned.T, unit @ unit.T, atol=1e-5)
@@ -127,7 +110,7 @@ def test_a_rotation_into_fewer_dims_is_the_best_with_orthonormal_rows() -> None:
     rng = np.random.default_rng(1)
     pooled, targets = (rng.normal(size=(40, dim)).astype(np.float32) for dim in (6, 4))
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    found = fit_head(pooled, targets, HeadStart.ROTATION)
+    found = fit_head(pooled, targets, HeadInit.PROCRUSTES)
     np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-5)
     reached = (unit @ found.T * targets).sum()
     for _ in range(50):
@@ -136,37 +119,39 @@ def test_a_rotation_into_fewer_dims_is_the_best_with_orthonormal_rows() -> None:
         assert (unit @ near * targets).sum() < reached
 
 
-def drawn_least_squares(unit: np.ndarray, targets: np.ndarray, drawn_to: np.ndarray, ridge: float) -> np.ndarray:
-    """Least squares by numpy with a row more a weight, which pulls it to where it is drawn; (dim, hidden)."""
+def regularized_least_squares(unit: np.ndarray, targets: np.ndarray, prior: np.ndarray, ridge: float) -> np.ndarray:
+    """Least squares by numpy with one more row per weight, which regularizes it towards the prior; (dim, hidden)."""
     pull = (ridge * len(unit)) ** 0.5
-    rows, wanted = np.vstack([unit, pull * np.eye(unit.shape[1])]), np.vstack([targets, pull * drawn_to])
+    rows, wanted = np.vstack([unit, pull * np.eye(unit.shape[1])]), np.vstack([targets, pull * prior])
     return np.asarray(np.linalg.lstsq(rows, wanted, rcond=None)[0].T)
 
 
 @pytest.mark.parametrize("ridge", [0.02, 0.5])
-def test_ridge_is_least_squares_drawn_to_zero_and_both_is_drawn_to_the_rotation(ridge: float) -> None:
+def test_ridge_is_regularized_towards_zero_or_towards_the_rotation(ridge: float) -> None:
     rng = np.random.default_rng(2)
     pooled, wide, square = (rng.normal(size=(30, dim)).astype(np.float32) for dim in (6, 9, 6))
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    expected = drawn_least_squares(unit, wide, np.zeros((6, 9)), ridge)
-    np.testing.assert_allclose(fit_head(pooled, wide, HeadStart.RIDGE, ridge=ridge), expected, atol=1e-5)
+    expected = regularized_least_squares(unit, wide, np.zeros((6, 9)), ridge)
+    np.testing.assert_allclose(fit_head(pooled, wide, HeadInit.RIDGE, ridge=ridge), expected, atol=1e-5)
     square /= np.linalg.norm(square, axis=1, keepdims=True)
     rotation, _ = scipy.linalg.orthogonal_procrustes(unit, square)
     mean_cosine = np.mean([row @ rotation @ target for row, target in zip(unit, square, strict=True)])
-    expected = drawn_least_squares(unit, square, mean_cosine * rotation, ridge)
-    np.testing.assert_allclose(fit_head(pooled, square, HeadStart.BOTH, ridge=ridge), expected, atol=1e-5)
+    expected = regularized_least_squares(unit, square, mean_cosine * rotation, ridge)
+    np.testing.assert_allclose(fit_head(pooled, square, HeadInit.RIDGE_TO_PROCRUSTES, ridge=ridge), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("start", [HeadStart.ROTATION, HeadStart.BOTH])
-def test_a_rotation_into_a_space_wider_than_the_student_is_refused(start: HeadStart) -> None:
-    with pytest.raises(ShapeError, match=r"dim: expected at most 6 \(width of the student\) for a rotation, got 7"):
+@pytest.mark.parametrize("start", [HeadInit.PROCRUSTES, HeadInit.RIDGE_TO_PROCRUSTES])
+def test_a_rotation_into_a_space_wider_than_the_student_is_refused(start: HeadInit) -> None:
+    with pytest.raises(
+        ShapeError, match=r"dim: expected at most 6 \(width of the student\) for a Procrustes map, got 7"
+    ):
         fit_head(np.ones((40, 6), dtype=np.float32), np.ones((40, 7), dtype=np.float32), start)
 
 
-def test_a_static_student_embeds_as_its_encoder_and_by_hand(base: Base, tmp_path: Path) -> None:
-    student = StaticStudent(base, tiny_table())
+def test_a_static_student_embeds_as_its_encoder_and_by_hand(init_model: InitialModel, tmp_path: Path) -> None:
+    student = StaticStudent(init_model, tiny_table())
     texts = make_texts()
-    ids = token_ids(base, texts, max_tokens=100)
+    ids = tokenize(init_model, texts, max_tokens=100)
     found = student.embed(ids).numpy()
     assert not found[0].any()  # the empty text
     for row, text in zip(found[1:], ids[1:], strict=True):
@@ -176,12 +161,12 @@ def test_a_static_student_embeds_as_its_encoder_and_by_hand(base: Base, tmp_path
     np.testing.assert_allclose(found[1:], encoder.encode(texts)[1:], atol=1e-6)
 
 
-def test_a_token_table_reads_each_token_alone_and_rare_ones_weigh_more(base: Base) -> None:
-    student = TransformerStudent(base, base.tensors)
-    n_words = base.tokenizer.get_vocab_size()
+def test_a_token_table_reads_each_token_alone_and_rare_ones_weigh_more(init_model: InitialModel) -> None:
+    student = TransformerStudent(init_model, init_model.tensors)
+    n_words = init_model.tokenizer.get_vocab_size()
     counts = np.zeros(n_words, dtype=np.int64)
     counts[10], counts[11] = 30, 10
-    table = token_table(student, counts=counts, smoothing=0.25)
+    table = fit_token_table(student, counts=counts, smoothing=0.25)
     weights = np.ones(n_words)
     weights[10], weights[11] = 0.25 / (0.25 + 0.75), 0.25 / (0.25 + 0.25)
     np.testing.assert_allclose(np.linalg.norm(table, axis=1), weights, atol=1e-6)
@@ -190,14 +175,18 @@ def test_a_token_table_reads_each_token_alone_and_rare_ones_weigh_more(base: Bas
     assert table.shape == (n_words, 16)
 
 
-def test_token_ids_are_cut_and_hold_no_special_tokens(base: Base) -> None:
-    found = token_ids(base, ["the cat sleeps", "", "dog"], max_tokens=2)
-    assert [[base.tokenizer.id_to_token(token) for token in ids] for ids in found] == [["the", "cat"], [], ["dog"]]
+def test_token_ids_are_truncated_and_contain_no_special_tokens(init_model: InitialModel) -> None:
+    found = tokenize(init_model, ["the cat sleeps", "", "dog"], max_tokens=2)
+    assert [[init_model.tokenizer.id_to_token(token) for token in ids] for ids in found] == [
+        ["the", "cat"],
+        [],
+        ["dog"],
+    ]
     assert {type(ids) for ids in found} == {array}, "lists of Python's numbers take nine times the memory"
 
 
-def test_millions_of_texts_are_not_tokenized_at_once(base: Base) -> None:
+def test_millions_of_texts_are_not_tokenized_at_once(init_model: InitialModel) -> None:
     texts = [" ".join(words) for words in permutations(WORDS[7:17], 4)]
     assert len(texts) > BLOCK
-    expected = [base.tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-    assert [ids.tolist() for ids in token_ids(base, texts, max_tokens=9)] == expected
+    expected = [init_model.tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    assert [ids.tolist() for ids in tokenize(init_model, texts, max_tokens=9)] == expected

@@ -58,7 +58,7 @@ def test_missing_yields_each_text_once_in_order(tmp_path):
     assert list(open_at(tmp_path / "empty").missing(["b", "a", "b", "\ud800"])) == ["b", "a", "\ud800"]
     texts = filled(tmp_path)
     assert list(open_at(tmp_path).missing([texts[0], "z", texts[9], "a", "z", "", texts[1]])) == ["z", "a", ""]
-    with pytest.raises(CacheError, match=r"2 of 3 texts have no embedding yet"):
+    with pytest.raises(CacheError, match=r"2 of 3 texts have no embedding"):
         open_at(tmp_path).embeddings(["z", texts[0], "a"])
 
 
@@ -103,7 +103,7 @@ def test_a_damaged_shard_is_noticed_and_its_texts_are_embedded_again(tmp_path, c
     DAMAGE[damage](path)
     with caplog.at_level(logging.WARNING):
         cache = open_at(tmp_path)
-    assert f"{path}: missing or altered; its 5 texts will be embedded again" in caplog.text
+    assert f"{path}: missing or corrupt; its 5 texts will be embedded again" in caplog.text
     lost = texts[(number - 1) * 5 : number * 5]
     assert list(cache.missing(texts)) == lost
     cache.add(lost, made_up(lost))
@@ -190,7 +190,7 @@ def test_embeddings_that_do_not_fit_are_refused(tmp_path):
     cache = open_at(tmp_path)
     with pytest.raises(ShapeError, match=r"expected shape \(n, 8\), got \(1, 9\)"):
         cache.add(["a"], np.zeros((1, 9), dtype=np.float32))
-    with pytest.raises(ShapeError, match="expected 2 rows, one a text, got 1"):
+    with pytest.raises(ShapeError, match="expected 2 rows, one per text, got 1"):
         cache.add(["a", "b"], np.zeros((1, DIM), dtype=np.float32))
     with pytest.raises(ShapeError, match="NaN or infinity in row 0"):
         cache.add(["a"], np.full((1, DIM), np.nan, dtype=np.float32))

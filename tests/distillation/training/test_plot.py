@@ -46,7 +46,7 @@ def test_the_lines_go_through_the_logged_numbers(log, tmp_path):
 def test_the_picture_says_what_it_shows(log, tmp_path):
     plot_training(log, tmp_path / "log.svg")
     text = " ".join(ElementTree.parse(tmp_path / "log.svg").getroot().itertext())
-    for words in ("training loss", "training step", "similarity", "place", "best, kept: 62.5 % at step 20", "[%]"):
+    for words in ("training loss", "training step", "similarity", "place", "best checkpoint: 62.5 % at step 20", "[%]"):
         assert words in text
     assert "rate" not in text
 
@@ -62,7 +62,7 @@ def test_equal_logs_give_equal_bytes_in_any_process(log, tmp_path):
 def test_a_log_that_has_only_the_start_is_drawn(log, tmp_path):
     log.write_text("step,agreement\n0,0.25\n")
     assert plot_training(log, tmp_path / "log.svg")
-    assert "best, kept: 25.0 % at step 0" in (tmp_path / "log.svg").read_text()
+    assert "best checkpoint: 25.0 % at step 0" in (tmp_path / "log.svg").read_text()
 
 
 def test_without_matplotlib_nothing_is_written(log, tmp_path, monkeypatch):

@@ -16,10 +16,17 @@ from tiny_training import SPEC, make_student, make_texts, run
 
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
-from hpdsearch.distillation.export.onnx_graph import WORDS
+from hpdsearch.distillation.data.texts import TrainingSet
+from hpdsearch.distillation.spec import LossSpec
 from hpdsearch.distillation.student.student import StaticStudent, Student
-from hpdsearch.distillation.training.losses import LossSpec
-from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, Texts, neighbour_order, schedule, train
+from hpdsearch.distillation.training.trainer import (
+    CHECKPOINT,
+    LOG,
+    group_near_texts,
+    learning_rate_factor,
+    train,
+)
+from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
 
@@ -44,8 +51,8 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def agreement(student: Student, texts: Texts) -> float:
-    return neighbor_agreement(student.embed(texts.ids).detach().numpy(), texts.targets)
+def agreement(student: Student, texts: TrainingSet) -> float:
+    return neighbor_agreement(student.embed(texts.token_ids).detach().numpy(), texts.targets)
 
 
 def same(one: Student, other: Student) -> bool:
@@ -76,18 +83,18 @@ def test_training_brings_the_student_nearer_to_the_teacher(encoder, whole):
 
 def test_the_log_has_all_columns_and_the_loss(whole):
     rows = rows_of(whole[2])
-    assert list(rows[0]) == ["step", "agreement", "loss", "rate", "place", "similarity"]
+    assert list(rows[0]) == ["step", "agreement", "loss", "rate", "mse", "similarity"]
     assert [int(row["step"]) for row in rows] == list(range(N_STEPS + 1))
     assert rows[0]["loss"] == rows[0]["similarity"] == ""
-    losses = [float(row["place"]) + float(row["similarity"]) for row in rows[1:]]
+    losses = [float(row["mse"]) + float(row["similarity"]) for row in rows[1:]]
     for number, row in enumerate(rows[1:], start=1):
         assert float(row["loss"]) == pytest.approx(np.mean(losses[:number]), rel=1e-4)
-        rate = SPEC.learning_rate * schedule(number - 1, N_STEPS, warmup=SPEC.warmup)
+        rate = SPEC.learning_rate * learning_rate_factor(number - 1, N_STEPS, warmup=SPEC.warmup)
         assert float(row["rate"]) == rate
 
 
-def test_the_best_state_is_left_not_the_last(encoder, tmp_path):
-    spec = replace(SPEC, learning_rate=0.04, epochs=1.5, loss=LossSpec(place=1.0))  # too fast: it wanders
+def test_the_best_checkpoint_is_restored_not_the_last(encoder, tmp_path):
+    spec = replace(SPEC, learning_rate=0.04, epochs=1.5, loss=LossSpec(mse_weight=1.0))  # too fast: it wanders
     student, best = run(encoder, tmp_path, spec)
     _, held_out = make_texts(student)
     measured = [float(row["agreement"]) for row in rows_of(tmp_path)]
@@ -103,21 +110,21 @@ def test_equal_seeds_give_equal_bits_and_another_seed_other_ones(encoder, tmp_pa
     assert not same(other, whole[0])
 
 
-def test_word_embeddings_move_only_when_asked(encoder, tmp_path, whole):
-    words = make_student(encoder).tensors[WORDS]
-    assert torch.equal(whole[0].tensors[WORDS], words)
-    moved, _ = run(encoder, tmp_path, replace(SPEC, train_words=True, epochs=1))
-    assert not torch.equal(moved.tensors[WORDS], words)
+def test_word_embeddings_are_trained_only_if_the_spec_says_so(encoder, tmp_path, whole):
+    words = make_student(encoder).tensors[WORD_EMBEDDINGS]
+    assert torch.equal(whole[0].tensors[WORD_EMBEDDINGS], words)
+    moved, _ = run(encoder, tmp_path, replace(SPEC, train_word_embeddings=True, epochs=1))
+    assert not torch.equal(moved.tensors[WORD_EMBEDDINGS], words)
 
 
-def test_gradients_are_cut_to_the_longest_length_allowed(encoder, tmp_path):
-    # Cut to far below AdamW's epsilon (1e-8), they move nothing.
+def test_gradients_are_clipped_to_max_norm(encoder, tmp_path):
+    # Clipped to far below AdamW's epsilon (1e-8), they move nothing.
     run(encoder, tmp_path, replace(SPEC, max_norm=1e-20, weight_decay=0.0, epochs=1))
     assert len({row["agreement"] for row in rows_of(tmp_path)}) == 1
 
 
 def test_a_static_student_is_trained_too(encoder, tmp_path):
-    base = make_student(encoder).base
+    base = make_student(encoder).init_model
     texts, held_out = make_texts(make_student(encoder))
     table = np.random.default_rng(9).normal(size=(base.tokenizer.get_vocab_size(), 16)).astype(np.float32)
     student = StaticStudent(base, table)
@@ -172,7 +179,7 @@ def test_a_training_killed_at_random_moments_goes_on_to_the_same_end(encoder, tm
     assert_like(run(encoder, tmp_path / "killed"), tmp_path / "killed", whole)
 
 
-def test_what_was_measured_to_be_faster_is_not_measured_again_when_a_training_goes_on(encoder, tmp_path, whole):
+def test_a_resumed_training_keeps_the_precision_of_its_checkpoint(encoder, tmp_path, whole):
     with pytest.raises(KeyboardInterrupt):
         run(encoder, tmp_path, progress=Interrupting(3 * SPEC.batch_size))
     tensors, state = read_checkpoint(tmp_path / CHECKPOINT)
@@ -196,11 +203,13 @@ def test_a_damaged_checkpoint_is_noticed_and_the_training_begins_anew(encoder, t
 
 def test_a_checkpoint_of_another_training_is_refused(encoder, tmp_path, whole):
     run(encoder, tmp_path, replace(SPEC, epochs=0.2))
-    with pytest.raises(DistillError, match=r"a training with other settings, texts or layers.*remove the folder"):
+    with pytest.raises(
+        DistillError, match=r"expected the checkpoint of a training with these settings.*remove the folder"
+    ):
         run(encoder, tmp_path, SPEC)
     student = make_student(encoder)
     texts, held_out = make_texts(student)
-    with pytest.raises(DistillError, match="other settings, texts or layers"):
+    with pytest.raises(DistillError, match="got one of another training"):
         train(student, held_out, texts, replace(SPEC, epochs=0.2), tmp_path)
 
 
@@ -211,15 +220,15 @@ def test_divergence_stops_with_advice(encoder, tmp_path):
         run(encoder, tmp_path / "fast", replace(SPEC, learning_rate=1e3))
     student = make_student(encoder)
     texts, held_out = make_texts(student)
-    broken = Texts(texts.ids, np.full_like(texts.targets, np.nan))
+    broken = TrainingSet(texts.token_ids, np.full_like(texts.targets, np.nan))
     with pytest.raises(DistillError, match=r"step 1 of 30: the training diverged: the loss is nan"):
-        train(student, broken, held_out, replace(SPEC, neighbours=1), tmp_path / "nan")
+        train(student, broken, held_out, replace(SPEC, group_size=1), tmp_path / "nan")
 
 
 def test_a_good_student_that_gets_lost_has_diverged_though_its_loss_is_finite(encoder, tmp_path):
     student = make_student(encoder)
     texts, held_out = (
-        Texts(part.ids, student.embed(part.ids).numpy()) for part in make_texts(student)
+        TrainingSet(part.token_ids, student.embed(part.token_ids).numpy()) for part in make_texts(student)
     )  # the student is its own teacher
     with pytest.raises(
         DistillError, match=r"step \d+ of 30: .* agreement fell from 1 to 0\.\d+; lower --learning-rate"
@@ -233,13 +242,13 @@ def test_fewer_texts_than_a_batch_are_refused(encoder, tmp_path):
 
 
 def test_the_rate_rises_over_the_warm_up_and_falls_to_a_twentieth():
-    shares = [schedule(step, 200, warmup=0.1) for step in range(200)]
+    shares = [learning_rate_factor(step, 200, warmup=0.1) for step in range(200)]
     assert shares[0] == pytest.approx(1 / 20)
     assert np.argmax(shares) == 19
     assert (np.diff(shares[:20]) > 0).all()
     assert (np.diff(shares[19:]) < 0).all()
     assert shares[-1] == pytest.approx(0.05, abs=0.005)
-    assert schedule(0, 1, warmup=0.0) == 1
+    assert learning_rate_factor(0, 1, warmup=0.0) == 1
 
 
 def targets_on_a_sphere(n: int, dim: int = 6) -> np.ndarray:
@@ -249,23 +258,23 @@ def targets_on_a_sphere(n: int, dim: int = 6) -> np.ndarray:
 
 @given(st.integers(1, 90), st.integers(1, 20), st.integers(0, 3), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_neighbour_order_is_always_a_permutation(n, neighbours, seed, equal):
+def test_the_order_of_the_groups_is_a_permutation(n, group_size, seed, equal):
     targets = np.ones((n, 2), dtype=np.float32) if equal else targets_on_a_sphere(n)
-    order = neighbour_order(targets, neighbours, np.random.default_rng(seed))
+    order = group_near_texts(targets, group_size, np.random.default_rng(seed))
     assert sorted(order) == list(range(n))
 
 
 def test_texts_next_to_each_other_are_nearer_than_at_random():
     targets = targets_on_a_sphere(512)
 
-    def nearness(neighbours: int, seed: int) -> float:
-        order = neighbour_order(targets, neighbours, np.random.default_rng(seed))
+    def nearness(group_size: int, seed: int) -> float:
+        order = group_near_texts(targets, group_size, np.random.default_rng(seed))
         groups = targets[order].reshape(-1, 8, targets.shape[1])
         return float(np.mean(groups @ groups.transpose(0, 2, 1)))  # of pairs, a text with itself included
 
     assert nearness(1, 0) == pytest.approx(1 / 8, abs=0.03)
     assert nearness(8, 0) > 0.5
-    orders = [neighbour_order(targets, 8, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    orders = [group_near_texts(targets, 8, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert (orders[0] == orders[1]).all()
     pairs = [{frozenset(order[place : place + 2]) for place in range(0, 512, 2)} for order in orders]
-    assert len(pairs[0] & pairs[2]) < 64  # another seed groups other neighbours
+    assert len(pairs[0] & pairs[2]) < 64  # another seed groups other texts

@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_distillation import SPEC, make_texts
+
+from hpdsearch.distillation.data.split import hold_out, split_texts
+from hpdsearch.errors import DistillError
+
+
+def test_no_held_out_text_is_trained_on_nor_any_augmented_text_that_equals_one():
+    texts = [*make_texts(n=400), "the cat sleeps on", "the cat sleeps on gold", "the cat sleeps"]
+    for seed in range(20):
+        spec = replace(SPEC, seed=seed, n_augmented=5, n_teacher_texts=200, n_held_out=40)
+        split = split_texts(texts, spec)
+        assert len(split.held_out) == 40
+        assert not {*split.held_out} & {*split.training}
+        assert len(split.training) == len({*split.training})
+        assert {*split.fitted, *split.by_assistant, *split.held_out} == {*texts}
+        assert len(split.augmented) > 300
+        words = {word for text in split.fitted for word in text.split()}
+        assert {word for text in split.augmented for word in text.split()} <= words
+    unshuffled = split_texts(texts, replace(spec, shuffle=False))
+    assert unshuffled.fitted == [text for text in texts if text not in unshuffled.held_out][:200]
+
+
+def test_held_out_texts_are_drawn_by_the_seed_and_never_trained_on():
+    texts = [f"text {number}" for number in range(1000)]
+    train, held_out = hold_out(texts, 60, seed=1)
+    assert (len(train), len(held_out)) == (940, 60)
+    assert sorted(train + held_out, key=texts.index) == texts
+    assert [sorted(part, key=texts.index) for part in (train, held_out)] == [train, held_out], "the order is kept"
+    assert hold_out(texts, 60, seed=1) == (train, held_out)
+    assert hold_out(texts, 60, seed=2)[1] != held_out
+    drawn = [int(text.split()[1]) for seed in range(50) for text in hold_out(texts, 60, seed=seed)[1]]
+    assert np.histogram(drawn, bins=4, range=(0, 1000))[0] == pytest.approx(750, rel=0.15), "from everywhere"
+
+
+def test_at_most_a_tenth_is_held_out():
+    texts = [f"text {number}" for number in range(259)]
+    assert len(hold_out(texts, 100, seed=0)[1]) == 25
+    assert len(hold_out(texts, 22, seed=0)[1]) == 22
+
+
+def test_too_few_texts_are_an_error_that_says_how_many_are_needed():
+    texts = [f"text {number}" for number in range(200)]
+    assert len(hold_out(texts, 1000, seed=0)[1]) == 20
+    with pytest.raises(DistillError, match=r"expected at least 200 different passages.*got 199"):
+        hold_out(texts[:199], 1000, seed=0)
+    with pytest.raises(DistillError, match="expected at least 20, got 19"):
+        hold_out(texts, 19, seed=0)
