@@ -1,7 +1,7 @@
-"""Words -> rows: BM25 over title and text, English stemming (Tantivy). Derived from the catalog, keyed by row.
+"""The lexical index (Tantivy): BM25 over titles and passages with English stemming, derived from the catalog.
 
-One lexical document is one passage with its document's title. Readers hold the searcher that they opened: what a writer
-commits or removes afterwards does not reach them.
+A lexical document is one passage with its document's title, keyed by row. A reader keeps the state that it opened and
+sees no later commit.
 """
 
 from hpdsearch.lexical.analysis import find_spans, query_stems

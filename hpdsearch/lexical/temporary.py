@@ -1,4 +1,4 @@
-"""The words of some texts, for as long as a block lasts."""
+"""A BM25 index of some texts in a temporary folder."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from hpdsearch.lexical.writer import LexicalWriter
 
 @contextmanager
 def temporary_bm25_index(texts: Iterable[str]) -> Iterator[LexicalReader]:
-    """Give a reader of these texts, whose rows are 0, 1, 2 ...; its folder goes when the block ends."""
+    """Yield a reader of these texts, whose rows are 0, 1, 2, ...; the folder is deleted when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         writer = LexicalWriter(Path(folder))
         for row, text in enumerate(texts):

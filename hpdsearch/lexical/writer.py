@@ -1,28 +1,35 @@
-"""Adding rows to a lexical folder and removing them from it."""
+"""Add rows to a lexical folder and remove rows from it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import tantivy
 
-from hpdsearch.lexical.analysis import TOKENIZER, analyzer, searched_text
+from hpdsearch.corpus.passages import title_and_text
+from hpdsearch.lexical.analysis import TOKENIZER, analyzer
 from hpdsearch.lexical.integrity import reading, schema, writing
 
 _WRITER_BYTES = 64_000_000
-_REMOVE_ROWS = 10_000  # named in one query
-# Tantivy's commit of one document calls fsync 14 times, 75 ms on a common disk: so few rows wait for others in memory.
+_MAX_ROWS_IN_QUERY = 10_000
+# Committing one document to Tantivy calls fsync 14 times, 75 ms on a common disk. So up to this many rows are buffered.
 MAX_BUFFERED_ROWS = 64
 
 
 def fits_in_buffer(n_buffered: int, n_committed: int) -> bool:
-    """Tell whether so many rows may wait beside those committed, whose statistics weigh the words of both."""
+    """Tell whether so many rows may be buffered: the rows on disk must provide the document frequencies of both."""
     return n_buffered <= min(MAX_BUFFERED_ROWS, n_committed)
 
 
 class LexicalWriter:
-    """Adds and removes rows of one lexical folder; nothing is visible before commit()."""
+    """Adds and removes rows of one lexical folder; readers see no change before commit()."""
 
     def __init__(self, folder: Path) -> None:
+        """Open a folder for writing; create it if there is none.
+
+        Raises:
+            IndexFolderError: the folder cannot be written.
+            CorruptIndexError: the folder holds files that Tantivy cannot read.
+        """
         self._folder = folder
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -36,15 +43,15 @@ class LexicalWriter:
         """Add one passage under its row."""
         document = tantivy.Document()
         document.add_unsigned("row", row)
-        document.add_text("body", searched_text(title, passage))
+        document.add_text("body", title_and_text(title, passage))
         with writing(self._folder):
             self._writer.add_document(document)
 
     def remove(self, rows: Sequence[int]) -> None:
         """Remove these rows."""
-        # delete_documents_by_term() takes an int for a signed term and silently removes nothing of an unsigned field.
-        for start in range(0, len(rows), _REMOVE_ROWS):
-            query = tantivy.Query.term_set_query(self._index.schema, "row", rows[start : start + _REMOVE_ROWS])
+        # delete_documents_by_term() reads an int as a signed term and silently removes nothing from an unsigned field.
+        for start in range(0, len(rows), _MAX_ROWS_IN_QUERY):
+            query = tantivy.Query.term_set_query(self._index.schema, "row", rows[start : start + _MAX_ROWS_IN_QUERY])
             with writing(self._folder):
                 self._writer.delete_documents_by_query(query)
 
@@ -57,11 +64,11 @@ class LexicalWriter:
             self._writer.delete_documents_by_query(query)
 
     def commit(self) -> None:
-        """Make everything so far durable and visible to readers that open from now on."""
+        """Commit all changes durably; readers that open afterwards see them."""
         with writing(self._folder):
             self._writer.commit()
 
     def close(self) -> None:
-        """Wait for merges, let go of the folder; what was not committed is dropped."""
+        """Wait for merges and release the folder; uncommitted changes are dropped."""
         with writing(self._folder):
             self._writer.wait_merging_threads()
