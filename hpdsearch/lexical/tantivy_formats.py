@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from hpdsearch.common.files import BLOCK
 
-SUPPORTED_VERSIONS = ">=0.25,<0.28"  # of the package tantivy, as in setup.cfg
+SUPPORTED_VERSIONS = ">=0.26,<0.28"  # of the package tantivy, as in setup.cfg
 
 # BM25 (query/bm25.rs). Source: Robertson and Zaragoza 2009, "The probabilistic relevance framework: BM25 and beyond".
 K1 = 1.2

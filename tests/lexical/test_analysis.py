@@ -9,6 +9,7 @@ from hpdsearch.lexical import (
     find_spans,
     query_stems,
 )
+from hpdsearch.lexical.analysis import analyzer, split_into_stems
 
 
 def test_words_are_found_by_their_stem_case_and_accents_aside(tmp_path):
@@ -65,3 +66,11 @@ def test_highlights_by_hand():
     assert highlights("the", "the lake") == ((0, 3),)
     assert find_spans({"lake", "café"}, "the lakes, cafe lake") == ((4, 9), (16, 20))
     assert highlights("lake", "") == highlights("", "lake") == highlights("sea", "lake") == ()
+
+
+@settings(max_examples=200)
+@given(st.text() | st.lists(st.sampled_from([*PIECES, "Lakes", "it's", "x_y", "naïve"])).map("".join))
+def test_highlights_are_the_same_where_tantivy_gives_no_offsets(text):
+    tokens = [(start, end) for start, end, stem in split_into_stems(text)]
+    assert tuple(tokens) == find_spans({stem for _, _, stem in split_into_stems(text)}, text)
+    assert [stem for _, _, stem in split_into_stems(text)] == list(analyzer().analyze(text))
