@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 from documented import read_blocks, run_page
-from tiny_distillation import OPTIONS, make_texts
-from tiny_encoder import make_tiny_encoder
-from tiny_teacher import make_tiny_teacher
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,6 +17,11 @@ HUB = "sentence-transformers"
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder with the inputs of README's commands: part of the dictionary, notes, tiny models by the hub's names."""
+    pytest.importorskip("torch", reason="README distills: needs the extra distill")
+    from tiny_distillation import make_texts
+    from tiny_encoder import make_tiny_encoder
+    from tiny_teacher import make_tiny_teacher
+
     with gzip.open(ROOT / "examples" / "wordnet.jsonl.gz", "rt", encoding="utf-8") as file:
         lines = [line for line in file if re.search(r"seism|earthquake|machine that", line)]
     (tmp_path / "examples").mkdir()
@@ -36,6 +38,8 @@ def clone(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a POSIX shell")
 def test_the_commands_and_the_python_of_readme_run(clone: Path) -> None:
+    from tiny_distillation import OPTIONS
+
     printed = run_page(README, clone, distill_options=" ".join(OPTIONS))
     first_hit = re.search(r"`1\. [\d.]+ +(\w+ +\[n\d+\])`", README)
     assert first_hit
