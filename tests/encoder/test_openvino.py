@@ -91,7 +91,7 @@ def test_the_faster_one_is_chosen_and_remembered(tmp_path: Path, monkeypatch: py
     assert sorted(json.loads(path.read_text()).values()) == ["onnx", "onnx", "openvino"]
     monkeypatch.setattr(backend_choice, "CPUINFO", tmp_path / "cpuinfo")
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 9\nflags\t\t: fpu amx_bf16\n")
-    assert choose("a", onnx=0.001, openvino=0.004) == "onnx", "another processor is measured anew"
+    assert choose("a", onnx=0.001, openvino=0.004) == "onnx", "another processor is measured again"
     assert any("Abacus 9 amx_bf16" in key for key in json.loads(path.read_text()))
     path.write_text("{")
     assert choose("a", onnx=0.004, openvino=0.001) == "openvino"

@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_refused_and_equal_tables_give_equal_bytes(tmp_path
     for table, message in (
         (tiny_table()[:-1], r"table: expected at least \d+ rows for the tokenizer"),
         (tiny_table()[0], r"table: expected shape \(n, 16\), got \(16,\)"),
-        (np.zeros_like(tiny_table()), "mean is not zero"),
+        (np.zeros_like(tiny_table()), "mean row that is not zero"),
     ):
         with pytest.raises(ShapeError, match=message):
             export_static(tmp_path / "x", table=table, **arguments)  # type: ignore[arg-type]
