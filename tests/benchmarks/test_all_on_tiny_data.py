@@ -15,6 +15,8 @@ from tiny_encoder import WORDS, make_tiny_encoder
 
 from hpdsearch.encoder import Encoder
 
+pytestmark = pytest.mark.slow
+
 NAMES = importlib.import_module("benchmarks.__main__").NAMES
 scripts = {name: importlib.import_module(f"benchmarks.{module}") for name, module in NAMES.items()}
 retrieval_models = importlib.import_module("benchmarks.retrieval.models")

@@ -37,6 +37,7 @@ def ann_recall(seg, queries, own=None, point=None):
     return float(np.mean(found))
 
 
+@pytest.mark.slow
 def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
     asked = draw_held_out(tuned.vectors)
     assert len(asked.positions) == tuned.operating_points.n_queries == 300

@@ -29,6 +29,8 @@ from hpdsearch.encoder import read_space
 from hpdsearch.errors import DistillError, EncoderError
 from hpdsearch.records import Document
 
+pytestmark = pytest.mark.slow
+
 UNREACHABLE = GateSpec(min_relative_agreement=1.5)
 QUICK = replace(SPEC, training=replace(TRAINING, epochs=0.2))  # where it does not matter what is learned
 

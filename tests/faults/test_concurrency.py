@@ -8,6 +8,8 @@ from processes import Processes
 
 from hpdsearch.encoder import Encoder
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 8
 
 

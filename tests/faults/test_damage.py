@@ -8,6 +8,8 @@ from processes import Processes
 
 from hpdsearch.encoder import Encoder
 
+pytestmark = pytest.mark.slow
+
 CASES = dict(zip(damage.KINDS, (450, 350, 200, 200, 150), strict=True))
 
 

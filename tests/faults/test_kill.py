@@ -17,6 +17,8 @@ from hpdsearch.errors import LockedError
 from hpdsearch.index import Index
 from hpdsearch.records import Document
 
+pytestmark = pytest.mark.slow
+
 KILLS, FIRST_BUILD_KILLS, INTERRUPTS, MOMENTS = 200, 12, 12, 12
 
 

@@ -501,6 +501,7 @@ def test_two_first_builds_at_once_are_one_build_and_one_clear_error(tmp_path: Pa
         assert index.verify() == []
 
 
+@pytest.mark.slow
 def test_threads_that_search_while_another_changes_see_only_committed_states(
     tmp_path: Path, tiny_encoder: Encoder
 ) -> None:

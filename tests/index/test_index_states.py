@@ -187,6 +187,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
     return IndexStates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", ["few rows", "many rows"])
 def test_an_index_is_what_a_dictionary_would_be(
     tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str

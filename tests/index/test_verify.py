@@ -200,6 +200,7 @@ def answers(folder: Path, encoder: Encoder) -> list[list[Hit]]:
         ]
 
 
+@pytest.mark.slow
 def test_damage_is_an_error_or_does_no_harm_or_is_named(
     original: Path, tmp_path: Path, tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]
 ) -> None:

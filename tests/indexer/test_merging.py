@@ -50,6 +50,7 @@ def test_a_small_change_never_rewrites_a_large_segment() -> None:
     assert first_segment_to_merge([6 * MERGED, MERGED], 7 * MERGED) == 0
 
 
+@pytest.mark.slow
 def test_documents_added_one_by_one_are_all_found(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def work_of(**about):
     return rounds.Work(texts, **{"queries": LINES, "pass_seconds": 0.01, "n_singles": 3} | about)
 
 
+@pytest.mark.slow
 def test_models_take_turns_in_processes_of_their_own(made):
     taking_part = {"static": model_of(made.static), "tiny": model_of(made.tiny)}
     found = rounds.measure(taking_part, {"slow": model_of(made.tiny)}, ["numpy"], work_of(), [1], 2)
@@ -266,6 +267,7 @@ def run_main(monkeypatch, *words):
     encoding.main()
 
 
+@pytest.mark.slow
 def test_a_quick_run_needs_nothing_but_encoders(made, tmp_path, monkeypatch):
     sample = tmp_path / "sample.jsonl"
     sample.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(tiny_entries())))

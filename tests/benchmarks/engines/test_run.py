@@ -240,6 +240,7 @@ def test_each_adapter_of_another_program_names_its_packages_and_versions():
         assert ("torch==" in wanted) == ("torch" in packages), "torch without a version may bring a build for GPUs"
 
 
+@pytest.mark.slow
 def test_the_whole_script_runs_with_hpdsearch_alone(tmp_path, monkeypatch):
     write_beir(tmp_path / "retrieval" / "alpha")
     (tmp_path / "fill.txt").write_text("".join(f"a text about a river, number {n}\n" for n in range(40)))

@@ -27,6 +27,7 @@ def test_the_lines_that_judge_are_neither_learned_nor_known(tmp_path):
         own_texts.domain_of(tmp_path / "some.domain.txt", known, 30, 11, seed=1)
 
 
+@pytest.mark.slow
 def test_both_encoders_are_judged_by_the_teacher_on_texts_that_were_left_out(tmp_path, monkeypatch):
     models = make_models(tmp_path)
     shipped = run(models, tmp_path / "shipped", make_texts(seed=7), force=True).folder

@@ -18,6 +18,8 @@ from hpdsearch.dense import VectorFile, VectorWriter
 from hpdsearch.encoder.space import write_space
 from hpdsearch.evaluation import read_collections
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 embedded = importlib.import_module("benchmarks.common.vector_cache")
 mixed = importlib.import_module("benchmarks.common.mixed_corpus")

@@ -181,6 +181,7 @@ def test_resident_memory_tells_a_programs_own_from_pages_of_files(tmp_path):
 # ---- whole runs
 
 
+@pytest.mark.slow
 def test_every_system_is_built_asked_and_drawn(folder, tmp_path, monkeypatch):
     words = ["--vectors", folder, "--work", tmp_path / "work", "--n", 6000, "--queries", 40, "--batch", 60, "--quick"]
     made = run(scale.main, monkeypatch, [*words, "--systems", "flat sq8", "ivf pq"], tmp_path / "scale.json")

@@ -267,6 +267,7 @@ embed(teacher, some_texts(4000), open_cache(teacher, pathlib.Path(sys.argv[2])),
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_at_most_one_shard_and_ends_with_the_same_embeddings(tmp_path, teacher):
     folder = make_tiny_teacher(tmp_path / "tiny")
     paths = [str(Path(__file__).parent), str(Path(make_tiny_teacher.__code__.co_filename).parent)]

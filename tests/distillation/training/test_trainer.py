@@ -165,6 +165,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end(encoder, tmp_path, whol
     assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_random_moments_goes_on_to_the_same_end(encoder, tmp_path, whole):
     child = subprocess.run(
         [sys.executable, tiny_training.__file__, encoder, tmp_path / "killed", str(KILLS)],
