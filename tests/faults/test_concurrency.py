@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import reading
 import states
 from processes import Processes

@@ -14,7 +14,10 @@ from processes import Processes
 
 from hpdsearch.encoder import Encoder
 
-pytestmark = pytest.mark.skipif(not disk.is_possible(), reason="needs Linux that lets a process supervise another")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not disk.is_possible(), reason="needs Linux that lets a process supervise another"),
+]
 MOMENTS = 12
 CLEAR = re.compile("No space left on device|disk is full|Input/output error|disk I/O error|cannot be (written|opened)")
 
