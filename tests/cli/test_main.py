@@ -68,11 +68,15 @@ def test_the_defaults_of_the_options_are_those_of_the_spec():
 
 def test_public_names():
     classes = {"Codec", "Document", "Encoder", "Hit", "HpdsearchError", "Index", "IndexSpec", "Kind", "Mode"}
-    assert set(hpdsearch.__all__) == classes | {"distill", "__version__"}
+    assert set(hpdsearch.__all__) == classes | {"__version__"}
     assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)
-    assert callable(hpdsearch.distill)
     with pytest.raises(AttributeError, match="no attribute 'tune'"):
         _ = hpdsearch.tune
+
+
+def test_distill_is_public_where_its_extra_is_installed():
+    pytest.importorskip("torch")
+    assert hpdsearch.distill.__module__ == "hpdsearch.distillation.pipeline"
 
 
 # ---- INDEX
