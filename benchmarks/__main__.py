@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.common.harness import BENCHMARKS, CACHE, Words, module_command, module_environment
+from benchmarks.common.harness import BENCHMARKS, CACHE, Command, module_command, module_environment
 from benchmarks.common.quick_data import NAME as QUICK_COLLECTION
 from benchmarks.common.quick_data import make_quick_data
 from benchmarks.common.results import RESULTS
@@ -33,14 +33,14 @@ QUICK = BENCHMARKS / "quick"  # results and report of --quick; not in git
 
 def main() -> None:
     """Read the options and run one script after the other."""
-    options = parsed()
+    options = parse_options()
     results = options.output or (QUICK if options.quick else RESULTS)
     results.mkdir(parents=True, exist_ok=True)
     if options.quick:
         options.data = CACHE / "quick"
         options.texts = make_quick_data(options.data)
     for name in options.names:
-        command = module_command(NAMES[name], *words(name, options, results))
+        command = module_command(NAMES[name], *command_options(name, options, results))
         print(f"== {name}: {' '.join(map(str, command[1:]))}", file=sys.stderr)
         environment = {**os.environ, **module_environment()}
         if code := subprocess.run(list(map(str, command)), check=False, env=environment).returncode:
@@ -49,7 +49,7 @@ def main() -> None:
     print(write_report(results, page))
 
 
-def parsed() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -77,13 +77,13 @@ def parsed() -> argparse.Namespace:
     return options
 
 
-def words(name: str, options: argparse.Namespace, results: Path) -> Words:
+def command_options(name: str, options: argparse.Namespace, results: Path) -> Command:
     """Return the options of one of the scripts."""
     made: list[str | Path] = ["--output", results / f"{name}.json"]
     if name == "pareto":
         return [*made, "--results", results]
     if options.quick:
-        return [*made, *quick_words(name, options)]
+        return [*made, *quick_options(name, options)]
     teacher = ["--teacher", options.teacher] if options.teacher else []
     student = ["--student", options.student] if options.student else []
     mixed = ["--data", options.data, "--mix", *options.mix, "--fill", *options.texts]
@@ -91,22 +91,22 @@ def words(name: str, options: argparse.Namespace, results: Path) -> Words:
         cached = ["--teacher-cache", options.teacher_cache] if options.teacher_cache else []
         fit = ["--fit-texts", *options.texts] if options.student and options.texts else []
         floats = ["--float-encoders", *options.float_encoders] if options.float_encoders else []
-        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *floats, *model2vec(options)]
+        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *floats, *model2vec_option(options)]
     if name == "encoding":
         asked = ["--peers", "model2vec", "sentence-transformers"] if options.peers and options.teacher else []
         return [*made, *teacher, *student, *asked]
     if name == "retrieval":
         sizes = ["--n", *map(str, options.n)] if options.n else []
-        return [*made, *mixed, *teacher, *student, *sizes, *model2vec(options)]
+        return [*made, *mixed, *teacher, *student, *sizes, *model2vec_option(options)]
     return [*made, *mixed, *([] if options.peers else ["--engines", "hpdsearch"])]
 
 
-def model2vec(options: argparse.Namespace) -> list[str]:
+def model2vec_option(options: argparse.Namespace) -> list[str]:
     """Return the option for model2vec, which distils the teacher, where both take part."""
     return ["--model2vec"] if options.peers and options.teacher else []
 
 
-def quick_words(name: str, options: argparse.Namespace) -> Words:
+def quick_options(name: str, options: argparse.Namespace) -> Command:
     """Return the options of a script that is to be quick."""
     data = ["--data", options.data]
     if name == "quality":

@@ -7,33 +7,33 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.common.harness import BENCHMARKS, ROOT, Words, run_json
+from benchmarks.common.harness import BENCHMARKS, ROOT, Command, run_json
 
 PEERS = BENCHMARKS / "peers"
 OFFLINE = {"HF_HUB_OFFLINE": "1"}  # a baseline never waits for a server
 
 
-def peer_python(
+def baseline_python(
     folder: Path,
     requirements: Path = PEERS / "requirements.txt",
     constraints: Path | None = ROOT / "constraints.txt",
 ) -> Path:
     """Return the interpreter of a peer's environment, made at first use and whenever its requirements change."""
     python, installed = folder / "bin" / "python", folder / "installed.txt"
-    held: Words = ["-c", constraints] if constraints else []
+    held: Command = ["-c", constraints] if constraints else []
     wanted = requirements.read_text() + (constraints.read_text() if constraints else "")
     if not installed.exists() or installed.read_text() != wanted:
         print(f"{folder}: installing the peer", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
-        pip: Words = [python, "-m", "pip", "install", "--quiet"]
+        pip: Command = [python, "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--upgrade", "pip"], check=True)  # an old one may try versions for an hour
         subprocess.run([*pip, "-r", requirements, *held], check=True)
         installed.write_text(wanted)
     return python
 
 
-def peer_versions(
+def baseline_versions(
     python: Path, names: Sequence[str] = ("torch", "transformers", "sentence-transformers", "numpy")
 ) -> dict[str, str]:
     """Return the versions of what a peer runs on."""

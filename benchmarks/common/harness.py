@@ -31,10 +31,10 @@ HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of this v
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, KiB on Linux
 
 T = TypeVar("T")
-Words = Sequence[str | Path]  # a command
+Command = Sequence[str | Path]  # a command
 
 
-def arguments(description: str | None, benchmark: str, *, repeats: int = 5) -> argparse.ArgumentParser:
+def argument_parser(description: str | None, benchmark: str, *, repeats: int = 5) -> argparse.ArgumentParser:
     """Return a parser with the options that all scripts have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--repeats", type=positive, default=repeats, help="recorded rounds")
@@ -72,12 +72,14 @@ def file_identity(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
     """Open a file for reading bytes; a .gz is unpacked."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def interleaved(cases: Mapping[str, Callable[[int], T]], repeats: int, *, warm_up: bool = True) -> dict[str, list[T]]:
+def run_interleaved(
+    cases: Mapping[str, Callable[[int], T]], repeats: int, *, warm_up: bool = True
+) -> dict[str, list[T]]:
     """Run all cases in turn, `repeats` times, so that whatever the machine does meanwhile meets all of them alike.
 
     Every other round runs backwards, so that no case always comes first.
@@ -102,7 +104,7 @@ def interleaved(cases: Mapping[str, Callable[[int], T]], repeats: int, *, warm_u
 
 
 @dataclass(frozen=True)
-class Finished:
+class ProcessRun:
     """A process that ended well.
 
     Attributes:
@@ -116,7 +118,7 @@ class Finished:
     stdout: str
 
 
-def module_command(module: str, *words: str | Path) -> Words:
+def module_command(module: str, *words: str | Path) -> Command:
     """Return the command that runs a module of this package, such as "scale.child", with this interpreter."""
     return [sys.executable, "-m", f"benchmarks.{module}", *words]
 
@@ -126,7 +128,7 @@ def module_environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
-def run(command: Words, *, env: Mapping[str, str] | None = None) -> Finished:
+def run(command: Command, *, env: Mapping[str, str] | None = None) -> ProcessRun:
     """Run a command to its end and measure it.
 
     Args:
@@ -148,15 +150,15 @@ def run(command: Words, *, env: Mapping[str, str] | None = None) -> Finished:
         stdout, stderr = out.read().decode(), err.read().decode()
     if process.returncode:
         raise SystemExit(f"{' '.join(words)}\nexpected exit code 0, got {process.returncode}:\n{stderr or stdout}")
-    return Finished(seconds, usage.ru_maxrss * RSS_UNIT, stdout)
+    return ProcessRun(seconds, usage.ru_maxrss * RSS_UNIT, stdout)
 
 
-def run_json(command: Words, *, env: Mapping[str, str] | None = None) -> Any:
+def run_json(command: Command, *, env: Mapping[str, str] | None = None) -> Any:
     """Run a command and return the JSON that is the last line it prints."""
     return json.loads(run(command, env=env).stdout.splitlines()[-1])
 
 
-def own_peak_bytes() -> int:
+def peak_memory_bytes() -> int:
     """Return the peak resident memory of this process so far."""
     try:
         # ru_maxrss would hold the peak of the process that started this one.

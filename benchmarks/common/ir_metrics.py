@@ -19,7 +19,7 @@ Qrels = Mapping[str, Mapping[str, int]]  # query_id -> doc_id -> grade; above 0 
 Run = Mapping[str, Sequence[str]]  # query_id -> doc_ids, best first
 
 
-def judged(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+def evaluate_run(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
     """Return metric -> query_id -> value x 100, in the order of qrels.
 
     nDCG has linear gain, as trec_eval and BEIR have it; a grade below 0 gains nothing.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.harness import file_identity, opened
+from benchmarks.common.harness import file_identity, open_bytes
 from hpdsearch.common.files import file_sha256
 from hpdsearch.evaluation import Collection
 
@@ -18,7 +18,7 @@ SEED = 5
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedCorpus:
     """Documents, the judged ones first, and queries.
 
     Attributes:
@@ -36,7 +36,7 @@ class Mixed:
     about: Mapping[str, Any]
 
 
-def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
+def select_collections(collections: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
     """Return the collections of these names, in the order of the collections: the same texts whatever order is asked.
 
     Raises:
@@ -48,7 +48,7 @@ def chosen(collections: Sequence[Collection], names: Sequence[str]) -> list[Coll
     return [each for each in collections if each.name in names]
 
 
-def mixed(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, seed: int = SEED) -> Mixed:
+def mix_corpus(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, seed: int = SEED) -> MixedCorpus:
     """Return n documents: those of the collections, then short texts in a seeded order.
 
     Of equal collections, files and seed, a smaller n gives the first documents of a larger one.
@@ -66,12 +66,14 @@ def mixed(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, se
     n_judged = len(documents)
     if n_judged > n:
         raise SystemExit(f"expected collections of at most {n:,} documents, got {n_judged:,}: take fewer of them")
-    candidates = sorted(set(_lines(fill)) - set(documents.values()))  # sorted: a set's order differs from run to run
+    candidates = sorted(
+        set(_read_lines(fill)) - set(documents.values())
+    )  # sorted: a set's order differs from run to run
     if len(candidates) < n - n_judged:
         raise SystemExit(f"expected {n - n_judged:,} different short texts to mix in, got {len(candidates):,}")
     random.Random(seed).shuffle(candidates)
     documents |= {f"text/{number}": text for number, text in enumerate(candidates[: n - n_judged])}
-    return Mixed(
+    return MixedCorpus(
         documents,
         n_judged,
         {f"{of.name}/{query_id}": query for of in collections for query_id, query in of.queries.items()},
@@ -91,9 +93,9 @@ def mixed(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, se
     )
 
 
-def _lines(paths: Iterable[Path]) -> Iterable[str]:
+def _read_lines(paths: Iterable[Path]) -> Iterable[str]:
     for path in paths:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             for line in file:
                 text = line.decode().strip()
                 if SHORTEST <= len(text) <= LONGEST:

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from benchmarks.common.environments import OFFLINE, PEERS, peer_python, peer_versions
+from benchmarks.common.environments import OFFLINE, PEERS, baseline_python, baseline_versions
 from benchmarks.common.harness import CACHE, run
-from benchmarks.common.vector_cache import Source, peer_source
+from benchmarks.common.vector_cache import EncoderSource, baseline_source
 from hpdsearch.common.files import file_sha256
 
 SCRIPT = PEERS / "model2vec_encode.py"
@@ -14,7 +14,7 @@ DIM = 256
 
 def model2vec_python() -> Path:
     """Return the interpreter of its environment; making it takes minutes and the network."""
-    return peer_python(CACHE / "model2vec" / "venv", PEERS / "model2vec.txt", constraints=None)
+    return baseline_python(CACHE / "model2vec" / "venv", PEERS / "model2vec.txt", constraints=None)
 
 
 def model2vec_table(teacher: Path) -> Path:
@@ -28,14 +28,14 @@ def model2vec_table(teacher: Path) -> Path:
     return table
 
 
-def model2vec_source(teacher: Path) -> Source:
+def model2vec_source(teacher: Path) -> EncoderSource:
     """Return model2vec as a system, DIM numbers wide."""
     table = model2vec_table(teacher)
     key = f"model2vec-{file_sha256(table / 'model.safetensors')[:12]}"
-    return peer_source("model2vec", key, [model2vec_python(), SCRIPT, "encode", table])
+    return baseline_source("model2vec", key, [model2vec_python(), SCRIPT, "encode", table])
 
 
 def model2vec_versions() -> dict[str, str]:
     """Return the versions of what it runs on."""
     names = ("model2vec", "torch", "transformers", "tokenizers", "numpy")
-    return {f"model2vec's {name}": version for name, version in peer_versions(model2vec_python(), names).items()}
+    return {f"model2vec's {name}": version for name, version in baseline_versions(model2vec_python(), names).items()}

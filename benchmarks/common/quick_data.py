@@ -32,7 +32,7 @@ def make_quick_data(folder: Path) -> list[Path]:
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(STS, folder / "sts")
-    entries = list(_defined(read_corpus(SAMPLE)))
+    entries = list(_short_definitions(read_corpus(SAMPLE)))
     random.Random(SEED).shuffle(entries)
     judged, rest = entries[:N_DOCUMENTS], entries[N_DOCUMENTS:]
     collection = folder / "retrieval" / NAME
@@ -47,7 +47,7 @@ def make_quick_data(folder: Path) -> list[Path]:
     return [fill]
 
 
-def _defined(documents: Iterable[Document]) -> Iterator[Document]:
+def _short_definitions(documents: Iterable[Document]) -> Iterator[Document]:
     """Yield the entries with a short definition, without usage examples; each definition once."""
     seen: set[str] = set()
     for one in documents:

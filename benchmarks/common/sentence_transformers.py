@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.common.environments import OFFLINE, PEERS, peer_python, peer_versions
+from benchmarks.common.environments import OFFLINE, PEERS, baseline_python, baseline_versions
 from benchmarks.common.harness import CACHE, run
 
 EXPORT = PEERS / "sentence_transformers_export.py"
@@ -18,12 +18,12 @@ ONNX_PACKAGES = ("sentence-transformers", "optimum-onnx", "onnxruntime", "transf
 
 def torch_python() -> Path:
     """Return the interpreter of the environment with torch, the one of startup.py."""
-    return peer_python(CACHE / "st")
+    return baseline_python(CACHE / "st")
 
 
 def onnx_python() -> Path:
     """Return the interpreter of the environment of the ONNX backend."""
-    return peer_python(CACHE / "st-onnx", PEERS / "sentence_transformers_onnx.txt", constraints=None)
+    return baseline_python(CACHE / "st-onnx", PEERS / "sentence_transformers_onnx.txt", constraints=None)
 
 
 def onnx_model(model: Path) -> Path:
@@ -43,9 +43,9 @@ def sentence_transformers_versions(systems: Iterable[str]) -> dict[str, str]:
     names = list(systems)
     found: dict[str, str] = {}
     if any(", torch " in name for name in names):
-        versions = peer_versions(torch_python(), TORCH_PACKAGES)
+        versions = baseline_versions(torch_python(), TORCH_PACKAGES)
         found |= {f"sentence-transformers in torch: {name}": version for name, version in versions.items()}
     if any(name.endswith(", ONNX") for name in names):
-        versions = peer_versions(onnx_python(), ONNX_PACKAGES)
+        versions = baseline_versions(onnx_python(), ONNX_PACKAGES)
         found |= {f"sentence-transformers in ONNX: {name}": version for name, version in versions.items()}
     return found

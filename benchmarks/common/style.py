@@ -5,7 +5,7 @@ from typing import Any
 from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 GREY = "#777777"
-ENCODER_COLOURS = {
+ENCODER_COLORS = {
     "teacher": BLACK,
     "teacher projected": GREY,
     "base": BLUE,
@@ -18,14 +18,14 @@ ENCODER_COLOURS = {
 CODEC_MARKERS = {"f32": "x", "sq8": "s", "pq": "o", "rabitq": "^", "binary": "v", "words": "D", "hybrid": "*"}
 
 
-def colour(encoder: str) -> str:
+def color(encoder: str) -> str:
     """Return the colour of an encoder, teacher or peer, by the name that a result has for it."""
     names = {"all-mpnet-base-v2": "teacher", "all-MiniLM-L6-v2": "MiniLM", "hpdsearch": "base"}
     for full, short in names.items():
         encoder = encoder.replace(full, short)
-    exact = {name for name in ENCODER_COLOURS if encoder == name}
-    known = exact or {name for name in ENCODER_COLOURS if encoder.startswith(name)} or {"teacher projected"}
-    return ENCODER_COLOURS[max(known, key=len)]
+    exact = {name for name in ENCODER_COLORS if encoder == name}
+    known = exact or {name for name in ENCODER_COLORS if encoder.startswith(name)} or {"teacher projected"}
+    return ENCODER_COLORS[max(known, key=len)]
 
 
 def marker(index: str) -> str:
@@ -33,8 +33,8 @@ def marker(index: str) -> str:
     return CODEC_MARKERS.get(index.split()[-1] if index else "", "P")
 
 
-def point(encoder: str, index: str, *, hollow: bool = False) -> dict[str, Any]:
+def point_style(encoder: str, index: str, *, hollow: bool = False) -> dict[str, Any]:
     """Return how one system is drawn as a point."""
-    shade = colour(encoder)
+    shade = color(encoder)
     look: dict[str, Any] = {"color": shade, "marker": marker(index), "linestyle": "none", "markersize": 7}
     return look | ({"markerfacecolor": "none"} if hollow and marker(index) != "x" else {})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.harness import Words, run
+from benchmarks.common.harness import Command, run
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.teacher.cache import MANIFEST, EmbeddingCache
@@ -23,7 +23,7 @@ Texts = Mapping[str, list[str]]  # a task's or collection's name -> its texts, e
 
 
 @dataclass(frozen=True)
-class Source:
+class EncoderSource:
     """What makes vectors.
 
     Attributes:
@@ -37,7 +37,7 @@ class Source:
     encode: Encode
 
 
-def texts_of(tasks: Sequence[StsTask], collections: Sequence[Collection]) -> dict[str, list[str]]:
+def collect_texts(tasks: Sequence[StsTask], collections: Sequence[Collection]) -> dict[str, list[str]]:
     """Return the texts of every task and collection (its queries first), each once a task or collection."""
     found = {task.name: [text for first, second, _ in task.pairs for text in (first, second)] for task in tasks}
     for collection in collections:
@@ -45,13 +45,13 @@ def texts_of(tasks: Sequence[StsTask], collections: Sequence[Collection]) -> dic
     return {name: list(dict.fromkeys(texts)) for name, texts in found.items()}
 
 
-def embedded(source: Source, texts: Texts, cache: Path) -> Encode:
+def cached_encoder(source: EncoderSource, texts: Texts, cache: Path) -> Encode:
     """Return a function that gives the vectors of any of the texts; what the cache lacks is encoded now and kept."""
     folder = cache / source.key
     folder.mkdir(parents=True, exist_ok=True)
     arrays = []
     for name, of_part in texts.items():
-        path = folder / f"{name}-{hash_of(of_part)}.npy"
+        path = folder / f"{name}-{hash_texts(of_part)}.npy"
         if not path.exists():
             print(f"{source.name}: encodes {len(of_part):,} texts of {name}", file=sys.stderr)
             with atomic_write(path) as file:
@@ -62,27 +62,27 @@ def embedded(source: Source, texts: Texts, cache: Path) -> Encode:
     return lambda asked: vectors[[rows[text] for text in asked]]
 
 
-def hash_of(texts: Sequence[str]) -> str:
+def hash_texts(texts: Sequence[str]) -> str:
     """Return what tells a list of texts from any other."""
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
-def encoder_source(encoder: Encoder, name: str, backend: str) -> Source:
+def encoder_source(encoder: Encoder, name: str, backend: str) -> EncoderSource:
     """Return an encoder that was loaded with a backend, at its full width."""
-    return Source(name, f"{encoder.name}-{encoder.sha256[7:19]}-{backend}", encoder.encode)
+    return EncoderSource(name, f"{encoder.name}-{encoder.sha256[7:19]}-{backend}", encoder.encode)
 
 
-def teacher_source(folder: Path) -> Source:
+def teacher_source(folder: Path) -> EncoderSource:
     """Return a model by its own files: its own pooling, its own longest input; in float32."""
     import torch
 
     from hpdsearch.distillation.teacher.teacher import Teacher
 
     teacher = Teacher.load(folder, dtype=torch.float32)
-    return Source(teacher.name, f"{teacher.name}-{teacher.sha256[:12]}", teacher.encode)
+    return EncoderSource(teacher.name, f"{teacher.name}-{teacher.sha256[:12]}", teacher.encode)
 
 
-def cached_teacher(folder: Path) -> tuple[str, Encode]:
+def open_teacher_cache(folder: Path) -> tuple[str, Encode]:
     """Return the name of the teacher whose embeddings a cache folder holds, by its manifest, and what gives them.
 
     Raises:
@@ -95,7 +95,7 @@ def cached_teacher(folder: Path) -> tuple[str, Encode]:
     return head["teacher"], EmbeddingCache(folder, **head).embeddings
 
 
-def peer_source(name: str, key: str, command: Words) -> Source:
+def baseline_source(name: str, key: str, command: Command) -> EncoderSource:
     """Return a program that is run as `command texts.json vectors.npy`."""
 
     def encode(texts: list[str]) -> Matrix:
@@ -106,4 +106,4 @@ def peer_source(name: str, key: str, command: Words) -> Source:
             vectors: Matrix = np.load(made)
             return vectors
 
-    return Source(name, key, encode)
+    return EncoderSource(name, key, encode)

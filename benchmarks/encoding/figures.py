@@ -6,16 +6,18 @@ import numpy as np
 
 from benchmarks.common.results import Result, measurement, ratios, target
 from benchmarks.encoding.models import MODEL2VEC
-from benchmarks.encoding.rounds import MATRICES, PASSAGES, PEAK, SHORT, SINGLE, TEACHER, Case, Measured
+from benchmarks.encoding.rounds import MATRICES, PASSAGES, PEAK, SHORT, SINGLE, TEACHER, Case, RoundResults
 
 Counts = Mapping[str, Sequence[int]]  # SHORT and PASSAGES -> a number for each text
 Figures = tuple[list[Result], list[Result]]
 # What issue 3 asks for: times the teacher's rate on short texts; milliseconds of a single one.
-WANTED_RATIOS = {"base": 5, "small": 9, "static": 100}
-WANTED_SINGLE_MS = {"base": 2}
+MIN_RATIOS = {"base": 5, "small": 9, "static": 100}
+MAX_SINGLE_MS = {"base": 2}
 
 
-def figures(made: Measured, tokens: Counts, operations: Mapping[str, Counts], all_threads: Sequence[int]) -> Figures:
+def figures(
+    made: RoundResults, tokens: Counts, operations: Mapping[str, Counts], all_threads: Sequence[int]
+) -> Figures:
     """Return measurements and targets; the targets are those with the most threads, single texts with the fewest.
 
     Args:
@@ -29,27 +31,31 @@ def figures(made: Measured, tokens: Counts, operations: Mapping[str, Counts], al
         peak = peaks(made, threads)
         measurements += peak
         for what in (SHORT, PASSAGES):
-            rates = rates_of(made, what, threads)
-            measurements += [row(case, "texts/s", rates[case], texts_a_pass=made.n_texts[case]) for case in rates]
+            rates = text_rates(made, what, threads)
+            measurements += [
+                case_measurement(case, "texts/s", rates[case], texts_a_pass=made.n_texts[case]) for case in rates
+            ]
             measurements += tokens_a_second(made, rates, tokens[what])
             if peak:
                 measurements += shares(made, rates, operations, peak[-1]["values"])
             compared = compare(rates, what, threads)
             measurements += compared
             if what == SHORT and threads == max(all_threads):
-                targets += wanted_ratios(compared)
+                targets += ratio_targets(compared)
         measurements += singles(made, threads)
     fastest = [one for one in measurements if one.get("what") == SINGLE and one["threads"] == min(all_threads)]
-    limits = [(one, WANTED_SINGLE_MS[one["system"]]) for one in fastest if one["system"] in WANTED_SINGLE_MS]
+    limits = [(one, MAX_SINGLE_MS[one["system"]]) for one in fastest if one["system"] in MAX_SINGLE_MS]
     return measurements, targets + [target(one, at_most=limit) for one, limit in limits]
 
 
-def row(case: Case, unit: str, values: Sequence[float], *, percentiles: bool = False, **about: object) -> Result:
+def case_measurement(
+    case: Case, unit: str, values: Sequence[float], *, percentiles: bool = False, **about: object
+) -> Result:
     """Return a measurement with the keys it is found by."""
     return measurement(case.name, unit, values, percentiles=percentiles) | case._asdict() | about
 
 
-def rates_of(made: Measured, what: str, threads: int) -> dict[Case, list[float]]:
+def text_rates(made: RoundResults, what: str, threads: int) -> dict[Case, list[float]]:
     """Return texts a second of every system, one a round."""
     return {
         case: [1 / seconds for (seconds,) in rounds]
@@ -58,25 +64,27 @@ def rates_of(made: Measured, what: str, threads: int) -> dict[Case, list[float]]
     }
 
 
-def tokens_a_second(made: Measured, rates: Mapping[Case, Sequence[float]], tokens: Sequence[int]) -> list[Result]:
+def tokens_a_second(made: RoundResults, rates: Mapping[Case, Sequence[float]], tokens: Sequence[int]) -> list[Result]:
     """Return tokens a second of every system: those of the very texts that its passes took."""
     found = []
     for case, values in rates.items():
         mean = float(np.mean(tokens[: made.n_texts[case]]))
-        found.append(row(case._replace(what=f"{case.what}, tokens"), "tokens/s", [mean * rate for rate in values]))
+        found.append(
+            case_measurement(case._replace(what=f"{case.what}, tokens"), "tokens/s", [mean * rate for rate in values])
+        )
     return found
 
 
-def peaks(made: Measured, threads: int) -> list[Result]:
+def peaks(made: RoundResults, threads: int) -> list[Result]:
     """Return the matrix products of each library, and last the best of a round; empty where none was measured."""
     found = {case: values for case, values in made.gflops.items() if case.threads == threads}
     best = [max(values) for values in zip(*found.values(), strict=True)]
-    rows = [row(case, "GFLOP/s", values) for case, values in found.items()]
-    return [*rows, row(Case(MATRICES, PEAK, threads), "GFLOP/s", best)] if rows else []
+    rows = [case_measurement(case, "GFLOP/s", values) for case, values in found.items()]
+    return [*rows, case_measurement(Case(MATRICES, PEAK, threads), "GFLOP/s", best)] if rows else []
 
 
 def shares(
-    made: Measured,
+    made: RoundResults,
     rates: Mapping[Case, Sequence[float]],
     operations: Mapping[str, Counts],
     peak: Sequence[float],
@@ -88,7 +96,7 @@ def shares(
             of_text = float(np.mean(operations[case.system][case.what][: made.n_texts[case]]))
             reached = [100 * rate * of_text / (1e9 * best) for rate, best in zip(values, peak, strict=True)]
             share = case._replace(what=f"share of peak, {case.what}")
-            found.append(row(share, "%", reached, gflop_a_text=of_text / 1e9))
+            found.append(case_measurement(share, "%", reached, gflop_a_text=of_text / 1e9))
     return found
 
 
@@ -105,22 +113,22 @@ def compare(rates: Mapping[Case, Sequence[float]], what: str, threads: int) -> l
     ]
 
 
-def wanted_ratios(compared: Sequence[Result]) -> list[Result]:
+def ratio_targets(compared: Sequence[Result]) -> list[Result]:
     """Return the targets among the ratios."""
     found = []
     for one in compared:
         above, below = one["ratio"]
-        limit = WANTED_RATIOS.get(above) if below == TEACHER else 1
+        limit = MIN_RATIOS.get(above) if below == TEACHER else 1
         if limit:
             found.append(target(one, at_least=limit))
     return found
 
 
-def singles(made: Measured, threads: int) -> list[Result]:
+def singles(made: RoundResults, threads: int) -> list[Result]:
     """Return the milliseconds of every single text of all rounds; with 100 or more also their percentiles."""
     found = []
     for case, rounds in made.seconds.items():
         if (case.what, case.threads) == (SINGLE, threads):
             spent = [1000 * seconds for of_round in rounds for seconds in of_round]
-            found.append(row(case, "ms", spent, percentiles=len(spent) >= 100))
+            found.append(case_measurement(case, "ms", spent, percentiles=len(spent) >= 100))
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from hpdsearch.encoder.tokens import TextTokenizer
 
 N_SPECIAL = 2  # tokens around every window: [CLS] and [SEP]
-INNER = "encoder.layer.0.intermediate.dense.weight"
+INTERMEDIATE = "encoder.layer.0.intermediate.dense.weight"
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,20 @@ class Shape:
 
     n_layers: int
     hidden: int
-    inner: int
+    intermediate: int
     max_tokens: int
-    reads_on: bool
+    splits_long_texts: bool
 
 
-def operations(shape: Shape, n_tokens: int) -> int:
+def count_operations(shape: Shape, n_tokens: int) -> int:
     """Return the operations for a text of n_tokens tokens (special ones not among them): real tokens, no padding.
 
     Matrix products only, a multiplication and an addition being two: a layer's four square maps and its two maps of
     the feed-forward part, for every token, and attention's two products, of every token with every other. The rest
     (softmax, norms, pooling, the head of one vector a text) is about a hundredth of these.
     """
-    total, layer = 0, 4 * shape.hidden**2 + 2 * shape.hidden * shape.inner
-    for first in range(0, max(1, n_tokens) if shape.reads_on else 1, shape.max_tokens):
+    total, layer = 0, 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
+    for first in range(0, max(1, n_tokens) if shape.splits_long_texts else 1, shape.max_tokens):
         window = min(n_tokens - first, shape.max_tokens) + N_SPECIAL
         total += shape.n_layers * (2 * layer * window + 4 * window**2 * shape.hidden)
     return total
@@ -52,22 +52,22 @@ def read_shape(folder: Path) -> Shape | None:
         max_tokens = json.loads(card.read_bytes())["max_tokens"]
     else:
         max_tokens = json.loads((folder / "sentence_bert_config.json").read_bytes())["max_seq_length"] - N_SPECIAL
-    inner = config.get("intermediate_size") or _inner_of_weights(folder / "model.safetensors")
-    return Shape(config["num_hidden_layers"], config["hidden_size"], inner, max_tokens, card.exists())
+    intermediate = config.get("intermediate_size") or _read_intermediate_size(folder / "model.safetensors")
+    return Shape(config["num_hidden_layers"], config["hidden_size"], intermediate, max_tokens, card.exists())
 
 
-def _inner_of_weights(path: Path) -> int:
+def _read_intermediate_size(path: Path) -> int:
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as weights:
-        rows: int = weights.get_slice(INNER).get_shape()[0]
+        rows: int = weights.get_slice(INTERMEDIATE).get_shape()[0]
         return rows
 
 
-def operations_of(folder: Path, texts: Sequence[str]) -> list[int] | None:
+def count_text_operations(folder: Path, texts: Sequence[str]) -> list[int] | None:
     """Return the operations for each text, its tokens counted by the model's own tokenizer; None for a table."""
     shape = read_shape(folder)
     if shape is None:
         return None
     tokens = TextTokenizer.load(folder / "tokenizer.json").ids(list(texts))
-    return [operations(shape, len(of_text)) for of_text in tokens]
+    return [count_operations(shape, len(of_text)) for of_text in tokens]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.environments import PEERS
-from benchmarks.common.harness import Words
+from benchmarks.common.harness import Command
 from benchmarks.common.model2vec import model2vec_python, model2vec_table
 from benchmarks.common.sentence_transformers import onnx_model, onnx_python, torch_python
 
@@ -39,12 +39,12 @@ class Model:
         is_peer: if it fails it is left out, and the result says how.
     """
 
-    command: Words
+    command: Command
     folder: Path | None = None
-    is_peer: bool = False
+    is_baseline: bool = False
 
 
-def worker(kind: str, model: str | Path, setting: str = "", *, python: str | Path = sys.executable) -> Words:
+def worker(kind: str, model: str | Path, setting: str = "", *, python: str | Path = sys.executable) -> Command:
     """Return the command of a model's process, without its threads."""
     return [python, WORKER, kind, model, "--setting", setting]
 
@@ -54,7 +54,7 @@ def teacher_ways(folder: Path) -> dict[str, Model]:
     return {f"{kind} {setting}": Model(worker(kind, folder, setting), folder) for kind, setting in TEACHER_WAYS}
 
 
-def peer_makers(peers: Sequence[str], teacher: Path, same_size: Path) -> dict[str, Callable[[], Model]]:
+def baseline_makers(peers: Sequence[str], teacher: Path, same_size: Path) -> dict[str, Callable[[], Model]]:
     """Return what prepares the peers, by the name of the system; at first use that installs and exports.
 
     Args:
@@ -65,7 +65,7 @@ def peer_makers(peers: Sequence[str], teacher: Path, same_size: Path) -> dict[st
     makers: dict[str, Callable[[], Model]] = {}
     if MODEL2VEC in peers:
         makers[MODEL2VEC] = lambda: Model(
-            worker(MODEL2VEC, model2vec_table(teacher), python=model2vec_python()), is_peer=True
+            worker(MODEL2VEC, model2vec_table(teacher), python=model2vec_python()), is_baseline=True
         )
     for folder in (same_size, teacher) if SENTENCE_TRANSFORMERS in peers else ():
         name = folder.resolve().name
@@ -75,16 +75,18 @@ def peer_makers(peers: Sequence[str], teacher: Path, same_size: Path) -> dict[st
 
 
 def _in_torch(folder: Path, precision: str) -> Callable[[], Model]:
-    return lambda: Model(worker(SENTENCE_TRANSFORMERS, folder, precision, python=torch_python()), folder, is_peer=True)
+    return lambda: Model(
+        worker(SENTENCE_TRANSFORMERS, folder, precision, python=torch_python()), folder, is_baseline=True
+    )
 
 
 def _in_onnx(folder: Path) -> Callable[[], Model]:
     return lambda: Model(
-        worker(SENTENCE_TRANSFORMERS, onnx_model(folder), "onnx", python=onnx_python()), folder, is_peer=True
+        worker(SENTENCE_TRANSFORMERS, onnx_model(folder), "onnx", python=onnx_python()), folder, is_baseline=True
     )
 
 
-def prepared(makers: Mapping[str, Callable[[], Model]], failed: dict[str, str]) -> dict[str, Model]:
+def prepare_baselines(makers: Mapping[str, Callable[[], Model]], failed: dict[str, str]) -> dict[str, Model]:
     """Return the peers that could be prepared; how the others failed is added to `failed`."""
     models = {}
     for name, make in makers.items():
@@ -106,7 +108,7 @@ def fail(name: str, error: BaseException, failed: dict[str, str]) -> None:
 
 
 @contextmanager
-def answering(command: Words, threads: int, environment: Mapping[str, str] | None = None) -> Iterator[Answer]:
+def json_process(command: Command, threads: int, environment: Mapping[str, str] | None = None) -> Iterator[Answer]:
     """Run a process inside the block that answers a line of JSON with a line of JSON; give a function that asks it.
 
     Raises:
@@ -148,9 +150,9 @@ def answering(command: Words, threads: int, environment: Mapping[str, str] | Non
 
 
 @contextmanager
-def asked(command: Words, threads: int) -> Iterator[Ask]:
+def model_process(command: Command, threads: int) -> Iterator[Ask]:
     """Run a model's process inside the block, and give a function that has it encode texts."""
-    with tempfile.TemporaryDirectory() as scratch, answering(command, threads) as answer:
+    with tempfile.TemporaryDirectory() as scratch, json_process(command, threads) as answer:
         path = Path(scratch) / "texts.json"
 
         def ask(texts: Sequence[str], one_by_one: bool) -> list[float]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from benchmarks.common.harness import Words, interleaved, module_command, module_environment
+from benchmarks.common.harness import Command, module_command, module_environment, run_interleaved
 from benchmarks.common.results import Result, measurement
-from benchmarks.encoding.models import FAILURES, Answer, Ask, Model, answering, asked, fail
+from benchmarks.encoding.models import FAILURES, Answer, Ask, Model, fail, json_process, model_process
 
 TEACHER = "teacher"
 SHORT, PASSAGES, SINGLE = "short texts", "passages", "single text"
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is encoded.
 
     Attributes:
@@ -53,7 +53,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RoundResults:
     """What the rounds gave.
 
     Attributes:
@@ -77,10 +77,10 @@ def measure(
     models: Mapping[str, Model],
     teachers: Mapping[str, Model],
     libraries: Sequence[str],
-    work: Work,
+    work: Workload,
     all_threads: Sequence[int],
     repeats: int,
-) -> Measured:
+) -> RoundResults:
     """Measure all models with each number of threads, in turns.
 
     Args:
@@ -94,22 +94,24 @@ def measure(
     Raises:
         SystemExit: a model that is no peer cannot be opened or asked.
     """
-    made = Measured()
+    made = RoundResults()
     cases: dict[Case, Run] = {}
     with ExitStack() as running:
         for threads in all_threads:
             for library in libraries:
                 command = module_command("encoding.matmul_peak", library)
-                peak = running.enter_context(answering(command, threads, module_environment()))
+                peak = running.enter_context(json_process(command, threads, module_environment()))
                 cases[Case(f"{MATRICES}, {library}", PEAK, threads)] = partial(gflops, peak)
             fastest = {TEACHER: choose(teachers, threads, work.texts[SHORT], made)} if teachers else {}
             for system, model in (fastest | dict(models)).items():
                 try:
-                    cases |= cases_of(system, running.enter_context(asked(model.command, threads)), work, threads)
+                    cases |= make_cases(
+                        system, running.enter_context(model_process(model.command, threads)), work, threads
+                    )
                 except FAILURES as error:
                     _leave_out(system, model, error, made.failed)
-        tolerant = {case.name: _tolerated(case, run, models, made.failed) for case, run in cases.items()}
-        rounds = interleaved(tolerant, repeats)
+        tolerant = {case.name: _tolerate_failures(case, run, models, made.failed) for case, run in cases.items()}
+        rounds = run_interleaved(tolerant, repeats)
     for case, run in cases.items():
         if case.what == PEAK:
             made.gflops[case] = [value for (value,) in rounds[case.name]]
@@ -120,7 +122,7 @@ def measure(
     return made
 
 
-def cases_of(system: str, ask: Ask, work: Work, threads: int) -> dict[Case, Run]:
+def make_cases(system: str, ask: Ask, work: Workload, threads: int) -> dict[Case, Run]:
     """Return the cases of a model that is running."""
     runs: dict[Case, Run] = {
         Case(system, what, threads): Pass(ask, texts, N_PROBE[what], work.pass_seconds)
@@ -129,7 +131,7 @@ def cases_of(system: str, ask: Ask, work: Work, threads: int) -> dict[Case, Run]
     return runs | {Case(system, SINGLE, threads): Singles(ask, work.queries, work.n_singles, 2 * work.pass_seconds)}
 
 
-def _tolerated(case: Case, run: Run, models: Mapping[str, Model], failed: dict[str, str]) -> Run:
+def _tolerate_failures(case: Case, run: Run, models: Mapping[str, Model], failed: dict[str, str]) -> Run:
     """Return the case as it is run: a peer that fails is left out from then on."""
 
     def call(number: int) -> list[float]:
@@ -145,12 +147,12 @@ def _tolerated(case: Case, run: Run, models: Mapping[str, Model], failed: dict[s
 
 
 def _leave_out(system: str, model: Model | None, error: BaseException, failed: dict[str, str]) -> None:
-    if model is None or not model.is_peer:
+    if model is None or not model.is_baseline:
         raise error
     fail(system, error, failed)
 
 
-def choose(teachers: Mapping[str, Model], threads: int, texts: Sequence[str], made: Measured) -> Model:
+def choose(teachers: Mapping[str, Model], threads: int, texts: Sequence[str], made: RoundResults) -> Model:
     """Return the fastest way to run the teacher; the probes and the choice go into `made`."""
     rates = {way: probe(model.command, threads, texts[:N_TEACHER_PROBE]) for way, model in teachers.items()}
     made.chosen[threads] = max(rates, key=lambda way: rates[way])
@@ -160,9 +162,9 @@ def choose(teachers: Mapping[str, Model], threads: int, texts: Sequence[str], ma
     return teachers[made.chosen[threads]]
 
 
-def probe(command: Words, threads: int, texts: Sequence[str]) -> float:
+def probe(command: Command, threads: int, texts: Sequence[str]) -> float:
     """Return the texts a second of a few texts; a first call is not counted."""
-    with asked(command, threads) as ask:
+    with model_process(command, threads) as ask:
         ask(WARM_UP, False)
         return len(texts) / ask(texts, False)[0]
 

@@ -20,24 +20,24 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common.harness import MODELS, QUERIES, SAMPLE, arguments, file_identity, positive, read_queries
+from benchmarks.common.harness import MODELS, QUERIES, SAMPLE, argument_parser, file_identity, positive, read_queries
 from benchmarks.common.model2vec import model2vec_versions
 from benchmarks.common.results import result, write_result
 from benchmarks.common.sentence_transformers import sentence_transformers_versions
 from benchmarks.encoding.figures import figures
-from benchmarks.encoding.flops import operations_of
+from benchmarks.encoding.flops import count_text_operations
 from benchmarks.encoding.matmul_peak import SIZE, installed_libraries
 from benchmarks.encoding.models import (
     MODEL2VEC,
     PEER_NAMES,
     SENTENCE_TRANSFORMERS,
     Model,
-    peer_makers,
-    prepared,
+    baseline_makers,
+    prepare_baselines,
     teacher_ways,
     worker,
 )
-from benchmarks.encoding.rounds import PASSAGES, SHORT, TEACHER, Measured, Work, measure
+from benchmarks.encoding.rounds import PASSAGES, SHORT, TEACHER, RoundResults, Workload, measure
 from hpdsearch.corpus import read_corpus
 from hpdsearch.encoder import Encoder
 from hpdsearch.encoder.folder import find_folder
@@ -51,37 +51,37 @@ QUICK = {"repeats": 2, "seconds": 0.3, "singles": 20}
 
 def main() -> None:
     """Read the options, measure, write the result."""
-    options = parsed()
+    options = parse_options()
     failed: dict[str, str] = {}
     own = {Encoder.load(place).name: place for place in options.encoders}
     models = {name: Model(worker("encoder", place, options.backend), find_folder(place)) for name, place in own.items()}
     if options.peers:
-        models |= prepared(peer_makers(options.peers, options.teacher, options.student), failed)
+        models |= prepare_baselines(baseline_makers(options.peers, options.teacher, options.student), failed)
     counter = Encoder.load(options.encoders[0])
-    texts = made_texts((document.text for document in read_corpus(SAMPLE)), counter, options.seed)
+    texts = make_texts((document.text for document in read_corpus(SAMPLE)), counter, options.seed)
     made = measure(
         models,
         teacher_ways(options.teacher) if options.teacher else {},
         ["numpy"] if options.quick else installed_libraries(),
-        Work(texts, read_queries(), options.seconds, options.singles),
+        Workload(texts, read_queries(), options.seconds, options.singles),
         options.threads,
         options.repeats,
     )
     tokens = {what: [len(spans) for spans in counter.token_spans(listed)] for what, listed in texts.items()}
-    measurements, targets = figures(made, tokens, operations(models, options.teacher, texts), options.threads)
-    settings = settings_of(options, own, made, tokens)
-    contents = result("encoding", settings, [*measurements, *made.probes], targets, versions=versions(made))
+    measurements, targets = figures(made, tokens, model_operations(models, options.teacher, texts), options.threads)
+    settings = describe_settings(options, own, made, tokens)
+    contents = result("encoding", settings, [*measurements, *made.probes], targets, versions=collect_versions(made))
     failed |= made.failed
     write_result(contents | ({"failed": failed} if failed else {}), options.output)
 
 
-def parsed() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     """Return the options; `teacher` is None if none takes part.
 
     Raises:
         SystemExit: a model's folder is missing, or options that exclude each other were given.
     """
-    parser = arguments(__doc__, "encoding")
+    parser = argument_parser(__doc__, "encoding")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
     parser.add_argument("--teacher", type=Path, help=f"the teacher's folder; {ORDINARY} if there is one")
@@ -116,7 +116,7 @@ def parsed() -> argparse.Namespace:
     return options
 
 
-def made_texts(entries: Iterable[str], encoder: Encoder, seed: int) -> dict[str, list[str]]:
+def make_texts(entries: Iterable[str], encoder: Encoder, seed: int) -> dict[str, list[str]]:
     """Return SHORT and PASSAGES, made of entries in a seeded order, each once; tokens are counted by the encoder."""
     texts = list(dict.fromkeys(entries))
     random.Random(seed).shuffle(texts)
@@ -132,13 +132,13 @@ def made_texts(entries: Iterable[str], encoder: Encoder, seed: int) -> dict[str,
     return {SHORT: [text for text, _ in short[: N_TEXTS[SHORT]]], PASSAGES: passages[: N_TEXTS[PASSAGES]]}
 
 
-def operations(
+def model_operations(
     models: Mapping[str, Model], teacher: Path | None, texts: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, list[int]]]:
     """Return the operations for each text by system; tables have none."""
     folders = {name: model.folder for name, model in models.items()} | {TEACHER: teacher}
     counted = {
-        folder: {what: operations_of(folder, listed) for what, listed in texts.items()}
+        folder: {what: count_text_operations(folder, listed) for what, listed in texts.items()}
         for folder in {folder for folder in folders.values() if folder}
     }
     return {
@@ -148,8 +148,8 @@ def operations(
     }
 
 
-def settings_of(
-    options: argparse.Namespace, own: Mapping[str, str], made: Measured, tokens: Mapping[str, Sequence[int]]
+def describe_settings(
+    options: argparse.Namespace, own: Mapping[str, str], made: RoundResults, tokens: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
     """Return what a result says of what was asked for."""
     settings = {
@@ -171,7 +171,7 @@ def settings_of(
     return settings
 
 
-def versions(made: Measured) -> dict[str, str]:
+def collect_versions(made: RoundResults) -> dict[str, str]:
     """Return the versions of what the peers that took part run on."""
     systems = {case.system for case in made.seconds}
     return sentence_transformers_versions(systems) | (model2vec_versions() if MODEL2VEC in systems else {})

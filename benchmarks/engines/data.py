@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks.common.mixed_corpus import chosen, mixed
+from benchmarks.common.mixed_corpus import mix_corpus, select_collections
 from hpdsearch.evaluation import read_collections
 
 
@@ -20,8 +20,8 @@ def main() -> None:
     parser.add_argument("--fill", type=Path, nargs="+", required=True)
     parser.add_argument("--n", type=int, required=True)
     options = parser.parse_args()
-    collections = chosen(read_collections(options.retrieval), options.mix)
-    made = mixed(collections, options.fill, options.n)
+    collections = select_collections(read_collections(options.retrieval), options.mix)
+    made = mix_corpus(collections, options.fill, options.n)
     options.folder.mkdir(parents=True, exist_ok=True)
     records = ({"id": doc_id, "text": text} for doc_id, text in made.documents.items())
     lines = "".join(json.dumps(record) + "\n" for record in records)

@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import hpdsearch
-from benchmarks.common.environments import peer_python, peer_versions
-from benchmarks.common.harness import BENCHMARKS, CACHE, Words, run
+from benchmarks.common.environments import baseline_python, baseline_versions
+from benchmarks.common.harness import BENCHMARKS, CACHE, Command, run
 from benchmarks.common.results import Result
-from benchmarks.engines.processes import MARK, Engine, EngineError, folder_bytes, held_to, in_words, row
+from benchmarks.engines.processes import (
+    MARK,
+    Engine,
+    EngineError,
+    engine_measurement,
+    folder_bytes,
+    last_error_line,
+    pin_to_cores,
+)
 from hpdsearch.common.files import file_sha256
 
 ADAPTERS = BENCHMARKS / "peers" / "engines"
@@ -30,7 +38,7 @@ PACKAGES = {
 
 
 @dataclass(frozen=True)
-class Ready:
+class IndexedEngine:
     """A program with its index.
 
     Attributes:
@@ -43,7 +51,7 @@ class Ready:
         peak_bytes: resident memory of that process.
     """
 
-    command: Words
+    command: Command
     model: str
     folder: str
     size_bytes: int
@@ -52,9 +60,9 @@ class Ready:
     peak_bytes: list[float]
 
 
-def prepared(
+def prepare_indexes(
     engines: Sequence[Engine], options: argparse.Namespace, failed: dict[str, str], versions: dict[str, str]
-) -> dict[str, Ready]:
+) -> dict[str, IndexedEngine]:
     """Make each program's environment and index; return them by name.
 
     Args:
@@ -63,7 +71,7 @@ def prepared(
         failed: gets how a program failed, by name.
         versions: gets the packages of each environment.
     """
-    ready: dict[str, Ready] = {}
+    ready: dict[str, IndexedEngine] = {}
     for engine in engines:
         print(f"{engine.name}: indexing", file=sys.stderr)
         try:
@@ -72,14 +80,14 @@ def prepared(
             shared = ready.get(engine.shares) if engine.shares else None
             if engine.shares and not shared:
                 raise EngineError(f"expected the index of {engine.shares}, which is not in this run or failed")
-            ready[engine.name] = indexed(engine, command, packages, options, shared)
+            ready[engine.name] = index_corpus(engine, command, packages, options, shared)
         except EngineError as error:
             failed[engine.name] = str(error)
             print(f"{engine.name}: {error}", file=sys.stderr)
     return ready
 
 
-def _command(engine: Engine) -> tuple[Words, dict[str, str]]:
+def _command(engine: Engine) -> tuple[Command, dict[str, str]]:
     """Return the interpreter and adapter of a program, installed if it was not, and the versions of its packages.
 
     Raises:
@@ -89,15 +97,19 @@ def _command(engine: Engine) -> tuple[Words, dict[str, str]]:
     if not (packages := PACKAGES.get(engine.adapter)):
         return [sys.executable, script], {}
     try:
-        python = peer_python(CACHE / "engines" / engine.adapter, script.with_suffix(".txt"), constraints=None)
-        return [python, script], peer_versions(python, packages)
+        python = baseline_python(CACHE / "engines" / engine.adapter, script.with_suffix(".txt"), constraints=None)
+        return [python, script], baseline_versions(python, packages)
     except (Exception, SystemExit) as error:
-        raise EngineError(f"cannot be installed: {in_words(error)}") from error
+        raise EngineError(f"cannot be installed: {last_error_line(error)}") from error
 
 
-def indexed(
-    engine: Engine, command: Words, packages: Mapping[str, str], options: argparse.Namespace, shared: Ready | None
-) -> Ready:
+def index_corpus(
+    engine: Engine,
+    command: Command,
+    packages: Mapping[str, str],
+    options: argparse.Namespace,
+    shared: IndexedEngine | None,
+) -> IndexedEngine:
     """Index the corpus in whole processes and return what it took; what an earlier run kept is not done again.
 
     Args:
@@ -111,29 +123,29 @@ def indexed(
         EngineError: the program does.
     """
     if shared:
-        return Ready(**{**vars(shared), "command": command, "model": engine.model})
+        return IndexedEngine(**{**vars(shared), "command": command, "model": engine.model})
     folder = options.work / f"{options.n}-{engine.name.replace(' ', '-')}"
     record = folder.with_name(f"{folder.name}.json")
     wanted = identity(engine, packages, options)
     kept = json.loads(record.read_bytes()) if record.exists() else {}
     if options.rebuild or kept.get("of") != wanted:
         record.unlink(missing_ok=True)
-        kept = {"of": wanted, "took": _took(engine, command, folder, options)}
+        kept = {"of": wanted, "took": _measure_indexing(engine, command, folder, options)}
         record.write_text(json.dumps(kept))
-    return Ready(command=command, model=engine.model, folder=str(folder), **kept["took"])
+    return IndexedEngine(command=command, model=engine.model, folder=str(folder), **kept["took"])
 
 
-def _took(engine: Engine, command: Words, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _measure_indexing(engine: Engine, command: Command, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Index once a repeat, each in an empty folder, and return what it took; the last index stays."""
     words = [*command, "index", folder, "--corpus", options.work / "corpus.jsonl", "--model", engine.model]
     runs = []
     for _ in range(options.index_repeats):
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            with held_to(options.threads):
+            with pin_to_cores(options.threads):
                 runs.append(run(words, env=environment(options.threads)))
         except SystemExit as error:
-            raise EngineError(f"indexing: {in_words(error)}") from error
+            raise EngineError(f"indexing: {last_error_line(error)}") from error
     lines = [line.removeprefix(MARK) for one in runs for line in one.stdout.splitlines() if line.startswith(MARK)]
     return {
         "size_bytes": folder_bytes(folder),
@@ -149,14 +161,14 @@ def identity(engine: Engine, packages: Mapping[str, str], options: argparse.Name
         "program": asdict(engine),
         "packages": dict(packages) or {"hpdsearch": hpdsearch.__version__},
         "adapter": file_sha256(ADAPTERS / f"{engine.adapter}.py"),
-        "model": _model_sums(engine.model),
+        "model": _model_checksums(engine.model),
         "corpus": file_sha256(options.work / "corpus.jsonl"),
         "threads": options.threads,
         "repeats": options.index_repeats,
     }
 
 
-def _model_sums(model: str) -> dict[str, str]:
+def _model_checksums(model: str) -> dict[str, str]:
     """Return the sums of a model's files; of an encoder that ships by its name, too."""
     name = model.partition(":")[0]
     folder = BUILT_IN / name if name and (BUILT_IN / name).is_dir() else Path(name)
@@ -164,15 +176,15 @@ def _model_sums(model: str) -> dict[str, str]:
     return {str(path.relative_to(folder)): file_sha256(path) for path in files}
 
 
-def index_rows(ready: Mapping[str, Ready]) -> list[Result]:
+def index_rows(ready: Mapping[str, IndexedEngine]) -> list[Result]:
     """Return what indexing took, of every program that could."""
     made = []
     for name, one in ready.items():
-        made.append(row(name, "indexing", "s", one.seconds))
+        made.append(engine_measurement(name, "indexing", "s", one.seconds))
         if one.inside_seconds:
-            made.append(row(name, "indexing, program started", "s", one.inside_seconds))
-        made.append(row(name, "indexing peak memory", "MB", [peak / 1e6 for peak in one.peak_bytes]))
-        made.append(row(name, "on disk", "MB", [one.size_bytes / 1e6]))
+            made.append(engine_measurement(name, "indexing, program started", "s", one.inside_seconds))
+        made.append(engine_measurement(name, "indexing peak memory", "MB", [peak / 1e6 for peak in one.peak_bytes]))
+        made.append(engine_measurement(name, "on disk", "MB", [one.size_bytes / 1e6]))
     return made
 
 

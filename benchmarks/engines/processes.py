@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.harness import Words
+from benchmarks.common.harness import Command
 from benchmarks.common.results import Result, measurement
 
 MARK = "ANSWER "  # before what an adapter says; its libraries print, too
-SAID = 240  # characters of an error that a row shows
-PATIENCE = 600.0  # seconds for one answer, or for opening an index; a program that hangs must not hold up the others
+MAX_ERROR_LENGTH = 240  # characters of an error that a row shows
+TIMEOUT = 600.0  # seconds for one answer, or for opening an index; a program that hangs must not hold up the others
 
 
 class EngineError(Exception):
@@ -49,7 +49,7 @@ class Server:
 
     @classmethod
     @contextmanager
-    def started(cls, words: Words, env: Mapping[str, str]) -> Iterator["Server"]:
+    def start(cls, words: Command, env: Mapping[str, str]) -> Iterator["Server"]:
         """Start a program, wait until it is ready, and end it with the block.
 
         Raises:
@@ -109,7 +109,7 @@ class Server:
             late.set()
             self.process.kill()
 
-        timer = threading.Timer(PATIENCE, end)
+        timer = threading.Timer(TIMEOUT, end)
         timer.start()
         try:
             for line in self.process.stdout:
@@ -118,15 +118,15 @@ class Server:
         finally:
             timer.cancel()
         if late.is_set():
-            raise EngineError(f"expected an answer, got none in {PATIENCE:g} s")
-        raise EngineError(in_words(self.errors.read_text(errors="replace")))
+            raise EngineError(f"expected an answer, got none in {TIMEOUT:g} s")
+        raise EngineError(last_error_line(self.errors.read_text(errors="replace")))
 
 
-def in_words(error: object) -> str:
+def last_error_line(error: object) -> str:
     """Return the end of what a program said, in one line, without the names of our folders."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = (lines[-1] if lines else "ended without a word").replace(str(Path.home()), "~")
-    return said if len(said) <= SAID else f"{said[:SAID]}..."
+    return said if len(said) <= MAX_ERROR_LENGTH else f"{said[:MAX_ERROR_LENGTH]}..."
 
 
 def folder_bytes(folder: Path) -> int:
@@ -135,7 +135,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def held_to(threads: int) -> Iterator[None]:
+def pin_to_cores(threads: int) -> Iterator[None]:
     """Hold what is started meanwhile to as many cores as it has threads; OMP_NUM_THREADS is not heeded by all."""
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -148,6 +148,6 @@ def held_to(threads: int) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def row(system: str, what: str, unit: str, values: Iterable[float]) -> Result:
+def engine_measurement(system: str, what: str, unit: str, values: Iterable[float]) -> Result:
     """Return a measurement of one program."""
     return measurement(f"{system}: {what}", unit, values) | {"system": system, "what": what}

@@ -11,20 +11,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.common.harness import interleaved, run
-from benchmarks.common.ir_metrics import NDCG, judged
+from benchmarks.common.harness import run, run_interleaved
+from benchmarks.common.ir_metrics import NDCG, evaluate_run
 from benchmarks.common.results import Result
-from benchmarks.engines.indexing import Ready, environment
-from benchmarks.engines.processes import MARK, EngineError, Server, held_to, in_words, row
+from benchmarks.engines.indexing import IndexedEngine, environment
+from benchmarks.engines.processes import MARK, EngineError, Server, engine_measurement, last_error_line, pin_to_cores
 
 COLD = "what is the incubation period"
-FEWEST = 20  # questions in a round of which a 95th percentile tells more than the slowest one
+MIN_P95_QUERIES = 20  # questions in a round of which a 95th percentile tells more than the slowest one
 
 T = TypeVar("T")
 
 
-def asked_in_turns(
-    ready: Mapping[str, Ready], options: argparse.Namespace, asked: Mapping[str, Any], failed: dict[str, str]
+def interleave_queries(
+    ready: Mapping[str, IndexedEngine], options: argparse.Namespace, asked: Mapping[str, Any], failed: dict[str, str]
 ) -> list[Result]:
     """Open all programs, judge what each finds for all questions, then ask them in turns.
 
@@ -35,14 +35,14 @@ def asked_in_turns(
         failed: gets how a program failed, by its name, or by its name and what of it failed.
     """
     env, texts, made = environment(options.threads), list(asked["queries"].values()), []
-    with ExitStack() as running, held_to(options.threads):
+    with ExitStack() as running, pin_to_cores(options.threads):
         servers: dict[str, Server] = {}
         for name, one in ready.items():
             print(f"{name}: answers", file=sys.stderr)
             try:
                 words = [*one.command, "serve", one.folder, "--model", one.model]
-                server = running.enter_context(Server.started(words, env))
-                ids = answered(server, texts, options.judge_seconds)
+                server = running.enter_context(Server.start(words, env))
+                ids = collect_answers(server, texts, options.judge_seconds)
             except EngineError as error:
                 failed[name] = f"answering: {error}"
                 continue
@@ -52,27 +52,27 @@ def asked_in_turns(
                 failed[f"{name}: {NDCG}"] = said
                 continue
             try:
-                ndcg = judged(asked["qrels"], dict(zip(asked["queries"], ids, strict=True)))[NDCG]
-                made.append(row(name, NDCG, "", [np.mean(list(ndcg.values()))]))
+                ndcg = evaluate_run(asked["qrels"], dict(zip(asked["queries"], ids, strict=True)))[NDCG]
+                made.append(engine_measurement(name, NDCG, "", [np.mean(list(ndcg.values()))]))
             except SystemExit as error:  # it found a document twice
-                failed[f"{name}: {NDCG}"] = in_words(error)
+                failed[f"{name}: {NDCG}"] = last_error_line(error)
         warm = {name: partial(_round, server, texts, options) for name, server in servers.items()}
-        for name, rounds in survivors(warm, options.repeats, "warm query", failed).items():
+        for name, rounds in run_survivors(warm, options.repeats, "warm query", failed).items():
             made += _warm_rows(name, rounds)
     return made
 
 
-def asked_anew(
-    ready: Mapping[str, Ready], options: argparse.Namespace, asked: Mapping[str, Any], failed: dict[str, str]
+def cold_queries(
+    ready: Mapping[str, IndexedEngine], options: argparse.Namespace, asked: Mapping[str, Any], failed: dict[str, str]
 ) -> list[Result]:
     """Ask one question of each program that answered before, in a new process every time; see `asked_in_turns`."""
     cold = {name: partial(_cold, one, options.threads) for name, one in ready.items() if name not in failed}
-    with held_to(options.threads):
-        seconds = survivors(cold, options.repeats, "cold query", failed)
-    return [row(name, "cold query", "s", values) for name, values in seconds.items()]
+    with pin_to_cores(options.threads):
+        seconds = run_survivors(cold, options.repeats, "cold query", failed)
+    return [engine_measurement(name, "cold query", "s", values) for name, values in seconds.items()]
 
 
-def survivors(
+def run_survivors(
     cases: Mapping[str, Callable[[int], T]], repeats: int, what: str, failed: dict[str, str]
 ) -> dict[str, list[T]]:
     """Run the cases interleaved; one that fails is not run again, `failed` tells how, and the others go on."""
@@ -82,10 +82,10 @@ def survivors(
             try:
                 return cases[name](number)
             except (EngineError, SystemExit) as error:
-                failed[key] = in_words(error)
+                failed[key] = last_error_line(error)
         return None
 
-    found = interleaved({name: partial(unless_failed, name) for name in cases}, repeats)
+    found = run_interleaved({name: partial(unless_failed, name) for name in cases}, repeats)
     return {
         name: [value for value in values if value is not None]
         for name, values in found.items()
@@ -93,7 +93,7 @@ def survivors(
     }
 
 
-def answered(server: Server, texts: Sequence[str], seconds: float) -> list[list[str]]:
+def collect_answers(server: Server, texts: Sequence[str], seconds: float) -> list[list[str]]:
     """Return the ids that each question finds, in order, as far as the seconds last."""
     found: list[list[str]] = []
     end = time.perf_counter() + seconds
@@ -116,7 +116,7 @@ def _round(server: Server, texts: Sequence[str], options: argparse.Namespace, nu
     return whole | {"resident_bytes": one["resident_bytes"]}
 
 
-def _cold(one: Ready, threads: int, _: int) -> float:
+def _cold(one: IndexedEngine, threads: int, _: int) -> float:
     """Return the seconds of a new process that answers a question.
 
     Raises:
@@ -139,10 +139,15 @@ def _warm_rows(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[Result]:
         parts["search"] = [whole - spent for whole, spent in zip(parts["warm query"], parts["encode"], strict=True)]
     fewest = min(len(one["seconds"]) for one in rounds)
     made = [
-        row(name, f"{part} p{percent}", "ms", [1000 * np.percentile(times, percent) for times in of_rounds])
+        engine_measurement(
+            name, f"{part} p{percent}", "ms", [1000 * np.percentile(times, percent) for times in of_rounds]
+        )
         | {"queries_a_round": fewest}
         for part, of_rounds in parts.items()
-        for percent in ((50, 95) if fewest >= FEWEST else (50,))
+        for percent in ((50, 95) if fewest >= MIN_P95_QUERIES else (50,))
     ]
     resident = [one["resident_bytes"] for one in rounds]
-    return [*made, *([row(name, "serving memory", "MB", [one / 1e6 for one in resident])] if all(resident) else [])]
+    return [
+        *made,
+        *([engine_measurement(name, "serving memory", "MB", [one / 1e6 for one in resident])] if all(resident) else []),
+    ]

@@ -16,17 +16,17 @@ from pathlib import Path
 from benchmarks.common.harness import (
     CACHE,
     MODELS,
-    Words,
-    arguments,
+    Command,
+    argument_parser,
     module_command,
     module_environment,
     positive,
     run_json,
 )
 from benchmarks.common.results import Result, result, write_result
-from benchmarks.engines.indexing import index_rows, prepared
+from benchmarks.engines.indexing import index_rows, prepare_indexes
 from benchmarks.engines.processes import Engine
-from benchmarks.engines.queries import asked_anew, asked_in_turns
+from benchmarks.engines.queries import cold_queries, interleave_queries
 
 WORK = CACHE / "engines-work"
 K = 10
@@ -40,10 +40,12 @@ NOTES = {
 
 def all_engines(options: argparse.Namespace) -> list[Engine]:
     """Return the programs, hpdsearch's default first."""
-    own = [Engine(f"hpdsearch, {name}", "hpdsearch_engine", f"{place}") for name, place in _named(options.encoders)]
+    own = [
+        Engine(f"hpdsearch, {name}", "hpdsearch_engine", f"{place}") for name, place in _name_encoders(options.encoders)
+    ]
     first = options.encoders[0]
     dense = Engine(
-        f"hpdsearch, {_named([first])[0][0]}, dense alone", "hpdsearch_engine", f"{first}:dense", own[0].name
+        f"hpdsearch, {_name_encoders([first])[0][0]}, dense alone", "hpdsearch_engine", f"{first}:dense", own[0].name
     )
     minilm, table = str(options.student), str(options.model2vec)
     others = {
@@ -58,7 +60,7 @@ def all_engines(options: argparse.Namespace) -> list[Engine]:
     return [one for one in found if any(one.name.startswith(asked) for asked in options.engines or [""])]
 
 
-def _named(encoders: Sequence[str]) -> list[tuple[str, str]]:
+def _name_encoders(encoders: Sequence[str]) -> list[tuple[str, str]]:
     return [(Path(place).name, place) for place in encoders]
 
 
@@ -81,25 +83,25 @@ def main() -> None:
         finished = result("engines", settings, made, [], versions=versions)
         write_result(finished | {"failed": failed, "notes": notes}, options.output)
 
-    ready = prepared(engines, options, failed, versions)
+    ready = prepare_indexes(engines, options, failed, versions)
     made += index_rows(ready)
     save()
-    for stage in (asked_in_turns, asked_anew):
+    for stage in (interleave_queries, cold_queries):
         made += stage(ready, options, asked, failed)
         save()
 
 
 def write_data(options: argparse.Namespace) -> dict[str, object]:
     """Write corpus, questions and judgements into the work folder; return what a result says of them."""
-    folders: Words = [options.work, "--retrieval", options.data / "retrieval"]
-    what: Words = ["--mix", *options.mix, "--fill", *options.fill, "--n", str(options.n)]
+    folders: Command = [options.work, "--retrieval", options.data / "retrieval"]
+    what: Command = ["--mix", *options.mix, "--fill", *options.fill, "--n", str(options.n)]
     about: dict[str, object] = run_json(module_command("engines.data", *folders, *what), env=module_environment())
     return about
 
 
 def read_options() -> argparse.Namespace:
     """Return the options."""
-    parser = arguments(__doc__, "engines")
+    parser = argument_parser(__doc__, "engines")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/ (BEIR folders)")
     parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="its collections to mix in")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common.harness import HPDSEARCH, MODELS, arguments, file_identity, opened, positive, run
+from benchmarks.common.harness import HPDSEARCH, MODELS, argument_parser, file_identity, open_bytes, positive, run
 from benchmarks.common.results import Result, measurement, result, target, write_result
 from hpdsearch.distillation.recipe import draw_texts, read_recipe
 from hpdsearch.distillation.teacher.teacher import Teacher
@@ -34,8 +34,8 @@ class Domain:
     """
 
     path: Path
-    learned: list[str]
-    judging: list[str]
+    training: list[str]
+    evaluation: list[str]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Outcome:
 
 def main() -> None:
     """Read the options, distil on each domain, write the result."""
-    parser = arguments(__doc__, "own_texts", repeats=1)
+    parser = argument_parser(__doc__, "own_texts", repeats=1)
     parser.add_argument("--texts", type=Path, action="append", required=True, help="a text a line, .txt or .txt.gz")
     parser.add_argument("--n", type=positive, default=20_000, help="texts to distil on")
     parser.add_argument("--n-judging", type=positive, default=1_000, help="texts to judge by")
@@ -60,13 +60,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the choice of lines")
     options = parser.parse_args()
     known = set(draw_texts(read_recipe(options.recipe), options.sources).texts) if options.sources else set()
-    domains = [domain_of(path, known, options.n, options.n_judging, options.seed) for path in options.texts]
+    domains = [sample_domain(path, known, options.n, options.n_judging, options.seed) for path in options.texts]
     teacher = Teacher.load(options.teacher)
     measurements: list[Result] = []
     targets: list[Result] = []
     for domain in domains:
-        outcomes = [distil(domain, teacher, options.teacher, options.encoder) for _ in range(options.repeats)]
-        found, wanted = figures(name_of(domain.path), outcomes)
+        outcomes = [distill_domain(domain, teacher, options.teacher, options.encoder) for _ in range(options.repeats)]
+        found, wanted = figures(domain_name(domain.path), outcomes)
         measurements += found
         targets += wanted
     settings = {
@@ -81,18 +81,18 @@ def main() -> None:
     write_result(result("own_texts", settings, measurements, targets), options.output)
 
 
-def name_of(path: Path) -> str:
+def domain_name(path: Path) -> str:
     """Return the name of a domain: its file's, without endings."""
     return path.name.split(".")[0]
 
 
-def domain_of(path: Path, known: set[str], n: int, n_judging: int, seed: int) -> Domain:
+def sample_domain(path: Path, known: set[str], n: int, n_judging: int, seed: int) -> Domain:
     """Choose lines of a file.
 
     Raises:
         SystemExit: there are too few that are not known.
     """
-    with opened(path) as file:
+    with open_bytes(path) as file:
         lines = dict.fromkeys(line.decode().strip() for line in file)
     texts = [line for line in lines if line and line not in known]
     if len(texts) < n + n_judging:
@@ -101,16 +101,16 @@ def domain_of(path: Path, known: set[str], n: int, n_judging: int, seed: int) ->
     return Domain(path, texts[:n], texts[n : n + n_judging])
 
 
-def distil(domain: Domain, teacher: Teacher, folder: Path, encoder: str) -> Outcome:
+def distill_domain(domain: Domain, teacher: Teacher, folder: Path, encoder: str) -> Outcome:
     """Run the command with an empty cache and judge what it made."""
     with tempfile.TemporaryDirectory() as place:
         corpus, output = Path(place) / "texts.txt", Path(place) / "own"
-        corpus.write_text("".join(f"{text}\n" for text in domain.learned), encoding="utf-8")
+        corpus.write_text("".join(f"{text}\n" for text in domain.training), encoding="utf-8")
         words = [HPDSEARCH, "distill", corpus, "--teacher", folder, "--student", encoder, "-o", output]
         finished = run([*words, "--cache", Path(place) / "cache", "--force", "--json"])
-        wanted = teacher.encode(domain.judging)
+        wanted = teacher.encode(domain.evaluation)
         own, shipped = (
-            neighbor_agreement(Encoder.load(one).encode(domain.judging), wanted) for one in (output, encoder)
+            neighbor_agreement(Encoder.load(one).encode(domain.evaluation), wanted) for one in (output, encoder)
         )
     return Outcome(finished.seconds / 60, shipped, own)
 

@@ -19,13 +19,13 @@ from benchmarks.common.harness import (
     BENCHMARKS,
     MODELS,
     SAMPLE,
-    arguments,
+    argument_parser,
     file_identity,
     first_documents,
-    interleaved,
     module_command,
     module_environment,
     positive,
+    run_interleaved,
     run_json,
 )
 from benchmarks.common.machine import package_versions
@@ -41,7 +41,7 @@ Round = dict[str, Any]
 
 def main() -> None:
     """Read the options, measure, write the result."""
-    parser = arguments(__doc__, "indexing")
+    parser = argument_parser(__doc__, "indexing")
     parser.add_argument("--corpus", type=Path, default=SAMPLE, help="file of short documents")
     parser.add_argument("--texts", type=positive, default=100_000, help="documents of it that are indexed")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="built-in name or encoder folder")
@@ -51,15 +51,15 @@ def main() -> None:
     options = parser.parse_args()
     encoder = Encoder.load(options.encoder)
     texts = passage_texts(iter(first_documents(options.corpus, options.texts)), encoder)
-    sample = evenly(texts, options.teacher_texts)
+    sample = sample_evenly(texts, options.teacher_texts)
     teacher = partial(encode_with_teacher, model=options.teacher, batch=options.teacher_batch)
-    probe = teacher(evenly(texts, PROBE_BATCHES * options.teacher_batch), PRECISIONS)
+    probe = teacher(sample_evenly(texts, PROBE_BATCHES * options.teacher_batch), PRECISIONS)
     best = min(PRECISIONS, key=lambda precision: float(probe["seconds"][precision]))
     cases: dict[str, Callable[[int], Round]] = {
-        "hpdsearch": partial(own_round, options.corpus, options.texts, options.encoder),
+        "hpdsearch": partial(run_round, options.corpus, options.texts, options.encoder),
         "teacher": lambda _: teacher(sample, [best]),
     }
-    rounds = interleaved(cases, options.repeats, warm_up=False)  # every process warms up by itself, with few texts
+    rounds = run_interleaved(cases, options.repeats, warm_up=False)  # every process warms up by itself, with few texts
     measurements, targets = figures(rounds["hpdsearch"], rounds["teacher"], probe, best)
     settings = {
         "repeats": options.repeats,
@@ -79,7 +79,7 @@ def main() -> None:
     write_result(result("indexing", settings, measurements, targets, versions=versions), options.output)
 
 
-def own_round(corpus: Path, n: int, encoder: str, number: int) -> Round:
+def run_round(corpus: Path, n: int, encoder: str, number: int) -> Round:
     """Run indexing_round.py; every other round encodes first."""
     order = STEPS if number % 2 == 0 else tuple(reversed(STEPS))
     options = ["--texts", str(n), "--encoder", encoder, "--order", *order]
@@ -137,7 +137,7 @@ def teacher_rates(rounds: Sequence[Round], precision: str) -> list[float]:
     return [one["n_texts"] / one["seconds"][precision] for one in rounds]
 
 
-def evenly(texts: Sequence[str], n: int) -> list[str]:
+def sample_evenly(texts: Sequence[str], n: int) -> list[str]:
     """Return n texts at equal distances, or all if there are fewer: corpora are often sorted by kind."""
     n = min(n, len(texts))
     return [texts[position * len(texts) // n] for position in range(n)]

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from benchmarks.common.harness import (
     HPDSEARCH,
-    Finished,
-    arguments,
+    ProcessRun,
+    argument_parser,
     file_identity,
-    interleaved,
-    opened,
-    own_peak_bytes,
+    open_bytes,
+    peak_memory_bytes,
     positive,
     run,
+    run_interleaved,
 )
 from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
 from hpdsearch.encoder import DEFAULT_ENCODER
@@ -30,7 +30,7 @@ MB = 1e6
 
 def main() -> None:
     """Read the options, measure, write the result."""
-    parser = arguments(__doc__, "indexing_memory", repeats=1)
+    parser = argument_parser(__doc__, "indexing_memory", repeats=1)
     parser.add_argument("--corpus", type=Path, required=True, help=".txt or .txt.gz, a document a line")
     parser.add_argument("--lines", type=positive, nargs="+", default=[200_000, 1_000_000], help="sizes")
     parser.add_argument("--keep", type=Path, help="leave the largest index in this folder")
@@ -49,21 +49,21 @@ def main() -> None:
 
 def measure(
     corpus: Path, sizes: Sequence[int], encoder: str, repeats: int, keep: Path | None = None
-) -> dict[int, list[Finished]]:
+) -> dict[int, list[ProcessRun]]:
     """Return the finished processes that indexed the first n lines of a file, for each n.
 
     Raises:
         SystemExit: the file has fewer lines, or this process is too big to start what it measures.
     """
 
-    def index(n: int, _: int) -> Finished:
+    def index(n: int, _: int) -> ProcessRun:
         with tempfile.TemporaryDirectory() as folder:
             lines = Path(folder) / "lines.txt"
             copy_lines(corpus, lines, n)
             output = keep if keep and n == max(sizes) else Path(folder) / "index"
             return run([HPDSEARCH, "index", lines, "-o", output, "--overwrite", "--encoder", encoder])
 
-    by_name = interleaved({str(n): partial(index, n) for n in sizes}, repeats, warm_up=False)
+    by_name = run_interleaved({str(n): partial(index, n) for n in sizes}, repeats, warm_up=False)
     finished = {n: by_name[str(n)] for n in sizes}
     require_bigger_than_starter([one.peak_bytes for runs in finished.values() for one in runs])
     return finished
@@ -76,7 +76,7 @@ def copy_lines(corpus: Path, output: Path, n: int) -> None:
         SystemExit: there are fewer.
     """
     n_written = 0
-    with opened(corpus) as source, output.open("wb") as file:
+    with open_bytes(corpus) as source, output.open("wb") as file:
         for line in islice((line for line in source if line.strip()), n):
             file.write(line)
             n_written += 1
@@ -86,12 +86,12 @@ def copy_lines(corpus: Path, output: Path, n: int) -> None:
 
 def require_bigger_than_starter(peaks: Sequence[int]) -> None:
     """Refuse peaks that may be this process's own: on Linux a child's count begins with that of its parent."""
-    own = own_peak_bytes()
+    own = peak_memory_bytes()
     if min(peaks) <= own:
         raise SystemExit(f"expected peaks above the {own / MB:.0f} MB of this process, got {min(peaks) / MB:.0f} MB")
 
 
-def figures(finished: Mapping[int, Sequence[Finished]]) -> tuple[list[Result], list[Result]]:
+def figures(finished: Mapping[int, Sequence[ProcessRun]]) -> tuple[list[Result], list[Result]]:
     """Return measurements and targets: 1.5 GB at any size, and no growth between the smallest and the largest."""
     peaks = {n: [one.peak_bytes / MB for one in runs] for n, runs in finished.items()}
     memory = [measurement(f"peak memory, {n:,} lines", "MB", values) for n, values in peaks.items()]

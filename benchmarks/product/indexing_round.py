@@ -47,7 +47,7 @@ def measure_round(corpus: Path, n: int, encoder: Encoder, order: Sequence[str]) 
         encoder: for both.
         order: of "build" and "encode".
     """
-    texts = passage_texts(documents_of(corpus, n), encoder)
+    texts = passage_texts(iterate_documents(corpus, n), encoder)
     build(corpus, min(n, WARM_UP), encoder)
     encoder.encode(texts[:WARM_UP])
     found: dict[str, Any] = {"n_passages": len(texts)}
@@ -65,7 +65,7 @@ def build(corpus: Path, n: int, encoder: Encoder) -> dict[str, Any]:
     """Build an index of the first n documents in a temporary folder; return its wall time and counts."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        with Index.build(Path(folder) / "index", documents_of(corpus, n), encoder=encoder) as index:
+        with Index.build(Path(folder) / "index", iterate_documents(corpus, n), encoder=encoder) as index:
             seconds = time.perf_counter() - start
             assert index.report is not None
             return {
@@ -75,7 +75,7 @@ def build(corpus: Path, n: int, encoder: Encoder) -> dict[str, Any]:
             }
 
 
-def documents_of(corpus: Path, n: int) -> Iterator[Document]:
+def iterate_documents(corpus: Path, n: int) -> Iterator[Document]:
     """Yield the first n documents of a corpus."""
     return islice(read_corpus(corpus), n)
 

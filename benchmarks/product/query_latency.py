@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 import hpdsearch.search.searcher
-from benchmarks.common.harness import QUERIES, arguments, file_identity, interleaved, positive, read_queries
+from benchmarks.common.harness import QUERIES, argument_parser, file_identity, positive, read_queries, run_interleaved
 from benchmarks.common.results import Result, measurement, result, target, write_result
 from hpdsearch import Encoder, Index
 
@@ -27,7 +27,7 @@ FIRST_USE = "first use of"
 
 
 @dataclass(frozen=True)
-class Spent:
+class StageTimes:
     """Milliseconds that one query took.
 
     Attributes:
@@ -58,14 +58,14 @@ class Case:
 
 def main() -> None:
     """Read the options, measure, write the result."""
-    parser = arguments(__doc__, "query_latency")
+    parser = argument_parser(__doc__, "query_latency")
     parser.add_argument("--index", type=Path, required=True, help="index folder")
     parser.add_argument("--queries", type=Path, default=QUERIES, help="text file, a query a line")
     parser.add_argument("--where", action="append", help=f"a filter, may be given again; without: {'; '.join(FILTERS)}")
     parser.add_argument("-k", type=positive, default=10, help="hits wanted")
     options = parser.parse_args()
     queries, filters = read_queries(options.queries), options.where or list(FILTERS)
-    encoder = Encoder.load(encoder_of(options.index))
+    encoder = Encoder.load(index_encoder(options.index))
     with Index.open(options.index, encoder=encoder) as index:
         info = index.info()
         matching = {where: index.count(where) for where in filters}
@@ -88,7 +88,7 @@ def main() -> None:
     write_result(result("query_latency", settings, measurements, targets), options.output)
 
 
-def encoder_of(folder: Path) -> str:
+def index_encoder(folder: Path) -> str:
     """Return the encoder that an index was made with."""
     with Index.open(folder) as index:
         return index.info().encoder
@@ -100,35 +100,35 @@ def measure(
     """Return measurements in milliseconds: each mode, each filter (hybrid), each stage; all queries of all rounds."""
     cases = [*(Case(mode) for mode in MODES), *(Case("hybrid", where) for where in filters)]
 
-    def ask_all(case: Case, _: int) -> list[Spent]:
+    def ask_all(case: Case, _: int) -> list[StageTimes]:
         return [time_query(index, encoder, query, case, k) for query in queries]
 
-    def first_use(where: str, number: int) -> list[Spent]:
+    def first_use(where: str, number: int) -> list[StageTimes]:
         return [time_first_use(folder, encoder, queries[number % len(queries)], where, k)]
 
     passes = {case.name: partial(ask_all, case) for case in cases}
     passes |= {f"{FIRST_USE} {where}": partial(first_use, where) for where in filters}
     with Index.open(folder, encoder=encoder) as index:
-        rounds = interleaved(passes, repeats)
+        rounds = run_interleaved(passes, repeats)
     spent = {name: [one for round_ in listed for one in round_] for name, listed in rounds.items()}
     return [
         measurement(f"{name}, {stage.name}", "ms", values, percentiles=len(values) >= 100)
         for name, all_spent in spent.items()
-        for stage in fields(Spent)
+        for stage in fields(StageTimes)
         if any(values := [getattr(one, stage.name) for one in all_spent])  # lexical search encodes nothing
     ]
 
 
-def time_query(index: Index, encoder: Encoder, query: str, case: Case, k: int) -> Spent:
+def time_query(index: Index, encoder: Encoder, query: str, case: Case, k: int) -> StageTimes:
     """Ask one query and return what it took."""
     with stage_clock(encoder) as clock:
         start = time.perf_counter()
         index.search(query, k, mode=case.mode, where=case.where)
         total = (time.perf_counter() - start) * 1000
-    return Spent(total, clock["encode"], total - clock["encode"] - clock["fetch"], clock["fetch"])
+    return StageTimes(total, clock["encode"], total - clock["encode"] - clock["fetch"], clock["fetch"])
 
 
-def time_first_use(folder: Path, encoder: Encoder, query: str, where: str, k: int) -> Spent:
+def time_first_use(folder: Path, encoder: Encoder, query: str, where: str, k: int) -> StageTimes:
     """Ask one query with a filter that a newly opened index has not met; without the filter it answered before."""
     with Index.open(folder, encoder=encoder) as index:
         index.search(query, k)
@@ -140,7 +140,7 @@ def stage_clock(encoder: Encoder) -> Iterator[dict[str, float]]:
     """Give the milliseconds spent in the encoder and in fetching the documents found, inside the block."""
     clock = {"encode": 0.0, "fetch": 0.0}
 
-    def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def time_stage(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
             try:
@@ -152,8 +152,8 @@ def stage_clock(encoder: Encoder) -> Iterator[dict[str, float]]:
 
     # The package has no clocks of its own; these two calls are where one stage hands over to the next.
     with (
-        mock.patch.object(encoder, "encode", timed("encode", encoder.encode)),
-        mock.patch.object(hpdsearch.search.searcher, "_hits", timed("fetch", hpdsearch.search.searcher._hits)),
+        mock.patch.object(encoder, "encode", time_stage("encode", encoder.encode)),
+        mock.patch.object(hpdsearch.search.searcher, "_hits", time_stage("fetch", hpdsearch.search.searcher._hits)),
     ):
         yield clock
 

@@ -16,20 +16,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.environments import OFFLINE, PEERS, peer_python, peer_versions
+from benchmarks.common.environments import OFFLINE, PEERS, baseline_python, baseline_versions
 from benchmarks.common.harness import (
     CACHE,
     HPDSEARCH,
     MODELS,
     QUERIES,
     SAMPLE,
-    Words,
-    arguments,
+    Command,
+    argument_parser,
     file_identity,
     first_documents,
-    interleaved,
     read_queries,
     run,
+    run_interleaved,
     run_json,
 )
 from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
@@ -43,7 +43,7 @@ PYTHON, HELP, QUERY, PEER = "python -c pass", "hpdsearch --help", "hpdsearch que
 
 def main() -> None:
     """Read the options, prepare the peer, measure, write the result."""
-    parser = arguments(__doc__, "startup", repeats=11)
+    parser = argument_parser(__doc__, "startup", repeats=11)
     parser.add_argument("--index", type=Path, required=True, help="index of the corpus")
     parser.add_argument("--corpus", type=Path, default=SAMPLE, help="documents of the index, for the peer")
     parser.add_argument("--model", type=Path, default=MODELS / "all-MiniLM-L6-v2", help="the peer's model folder")
@@ -55,12 +55,12 @@ def main() -> None:
         "to load and to search",
     )
     options = parser.parse_args()
-    python = peer_python(CACHE / "st")
-    documents, embeddings = peer_files(options.corpus, options.peer_embeddings, python, options.model)
+    python = baseline_python(CACHE / "st")
+    documents, embeddings = baseline_files(options.corpus, options.peer_embeddings, python, options.model)
     n_documents = require_same_count(options.index, documents)
     queries = read_queries()
     tail = [documents, embeddings, "--model", options.model]
-    peer: Words = [python, PEER_SCRIPT, "query"]
+    peer: Command = [python, PEER_SCRIPT, "query"]
     seconds = measure({**own_commands(options.index), PEER: [*peer, "{query}", *tail]}, queries, options.repeats)
     measurements, targets = figures(seconds)
     settings = {
@@ -72,11 +72,11 @@ def main() -> None:
         "peer_embeddings": options.peer_embeddings,
         "process": "new process, files in the page cache",
     }
-    versions = {f"peer {name}": version for name, version in peer_versions(python).items()}
+    versions = {f"peer {name}": version for name, version in baseline_versions(python).items()}
     write_result(result("startup", settings, measurements, targets, versions=versions), options.output)
 
 
-def own_commands(index: Path) -> dict[str, Words]:
+def own_commands(index: Path) -> dict[str, Command]:
     """Return the commands of hpdsearch that are measured, and python's own start as the floor below them."""
     return {
         PYTHON: [sys.executable, "-c", "pass"],
@@ -85,21 +85,21 @@ def own_commands(index: Path) -> dict[str, Words]:
     }
 
 
-def measure(commands: Mapping[str, Words], queries: Sequence[str], repeats: int) -> dict[str, list[float]]:
+def measure(commands: Mapping[str, Command], queries: Sequence[str], repeats: int) -> dict[str, list[float]]:
     """Return the wall times of whole processes in seconds, by command; "{query}" becomes the query of the round.
 
     Raises:
         SystemExit: a command failed, or answered a query with nothing.
     """
 
-    def answer(command: Words, number: int) -> float:
-        words: Words = [queries[number % len(queries)] if word == "{query}" else word for word in command]
+    def answer(command: Command, number: int) -> float:
+        words: Command = [queries[number % len(queries)] if word == "{query}" else word for word in command]
         finished = run(words, env=OFFLINE)
         if "{query}" in command and not finished.stdout.strip():
             raise SystemExit(f"{words}: expected hits, got no output")
         return finished.seconds
 
-    return interleaved({name: partial(answer, command) for name, command in commands.items()}, repeats)
+    return run_interleaved({name: partial(answer, command) for name, command in commands.items()}, repeats)
 
 
 def figures(seconds: Mapping[str, Sequence[float]]) -> tuple[list[Result], list[Result]]:
@@ -110,7 +110,7 @@ def figures(seconds: Mapping[str, Sequence[float]]) -> tuple[list[Result], list[
     return [*times.values(), ratio], targets
 
 
-def peer_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path, Path]:
+def baseline_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path, Path]:
     """Return the peer's documents.json and embeddings.npy for a corpus, made at first use."""
     folder = CACHE / "st-data" / file_sha256(corpus)[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def peer_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path
         unfinished.replace(embeddings)
     elif not embeddings.exists():
         print(f"{folder}: the peer encodes the corpus; this takes minutes", file=sys.stderr)
-        prepare: Words = [python, PEER_SCRIPT, "prepare", documents, unfinished, "--model", model]
+        prepare: Command = [python, PEER_SCRIPT, "prepare", documents, unfinished, "--model", model]
         subprocess.run(prepare, check=True)
         unfinished.replace(embeddings)
     return documents, embeddings

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.common.harness import CACHE, positive
 from benchmarks.common.results import RESULTS, Result, measurement, plain_table, result, six_digits, write_result
-from benchmarks.common.vector_cache import Encode, embedded, encoder_source, texts_of
+from benchmarks.common.vector_cache import Encode, cached_encoder, collect_texts, encoder_source
 from hpdsearch.common.files import file_sha256
 from hpdsearch.common.vectors import cosine_matrix, unit_rows
 from hpdsearch.encoder import Encoder
@@ -29,7 +29,7 @@ USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
 CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search.fusion does
 DEPTHS = (50, 100, 200)
 CONSTANTS = (10, 20, 60)
-SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the dense ranking
+ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the dense ranking
 
 Ranking = list[tuple[str, float]]  # doc_id and score, best first
 Fuse = Callable[[Ranking, Ranking], dict[str, float]]
@@ -56,13 +56,15 @@ def main() -> None:
     options = parser.parse_args()
     collections = read_collections(options.data / "retrieval")
     encoder = Encoder.load(options.encoder, backend="onnx")
-    encode = embedded(encoder_source(encoder, encoder.name, "onnx"), texts_of([], collections), options.cache)
+    encode = cached_encoder(
+        encoder_source(encoder, encoder.name, "onnx"), collect_texts([], collections), options.cache
+    )
     rankings = []
     for collection in collections:
         print(collection.name, file=sys.stderr)
-        rankings.append(ranked(collection, lambda texts: encode(texts)[:, : options.dim]))
-    table = judged(rankings)
-    chosen = left_out(table)
+        rankings.append(rank_collection(collection, lambda texts: encode(texts)[:, : options.dim]))
+    table = score_methods(rankings)
+    chosen = choose_without(table)
     rows = summary(table, chosen)
     print(plain_table(rows))
     settings = {
@@ -80,7 +82,7 @@ def main() -> None:
     write_result(made | {"nDCG@10": {name: _six(values) for name, values in table.items()}}, options.output)
 
 
-def ranked(collection: Collection, encode: Encode) -> Rankings:
+def rank_collection(collection: Collection, encode: Encode) -> Rankings:
     """Rank a collection's documents for its queries, by vectors and by words; equal scores by doc_id."""
     documents = dict(sorted(collection.documents()))
     doc_ids, texts, depth = list(documents), list(collection.queries.values()), max(DEPTHS) + 1
@@ -96,36 +98,38 @@ def ranked(collection: Collection, encode: Encode) -> Rankings:
     return Rankings(collection, dense, lexical)
 
 
-def judged(rankings: Sequence[Rankings]) -> Table:
+def score_methods(rankings: Sequence[Rankings]) -> Table:
     """Return the nDCG@10 of each ranking alone and of each way to fuse them, by collection."""
     alone: dict[str, Fuse] = {"dense": lambda dense, _: dict(dense), "lexical": lambda _, lexical: dict(lexical)}
     return {
         name: {each.collection.name: _mean_ndcg(each, way) for each in rankings}
-        for name, way in [*alone.items(), *ways().items()]
+        for name, way in [*alone.items(), *fusion_methods().items()]
     }
 
 
-def ways() -> dict[str, Fuse]:
+def fusion_methods() -> dict[str, Fuse]:
     """Return every way to fuse, by name."""
     made: dict[str, Fuse] = {}
     for depth in DEPTHS:
         for constant in CONSTANTS:
             made[f"rrf {constant}, depth {depth}"] = _cut(depth, rrf(constant, 0.5))
-            for share in SHARES:
-                if share != 0.5:
-                    made[f"rrf {constant}, dense {share}, depth {depth}"] = _cut(depth, rrf(constant, share))
-        for share in SHARES:
-            made[f"min-max, dense {share}, depth {depth}"] = _cut(depth, convex(min_max, min_max, share))
-            made[f"cosine + BM25/max, dense {share}, depth {depth}"] = _cut(depth, convex(as_it_is, of_maximum, share))
+            for alpha in ALPHAS:
+                if alpha != 0.5:
+                    made[f"rrf {constant}, dense {alpha}, depth {depth}"] = _cut(depth, rrf(constant, alpha))
+        for alpha in ALPHAS:
+            made[f"min-max, dense {alpha}, depth {depth}"] = _cut(depth, convex(min_max, min_max, alpha))
+            made[f"cosine + BM25/max, dense {alpha}, depth {depth}"] = _cut(
+                depth, convex(keep_scores, scale_by_max, alpha)
+            )
     return made
 
 
-def rrf(constant: int, share: float) -> Fuse:
+def rrf(constant: int, alpha: float) -> Fuse:
     """Sum of weight / (constant + rank)."""
 
     def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
         fused: dict[str, float] = {}
-        for weight, ranking in ((share, dense), (1 - share, lexical)):
+        for weight, ranking in ((alpha, dense), (1 - alpha, lexical)):
             for rank, (doc_id, _) in enumerate(ranking, start=1):
                 fused[doc_id] = fused.get(doc_id, 0.0) + weight / (constant + rank)
         return fused
@@ -133,14 +137,14 @@ def rrf(constant: int, share: float) -> Fuse:
     return fuse
 
 
-def convex(of_dense: Callable[[Ranking], Ranking], of_lexical: Callable[[Ranking], Ranking], share: float) -> Fuse:
+def convex(of_dense: Callable[[Ranking], Ranking], of_lexical: Callable[[Ranking], Ranking], alpha: float) -> Fuse:
     """Weighted sum of normalised scores; what a ranking does not hold has the score of its last document, or 0."""
 
     def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
         near, words = dict(of_dense(dense)), dict(of_lexical(lexical))
         far = min(near.values(), default=0.0)
         either = near.keys() | words.keys()
-        return {doc_id: share * near.get(doc_id, far) + (1 - share) * words.get(doc_id, 0.0) for doc_id in either}
+        return {doc_id: alpha * near.get(doc_id, far) + (1 - alpha) * words.get(doc_id, 0.0) for doc_id in either}
 
     return fuse
 
@@ -153,17 +157,17 @@ def min_max(ranking: Ranking) -> Ranking:
     return [(doc_id, (score - low) / (high - low) if high > low else 1.0) for doc_id, score in ranking]
 
 
-def of_maximum(ranking: Ranking) -> Ranking:
+def scale_by_max(ranking: Ranking) -> Ranking:
     """Scores as parts of the first one."""
     return [(doc_id, score / ranking[0][1]) for doc_id, score in ranking]
 
 
-def as_it_is(ranking: Ranking) -> Ranking:
+def keep_scores(ranking: Ranking) -> Ranking:
     """Scores as they are."""
     return ranking
 
 
-def left_out(table: Table) -> Table:
+def choose_without(table: Table) -> Table:
     """Return, for each family of ways, each collection's value under the way that is best on all the others."""
     families = {"best rrf": "rrf", "best min-max": "min-max", "best cosine + BM25/max": "cosine", "best of all": ""}
     fused = {name: values for name, values in table.items() if name not in ("dense", "lexical")}

@@ -7,7 +7,7 @@ from benchmarks.common.quality_names import STS
 from benchmarks.common.results import Result, measurement, target
 
 # Wanted figures, in per cent of the teacher.
-WANTED: dict[tuple[str, int], dict[str, float]] = {
+GOALS: dict[tuple[str, int], dict[str, float]] = {
     ("base", 256): {STS: 99.5, NDCG: 96},
     ("base", 128): {STS: 99, NDCG: 92},
     ("small", 256): {STS: 98.5, NDCG: 92},
@@ -16,7 +16,7 @@ WANTED: dict[tuple[str, int], dict[str, float]] = {
 Figure = tuple[Result, float]  # a measurement, and what it should be at least
 
 
-def figures(rows: Sequence[Result], student: str) -> tuple[list[Result], list[Result]]:
+def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], list[Result]]:
     """Return the wanted figures as measurements and targets: those whose systems were measured.
 
     Args:
@@ -24,13 +24,13 @@ def figures(rows: Sequence[Result], student: str) -> tuple[list[Result], list[Re
         student: name of the base that the students begin with.
     """
     by_name = {(row["system"], row["dim"]): row for row in rows}
-    found = [*_kept(by_name), *_above_peers(by_name, student)]
+    found = [*_teacher_goals(by_name), *_baseline_goals(by_name, student)]
     return [made for made, _ in found], [target(made, at_least=limit) for made, limit in found]
 
 
-def _kept(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
+def _teacher_goals(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
     """Yield what is kept of the teacher."""
-    for (name, dim), limits in WANTED.items():
+    for (name, dim), limits in GOALS.items():
         kept = by_name.get((name, dim), {}).get("of_teacher", {})
         for metric, limit in limits.items():
             if metric in kept:
@@ -38,7 +38,7 @@ def _kept(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
                 yield made | {"what": f"{metric} of teacher", "system": name, "dim": dim}, limit
 
 
-def _above_peers(by_name: dict[tuple[str, int], Result], student: str) -> Iterator[Figure]:
+def _baseline_goals(by_name: dict[tuple[str, int], Result], student: str) -> Iterator[Figure]:
     peers = [
         (("base", 256), (student, 384)),
         (("base", 256), (f"{student} projected", 256)),
@@ -47,10 +47,10 @@ def _above_peers(by_name: dict[tuple[str, int], Result], student: str) -> Iterat
     ]
     for ours, theirs in peers:
         if ours in by_name and theirs in by_name:
-            yield from _above(by_name[ours], by_name[theirs])
+            yield from _compare(by_name[ours], by_name[theirs])
 
 
-def _above(ours: Result, theirs: Result) -> Iterator[Figure]:
+def _compare(ours: Result, theirs: Result) -> Iterator[Figure]:
     """Yield how far a system is above another that it must be above: on both means, and on most collections."""
     above = f"above {theirs['system']}, {theirs['dim']}"
     pairs = zip(ours["retrieval"]["collections"].values(), theirs["retrieval"]["collections"].values(), strict=True)

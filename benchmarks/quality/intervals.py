@@ -53,20 +53,20 @@ def interval_over_pairs(
     draws = np.zeros(ROUNDS)
     for one, other, scores in zip(ours, theirs, people, strict=True):
         for first in range(0, ROUNDS, BLOCK):
-            counts = _drawn(len(scores), min(BLOCK, ROUNDS - first), rng)
-            wanted = _drawn_ranks(scores, counts)
-            above = [_correlations(_drawn_ranks(cosines, counts), wanted, counts) for cosines in (one, other)]
+            counts = _draw_counts(len(scores), min(BLOCK, ROUNDS - first), rng)
+            wanted = _rank_draws(scores, counts)
+            above = [_correlations(_rank_draws(cosines, counts), wanted, counts) for cosines in (one, other)]
             draws[first : first + len(counts)] += 100 * (above[0] - above[1]) / len(ours)
     return _interval(draws)
 
 
-def _drawn(n: int, rounds: int, rng: np.random.Generator) -> Counts:
+def _draw_counts(n: int, rounds: int, rng: np.random.Generator) -> Counts:
     """Return how often each of n pairs is among n draws with replacement, (rounds, n)."""
     drawn = rng.integers(n, size=(rounds, n)) + n * np.arange(rounds)[:, None]
     return np.bincount(drawn.ravel(), minlength=rounds * n).reshape(rounds, n)
 
 
-def _drawn_ranks(values: Floats, counts: Counts) -> Floats:
+def _rank_draws(values: Floats, counts: Counts) -> Floats:
     """Return the rank of each value (n,) among the drawn ones, (rounds, n), less the mean rank.
 
     The values are sorted once, whatever is drawn: what stands before a value is a running sum of counts.
@@ -76,8 +76,8 @@ def _drawn_ranks(values: Floats, counts: Counts) -> Floats:
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))  # where another value begins
     equal = np.add.reduceat(counts[:, order], starts, axis=1)  # (rounds, n_values)
     ranks = np.cumsum(equal, axis=1) - (equal - 1) / 2
-    centred: Floats = ranks[:, group] - (len(values) + 1) / 2
-    return centred
+    centered: Floats = ranks[:, group] - (len(values) + 1) / 2
+    return centered
 
 
 def _correlations(a: Floats, b: Floats, counts: Counts) -> Floats:

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks.common.ir_metrics import DEPTH, MEASURES, MRR, NDCG, RECALL, judged
+from benchmarks.common.ir_metrics import DEPTH, MEASURES, MRR, NDCG, RECALL, evaluate_run
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import Result, Rows, six_digits
 from benchmarks.common.vector_cache import Encode
@@ -22,7 +22,7 @@ FLOAT_BYTES = 4  # of one number of a vector as float32
 Rankings = Mapping[str, list[tuple[str, float]]]  # query_id -> doc_ids and scores, best first
 
 
-class What(Enum):
+class RowKind(Enum):
     """What a row is about."""
 
     TEACHER = "teacher"
@@ -47,7 +47,7 @@ class System:
         encode_documents: the same for documents, if another system encodes them.
     """
 
-    what: What
+    kind: RowKind
     name: str
     dim: int
     encode: Encode
@@ -55,7 +55,7 @@ class System:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SystemScores:
     """What a system reached.
 
     Attributes:
@@ -65,7 +65,7 @@ class Measured:
         values: of each collection: metric -> query_id -> value x 100.
     """
 
-    what: What
+    kind: RowKind
     name: str
     dim: int | None
     cosines: Mapping[str, Floats]
@@ -73,7 +73,9 @@ class Measured:
 
     def spearman(self, tasks: Sequence[StsTask]) -> dict[str, float]:
         """Return Spearman x 100 by task; empty if there is none."""
-        return {task.name: 100 * spearman(self.cosines[task.name], _people(task)) for task in tasks if self.cosines}
+        return {
+            task.name: 100 * spearman(self.cosines[task.name], _human_scores(task)) for task in tasks if self.cosines
+        }
 
     @property
     def means(self) -> dict[str, dict[str, float]]:
@@ -87,7 +89,7 @@ class Measured:
 
 def measure(
     system: System, tasks: Sequence[StsTask], collections: Sequence[Collection], words: Mapping[str, Rankings]
-) -> Measured:
+) -> SystemScores:
     """Measure a system on all there is.
 
     Args:
@@ -96,30 +98,30 @@ def measure(
         collections: what is asked.
         words: the ranking by words of each collection, see rank_words.
     """
-    one_sided = system.what in (What.HYBRID, What.ASYMMETRIC)
+    one_sided = system.kind in (RowKind.HYBRID, RowKind.ASYMMETRIC)
     cosines = {} if one_sided else {task.name: pair_cosines(task, system.encode) for task in tasks}
     values = {}
     for each in collections:
         rankings: Rankings = rank_documents(each, system.encode, system.encode_documents)[0]
-        if system.what is What.HYBRID:
+        if system.kind is RowKind.HYBRID:
             by_words = words[each.name]
-            rankings = {query_id: fused(ranking, by_words[query_id]) for query_id, ranking in rankings.items()}
-        values[each.name] = _judged(each, rankings)
-    return Measured(system.what, system.name, system.dim, cosines, values)
+            rankings = {query_id: fuse_rankings(ranking, by_words[query_id]) for query_id, ranking in rankings.items()}
+        values[each.name] = _evaluate(each, rankings)
+    return SystemScores(system.kind, system.name, system.dim, cosines, values)
 
 
-def measure_words(collections: Sequence[Collection], words: Mapping[str, Rankings]) -> Measured:
+def measure_bm25(collections: Sequence[Collection], words: Mapping[str, Rankings]) -> SystemScores:
     """Judge BM25."""
-    values = {each.name: _judged(each, words[each.name]) for each in collections}
-    return Measured(What.WORDS, "BM25", None, {}, values)
+    values = {each.name: _evaluate(each, words[each.name]) for each in collections}
+    return SystemScores(RowKind.WORDS, "BM25", None, {}, values)
 
 
-def _judged(collection: Collection, rankings: Rankings) -> dict[str, dict[str, float]]:
+def _evaluate(collection: Collection, rankings: Rankings) -> dict[str, dict[str, float]]:
     run = {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in rankings.items()}
-    return judged(collection.qrels, run)
+    return evaluate_run(collection.qrels, run)
 
 
-def rank_words(collection: Collection) -> Rankings:
+def rank_bm25(collection: Collection) -> Rankings:
     """Rank the documents of each query by BM25, title and text as one, the query itself left out."""
     documents = dict(sorted(collection.documents()))  # equal scores: the smaller row first, so the smaller doc_id
     doc_ids = list(documents)
@@ -133,7 +135,7 @@ def rank_words(collection: Collection) -> Rankings:
     return rankings
 
 
-def fused(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     """Fuse two rankings as hpdsearch.search.fusion does, which knows documents by number; equal scores by doc_id."""
     doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
     number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
@@ -141,16 +143,16 @@ def fused(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float
     return [(doc_ids[one.doc], one.score) for one in sorted(fuse(*both), key=lambda one: (-one.score, one.doc))]
 
 
-def system_row(found: Measured, teacher: Measured | None, tasks: Sequence[StsTask], seed: int) -> Result:
+def system_row(found: SystemScores, teacher: SystemScores | None, tasks: Sequence[StsTask], seed: int) -> Result:
     """Return what the result file says of a system.
 
     `of_teacher` is per cent, by metric; `less_teacher` the difference of the means over tasks and over collections, in
     points, with its 95 % interval. Neither is there without a teacher.
     """
-    row: Result = {"what": found.what.value, "system": found.name, "dim": found.dim}
+    row: Result = {"what": found.kind.value, "system": found.name, "dim": found.dim}
     if found.dim:
         row["bytes_a_vector"] = FLOAT_BYTES * found.dim
-    means, whole = _averages(found, tasks), _averages(teacher, tasks) if teacher else {}
+    means, whole = _mean_scores(found, tasks), _mean_scores(teacher, tasks) if teacher else {}
     if found.cosines:
         row["sts"] = {"average": six_digits(means[STS]), "tasks": _six(found.spearman(tasks))}
     row["retrieval"] = {
@@ -166,19 +168,19 @@ def system_row(found: Measured, teacher: Measured | None, tasks: Sequence[StsTas
     return row
 
 
-def _averages(found: Measured, tasks: Sequence[StsTask]) -> dict[str, float]:
+def _mean_scores(found: SystemScores, tasks: Sequence[StsTask]) -> dict[str, float]:
     """Return the mean of each metric, STS first if there is one."""
     scores = found.spearman(tasks)
     return ({STS: fmean(scores.values())} if scores else {}) | {metric: found.mean(metric) for metric in MEASURES}
 
 
 def _intervals(
-    found: Measured, teacher: Measured, tasks: Sequence[StsTask], seed: int
+    found: SystemScores, teacher: SystemScores, tasks: Sequence[StsTask], seed: int
 ) -> dict[str, tuple[float, float]]:
     intervals = {}
     if found.cosines:
         ours, theirs = ([system.cosines[task.name] for task in tasks] for system in (found, teacher))
-        intervals[STS] = interval_over_pairs(ours, theirs, [_people(task) for task in tasks], seed)
+        intervals[STS] = interval_over_pairs(ours, theirs, [_human_scores(task) for task in tasks], seed)
     one, other = ([by_metric[NDCG] for by_metric in system.values.values()] for system in (found, teacher))
     return intervals | {NDCG: interval_over_queries(one, other, seed)}
 
@@ -219,5 +221,5 @@ def _six(values: Mapping[str, float]) -> dict[str, float]:
     return {name: six_digits(value) for name, value in values.items()}
 
 
-def _people(task: StsTask) -> Floats:
+def _human_scores(task: StsTask) -> Floats:
     return np.array([score for _, _, score in task.pairs], dtype=np.float64)

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.common.quality_names import NDCG, STS
 from benchmarks.common.results import Result
-from benchmarks.common.style import colour
+from benchmarks.common.style import color
 from hpdsearch.common.plotting import save_figure
 
 LABELS = {STS: "sentence similarity: Spearman, % of the teacher", NDCG: "retrieval: nDCG@10, % of the teacher"}
@@ -40,7 +40,7 @@ def _lines(axes: Any, rows: Sequence[Result], metric: str) -> None:
         ]
         if not points:
             continue
-        look = {"color": colour(name), "label": name, "linewidth": 1.6}
+        look = {"color": color(name), "label": name, "linewidth": 1.6}
         if points[0][0] is None:
             axes.axhline(points[0][1], linestyle=":", **look)
         else:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.common.harness import CACHE, file_identity, opened, positive
+from benchmarks.common.harness import CACHE, file_identity, open_bytes, positive
 from benchmarks.common.machine import package_versions
 from benchmarks.common.model2vec import DIM as MODEL2VEC_DIM
 from benchmarks.common.model2vec import model2vec_source, model2vec_versions
@@ -24,15 +24,15 @@ from benchmarks.common.results import RESULTS, plain_table, result, write_result
 from benchmarks.common.vector_cache import (
     Encode,
     Texts,
-    cached_teacher,
-    embedded,
+    cached_encoder,
+    collect_texts,
     encoder_source,
+    open_teacher_cache,
     teacher_source,
-    texts_of,
 )
-from benchmarks.quality.goals import figures
+from benchmarks.quality.goals import measure_goals
 from benchmarks.quality.intervals import ROUNDS
-from benchmarks.quality.judge import System, What, measure, measure_words, rank_words, system_row, system_table
+from benchmarks.quality.judge import RowKind, System, measure, measure_bm25, rank_bm25, system_row, system_table
 from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import ProjectionSpec
@@ -48,18 +48,18 @@ FIT = "fit"  # the part of the texts that MiniLM's own directions are fitted on
 
 def main() -> None:
     """Read the options, measure one system after the other, write the result."""
-    options = parsed()
-    tasks = chosen(read_sts(options.data / "sts", options.subset), options.only)
-    collections = chosen(read_collections(options.data / "retrieval"), options.only)
-    words = {each.name: rank_words(each) for each in collections}
+    options = parse_options()
+    tasks = select_named(read_sts(options.data / "sts", options.subset), options.only)
+    collections = select_named(read_collections(options.data / "retrieval"), options.only)
+    words = {each.name: rank_bm25(each) for each in collections}
     rows, teacher = [], None
-    for system in systems(options, texts_of(tasks, collections)):
+    for system in iterate_systems(options, collect_texts(tasks, collections)):
         print(f"{system.name}, {system.dim}", file=sys.stderr)
         found = measure(system, tasks, collections, words)
-        teacher = found if system.what is What.TEACHER else teacher
+        teacher = found if system.kind is RowKind.TEACHER else teacher
         rows.append(system_row(found, teacher, tasks, options.seed))
-    rows.append(system_row(measure_words(collections, words), teacher, tasks, options.seed))
-    measurements, targets = figures(rows, options.student.resolve().name if options.student else "")
+    rows.append(system_row(measure_bm25(collections, words), teacher, tasks, options.seed))
+    measurements, targets = measure_goals(rows, options.student.resolve().name if options.student else "")
     loaded = [Encoder.load(place) for place in [*options.encoders, *options.float_encoders]]
     settings = {
         "subset": options.subset,
@@ -80,7 +80,7 @@ def main() -> None:
     write_result(made | {"systems": rows}, options.output)
 
 
-def parsed() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--output", "-o", type=Path, default=RESULTS / "quality.json", help="result file")
@@ -107,29 +107,31 @@ def parsed() -> argparse.Namespace:
     return options
 
 
-def systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
+def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
     """Yield what is measured, the teacher first if there is one; each encodes when its turn comes."""
     teacher: tuple[str, Encode] | None = None
     if options.teacher_cache:
-        teacher = cached_teacher(options.teacher_cache)
+        teacher = open_teacher_cache(options.teacher_cache)
     elif options.teacher:
         source = teacher_source(options.teacher)
-        teacher = source.name, embedded(source, texts, options.cache)
-    space = space_of(options.space, options.encoders)
+        teacher = source.name, cached_encoder(source, texts, options.cache)
+    space = find_space(options.space, options.encoders)
     if teacher:
         name, encode = teacher
-        yield System(What.TEACHER, name, width_of(encode, texts), encode)
+        yield System(RowKind.TEACHER, name, encoder_width(encode, texts), encode)
         if space:
-            for dim in widths(space.dim, options.dims):
-                yield System(What.PROJECTED, f"{name} projected", dim, cut(projected(encode, space.components), dim))
+            for dim in valid_dims(space.dim, options.dims):
+                yield System(
+                    RowKind.PROJECTED, f"{name} projected", dim, truncate(project(encode, space.components), dim)
+                )
     if options.student:
         yield from student_systems(options, texts)
     for place in [*options.encoders, *options.float_encoders]:
         yield from encoder_systems(options, texts, place, teacher, space)
     if options.model2vec:
-        vectors = embedded(model2vec_source(options.teacher), texts, options.cache)
-        for dim in widths(MODEL2VEC_DIM, options.peer_dims):
-            yield System(What.PEER, "model2vec", dim, cut(vectors, dim))
+        vectors = cached_encoder(model2vec_source(options.teacher), texts, options.cache)
+        for dim in valid_dims(MODEL2VEC_DIM, options.peer_dims):
+            yield System(RowKind.PEER, "model2vec", dim, truncate(vectors, dim))
 
 
 def encoder_systems(
@@ -139,28 +141,30 @@ def encoder_systems(
     in_float = place in options.float_encoders
     encoder = Encoder.load(place, backend=options.backend)
     name = f"{encoder.name} float32" if in_float else encoder.name
-    vectors = embedded(encoder_source(encoder, name, options.backend), texts, options.cache)
-    for dim in widths(encoder.dim, options.dims):
-        yield System(What.FLOAT if in_float else What.ENCODER, name, dim, cut(vectors, dim))
+    vectors = cached_encoder(encoder_source(encoder, name, options.backend), texts, options.cache)
+    for dim in valid_dims(encoder.dim, options.dims):
+        yield System(RowKind.FLOAT if in_float else RowKind.ENCODER, name, dim, truncate(vectors, dim))
     if teacher and space and space.id == encoder.space:
-        documents = projected(teacher[1], space.components)
-        for dim in widths(encoder.dim, options.peer_dims):
-            both = cut(vectors, dim), cut(documents, dim)
-            yield System(What.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)
+        documents = project(teacher[1], space.components)
+        for dim in valid_dims(encoder.dim, options.peer_dims):
+            both = truncate(vectors, dim), truncate(documents, dim)
+            yield System(RowKind.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)
     if not in_float:
-        yield System(What.HYBRID, f"{name} hybrid", encoder.dim, vectors)
+        yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors)
 
 
 def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
     """Yield the students' base in its own space, and projected on its own leading directions."""
     source = teacher_source(options.student)
     lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
-    encode = embedded(source, {**texts, FIT: lines} if lines else texts, options.cache)
-    yield System(What.PEER, source.name, width_of(encode, texts), encode)
+    encode = cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
+    yield System(RowKind.PEER, source.name, encoder_width(encode, texts), encode)
     if lines:
         projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(options.peer_dims)))
         for dim in options.peer_dims:
-            yield System(What.PEER, f"{source.name} projected", dim, cut(projected(encode, projection.components), dim))
+            yield System(
+                RowKind.PEER, f"{source.name} projected", dim, truncate(project(encode, projection.components), dim)
+            )
 
 
 def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
@@ -168,14 +172,14 @@ def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
     chosen: dict[str, None] = {}
     for path in sorted(paths):
-        with opened(path) as file:
+        with open_bytes(path) as file:
             lines = file.read().decode().splitlines()
         n_lines = min(len(lines), -(-n // len(paths)))
         chosen |= dict.fromkeys(lines[number] for number in np.sort(rng.choice(len(lines), n_lines, replace=False)))
     return list(chosen)
 
 
-def space_of(folder: Path | None, encoders: Sequence[str]) -> Space | None:
+def find_space(folder: Path | None, encoders: Sequence[str]) -> Space | None:
     """Return the space in a folder, else the built-in one of the first encoder, if there is one."""
     if folder:
         return read_space(folder)
@@ -185,7 +189,7 @@ def space_of(folder: Path | None, encoders: Sequence[str]) -> Space | None:
     return read_space(found[0]) if found else None
 
 
-def chosen(found: list[T], only: Sequence[str] | None) -> list[T]:
+def select_named(found: list[T], only: Sequence[str] | None) -> list[T]:
     """Return those of the tasks or collections that are asked for.
 
     Raises:
@@ -197,22 +201,22 @@ def chosen(found: list[T], only: Sequence[str] | None) -> list[T]:
     return kept
 
 
-def widths(full: int, wanted: Sequence[int]) -> list[int]:
+def valid_dims(full: int, wanted: Sequence[int]) -> list[int]:
     """Return the wanted widths that a vector of `full` numbers has; its full width if it is below them all."""
     return [dim for dim in wanted if dim <= full] or [full]
 
 
-def width_of(encode: Encode, texts: Texts) -> int:
+def encoder_width(encode: Encode, texts: Texts) -> int:
     """Return the width of the vectors."""
     return int(encode(next(iter(texts.values()))[:1]).shape[1])
 
 
-def cut(encode: Encode, dim: int) -> Encode:
+def truncate(encode: Encode, dim: int) -> Encode:
     """Return the first `dim` numbers; evaluation scales them to length 1 again."""
     return lambda texts: encode(texts)[:, :dim]
 
 
-def projected(encode: Encode, components: np.ndarray) -> Encode:
+def project(encode: Encode, components: np.ndarray) -> Encode:
     """Return the vectors on the directions (dim, teacher_dim)."""
     return lambda texts: encode(texts) @ components.T
 

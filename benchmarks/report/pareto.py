@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.results import RESULTS, Result, measurement, result, write_result
-from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLOURS, point
+from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, point_style
 from benchmarks.report.show_results import read_result
 from hpdsearch.common.plotting import save_figure
 
@@ -21,7 +21,7 @@ BYTES, SEARCH, QUALITY = "bytes a document", "query p50", "nDCG@10"
 
 
 @dataclass(frozen=True)
-class Point:
+class CostPoint:
     """One system.
 
     Attributes:
@@ -56,19 +56,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "pareto.json", help="result file")
     options = parser.parse_args()
     sources = [read_result(options.results / f"{name}.json") for name in ("retrieval", "encoding")]
-    points = joined(*sources)
+    points = join_results(*sources)
     settings = {
         "joined from": [f"{one['benchmark']}, {one['date']}, commit {one['commit']}" for one in sources],
         "n": points[0].n,
         "encode": "median of a single text, one core, from encoding.json; the fastest way that a model was run in",
-        "best": {name: [one.system for one in best(points, name)] for name in ("size_bytes", "search_us", "whole_us")},
+        "best": {
+            name: [one.system for one in pareto_front(points, name)] for name in ("size_bytes", "search_us", "whole_us")
+        },
     }
-    measurements = [each for one in points for each in rows(one)]
+    measurements = [each for one in points for each in point_measurements(one)]
     write_result(result("pareto", settings, measurements, []) | {"points": list(map(asdict, points))}, options.output)
     draw(points, options.output.with_suffix(".svg"))
 
 
-def joined(retrieval: Result, encoding: Result) -> list[Point]:
+def join_results(retrieval: Result, encoding: Result) -> list[CostPoint]:
     """Return a point for each index that was asked the judged queries, at the size with the most of them.
 
     Raises:
@@ -89,13 +91,13 @@ def joined(retrieval: Result, encoding: Result) -> list[Point]:
         for one in encoding["measurements"]
         if one.get("what") == "single text" and one.get("threads") == 1
     }
-    return [_point(found, encode) for (n, _), found in whole.items() if n == chosen]
+    return [_make_point(found, encode) for (n, _), found in whole.items() if n == chosen]
 
 
-def _point(found: dict[str, Result], encode: dict[str, float]) -> Point:
+def _make_point(found: dict[str, Result], encode: dict[str, float]) -> CostPoint:
     one = found[QUALITY]
     asks = one.get("queries_encoder", one["encoder"])
-    return Point(
+    return CostPoint(
         one["system"],
         one["encoder"],
         one["dim"],
@@ -114,9 +116,9 @@ def _encode_us(encoder: str, encode: dict[str, float]) -> float | None:
     return min(ways, default=None)
 
 
-def best(points: Sequence[Point], cost: str) -> list[Point]:
+def pareto_front(points: Sequence[CostPoint], cost: str) -> list[CostPoint]:
     """Return the points that none beats: for each, all that cost no more find less. The cheapest comes first."""
-    kept: list[Point] = []
+    kept: list[CostPoint] = []
     known = [one for one in points if getattr(one, cost) is not None]
     for one in sorted(known, key=lambda one: (getattr(one, cost), -one.ndcg)):
         if not kept or one.ndcg > kept[-1].ndcg:
@@ -124,7 +126,7 @@ def best(points: Sequence[Point], cost: str) -> list[Point]:
     return kept
 
 
-def rows(one: Point) -> Iterable[Result]:
+def point_measurements(one: CostPoint) -> Iterable[Result]:
     """Yield a point as measurements."""
     about = {"system": one.system, "encoder": one.encoder, "dim": one.dim, "index": one.index, "n": one.n}
     values = {QUALITY: (one.ndcg, ""), BYTES: (one.size_bytes, "B"), "search": (one.search_us, "us")}
@@ -134,7 +136,7 @@ def rows(one: Point) -> Iterable[Result]:
         yield measurement(f"{one.system}: {what}", unit, [value]) | about | {"what": what}
 
 
-def draw(points: Sequence[Point], path: Path) -> None:
+def draw(points: Sequence[CostPoint], path: Path) -> None:
     """Draw quality against bytes, search time and the time of a whole query."""
     panels = {
         "size_bytes": "memory of the index: bytes a document",
@@ -143,7 +145,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
     }
     with save_figure(path, width=13, height=5.6) as figure:
         for axes, (cost, label) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
-            front = best(points, cost)
+            front = pareto_front(points, cost)
             axes.step(
                 [getattr(one, cost) for one in front],
                 [one.ndcg for one in front],
@@ -163,22 +165,22 @@ def draw(points: Sequence[Point], path: Path) -> None:
         figure.legend(handles=_legend(points), loc="outside lower center", ncols=6, fontsize=9)
 
 
-def _look(one: Point) -> dict[str, Any]:
-    return point(one.encoder, one.index, hollow=one.dim is not None and one.dim <= 128)
+def _look(one: CostPoint) -> dict[str, Any]:
+    return point_style(one.encoder, one.index, hollow=one.dim is not None and one.dim <= 128)
 
 
-def _legend(points: Sequence[Point]) -> list[Any]:
+def _legend(points: Sequence[CostPoint]) -> list[Any]:
     """Return the handles: a colour an encoder, a marker an index, hollow for narrow vectors."""
     from matplotlib.lines import Line2D
 
     encoders = dict.fromkeys(one.encoder for one in points)
     indexes = dict.fromkeys(one.index.split()[-1] for one in points)
-    colours = [Line2D([], [], **{**point(name, "sq8"), "marker": "s"}, label=name) for name in encoders]
-    grey = {"color": ENCODER_COLOURS["teacher projected"], "linestyle": "none"}
+    colors = [Line2D([], [], **{**point_style(name, "sq8"), "marker": "s"}, label=name) for name in encoders]
+    grey = {"color": ENCODER_COLORS["teacher projected"], "linestyle": "none"}
     markers = [Line2D([], [], marker=CODEC_MARKERS.get(name, "P"), **grey, label=name) for name in indexes]
     hollow = Line2D([], [], marker="o", markerfacecolor="none", **grey, label="hollow: 128 numbers or fewer")
     front = Line2D([], [], color="#BBBBBB", linewidth=6, label="best at the price")
-    return [*colours, *markers, hollow, front]
+    return [*colors, *markers, hollow, front]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryRow:
     """A system, as each result calls it.
 
     Attributes:
@@ -30,17 +30,17 @@ class Line:
 
 TEACHER = "all-mpnet-base-v2"
 MINILM = "all-MiniLM-L6-v2"
-LINES = (
-    Line(f"teacher, {TEACHER}", TEACHER, 768, TEACHER, "flat f32", TEACHER),
-    Line("teacher, inverted lists", TEACHER, 768, TEACHER, "ivf f32", TEACHER),
-    Line("**hpdsearch, base**", "base", 256, "base", "flat pq", "base"),
-    Line("**hpdsearch, base, inverted lists**", "base", 128, "base", "ivf pq", "base"),
-    Line("hpdsearch, base and words", "base hybrid", 256, "base", "hybrid", "base"),
-    Line("hpdsearch, small", "small", 256, "small", "flat pq", "small"),
-    Line("hpdsearch, static", "static", 256, "static", "flat pq", "static"),
-    Line(MINILM, MINILM, 384, MINILM, "flat f32", MINILM),
-    Line("model2vec", "model2vec", 256, "model2vec", "flat f32", "model2vec"),
-    Line("words alone, BM25", "BM25", None, "BM25", "words", "BM25"),
+ROWS = (
+    SummaryRow(f"teacher, {TEACHER}", TEACHER, 768, TEACHER, "flat f32", TEACHER),
+    SummaryRow("teacher, inverted lists", TEACHER, 768, TEACHER, "ivf f32", TEACHER),
+    SummaryRow("**hpdsearch, base**", "base", 256, "base", "flat pq", "base"),
+    SummaryRow("**hpdsearch, base, inverted lists**", "base", 128, "base", "ivf pq", "base"),
+    SummaryRow("hpdsearch, base and words", "base hybrid", 256, "base", "hybrid", "base"),
+    SummaryRow("hpdsearch, small", "small", 256, "small", "flat pq", "small"),
+    SummaryRow("hpdsearch, static", "static", 256, "static", "flat pq", "static"),
+    SummaryRow(MINILM, MINILM, 384, MINILM, "flat f32", MINILM),
+    SummaryRow("model2vec", "model2vec", 256, "model2vec", "flat f32", "model2vec"),
+    SummaryRow("words alone, BM25", "BM25", None, "BM25", "words", "BM25"),
 )
 
 
@@ -50,8 +50,8 @@ def summary(results: Results) -> str:
     heading = ["system", "numbers", "index", f"{STS}, % of teacher", f"{NDCG}, % of teacher", "one text, ms"]
     heading += [f"search among {n:,}, ms" for n in sizes]
     rows: Rows = [[*heading, "bytes a document"]]
-    for line in LINES:
-        of = _kept(results, line)
+    for line in ROWS:
+        of = _teacher_percent(results, line)
         cells = [_fixed(of.get(STS)), _fixed(of.get(NDCG)), _single(results, line)]
         cells += [_measured(results, line, n, "query p50") for n in sizes]
         cells += [
@@ -68,14 +68,14 @@ def _sizes(results: Results) -> list[int]:
     return sorted({max(set(measured), key=measured.count), max(measured)}) if measured else []
 
 
-def _kept(results: Results, line: Line) -> Mapping[str, float]:
+def _teacher_percent(results: Results, line: SummaryRow) -> Mapping[str, float]:
     """Return the per cent of the teacher by metric."""
     systems = results.get("quality", {"systems": []})["systems"]
     rows = [row for row in systems if (row["system"], row["dim"]) == (line.quality, line.dim)]
     return rows[0].get("of_teacher", {}) if rows else {}
 
 
-def _single(results: Results, line: Line) -> str:
+def _single(results: Results, line: SummaryRow) -> str:
     took = [
         one["median"]
         for one in results.get("encoding", {"measurements": []})["measurements"]
@@ -90,7 +90,7 @@ def _is_way(system: str, single: str) -> bool:
     return teacher or system == single or system.startswith(f"{single}, ")
 
 
-def _measured(results: Results, line: Line, n: int, what: str) -> str:
+def _measured(results: Results, line: SummaryRow, n: int, what: str) -> str:
     wanted = {"encoder": line.encoder, "dim": line.dim, "index": line.index, "n": n, "what": what}
     for one in results.get("retrieval", {"measurements": []})["measurements"]:
         if all(one.get(key) == value for key, value in wanted.items()):

@@ -16,7 +16,7 @@ SHOWN_DIMS = (256, 128)  # the default and the paper's; the table has all
 LATENCIES = ("query p50", "query p95", "query p99")
 
 
-def values_of(made: Result, **wanted: object) -> dict[str, Result]:
+def find_measurements(made: Result, **wanted: object) -> dict[str, Result]:
     """Return the measurements of one system by what they measure.
 
     Args:
@@ -27,13 +27,13 @@ def values_of(made: Result, **wanted: object) -> dict[str, Result]:
     return {one["what"]: one for one in found if "what" in one}
 
 
-def systems_of(made: Result, **wanted: object) -> list[str]:
+def list_systems(made: Result, **wanted: object) -> list[str]:
     """Return the names of the systems of a result, in its order."""
     found = (one for one in made["measurements"] if all(one.get(key) == value for key, value in wanted.items()))
     return list(dict.fromkeys(one["system"] for one in found if "system" in one))
 
 
-def shown(one: Result | None, *, span: bool = False) -> str:
+def format_median(one: Result | None, *, span: bool = False) -> str:
     """Return a measurement's median, with its range if it was repeated and `span`; "" if there is none."""
     if one is None:
         return ""
@@ -77,16 +77,16 @@ def encoding(results: Results) -> str:
     rows = [["encoder", "cores", *(f"{kind} a second" for kind in rates), "one text, ms", "its p95"]]
     rows[0] += [f"share of peak, {kind}, %" for kind in rates]
     for threads in sorted({one["threads"] for one in made["measurements"] if "threads" in one}):
-        for name in systems_of(made, threads=threads):
-            found = values_of(made, system=name, threads=threads)
+        for name in list_systems(made, threads=threads):
+            found = find_measurements(made, system=name, threads=threads)
             single = found.get("single text")
-            cells = [shown(found.get(kind), span=True) for kind in rates]
-            cells += [shown(single), number_text(single["p95"]) if single and "p95" in single else ""]
-            cells += [shown(found.get(f"share of peak, {kind}")) for kind in rates]
+            cells = [format_median(found.get(kind), span=True) for kind in rates]
+            cells += [format_median(single), number_text(single["p95"]) if single and "p95" in single else ""]
+            cells += [format_median(found.get(f"share of peak, {kind}")) for kind in rates]
             if any(cells):
                 rows.append([name, str(threads), *cells])
     failed = made.get("failed", {})
-    return "\n\n".join([table(rows), *([_listed(FAILED, failed)] if failed else [])])
+    return "\n\n".join([table(rows), *([_bullet_list(FAILED, failed)] if failed else [])])
 
 
 # ---- retrieval
@@ -116,12 +116,17 @@ def _retrieval_at(made: Result, n: int) -> str:
     columns = (NDCG, "ann_recall@10", *LATENCIES, "batch", "resident memory", "bytes a document", "index on disk")
     columns += ("vectors on disk", "build")
     rows = [[*heading, "resident MB", "bytes a document", "index MB", "vectors MB", "build s"]]
-    for name in systems_of(made, n=n):
-        found = values_of(made, system=name, n=n)
+    for name in list_systems(made, n=n):
+        found = find_measurements(made, system=name, n=n)
         if "query p50" in found:
             about = found["query p50"]
             rows.append(
-                [_encoder_of(about), str(about["dim"] or ""), about["index"], *(shown(found.get(c)) for c in columns)]
+                [
+                    _encoder_of(about),
+                    str(about["dim"] or ""),
+                    about["index"],
+                    *(format_median(found.get(c)) for c in columns),
+                ]
             )
     return table(rows)
 
@@ -131,7 +136,7 @@ def _encoder_of(about: Result) -> str:
     return about["encoder"] + (", lifted" if about.get("lifted") else "")
 
 
-def whole_path(results: Results) -> str:
+def end_to_end(results: Results) -> str:
     """Return what a query takes from its text to its hits, encoding and searching apart."""
     if "retrieval" not in results:
         return NOT_MEASURED
@@ -140,8 +145,8 @@ def whole_path(results: Results) -> str:
     rows = [["path", "documents", "whole, p50 ms", "encoding", "searching", "whole, p95 ms", NDCG]]
     for one in made["measurements"]:
         if one.get("what") == "whole path p50":
-            found = values_of(made, system=one["system"], n=one["n"])
-            rows.append([one["system"], f"{one['n']:,}", *(shown(found.get(column)) for column in columns)])
+            found = find_measurements(made, system=one["system"], n=one["n"])
+            rows.append([one["system"], f"{one['n']:,}", *(format_median(found.get(column)) for column in columns)])
     return table(rows)
 
 
@@ -154,7 +159,7 @@ def ratios(results: Results) -> str:
     for one in made["measurements"]:
         if one["unit"] == "x" and "system" in one:
             span = f"{number_text(one['min'])} to {number_text(one['max'])}" if len(one["values"]) > 1 else ""
-            rows.append([one["system"], f"{one['n']:,}", one["what"], shown(one), span])
+            rows.append([one["system"], f"{one['n']:,}", one["what"], format_median(one), span])
     return table(rows)
 
 
@@ -180,14 +185,14 @@ def engines(results: Results) -> str:
         return NOT_MEASURED
     made = results["engines"]
     rows = [["program", *ENGINE_COLUMNS.values()]]
-    for name in systems_of(made):
-        found = values_of(made, system=name)
-        rows.append([name, *(shown(found.get(what)) for what in ENGINE_COLUMNS)])
+    for name in list_systems(made):
+        found = find_measurements(made, system=name)
+        rows.append([name, *(format_median(found.get(what)) for what in ENGINE_COLUMNS)])
     said = [(FAILED, made.get("failed", {})), ("Notes", made.get("notes", {}))]
-    return "\n\n".join([table(rows), *(_listed(title, items) for title, items in said if items)])
+    return "\n\n".join([table(rows), *(_bullet_list(title, items) for title, items in said if items)])
 
 
-def _listed(title: str, items: Mapping[str, str]) -> str:
+def _bullet_list(title: str, items: Mapping[str, str]) -> str:
     return "\n".join([f"{title}:", "", *(f"- {name}: {what}." for name, what in items.items())])
 
 
@@ -211,13 +216,13 @@ def _engine_losses(results: Results) -> Iterable[str]:
     if "engines" not in results:
         return
     made = results["engines"]
-    names = systems_of(made)
+    names = list_systems(made)
     ours = next((name for name in names if name.startswith("hpdsearch")), None)
     others = [name for name in names if not name.startswith("hpdsearch")]
     for what, heading in ENGINE_COLUMNS.items():
         # Another way to ask hpdsearch's own index may find more than its default; that is a loss, too.
         asked = names if what == NDCG else [*others, *([ours] if ours else [])]
-        found = {name: values_of(made, system=name).get(what) for name in asked}
+        found = {name: find_measurements(made, system=name).get(what) for name in asked}
         there = {name: one["median"] for name, one in found.items() if one}
         if ours not in there or len(there) < 2:
             continue
@@ -235,7 +240,9 @@ def _encoding_losses(results: Results) -> Iterable[str]:
     made = results.get("encoding", {"measurements": [], "settings": {}})
     own = {"base", "small", "static"}
     for what, sign in (("short texts", -1), ("passages", -1), ("single text", 1)):
-        there = {name: values_of(made, system=name, threads=1).get(what) for name in systems_of(made, threads=1)}
+        there = {
+            name: find_measurements(made, system=name, threads=1).get(what) for name in list_systems(made, threads=1)
+        }
         found = {name: one for name, one in there.items() if one}
         if base := found.get("base"):
             ahead = {
@@ -268,7 +275,7 @@ def machine(results: Results) -> str:
     return "; ".join(f"{where}; {' and '.join(sorted(when))}" for where, when in days.items())
 
 
-def measured_on(results: Results) -> str:
+def environment(results: Results) -> str:
     """Return machine, versions, settings and date of each result that the page is about."""
     lines = []
     for name in ("quality", "encoding", "retrieval", "engines", "pareto"):
@@ -295,11 +302,11 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "parts": parts,
     "encoding": encoding,
     "retrieval": retrieval,
-    "whole path": whole_path,
+    "whole path": end_to_end,
     "ratios": ratios,
     "engines": engines,
     "losses": losses,
     "machine": machine,
-    "measured on": measured_on,
+    "measured on": environment,
     "targets": targets,
 }

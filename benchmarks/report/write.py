@@ -39,7 +39,7 @@ def main() -> None:
     print(write_report(options.results, options.page))
     if options.readme:
         text = options.readme.read_text(encoding="utf-8")
-        options.readme.write_text(with_blocks(text, read_results(options.results)), encoding="utf-8")
+        options.readme.write_text(fill_blocks(text, read_results(options.results)), encoding="utf-8")
 
 
 def write_report(results: Path, page: Path, template: Path = TEMPLATE) -> Path:
@@ -47,12 +47,12 @@ def write_report(results: Path, page: Path, template: Path = TEMPLATE) -> Path:
     made = read_results(results)
     if "quality" in made:
         plot_quality(made["quality"], results / "quality.svg")
-    words = with_pictures(template.read_text(encoding="utf-8"), results, page)
-    page.write_text(filled(words, made), encoding="utf-8")
+    words = link_pictures(template.read_text(encoding="utf-8"), results, page)
+    page.write_text(fill_template(words, made), encoding="utf-8")
     return page
 
 
-def with_pictures(template: str, results: Path, page: Path) -> str:
+def link_pictures(template: str, results: Path, page: Path) -> str:
     """Return the words with each picture's link as it is from the page; without those that were not drawn."""
 
     def link(match: re.Match[str]) -> str:
@@ -75,19 +75,19 @@ def read_results(folder: Path) -> Results:
     return found
 
 
-def filled(template: str, results: Results) -> str:
+def fill_template(template: str, results: Results) -> str:
     """Return the page.
 
     Raises:
         SystemExit: the words hold a number, name something unknown, or the page has a number that no result holds.
     """
     require_no_numbers(template)
-    page = PLACE.sub(lambda match: _made(match[1].strip(), results), template)
+    page = PLACE.sub(lambda match: _make_table(match[1].strip(), results), template)
     require_known_numbers(page, results)
     return page
 
 
-def with_blocks(text: str, results: Results) -> str:
+def fill_blocks(text: str, results: Results) -> str:
     """Return a page with the tables between its markers `<!-- NAME -->` and `<!-- end of NAME -->` made anew."""
     for name in BLOCKS:
         block = f"<!-- {name} -->\n{TABLES[name](results)}\n<!-- end of {name} -->"
@@ -153,7 +153,7 @@ def _renderings(leaf: Any) -> Iterator[str]:
         yield f"{size:,.0f}"
 
 
-def _made(name: str, results: Results) -> str:
+def _make_table(name: str, results: Results) -> str:
     if name not in TABLES:
         raise SystemExit(f"{{{{{name}}}}}: expected one of {', '.join(TABLES)}")
     return TABLES[name](results)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.results import Result
-from benchmarks.retrieval.systems import Group, Open
+from benchmarks.retrieval.systems import IndexGroup, OpenIndex
 from benchmarks.retrieval.vectors import EncodedTexts, Texts
-from benchmarks.scale.figures import row
-from benchmarks.scale.fixed_encoder import GivenEncoder, documents
+from benchmarks.scale.figures import measurement_at
+from benchmarks.scale.fixed_encoder import FixedEncoder, documents
 from benchmarks.scale.recall import K, Rows
 from hpdsearch import Encoder, Index
 from hpdsearch.lexical import temporary_bm25_index
@@ -22,9 +22,9 @@ from hpdsearch.lexical import temporary_bm25_index
 BM25 = "BM25"
 
 
-def words(
-    texts: Texts, group: Group, encoder: Encoder, n: int, work: Path, stack: ExitStack, *, rebuild: bool
-) -> tuple[list[Open], list[Result]]:
+def open_lexical(
+    texts: Texts, group: IndexGroup, encoder: Encoder, n: int, work: Path, stack: ExitStack, *, rebuild: bool
+) -> tuple[list[OpenIndex], list[Result]]:
     """Return BM25 and hybrid search among the first n documents, and what building them took.
 
     Args:
@@ -41,33 +41,33 @@ def words(
     stack.callback(index.close)
     disk = index.info().disk_bytes
     sizes = ((lexical, disk["lexical"]), (hybrid, disk["lexical"] + disk["codes"]))
-    rows = [row(lexical.name, n, "build", "s", [built], **lexical.keys)]
-    rows += [row(hybrid.name, n, "build", "s", [seconds], **hybrid.keys)]
-    rows += [row(hybrid.name, n, "vectors on disk", "MB", [disk["vectors"] / 1e6], **hybrid.keys)]
+    rows = [measurement_at(lexical.name, n, "build", "s", [built], **lexical.keys)]
+    rows += [measurement_at(hybrid.name, n, "build", "s", [seconds], **hybrid.keys)]
+    rows += [measurement_at(hybrid.name, n, "vectors on disk", "MB", [disk["vectors"] / 1e6], **hybrid.keys)]
     for system, size in sizes:
-        rows += [row(system.name, n, "index on disk", "MB", [size / 1e6], **system.keys)]
-        rows += [row(system.name, n, "bytes a document", "B", [size / n], **system.keys)]
+        rows += [measurement_at(system.name, n, "index on disk", "MB", [size / 1e6], **system.keys)]
+        rows += [measurement_at(system.name, n, "bytes a document", "B", [size / n], **system.keys)]
     return [lexical, hybrid], rows
 
 
-def _bm25(texts: Texts, n: int, stack: ExitStack) -> tuple[Open, float]:
+def _bm25(texts: Texts, n: int, stack: ExitStack) -> tuple[OpenIndex, float]:
     start = time.perf_counter()
     reader = stack.enter_context(temporary_bm25_index(islice(texts.documents, n)))
     seconds = time.perf_counter() - start
     keys = {"encoder": BM25, "dim": None, "index": "words", "kind": "words", "codec": ""}
 
     def found() -> Rows:
-        return _filled(reader.search(text, K)[0].tolist() for text in texts.questions)
+        return _pad_rows(reader.search(text, K)[0].tolist() for text in texts.questions)
 
-    asked = Open(BM25, keys, {}, lambda text: reader.search(text, K), texts.questions, found, is_ours=False)
+    asked = OpenIndex(BM25, keys, {}, lambda text: reader.search(text, K), texts.questions, found, is_ours=False)
     return asked, seconds
 
 
 def _hybrid(
-    texts: Texts, group: Group, encoder: Encoder, n: int, work: Path, *, rebuild: bool
-) -> tuple[Open, Index, float]:
+    texts: Texts, group: IndexGroup, encoder: Encoder, n: int, work: Path, *, rebuild: bool
+) -> tuple[OpenIndex, Index, float]:
     """Return hybrid search in a whole index whose vectors are given: its time is all but the encoding."""
-    given = _given(texts, group, encoder, n)
+    given = _fix_encoder(texts, group, encoder, n)
     folder = work / f"hybrid-{n}-dim-{group.dim}"
     record = folder.with_suffix(".json")
     if rebuild or not record.exists():
@@ -80,14 +80,14 @@ def _hybrid(
     about = {"segments": [f"{one['rows']} rows {one['kind']} {one['codec']}" for one in index.info().segments]}
 
     def found() -> Rows:
-        return _filled([int(hit.doc_id) for hit in index.search(text, K)] for text in texts.questions)
+        return _pad_rows([int(hit.doc_id) for hit in index.search(text, K)] for text in texts.questions)
 
     name = f"{group.label} and {BM25}, {group.dim}, hybrid"
-    asked = Open(name, keys, about, lambda text: index.search(text, K), texts.questions, found)
+    asked = OpenIndex(name, keys, about, lambda text: index.search(text, K), texts.questions, found)
     return asked, index, json.loads(record.read_text())
 
 
-def _given(texts: Texts, group: Group, encoder: Encoder, n: int) -> Encoder:
+def _fix_encoder(texts: Texts, group: IndexGroup, encoder: Encoder, n: int) -> Encoder:
     """Return the encoder, which gives the questions and the first n documents the vectors that they have already."""
     assert isinstance(group.vectors, EncodedTexts)
     vectors = np.empty((n + len(texts.questions), encoder.model_dim), np.float16)
@@ -96,9 +96,9 @@ def _given(texts: Texts, group: Group, encoder: Encoder, n: int) -> Encoder:
         vectors[at : at + len(block)] = block
         at += len(block)
     vectors[n:] = group.vectors.questions()
-    return GivenEncoder(encoder, [*texts.documents[:n], *texts.questions], vectors).truncate(group.dim)
+    return FixedEncoder(encoder, [*texts.documents[:n], *texts.questions], vectors).truncate(group.dim)
 
 
-def _filled(found: Iterator[Sequence[int]]) -> Rows:
+def _pad_rows(found: Iterator[Sequence[int]]) -> Rows:
     """Return the rows (m, K) that were found, short ones filled with -1."""
     return np.array([[*rows, *[-1] * (K - len(rows))] for rows in found], np.int64)

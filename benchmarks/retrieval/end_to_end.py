@@ -9,17 +9,17 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.common.harness import interleaved
+from benchmarks.common.harness import run_interleaved
 from benchmarks.common.results import Result
-from benchmarks.retrieval.systems import Open
-from benchmarks.scale.figures import row
+from benchmarks.retrieval.systems import OpenIndex
+from benchmarks.scale.figures import measurement_at
 from benchmarks.scale.recall import K, Rows
 from benchmarks.scale.timing import LEAST_QUERIES
 from hpdsearch.common.vectors import Matrix
 
 
 @dataclass(frozen=True)
-class WholePath:
+class EndToEnd:
     """From texts to rows.
 
     Attributes:
@@ -29,22 +29,22 @@ class WholePath:
         system: what is searched.
     """
 
-    asks: str
+    query_encoder: str
     encode: Callable[[str], Matrix]
     vectors: Matrix
-    system: Open
+    system: OpenIndex
 
     @property
     def name(self) -> str:
         """In full."""
-        return f"{self.asks} asks {self.system.name}"
+        return f"{self.query_encoder} asks {self.system.name}"
 
     def rows(self) -> Rows:
         """Return the rows (m, K) that all questions find."""
         assert self.system.search is not None
         return self.system.search(self.vectors, K)
 
-    def walk(self, texts: Sequence[str], seconds: float, _: int) -> np.ndarray:
+    def time_stages(self, texts: Sequence[str], seconds: float, _: int) -> np.ndarray:
         """Return the milliseconds (m, 2) of encoding and of searching of as many texts as the seconds allow."""
         search, times = self.system.search, []
         assert search is not None
@@ -62,8 +62,8 @@ class WholePath:
         return np.array(times) * 1000
 
 
-def walked(
-    paths: Sequence[WholePath],
+def measure_paths(
+    paths: Sequence[EndToEnd],
     texts: Sequence[str],
     n: int,
     *,
@@ -81,16 +81,18 @@ def walked(
         repeats: rounds.
         judge: nDCG@10 of the rows (m, K) that the questions found.
     """
-    rounds = interleaved({path.name: partial(path.walk, texts, seconds) for path in paths}, repeats)
+    rounds = run_interleaved({path.name: partial(path.time_stages, texts, seconds) for path in paths}, repeats)
     for path in paths:
         listed = rounds[path.name]
-        keys: dict[str, Any] = {**path.system.keys, "queries_encoder": path.asks, "searched": path.system.name}
+        keys: dict[str, Any] = {**path.system.keys, "queries_encoder": path.query_encoder, "searched": path.system.name}
         keys |= {"queries_a_round": [len(times) for times in listed]}
         whole = [times.sum(axis=1) for times in listed]
         for percent in (50, 95, 99):
             values = [np.percentile(times, percent) for times in whole]
-            yield row(path.name, n, f"whole path p{percent}", "ms", values, **keys)
+            yield measurement_at(path.name, n, f"whole path p{percent}", "ms", values, **keys)
         for column, part in enumerate(("encode", "search")):
-            yield row(path.name, n, f"{part} p50", "ms", [np.median(times[:, column]) for times in listed], **keys)
+            yield measurement_at(
+                path.name, n, f"{part} p50", "ms", [np.median(times[:, column]) for times in listed], **keys
+            )
         if path.system.is_judged:
-            yield row(path.name, n, "whole path nDCG@10", "", [judge(path.rows())], **keys)
+            yield measurement_at(path.name, n, "whole path nDCG@10", "", [judge(path.rows())], **keys)

@@ -19,9 +19,9 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.scale.child import ask_until, grown, resident_bytes
+from benchmarks.scale.child import memory_growth, query_for, resident_bytes
 from benchmarks.scale.recall import K, Rows, recalls
-from benchmarks.scale.systems import blocks_of
+from benchmarks.scale.systems import iterate_blocks
 from benchmarks.scale.timing import CORES
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import Codec, IndexSpec, Kind, VectorFile
@@ -38,7 +38,7 @@ SPECS = {
     LISTS: IndexSpec(Kind.IVF, Codec.F32),
     BYTES: IndexSpec(Kind.FLAT, Codec.SQ8),
 }
-PROMISE = IndexSpec().ann_recall
+RECALL_TARGET = IndexSpec().ann_recall
 
 Search = Callable[[Matrix, int], Rows]
 Setting = dict[str, int]
@@ -55,10 +55,10 @@ def build(asked: dict[str, Any]) -> dict[str, Any]:
     start, kind, path = time.perf_counter(), asked["kind"], Path(asked["index"])
     vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
     if kind == BITS:
-        faiss.write_index_binary(_bits(vectors), str(path))
+        faiss.write_index_binary(_build_binary(vectors), str(path))
     else:
-        faiss.write_index(_filled(vectors, SPECS[kind]), str(path))
-    setting = _chosen(kind, path, vectors)
+        faiss.write_index(_fill_index(vectors, SPECS[kind]), str(path))
+    setting = _choose_setting(kind, path, vectors)
     return {"seconds": time.perf_counter() - start, "size_bytes": path.stat().st_size, "setting": setting}
 
 
@@ -67,17 +67,17 @@ def serve(asked: dict[str, Any]) -> dict[str, Any]:
     queries = unit_rows(np.load(asked["queries"]))
     before = resident_bytes()
     vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
-    search = search_of(loaded(asked["kind"], Path(asked["index"])), vectors, asked["setting"])
-    ask_until(lambda query: search(query[None], K), queries, asked["seconds"])
-    return {"grown": grown(before)}
+    search = make_search(load_index(asked["kind"], Path(asked["index"])), vectors, asked["setting"])
+    query_for(lambda query: search(query[None], K), queries, asked["seconds"])
+    return {"grown": memory_growth(before)}
 
 
-def loaded(kind: str, path: Path) -> faiss.Index | faiss.IndexBinary:
+def load_index(kind: str, path: Path) -> faiss.Index | faiss.IndexBinary:
     """Return the faiss index of a file made by `build`."""
     return faiss.read_index_binary(str(path)) if kind == BITS else faiss.read_index(str(path))
 
 
-def search_of(index: faiss.Index | faiss.IndexBinary, vectors: VectorFile, setting: Setting) -> Search:
+def make_search(index: faiss.Index | faiss.IndexBinary, vectors: VectorFile, setting: Setting) -> Search:
     """Return the search of an index: vectors (m, dim), n -> rows (m, n), best first.
 
     Args:
@@ -86,13 +86,13 @@ def search_of(index: faiss.Index | faiss.IndexBinary, vectors: VectorFile, setti
         setting: nprobe of inverted lists; rescore of bits: candidates for each of the hits wanted.
     """
     if isinstance(index, faiss.IndexBinary):
-        return lambda queries, n: _rescored(index, vectors, queries, n, setting["rescore"])
+        return lambda queries, n: _rescore(index, vectors, queries, n, setting["rescore"])
     if "nprobe" in setting:
         index.nprobe = setting["nprobe"]
     return lambda queries, n: index.search(queries, n)[1]
 
 
-def _rescored(index: faiss.IndexBinary, vectors: VectorFile, queries: Matrix, n: int, rescore: int) -> Rows:
+def _rescore(index: faiss.IndexBinary, vectors: VectorFile, queries: Matrix, n: int, rescore: int) -> Rows:
     wanted = min(n * rescore, index.ntotal)
     step = max(1, MAX_PAIRS // wanted)
     blocks = (queries[start : start + step] for start in range(0, len(queries), step))
@@ -106,14 +106,14 @@ def signs(vectors: Matrix) -> np.ndarray:
     return np.packbits(vectors > 0, axis=1)
 
 
-def _bits(vectors: VectorFile) -> faiss.IndexBinary:
+def _build_binary(vectors: VectorFile) -> faiss.IndexBinary:
     index = faiss.IndexBinaryFlat(vectors.dim)
-    for block in blocks_of(vectors):
+    for block in iterate_blocks(vectors):
         index.add(signs(block))
     return index
 
 
-def _filled(vectors: VectorFile, spec: IndexSpec) -> faiss.Index:
+def _fill_index(vectors: VectorFile, spec: IndexSpec) -> faiss.Index:
     if spec.kind is Kind.IVF:
         nlist = int(LISTS_PER_SQRT[spec.codec] * vectors.n_rows**0.5)
         spec = replace(spec, nlist=min(nlist, vectors.n_rows // 39))
@@ -122,22 +122,22 @@ def _filled(vectors: VectorFile, spec: IndexSpec) -> faiss.Index:
         n = min(vectors.n_rows, max(POINTS_PER_LIST * spec.nlist, 65_536))
         train(index, vectors.rows(np.sort(np.random.default_rng(SEED).choice(vectors.n_rows, n, replace=False))))
         faiss.omp_set_num_threads(CORES)
-    for block in blocks_of(vectors):
+    for block in iterate_blocks(vectors):
         index.add(block)
     return index
 
 
-def _chosen(kind: str, path: Path, vectors: VectorFile) -> Setting:
+def _choose_setting(kind: str, path: Path, vectors: VectorFile) -> Setting:
     """Return the smallest power of 2 that keeps the promise, on the very vectors on which our own indexes are tuned."""
     if kind not in (LISTS, BITS):
         return {}
-    asked, index = draw_held_out(vectors), loaded(kind, path)
+    asked, index = draw_held_out(vectors), load_index(kind, path)
     tenth = asked.kth_scores.astype(np.float32)
     name, most = ("nprobe", index.nlist) if kind == LISTS else ("rescore", vectors.n_rows // K)
     number = 1
     while number < most:
-        found = search_of(index, vectors, {name: number})(asked.queries, K + 1)
-        if recalls(found, asked.queries, vectors.rows, tenth, asked.positions)[0] >= PROMISE:
+        found = make_search(index, vectors, {name: number})(asked.queries, K + 1)
+        if recalls(found, asked.queries, vectors.rows, tenth, asked.positions)[0] >= RECALL_TARGET:
             break
         number *= 2
     return {name: min(number, most)}

@@ -7,11 +7,11 @@ from functools import cached_property, partial
 from typing import Any
 
 from benchmarks.common.model2vec import model2vec_source
-from benchmarks.common.vector_cache import Source, encoder_source, teacher_source
-from benchmarks.retrieval.end_to_end import WholePath
+from benchmarks.common.vector_cache import EncoderSource, encoder_source, teacher_source
+from benchmarks.retrieval.end_to_end import EndToEnd
 from benchmarks.retrieval.faiss_baselines import FLAT, LISTS
-from benchmarks.retrieval.systems import ALL, CHOSEN, OF_OTHERS, OF_PEERS, OF_TEACHER, TEACHER, Group, Open
-from benchmarks.retrieval.vectors import EncodedTexts, LiftedTexts, Texts
+from benchmarks.retrieval.systems import ALL, CHOSEN, OF_OTHERS, OF_PEERS, OF_TEACHER, TEACHER, IndexGroup, OpenIndex
+from benchmarks.retrieval.vectors import BackProjectedTexts, EncodedTexts, Texts
 from hpdsearch import Encoder
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import read_space
@@ -31,14 +31,14 @@ class Models:
         """
         self.options, self.texts = options, texts
         self.encoder = Encoder.load(options.encoder, backend=BACKEND)
-        self.asking = Encoder.load(options.asks, backend=BACKEND, threads=1)
+        self.query_encoder = Encoder.load(options.query_encoder, backend=BACKEND, threads=1)
         self.narrow, self.wide = min(options.dims), max(options.dims)
         if self.wide > self.encoder.model_dim:
             wanted = f"expected at most {self.encoder.model_dim} (encoder {self.encoder.name})"
             raise SystemExit(f"--dims: {wanted}, got {self.wide}")
-        if self.asking.space != self.encoder.space:
+        if self.query_encoder.space != self.encoder.space:
             spaces = f"expected an encoder of the space of {self.encoder.name}, {self.encoder.space}"
-            raise SystemExit(f"--asks: {spaces}, got {self.asking.name} of {self.asking.space}")
+            raise SystemExit(f"--asks: {spaces}, got {self.query_encoder.name} of {self.query_encoder.space}")
 
     @cached_property
     def vectors(self) -> EncodedTexts:
@@ -46,13 +46,13 @@ class Models:
         return self._encoded(encoder_source(self.encoder, self.encoder.name, BACKEND))
 
     @cached_property
-    def lifted(self) -> LiftedTexts:
+    def back_projected(self) -> BackProjectedTexts:
         """Those of the encoder, in the teacher's width."""
         space = read_space(self.options.space)
-        return LiftedTexts(self.vectors, space.components, space.teacher)
+        return BackProjectedTexts(self.vectors, space.components, space.teacher)
 
     @cached_property
-    def teacher_source(self) -> Source | None:
+    def teacher_source(self) -> EncoderSource | None:
         """The teacher, if there is one."""
         return teacher_source(self.options.teacher) if self.options.teacher else None
 
@@ -61,39 +61,41 @@ class Models:
         """Its vectors."""
         return self._encoded(self.teacher_source) if self.teacher_source else None
 
-    def is_lifted(self, n: int) -> bool:
+    def is_back_projected(self, n: int) -> bool:
         """Tell whether the teacher's rows of a size are the encoder's vectors in its width."""
         return not self.options.teacher or n > self.options.teacher_up_to
 
-    def groups(self, n: int) -> list[Group]:
+    def groups(self, n: int) -> list[IndexGroup]:
         """Return what is searched at one size, the teacher first."""
-        lifted = self.is_lifted(n)
-        teacher = self.lifted if lifted else self.teacher
+        is_back_projected = self.is_back_projected(n)
+        teacher = self.back_projected if is_back_projected else self.teacher
         assert teacher is not None
-        found = [Group(TEACHER, teacher, teacher.width, OF_TEACHER, is_ours=False, is_lifted=lifted)]
+        found = [
+            IndexGroup(TEACHER, teacher, teacher.width, OF_TEACHER, is_ours=False, is_back_projected=is_back_projected)
+        ]
         found += [self.group(dim) for dim in sorted(self.options.dims)]
         return [*found, *(self._others() if n == self.options.others_at else [])]
 
-    def group(self, dim: int) -> Group:
+    def group(self, dim: int) -> IndexGroup:
         """Return the encoder at one width."""
-        return Group(self.encoder.name, self.vectors, dim, ALL if dim == self.narrow else CHOSEN)
+        return IndexGroup(self.encoder.name, self.vectors, dim, ALL if dim == self.narrow else CHOSEN)
 
-    def _others(self) -> Iterator[Group]:
+    def _others(self) -> Iterator[IndexGroup]:
         for name in self.options.others:
             encoder = Encoder.load(name, backend=BACKEND)
             vectors = self._encoded(encoder_source(encoder, encoder.name, BACKEND))
             for dim in sorted(self.options.dims, reverse=True):
-                yield Group(encoder.name, vectors, dim, OF_OTHERS)
+                yield IndexGroup(encoder.name, vectors, dim, OF_OTHERS)
         peers = [teacher_source(self.options.student)] if self.options.student else []
         peers += [model2vec_source(self.options.teacher)] if self.options.model2vec else []
         for source in peers:
             vectors = self._encoded(source)
-            yield Group(source.name, vectors, vectors.width, OF_PEERS, is_ours=False)
+            yield IndexGroup(source.name, vectors, vectors.width, OF_PEERS, is_ours=False)
 
-    def _encoded(self, source: Source) -> EncodedTexts:
+    def _encoded(self, source: EncoderSource) -> EncodedTexts:
         return EncodedTexts(source, self.texts, self.options.cache)
 
-    def paths(self, opened: Sequence[Open], stack: ExitStack) -> list[WholePath]:
+    def paths(self, opened: Sequence[OpenIndex], stack: ExitStack) -> list[EndToEnd]:
         """Return the whole paths through what is open, each encoder held to one thread until the stack closes."""
         systems, name = {one.name: one for one in opened}, self.encoder.name
         listed, flat = (f"{name}, {self.narrow}, {LISTED}", f"{name}, {self.wide}, {CHOSEN_FLAT}")
@@ -103,14 +105,14 @@ class Models:
             stack.callback(_hold_torch())
             for index in (FLAT, LISTS):
                 system = systems[f"{TEACHER}, {self.teacher.width}, {index}"]
-                paths.append(WholePath(self.teacher.name, encode, self.teacher.questions(), system))
+                paths.append(EndToEnd(self.teacher.name, encode, self.teacher.questions(), system))
         encoder = Encoder.load(self.options.encoder, backend=BACKEND, threads=1)
         for dim, asked in ((self.narrow, listed), (self.wide, flat)):
             encode = partial(_one, encoder.truncate(dim))
-            paths.append(WholePath(name, encode, self.vectors.questions(dim), systems[asked]))
-        asking = self.asking.truncate(self.narrow)
-        vectors = asking.encode(self.texts.questions)
-        return [*paths, WholePath(asking.name, partial(_one, asking), vectors, systems[listed])]
+            paths.append(EndToEnd(name, encode, self.vectors.questions(dim), systems[asked]))
+        query_encoder = self.query_encoder.truncate(self.narrow)
+        vectors = query_encoder.encode(self.texts.questions)
+        return [*paths, EndToEnd(query_encoder.name, partial(_one, query_encoder), vectors, systems[listed])]
 
     def settings(self) -> dict[str, Any]:
         """Return what a result says of them."""
@@ -118,7 +120,7 @@ class Models:
         return {
             "encoder": f"{self.encoder.name} {self.encoder.sha256}",
             "others": [f"{one.name} {one.sha256}" for one in map(Encoder.load, self.options.others)],
-            "asks": f"{self.asking.name} {self.asking.sha256}",
+            "asks": f"{self.query_encoder.name} {self.query_encoder.sha256}",
             "space": f"{space.id}, of {space.teacher}",
             "teacher": self.teacher_source.key if self.teacher_source else None,
             "student": self.options.student.resolve().name if self.options.student else None,
@@ -127,7 +129,7 @@ class Models:
         }
 
 
-def _one(encoder: Source | Encoder, text: str) -> Matrix:
+def _one(encoder: EncoderSource | Encoder, text: str) -> Matrix:
     return encoder.encode([text])
 
 

@@ -11,12 +11,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.common.harness import CACHE, ROOT, arguments, positive
-from benchmarks.common.mixed_corpus import Mixed, chosen, mixed
+from benchmarks.common.harness import CACHE, ROOT, argument_parser, positive
+from benchmarks.common.mixed_corpus import MixedCorpus, mix_corpus, select_collections
 from benchmarks.common.model2vec import model2vec_versions
 from benchmarks.common.results import Result, package_versions, result, write_result
 from benchmarks.retrieval.models import Models
-from benchmarks.retrieval.size import MEMORY_ROUNDS, Size
+from benchmarks.retrieval.size import MEMORY_ROUNDS, CorpusSizeRun
 from benchmarks.retrieval.systems import SERVED, SERVED_SECONDS
 from benchmarks.retrieval.vectors import Texts
 from benchmarks.scale.recall import K
@@ -52,7 +52,9 @@ HOW = {
 def main() -> None:
     """Read the options, measure size by size, write the result after each."""
     options = read_options()
-    mix = mixed(chosen(read_collections(options.data / "retrieval"), options.mix), options.fill, max(options.n))
+    mix = mix_corpus(
+        select_collections(read_collections(options.data / "retrieval"), options.mix), options.fill, max(options.n)
+    )
     if mix.n_judged > min(options.n):
         raise SystemExit(f"--n: expected at least {mix.n_judged:,}, the judged documents, got {min(options.n):,}")
     texts = Texts(mix)
@@ -60,13 +62,13 @@ def main() -> None:
     made: list[Result] = []
     for done, n in enumerate(options.n, start=1):
         print(f"{n:,} documents", flush=True)
-        made += Size(n, texts, models, options).measure()
+        made += CorpusSizeRun(n, texts, models, options).measure()
         write(options, mix, models, options.n[:done], made)
 
 
 def read_options() -> argparse.Namespace:
     """Return the options."""
-    parser = arguments(__doc__, "retrieval")
+    parser = argument_parser(__doc__, "retrieval")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/ (BEIR folders)")
     parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections among the texts")
@@ -76,7 +78,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--encoder", default="base", help="name or folder; its indexes are measured at every size")
     parser.add_argument("--others", nargs="*", help="encoders measured at one size; without: small static")
     parser.add_argument("--others-at", type=positive, default=100_000, help="that size; words and peers there, too")
-    parser.add_argument("--asks", default="static", help="encoder of the same space that asks the encoder's index")
+    parser.add_argument(
+        "--query-encoder", "--asks", default="static", help="encoder of the same space that asks the encoder's index"
+    )
     parser.add_argument("--teacher", type=Path, help="its folder; without: vectors of its width instead")
     parser.add_argument("--teacher-up-to", type=positive, default=100_000, help="documents that it encodes")
     parser.add_argument("--space", type=Path, default=SPACE, help="its projection lifts vectors to the teacher's width")
@@ -101,14 +105,16 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def write(options: argparse.Namespace, mix: Mixed, models: Models, sizes: Sequence[int], made: list[Result]) -> None:
+def write(
+    options: argparse.Namespace, mix: MixedCorpus, models: Models, sizes: Sequence[int], made: list[Result]
+) -> None:
     """Write what was measured so far."""
-    lifted = [n for n in sizes if models.is_lifted(n)]
+    back_projected = [n for n in sizes if models.is_back_projected(n)]
     names = ("repeats", "n", "dims", "others_at", "teacher_up_to", "seconds", "quick", "rebuild")
     settings = {name: getattr(options, name) for name in names} | {"measured so far": list(sizes)}
     settings |= models.settings() | {"texts": dict(mix.about)} | HOW
-    if lifted:
-        listed = ", ".join(f"{n:,}" for n in lifted)
+    if back_projected:
+        listed = ", ".join(f"{n:,}" for n in back_projected)
         settings["lifted"] = (
             f"the teacher's rows at {listed} documents: vectors of the encoder lifted to its width by the transposed "
             "projection, which a scan takes as long for; so their recall is of those, and they have no nDCG@10"

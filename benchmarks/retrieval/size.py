@@ -8,24 +8,24 @@ from functools import partial
 import faiss
 import numpy as np
 
-from benchmarks.common.harness import interleaved
-from benchmarks.common.ir_metrics import NDCG, judged
+from benchmarks.common.harness import run_interleaved
+from benchmarks.common.ir_metrics import NDCG, evaluate_run
 from benchmarks.common.results import Result
-from benchmarks.retrieval.bm25 import words
-from benchmarks.retrieval.end_to_end import walked
+from benchmarks.retrieval.bm25 import open_lexical
+from benchmarks.retrieval.end_to_end import measure_paths
 from benchmarks.retrieval.faiss_baselines import FLAT
 from benchmarks.retrieval.models import Models
-from benchmarks.retrieval.systems import TEACHER, Open, VectorIndex, vector_indexes
+from benchmarks.retrieval.systems import TEACHER, OpenIndex, VectorIndex, vector_indexes
 from benchmarks.retrieval.vectors import Texts
-from benchmarks.scale.figures import at, row
+from benchmarks.scale.figures import find_measurement, measurement_at
 from benchmarks.scale.recall import K, Rows
-from benchmarks.scale.timing import CORES, ask_all, rate
+from benchmarks.scale.timing import CORES, batch_rate, time_queries
 
 MEMORY_ROUNDS = 2
 FASTER, SMALLER = f"times as fast as {TEACHER}, {FLAT}", f"times less memory than {TEACHER}, {FLAT}"
 
 
-class Size:
+class CorpusSizeRun:
     """The measurements of the first n documents."""
 
     def __init__(self, n: int, texts: Texts, models: Models, options: argparse.Namespace) -> None:
@@ -35,24 +35,24 @@ class Size:
         """Build, serve, then open and ask every system."""
         options = self.options
         indexes = list(vector_indexes(self.models.groups(self.n), self.n, options.work, rebuild=options.rebuild))
-        measured = [one for index in indexes for one in self.built(index)]
-        measured += self.served(indexes)
+        measured = [one for index in indexes for one in self.measure_build(index)]
+        measured += self.measure_memory(indexes)
         with ExitStack() as stack:
             opened = [index.open() for index in indexes]
             if self.n == options.others_at:
                 group, encoder = self.models.group(self.models.wide), self.models.encoder
                 about = (self.texts, group, encoder, self.n, options.work, stack)
-                more, rows = words(*about, rebuild=options.rebuild)
+                more, rows = open_lexical(*about, rebuild=options.rebuild)
                 opened, measured = opened + more, measured + rows
-            measured += self.asked(opened)
-            measured += self.found(opened)
-            measured += self.batched(opened, measured)
+            measured += self.measure_latency(opened)
+            measured += self.measure_quality(opened)
+            measured += self.measure_throughput(opened, measured)
             paths = self.models.paths(opened, stack)
             times = {"seconds": options.seconds, "repeats": options.repeats}
-            measured += walked(paths, self.texts.questions, self.n, **times, judge=self.ndcg)
+            measured += measure_paths(paths, self.texts.questions, self.n, **times, judge=self.ndcg)
         return [*measured, *self.ratios(measured, [one.name for one in opened if one.is_ours])]
 
-    def built(self, index: VectorIndex) -> Iterator[Result]:
+    def measure_build(self, index: VectorIndex) -> Iterator[Result]:
         """Build an index and yield what that took."""
         index.build(rebuild=self.options.rebuild)
         size, file = index.made["size_bytes"], index.corpus.file.path
@@ -60,57 +60,57 @@ class Size:
         found |= {"vectors on disk": ("MB", file.stat().st_size / 1e6)} if index.needs_vectors else {}
         found |= {"bytes a document": ("B", size / self.n)}
         for what, (unit, value) in found.items():
-            yield row(index.name, self.n, what, unit, [value], **index.keys)
+            yield measurement_at(index.name, self.n, what, unit, [value], **index.keys)
 
-    def served(self, indexes: Sequence[VectorIndex]) -> Iterator[Result]:
+    def measure_memory(self, indexes: Sequence[VectorIndex]) -> Iterator[Result]:
         """Yield the memory of each index in processes of its own, taking turns."""
         cases = {index.name: partial(_serve, index) for index in indexes}
         repeats = 1 if self.options.quick else min(MEMORY_ROUNDS, self.options.repeats)
-        rounds = interleaved(cases, repeats, warm_up=False)
+        rounds = run_interleaved(cases, repeats, warm_up=False)
         for index in indexes:
             listed = rounds[index.name]
             for kind, what in (("all", "resident memory"), ("anon", "resident, its own"), ("file", "resident, files")):
-                yield row(index.name, self.n, what, "MB", [one[kind] / 1e6 for one in listed], **index.keys)
+                yield measurement_at(index.name, self.n, what, "MB", [one[kind] / 1e6 for one in listed], **index.keys)
 
-    def asked(self, opened: Sequence[Open]) -> Iterator[Result]:
+    def measure_latency(self, opened: Sequence[OpenIndex]) -> Iterator[Result]:
         """Yield the latency of single questions, the systems taking turns."""
-        cases = {one.name: partial(ask_all, one.ask, one.questions, self.options.seconds) for one in opened}
-        rounds = interleaved(cases, self.options.repeats)
+        cases = {one.name: partial(time_queries, one.ask, one.questions, self.options.seconds) for one in opened}
+        rounds = run_interleaved(cases, self.options.repeats)
         for one in opened:
             listed = rounds[one.name]
             about = {**one.keys, **one.about, "queries_a_round": [len(times) for times in listed]}
             for percent in (50, 95, 99):
                 values = [np.percentile(times, percent) for times in listed]
-                yield row(one.name, self.n, f"query p{percent}", "ms", values, **about)
+                yield measurement_at(one.name, self.n, f"query p{percent}", "ms", values, **about)
 
-    def found(self, opened: Sequence[Open]) -> Iterator[Result]:
+    def measure_quality(self, opened: Sequence[OpenIndex]) -> Iterator[Result]:
         """Yield what each system finds: of exact search, and of what was judged relevant."""
         faiss.omp_set_num_threads(CORES)
         for one in opened:
             rows = one.find()
             if one.recall:
-                yield row(one.name, self.n, f"ann_recall@{K}", "", [one.recall(rows)], **one.keys)
+                yield measurement_at(one.name, self.n, f"ann_recall@{K}", "", [one.recall(rows)], **one.keys)
             if one.is_judged:
-                yield row(one.name, self.n, NDCG, "", [self.ndcg(rows)], **one.keys)
+                yield measurement_at(one.name, self.n, NDCG, "", [self.ndcg(rows)], **one.keys)
 
     def ndcg(self, found: Rows) -> float:
         """Return nDCG@10 x 100, the mean over the judged queries, of the rows (m, K) that the questions found."""
-        values = judged(self.texts.qrels, self.texts.run(found.tolist()))[NDCG]
+        values = evaluate_run(self.texts.qrels, self.texts.run(found.tolist()))[NDCG]
         return float(np.mean(list(values.values())))
 
-    def batched(self, opened: Sequence[Open], measured: Sequence[Result]) -> Iterator[Result]:
+    def measure_throughput(self, opened: Sequence[OpenIndex], measured: Sequence[Result]) -> Iterator[Result]:
         """Yield queries a second of many at once by all threads: as many as were asked in a round one at a time."""
         cases, sizes = {}, {}
         for one in opened:
-            single = at(measured, one.name, self.n, "query p50")
+            single = find_measurement(measured, one.name, self.n, "query p50")
             if one.ask_first and single:
                 sizes[one.name] = min(single["queries_a_round"])
                 cases[one.name] = partial(_batch, one, sizes[one.name])
-        rounds = interleaved(cases, self.options.repeats)
+        rounds = run_interleaved(cases, self.options.repeats)
         for one in opened:
             if one.name in rounds:
                 about = {**one.keys, "queries_at_once": sizes[one.name]}
-                yield row(one.name, self.n, "batch", "queries/s", rounds[one.name], **about)
+                yield measurement_at(one.name, self.n, "batch", "queries/s", rounds[one.name], **about)
 
     def ratios(self, measured: Sequence[Result], ours: Sequence[str]) -> Iterator[Result]:
         """Yield, round by round, how many times as fast and as small as the teacher's exact search each of ours is.
@@ -124,17 +124,17 @@ class Size:
         wanted += [(name, FASTER, "query p50") for name in ours] + [(name, SMALLER, "resident memory") for name in ours]
         keys = {one["system"]: one for one in measured}
         for name, ratio, what in wanted:
-            slow, fast = (at(measured, system, self.n, what) for system in (teacher, name))
+            slow, fast = (find_measurement(measured, system, self.n, what) for system in (teacher, name))
             if slow and fast:
                 values = [a / b for a, b in zip(slow["values"], fast["values"], strict=True)]
                 about = {key: keys[name][key] for key in ("encoder", "dim", "index")}
-                yield row(name, self.n, ratio, "x", values, **about)
+                yield measurement_at(name, self.n, ratio, "x", values, **about)
 
 
 def _serve(index: VectorIndex, _: int) -> dict[str, int]:
     return index.serve()
 
 
-def _batch(system: Open, m: int, _: int) -> float:
+def _batch(system: OpenIndex, m: int, _: int) -> float:
     assert system.ask_first is not None
-    return rate(partial(system.ask_first, m), m)
+    return batch_rate(partial(system.ask_first, m), m)

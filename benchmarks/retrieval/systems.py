@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.retrieval import faiss_baselines as alone
-from benchmarks.retrieval.vectors import EncodedTexts, LiftedTexts, file_of
+from benchmarks.retrieval.vectors import BackProjectedTexts, EncodedTexts, open_vectors
 from benchmarks.scale import systems as own
 from benchmarks.scale.recall import K, Rows, recalls, tenth_scores
-from benchmarks.scale.timing import one_of
+from benchmarks.scale.timing import single_query
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import VectorFile
 
@@ -28,7 +28,7 @@ SERVED = 1000  # questions, if they take no longer
 
 
 @dataclass(frozen=True)
-class Group:
+class IndexGroup:
     """An encoder at one width, and its indexes.
 
     Attributes:
@@ -40,15 +40,15 @@ class Group:
     """
 
     label: str
-    vectors: EncodedTexts | LiftedTexts
+    vectors: EncodedTexts | BackProjectedTexts
     dim: int
     indexes: Sequence[str]
     is_ours: bool = True
-    is_lifted: bool = False
+    is_back_projected: bool = False
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenIndex:
     """A system that is ready to be asked.
 
     Attributes:
@@ -79,16 +79,16 @@ class Open:
 class Corpus:
     """The vectors of a group's first n documents: their file, the questions, and what exact search finds."""
 
-    def __init__(self, group: Group, n: int, work: Path, *, rebuild: bool) -> None:
-        self.file: VectorFile = file_of(group.vectors, n, group.dim, work, rebuild=rebuild)
+    def __init__(self, group: IndexGroup, n: int, work: Path, *, rebuild: bool) -> None:
+        self.file: VectorFile = open_vectors(group.vectors, n, group.dim, work, rebuild=rebuild)
         self.questions = group.vectors.questions(group.dim)
-        self.asked_path = self.file.path.with_suffix(".questions.npy")
-        np.save(self.asked_path, np.resize(self.questions, (SERVED, group.dim)))
+        self.queries_path = self.file.path.with_suffix(".questions.npy")
+        np.save(self.queries_path, np.resize(self.questions, (SERVED, group.dim)))
 
     @cached_property
     def tenth(self) -> Matrix:
         """The exact score (m,) of each question's tenth nearest."""
-        return tenth_scores(own.blocks_of(self.file), self.questions)
+        return tenth_scores(own.iterate_blocks(self.file), self.questions)
 
     def recall(self, found: Rows) -> float:
         """Return the ann_recall@10 of the rows (m, K) that the questions found."""
@@ -103,12 +103,12 @@ class VectorIndex:
         made: what building it said.
     """
 
-    def __init__(self, group: Group, index: str, corpus: Corpus) -> None:
+    def __init__(self, group: IndexGroup, index: str, corpus: Corpus) -> None:
         self.group, self.index, self.corpus = group, index, corpus
         self.name = f"{group.label}, {group.dim}, {index}"
         kind, codec = index.split()
         self.keys = {"encoder": group.vectors.name, "dim": group.dim, "index": index, "kind": kind, "codec": codec}
-        self.keys |= {"lifted": True} if group.is_lifted else {}
+        self.keys |= {"lifted": True} if group.is_back_projected else {}
         self.is_own = group.is_ours and index != alone.FLAT
         self.path = corpus.file.path.with_name(f"{corpus.file.path.stem}-{index.replace(' ', '-')}.faiss")
         self.made: dict[str, Any] = {}
@@ -123,45 +123,47 @@ class VectorIndex:
         if self.is_own:
             self.made = own.build_own(self.corpus.file, own.SPECS[self.index], self.path, rebuild=rebuild)
         else:
-            self.made = own.build_by(alone.MODULE, self.corpus.file, self.path, rebuild=rebuild, kind=self.index)
+            self.made = own.build_in_process(
+                alone.MODULE, self.corpus.file, self.path, rebuild=rebuild, kind=self.index
+            )
 
     def serve(self) -> dict[str, int]:
         """Open and ask it in a process of its own; return by how many bytes its resident memory grew."""
-        file, queries = self.corpus.file, self.corpus.asked_path
+        file, queries = self.corpus.file, self.corpus.queries_path
         if self.is_own:
             said = own.serve_own(file, self.made, self.path, queries, seconds=SERVED_SECONDS)
         else:
             about = {"kind": self.index, "setting": self.made["setting"]}
             about |= {"queries": str(queries), "seconds": SERVED_SECONDS}
-            said = own.run_by(alone.MODULE, "serve", file, self.path, **about)
+            said = own.run_in_process(alone.MODULE, "serve", file, self.path, **about)
         grown: dict[str, int] = said["grown"]
         return grown
 
-    def open(self) -> Open:
+    def open(self) -> OpenIndex:
         """Open it in this process."""
         file, questions = self.corpus.file, self.corpus.questions
         if self.is_own:
             search = own.open_own(self.name, file, self.made, self.path, None).search
             about = {"spec": self.made["spec"]}
         else:
-            search = alone.search_of(alone.loaded(self.index, self.path), file, self.made["setting"])
+            search = alone.make_search(alone.load_index(self.index, self.path), file, self.made["setting"])
             about = dict(self.made["setting"])
-        return Open(
+        return OpenIndex(
             self.name,
             self.keys,
             about,
-            one_of(search),
+            single_query(search),
             questions,
             lambda: search(questions, K),
             lambda m: search(questions[:m], K),
             self.corpus.recall,
-            not self.group.is_lifted,
+            not self.group.is_back_projected,
             self.group.is_ours,
             search,
         )
 
 
-def vector_indexes(groups: Sequence[Group], n: int, work: Path, *, rebuild: bool) -> Iterator[VectorIndex]:
+def vector_indexes(groups: Sequence[IndexGroup], n: int, work: Path, *, rebuild: bool) -> Iterator[VectorIndex]:
     """Yield the indexes of all groups at one size; the vectors are written, the indexes not yet built."""
     for group in groups:
         corpus = Corpus(group, n, work, rebuild=rebuild)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.mixed_corpus import Mixed
-from benchmarks.common.vector_cache import Source, embedded, hash_of
-from benchmarks.scale.vectors import Source as Numbered
-from benchmarks.scale.vectors import lifted, vector_file
+from benchmarks.common.mixed_corpus import MixedCorpus
+from benchmarks.common.vector_cache import EncoderSource, cached_encoder, hash_texts
+from benchmarks.scale.vectors import VectorFolder, back_project, vector_file
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import VectorFile
 
@@ -24,7 +23,7 @@ class Texts:
         questions: texts of the judged queries, each once.
     """
 
-    def __init__(self, mix: Mixed) -> None:
+    def __init__(self, mix: MixedCorpus) -> None:
         self.documents, self.doc_ids = list(mix.documents.values()), list(mix.documents)
         self.questions = list(dict.fromkeys(mix.queries.values()))
         self.queries, self.qrels = mix.queries, mix.qrels
@@ -37,7 +36,7 @@ class Texts:
         }
 
 
-class EncodedTexts(Numbered):
+class EncodedTexts(VectorFolder):
     """The vectors of texts by one encoder; what the cache lacks is encoded when it is first wanted.
 
     Attributes:
@@ -45,9 +44,9 @@ class EncodedTexts(Numbered):
         key: tells its vectors of these texts from all others.
     """
 
-    def __init__(self, source: Source, texts: Texts, cache: Path) -> None:
+    def __init__(self, source: EncoderSource, texts: Texts, cache: Path) -> None:
         self.name, self._source, self._texts, self._cache = source.name, source, texts, cache
-        self.key = f"{source.key}-{hash_of([*texts.questions, *texts.documents[:BLOCK]])}"
+        self.key = f"{source.key}-{hash_texts([*texts.questions, *texts.documents[:BLOCK]])}"
         self.width = self.questions().shape[1]
         self.n_real = len(texts.documents)
 
@@ -63,10 +62,10 @@ class EncodedTexts(Numbered):
             yield unit_rows(vectors[: n - start, :dim])
 
     def _vectors(self, part: str, texts: list[str]) -> np.ndarray:
-        return embedded(self._source, {f"mixed-{part}": texts}, self._cache)(texts)
+        return cached_encoder(self._source, {f"mixed-{part}": texts}, self._cache)(texts)
 
 
-class LiftedTexts(Numbered):
+class BackProjectedTexts(VectorFolder):
     """The vectors of texts by an encoder, in the teacher's width: a scan takes as long as of the teacher's own."""
 
     def __init__(self, encoded: EncodedTexts, components: Matrix, teacher: str) -> None:
@@ -84,14 +83,16 @@ class LiftedTexts(Numbered):
 
     def questions(self, dim: int | None = None) -> Matrix:
         """Return the vectors (m, teacher_dim) of the questions."""
-        return lifted(self._encoded.questions(), self._components)
+        return back_project(self._encoded.questions(), self._components)
 
     def blocks(self, n: int, dim: int | None = None) -> Iterator[Matrix]:
         """Yield the vectors of the first n documents, block by block (rows, teacher_dim)."""
         for block in self._encoded.blocks(n):
-            yield lifted(block, self._components)
+            yield back_project(block, self._components)
 
 
-def file_of(vectors: EncodedTexts | LiftedTexts, n: int, dim: int, work: Path, *, rebuild: bool) -> VectorFile:
+def open_vectors(
+    vectors: EncodedTexts | BackProjectedTexts, n: int, dim: int, work: Path, *, rebuild: bool
+) -> VectorFile:
     """Return the vectors file of the first n documents, written unless it is there, or to `rebuild`."""
     return vector_file(vectors, n, dim, work / vectors.key, rebuild=rebuild)

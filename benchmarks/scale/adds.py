@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.harness import arguments, interleaved, positive
+from benchmarks.common.harness import argument_parser, positive, run_interleaved
 from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
-from benchmarks.scale.fixed_encoder import documents, given_encoder
-from benchmarks.scale.vectors import Source
+from benchmarks.scale.fixed_encoder import documents, load_fixed_encoder
+from benchmarks.scale.vectors import VectorFolder
 from hpdsearch import Encoder, Index
 
 K = 10
@@ -26,7 +26,7 @@ MODES = ("dense", "hybrid")
 
 def main() -> None:
     """Read the options, measure, write the result."""
-    parser = arguments(__doc__, "adds")
+    parser = argument_parser(__doc__, "adds")
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale_vectors.py")
     parser.add_argument("--texts", type=Path, required=True, help="the text of each vector, one a line")
     parser.add_argument("--questions", type=Path, required=True, help="the text of each vector in queries.npy")
@@ -38,8 +38,8 @@ def main() -> None:
     )
     parser.add_argument("--dim", type=positive, default=128)
     options = parser.parse_args()
-    n, source = options.base + options.adds, Source(options.vectors)
-    encoder, lines, questions = given_encoder(
+    n, source = options.base + options.adds, VectorFolder(options.vectors)
+    encoder, lines, questions = load_fixed_encoder(
         source, options.texts, n, options.questions, options.asked, dim=options.dim
     )
     names = ("repeats", "adds", "every", "base", "asked", "dim")
@@ -87,7 +87,7 @@ def compare(
         passes = {
             (mode, name): partial(ask_all, index, questions, mode) for mode in MODES for name, index in indexes.items()
         }
-        rounds = interleaved(passes, repeats)
+        rounds = run_interleaved(passes, repeats)
         common = [
             len({hit.doc_id for hit in one.search(text, K)} & {hit.doc_id for hit in other.search(text, K)}) / K
             for text in questions

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common.harness import own_peak_bytes
+from benchmarks.common.harness import peak_memory_bytes
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import IndexSpec, RowMap, Segment, VectorFile, build_index
@@ -58,7 +58,7 @@ def build(asked: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - start,
         "phases": dict(clock.seconds),
-        "peak_bytes": own_peak_bytes(),
+        "peak_bytes": peak_memory_bytes(),
         "size_bytes": made.size_bytes,
         "sha256": made.sha256,
         "spec": made.spec.as_dict(),
@@ -75,11 +75,11 @@ def serve(asked: dict[str, Any]) -> dict[str, Any]:
     spec, rows = IndexSpec.from_dict(asked["spec"]), RowMap(0, asked["n"])
     segment = Segment.open(rows, vectors, spec, Path(asked["index"]), asked["sha256"])
     open_seconds = time.perf_counter() - start
-    ask_until(lambda query: segment.nearest(query[None], K), queries, asked.get("seconds", np.inf))
-    return {"open_seconds": open_seconds, "grown": grown(before)}
+    query_for(lambda query: segment.nearest(query[None], K), queries, asked.get("seconds", np.inf))
+    return {"open_seconds": open_seconds, "grown": memory_growth(before)}
 
 
-def ask_until(ask: Callable[[Matrix], object], queries: Matrix, seconds: float) -> None:
+def query_for(ask: Callable[[Matrix], object], queries: Matrix, seconds: float) -> None:
     """Ask one query after the other, as many as the seconds allow."""
     end = time.perf_counter() + seconds
     for query in queries:
@@ -88,7 +88,7 @@ def ask_until(ask: Callable[[Matrix], object], queries: Matrix, seconds: float) 
             break
 
 
-def grown(before: dict[str, int]) -> dict[str, int]:
+def memory_growth(before: dict[str, int]) -> dict[str, int]:
     """Return by how much this process's resident memory has grown, as `resident_bytes` told it."""
     after = resident_bytes()
     return {kind: after[kind] - before[kind] for kind in after}

@@ -18,11 +18,11 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.common.harness import arguments, interleaved, positive
+from benchmarks.common.harness import argument_parser, positive, run_interleaved
 from benchmarks.common.results import Result, measurement, result, six_digits, write_result
 from benchmarks.scale.codecs_plot import plot_codecs
 from benchmarks.scale.recall import recalls, tenth_scores
-from benchmarks.scale.vectors import Source, settings_of
+from benchmarks.scale.vectors import VectorFolder, describe_vectors
 from hpdsearch.common.vectors import Matrix
 
 CANDIDATES = (10, 20, 50, 100, 200)
@@ -32,7 +32,7 @@ POINTS_PER_LIST, SAMPLE = 48, 100_000
 
 
 @dataclass(frozen=True)
-class Way:
+class CodecVariant:
     """One way to keep vectors.
 
     Attributes:
@@ -77,42 +77,46 @@ class Way:
         return f"{self.dim} dims, {self.kind} {words}{more}"
 
 
-def ways(dim: int) -> list[Way]:
+def codec_variants(dim: int) -> list[CodecVariant]:
     """Return what is compared at a width: pq of several sizes, one of them with exactly rabitq's bytes."""
     equal = 2 * (dim // 8 + 8)  # rabitq takes a bit a number and 8 bytes; a part of pq takes half a byte
     half, third = dim // 2, -(-dim // 3)
     return [
-        Way("flat", "sq8", dim),
-        *(Way("flat", "pq", dim, size, rotated=True) for size in sorted({dim // 4, third, equal, half, dim})),
-        Way("flat", "pq", dim, half),
-        *(Way("flat", "rabitq", dim, bits, rotated) for bits, rotated in ((1, True), (1, False), (2, True))),
-        Way("ivf", "sq8", dim),
-        *(Way("ivf", "pq", dim, s, True, residual) for s in sorted({third, equal, half}) for residual in (False, True)),
-        Way("ivf", "pq", dim, half, residual=True),
-        *(Way("ivf", "rabitq", dim, 1, rotated) for rotated in (True, False)),
+        CodecVariant("flat", "sq8", dim),
+        *(CodecVariant("flat", "pq", dim, size, rotated=True) for size in sorted({dim // 4, third, equal, half, dim})),
+        CodecVariant("flat", "pq", dim, half),
+        *(CodecVariant("flat", "rabitq", dim, bits, rotated) for bits, rotated in ((1, True), (1, False), (2, True))),
+        CodecVariant("ivf", "sq8", dim),
+        *(
+            CodecVariant("ivf", "pq", dim, s, True, residual)
+            for s in sorted({third, equal, half})
+            for residual in (False, True)
+        ),
+        CodecVariant("ivf", "pq", dim, half, residual=True),
+        *(CodecVariant("ivf", "rabitq", dim, 1, rotated) for rotated in (True, False)),
     ]
 
 
 def main() -> None:
     """Read the options, measure, write the result and the picture."""
-    parser = arguments(__doc__, "index_codecs", repeats=3)
+    parser = argument_parser(__doc__, "index_codecs", repeats=3)
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors")
     parser.add_argument("--n", type=positive, help="vectors to take; without: all that there are")
     parser.add_argument("--queries", type=positive, default=1000, help="questions, and as many vectors of the corpus")
     parser.add_argument("--dims", type=positive, nargs="+", default=[128, 256])
     options = parser.parse_args()
     faiss.omp_set_num_threads(1)
-    source = Source(options.vectors)
+    source = VectorFolder(options.vectors)
     n = min(options.n or source.n_real, source.n_real)
     nlist = max(1, min(int(4 * n**0.5), n // 39))
     measured = [measure(source, n, dim, nlist, options.queries, options.repeats) for dim in options.dims]
     settings = {
-        **settings_of(source, [n]),
+        **describe_vectors(source, [n]),
         "repeats": options.repeats,
         "n_queries": options.queries,
         "dims": options.dims,
         "nlist": nlist,
-        "nprobe": nprobe_of(nlist),
+        "nprobe": choose_nprobe(nlist),
         "timed": f"one query at a time, one thread, {TIMED_CANDIDATES} candidates",
     }
     made = result("index_codecs", settings, [item for items, _ in measured for item in items], [])
@@ -121,13 +125,13 @@ def main() -> None:
     plot_codecs(made, options.output.with_suffix(".svg"))
 
 
-def nprobe_of(nlist: int) -> int:
+def choose_nprobe(nlist: int) -> int:
     """Return the lists that are visited: enough for the codec, not the lists, to decide."""
     return max(1, nlist // 16)
 
 
 def measure(
-    source: Source, n: int, dim: int, nlist: int, n_queries: int, repeats: int
+    source: VectorFolder, n: int, dim: int, nlist: int, n_queries: int, repeats: int
 ) -> tuple[list[Result], list[dict[str, Any]]]:
     """Return measurements of every way of this width, and its recall by number of candidates."""
     vectors, questions = source.vectors(n, dim), source.queries(n_queries, dim)
@@ -137,7 +141,7 @@ def measure(
     tenth = {name: tenth_scores(blocks, queries, rows) for name, (queries, rows) in asked.items()}
     centroids = train_centroids(vectors, nlist)
     measurements, curves, indexes = [], [], {}
-    for way in ways(dim):
+    for way in codec_variants(dim):
         start = time.perf_counter()
         indexes[way.name] = index = build(way, vectors, centroids)
         measurements.append(measurement(f"{way.name}: whole index, a vector", "B", [written_bytes(index) / n]))
@@ -157,7 +161,7 @@ def measure(
             at_timed = shares[CANDIDATES.index(TIMED_CANDIDATES)]
             measurements.append(measurement(f"{way.name}: {name}, found in {TIMED_CANDIDATES}", "", [at_timed]))
         print(f"{way.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    rounds = interleaved({name: partial(ask_all, index, questions) for name, index in indexes.items()}, repeats)
+    rounds = run_interleaved({name: partial(ask_all, index, questions) for name, index in indexes.items()}, repeats)
     for name, listed in rounds.items():
         times = measurement(f"{name}: query", "ms", [np.median(times) for times in listed])
         measurements.append(times)
@@ -177,7 +181,7 @@ def train_centroids(vectors: Matrix, nlist: int) -> Matrix:
     return found
 
 
-def build(way: Way, vectors: Matrix, centroids: Matrix) -> faiss.Index:
+def build(way: CodecVariant, vectors: Matrix, centroids: Matrix) -> faiss.Index:
     """Return the index of all vectors, trained on a sample."""
     index = faiss.index_factory(way.dim, way.factory(len(centroids)), faiss.METRIC_INNER_PRODUCT)
     if way.rotated:
@@ -187,7 +191,7 @@ def build(way: Way, vectors: Matrix, centroids: Matrix) -> faiss.Index:
     if way.kind == "ivf":
         ivf = faiss.extract_index_ivf(index)
         ivf.quantizer.add(centroids)  # training leaves them as they are then
-        ivf.nprobe = nprobe_of(len(centroids))
+        ivf.nprobe = choose_nprobe(len(centroids))
     rows = np.random.default_rng(SEED).permutation(len(vectors))[:SAMPLE]
     index.train(vectors[np.sort(rows)])
     for start in range(0, len(vectors), 65_536):

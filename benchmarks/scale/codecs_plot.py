@@ -6,7 +6,7 @@ from typing import Any
 from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, save_figure
 
 # Markers and dashes tell the codecs apart in grey.
-COLOURS = {"sq8": BLACK, "rabitq": VERMILION}
+COLORS = {"sq8": BLACK, "rabitq": VERMILION}
 PQ_STYLES = ((SKY, "^"), (GREEN, "s"), (ORANGE, "D"), (BLUE, "o"), (PURPLE, "P"))
 ASKED = "corpus vectors"
 
@@ -37,13 +37,13 @@ def _draw(axes: Any, curves: list[dict[str, Any]], sizes: list[int]) -> None:
             label, line = f"{label}, not rotated", ":"
         elif codec == "pq" and curve["kind"] == "ivf" and not curve["residual"]:
             label, line = f"{label}, not residual", "--"
-        others = (COLOURS.get(codec), {1: "v", 2: "*"}.get(size, "x"))
-        colour, marker = PQ_STYLES[sizes.index(size) % len(PQ_STYLES)] if codec == "pq" else others
+        others = (COLORS.get(codec), {1: "v", 2: "*"}.get(size, "x"))
+        color, marker = PQ_STYLES[sizes.index(size) % len(PQ_STYLES)] if codec == "pq" else others
         axes.plot(
             curve["candidates"],
             curve["recall"],
             label=label,
-            color=colour,
+            color=color,
             marker=marker,
             linestyle=line,
             linewidth=1.3,

@@ -12,12 +12,12 @@ FASTER = {"times as fast as teacher's width, exact f32": 500, "times as fast as 
 RESIDENT_MB = {"sq8": 160, "pq": 60, "rabitq": 50}  # at a million
 
 
-def row(system: str, n: int, what: str, unit: str, values: Iterable[float], **about: Any) -> Result:
+def measurement_at(system: str, n: int, what: str, unit: str, values: Iterable[float], **about: Any) -> Result:
     """Return a measurement of one system at one size, findable by `at`."""
     return measurement(f"{n:,}: {system}: {what}", unit, values) | {"system": system, "n": n, "what": what} | about
 
 
-def at(made: Sequence[Result], system: str, n: int, what: str) -> Result | None:
+def find_measurement(made: Sequence[Result], system: str, n: int, what: str) -> Result | None:
     """Return the measurement of one thing, or None if it was not measured."""
     return next((one for one in made if (one.get("system"), one.get("n"), one.get("what")) == (system, n, what)), None)
 
@@ -25,11 +25,11 @@ def at(made: Sequence[Result], system: str, n: int, what: str) -> Result | None:
 def figures(made: Sequence[Result]) -> tuple[list[Result], list[Result]]:
     """Return the exponents of growth, and the targets of the sizes that were measured."""
     names = dict.fromkeys(one["system"] for one in made)
-    growth = [fitted for name in names for what in GROWING if (fitted := growth_of(made, name, what))]
+    growth = [fitted for name in names for what in GROWING if (fitted := fit_growth(made, name, what))]
     return growth, [*targets_at_a_million(made), *targets_at_ten_million(made)]
 
 
-def growth_of(made: Sequence[Result], system: str, what: str) -> Result | None:
+def fit_growth(made: Sequence[Result], system: str, what: str) -> Result | None:
     """Return the exponent b of time = a * n ** b, fitted by least squares on logarithms; None from one size alone."""
     points = [(one["n"], one["median"]) for one in made if (one["system"], one["what"]) == (system, what)]
     if len(points) < 2:
@@ -66,5 +66,5 @@ def targets_at_ten_million(made: Sequence[Result]) -> list[Result]:
 
 
 def _targets(made: Sequence[Result], n: int, wanted: Sequence[tuple[str, str, dict[str, float]]]) -> list[Result]:
-    found = [(at(made, system, n, what), bound) for system, what, bound in wanted]
+    found = [(find_measurement(made, system, n, what), bound) for system, what, bound in wanted]
     return [target(one, **bound) for one, bound in found if one is not None]

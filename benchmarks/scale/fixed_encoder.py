@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scale.vectors import Source
+from benchmarks.scale.vectors import VectorFolder
 from hpdsearch import Encoder
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.records import Document
 
 
-class GivenEncoder(Encoder):
+class FixedEncoder(Encoder):
     """Stands for an encoder: texts that it knows get the vectors given for them, all others those of the encoder."""
 
     def __init__(self, encoder: Encoder, texts: Sequence[str], vectors: np.ndarray) -> None:
@@ -31,9 +31,9 @@ class GivenEncoder(Encoder):
         return vectors
 
 
-def given_encoder(
-    source: Source, texts: Path, n_texts: int, questions: Path, n_questions: int, *, dim: int
-) -> tuple[GivenEncoder, list[str], list[str]]:
+def load_fixed_encoder(
+    source: VectorFolder, texts: Path, n_texts: int, questions: Path, n_questions: int, *, dim: int
+) -> tuple[FixedEncoder, list[str], list[str]]:
     """Return an encoder of the first texts and questions, and these.
 
     Args:
@@ -51,7 +51,7 @@ def given_encoder(
         vectors[at : at + len(block)] = block
         at += len(block)
     vectors[n_texts:] = source.queries(n_questions)
-    encoder = GivenEncoder(Encoder.load("static"), lines + asked, vectors)
+    encoder = FixedEncoder(Encoder.load("static"), lines + asked, vectors)
     assert encoder.model_dim == source.width, "the vectors are not of the static encoder's space"
     return encoder.truncate(dim), lines, asked  # type: ignore[return-value]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.harness import arguments, interleaved, positive
+from benchmarks.common.harness import argument_parser, positive, run_interleaved
 from benchmarks.common.results import Result, measurement, result, target, write_result
 from benchmarks.scale.child import PhaseClock
-from benchmarks.scale.fixed_encoder import documents, given_encoder
-from benchmarks.scale.vectors import Source
+from benchmarks.scale.fixed_encoder import documents, load_fixed_encoder
+from benchmarks.scale.vectors import VectorFolder
 from hpdsearch import Index
 
 K = 10
@@ -26,7 +26,7 @@ LIMITS = {"lexical, p50": 10, "hybrid, p50": 12, "lexical, p99": 30, "hybrid, p9
 
 def main() -> None:
     """Read the options, build unless it is there, ask, write the result."""
-    parser = arguments(__doc__, "scale_words")
+    parser = argument_parser(__doc__, "scale_words")
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale_vectors.py")
     parser.add_argument("--texts", type=Path, required=True, help="the text of each vector, one a line")
     parser.add_argument("--questions", type=Path, required=True, help="the text of each vector in queries.npy")
@@ -35,8 +35,8 @@ def main() -> None:
     parser.add_argument("--asked", type=positive, default=1000, help="questions, in each mode and round")
     parser.add_argument("--dim", type=positive, default=128)
     options = parser.parse_args()
-    encoder, lines, questions = given_encoder(
-        Source(options.vectors), options.texts, options.n, options.questions, options.asked, dim=options.dim
+    encoder, lines, questions = load_fixed_encoder(
+        VectorFolder(options.vectors), options.texts, options.n, options.questions, options.asked, dim=options.dim
     )
     folder, measurements = options.work / f"words-{options.n}-dim-{options.dim}", []
     if not folder.exists():
@@ -57,7 +57,7 @@ def main() -> None:
 
 def measure(index: Index, questions: Sequence[str], repeats: int) -> list[Result]:
     """Ask all questions in every mode, taking turns, and return percentiles a round."""
-    rounds = interleaved({mode: partial(ask_all, index, questions, mode) for mode in MODES}, repeats)
+    rounds = run_interleaved({mode: partial(ask_all, index, questions, mode) for mode in MODES}, repeats)
     return [
         measurement(f"{mode}, p{percent}", "ms", [np.percentile(times, percent) for times in rounds[mode]])
         for mode in MODES

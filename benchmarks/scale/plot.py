@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLOURS, GREY
+from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, GREY
 from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, save_figure
 
 # All but the teacher's width are one encoder: colours are for codecs here. Markers and dashes tell them apart in grey.
-CODEC_COLOURS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}
+CODEC_COLORS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}
 MARKERS = CODEC_MARKERS | {"auto": "*"}
 
 
@@ -73,11 +73,11 @@ def _recall(axes: Any, curves: Sequence[dict[str, Any]]) -> None:
 
 
 def style(system: str) -> dict[str, Any]:
-    """Return how a system is drawn: a colour and marker a codec, dotted for flat, dashed for the teacher's width."""
+    """Return how a system is save_figure: a colour and marker a codec, dotted for flat, dashed for the teacher's width."""
     codec = system.split()[-1]
     teacher, flat = system.startswith("teacher"), "flat" in system or "exact" in system
     return {
-        "color": ENCODER_COLOURS["teacher"] if teacher else CODEC_COLOURS[codec],
+        "color": ENCODER_COLORS["teacher"] if teacher else CODEC_COLORS[codec],
         "marker": MARKERS[codec],
         "linestyle": ":" if flat else "-",
         "linewidth": 1.4,

@@ -17,33 +17,33 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.common.harness import ROOT, arguments, interleaved, positive
+from benchmarks.common.harness import ROOT, argument_parser, positive, run_interleaved
 from benchmarks.common.results import Result, result, write_result
 from benchmarks.scale import systems
-from benchmarks.scale.figures import figures, row
+from benchmarks.scale.figures import figures, measurement_at
 from benchmarks.scale.plot import plot_scale
 from benchmarks.scale.recall import K
 from benchmarks.scale.systems import AUTO, LARGEST, SPECS, TEACHER_EXACT, TEACHER_IVF, System
-from benchmarks.scale.timing import CORES, LEAST_QUERIES, ask_all, one_of, rate
-from benchmarks.scale.vectors import Source, settings_of, vector_file
+from benchmarks.scale.timing import CORES, LEAST_QUERIES, batch_rate, single_query, time_queries
+from benchmarks.scale.vectors import VectorFolder, describe_vectors, vector_file
 from hpdsearch.dense import IndexSpec, VectorFile
 from hpdsearch.encoder.space import read_space
 
 SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
 BATCHED = (AUTO, "ivf sq8", "ivf pq", "ivf rabitq", "flat pq")
 BATCHED_UP_TO = 1_000_000
-PROMISE = IndexSpec().ann_recall
+RECALL_TARGET = IndexSpec().ann_recall
 
 
 def main() -> None:
     """Read the options, measure size by size, write the result after each."""
     options = read_options()
-    source = Source(options.vectors)
+    source = VectorFolder(options.vectors)
     made: list[Result] = []
     curves: list[dict[str, Any]] = []
     for n in options.n:
         print(f"{n:,} vectors", flush=True)
-        size = Size(source, n, options)
+        size = CorpusSizeRun(source, n, options)
         made += size.measure()
         curves += size.curves
         write(options, source, made, curves)
@@ -51,7 +51,7 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     """Return the options."""
-    parser = arguments(__doc__, "scale")
+    parser = argument_parser(__doc__, "scale")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors")
     parser.add_argument("--work", type=Path, required=True, help="folder for index files, which are kept")
@@ -73,13 +73,15 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def write(options: argparse.Namespace, source: Source, made: Sequence[Result], curves: list[dict[str, Any]]) -> None:
+def write(
+    options: argparse.Namespace, source: VectorFolder, made: Sequence[Result], curves: list[dict[str, Any]]
+) -> None:
     """Write what was measured so far, and draw it."""
     names = ("repeats", "n", "dim", "queries", "batch", "seconds", "rebuild")
-    settings = settings_of(source, options.n) | {name: getattr(options, name) for name in names}
+    settings = describe_vectors(source, options.n) | {name: getattr(options, name) for name in names}
     settings |= {
         "queries are": "held-out web questions; recall also for vectors of the corpus, each left out of its own answer",
-        "promise": PROMISE,
+        "promise": RECALL_TARGET,
         "single queries": f"one thread, {K} hits, at least {LEAST_QUERIES} questions a round where all take longer",
         "threads of batches": CORES,
         "teacher's width": "our vectors of all directions, lifted by the transposed projection of the space: the same "
@@ -92,10 +94,10 @@ def write(options: argparse.Namespace, source: Source, made: Sequence[Result], c
     plot_scale(finished, options.output.parent)
 
 
-class Size:
+class CorpusSizeRun:
     """All that is measured with one number of vectors."""
 
-    def __init__(self, source: Source, n: int, options: argparse.Namespace) -> None:
+    def __init__(self, source: VectorFolder, n: int, options: argparse.Namespace) -> None:
         self.source, self.n, self.options = source, n, options
         self.vectors: VectorFile = vector_file(source, n, options.dim, options.work, rebuild=options.rebuild)
         self.names = [name for name in options.systems if n <= LARGEST.get(name, n)]
@@ -111,84 +113,90 @@ class Size:
         build = partial(systems.build_own, self.vectors, rebuild=options.rebuild)
         made = {name: build(SPECS[name], self.path(name)) for name in self.names}
         self.curves = [{"system": name, "n": self.n, **one["curve"]} for name, one in made.items() if one["curve"]]
-        measured = [item for name, one in made.items() for item in self.built(name, one)]
-        measured += [item for name, one in made.items() for item in self.served(name, one)]
-        measured += self.asked(list(self.opened(made)))
+        measured = [item for name, one in made.items() for item in self.measure_build(name, one)]
+        measured += [item for name, one in made.items() for item in self.measure_memory(name, one)]
+        measured += self.measure_latency(list(self.open_systems(made)))
         if self.n <= BATCHED_UP_TO:
-            measured += [i for name, one in made.items() if name in BATCHED for i in self.batched(name, one)]
+            measured += [i for name, one in made.items() if name in BATCHED for i in self.measure_throughput(name, one)]
         return measured
 
-    def built(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
+    def measure_build(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
         """Yield what building an index of ours took."""
-        yield row(name, self.n, "build", "s", [made["seconds"]])
+        yield measurement_at(name, self.n, "build", "s", [made["seconds"]])
         for phase, seconds in made["phases"].items():
-            yield row(name, self.n, f"build, {phase}", "s", [seconds])
-        yield row(name, self.n, "build, peak memory", "MB", [made["peak_bytes"] / 1e6])
-        yield row(name, self.n, "index on disk", "MB", [made["size_bytes"] / 1e6])
-        yield row(name, self.n, "vectors on disk", "MB", [self.vectors.path.stat().st_size / 1e6])
+            yield measurement_at(name, self.n, f"build, {phase}", "s", [seconds])
+        yield measurement_at(name, self.n, "build, peak memory", "MB", [made["peak_bytes"] / 1e6])
+        yield measurement_at(name, self.n, "index on disk", "MB", [made["size_bytes"] / 1e6])
+        yield measurement_at(name, self.n, "vectors on disk", "MB", [self.vectors.path.stat().st_size / 1e6])
 
-    def served(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
+    def measure_memory(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
         """Yield what opening an index of ours and asking it costs in a process of its own."""
         queries = self.options.work / f"questions-{self.options.queries}-dim-{self.options.dim}.npy"
         np.save(queries, self.source.queries(self.options.queries, self.options.dim))
         rounds = [systems.serve_own(self.vectors, made, self.path(name), queries) for _ in range(self.options.repeats)]
-        yield row(name, self.n, "open", "s", [one["open_seconds"] for one in rounds])
+        yield measurement_at(name, self.n, "open", "s", [one["open_seconds"] for one in rounds])
         for kind, words in (("all", "resident memory"), ("anon", "resident, its own"), ("file", "resident, of files")):
-            yield row(name, self.n, words, "MB", [one["grown"][kind] / 1e6 for one in rounds])
+            yield measurement_at(name, self.n, words, "MB", [one["grown"][kind] / 1e6 for one in rounds])
 
-    def opened(self, made: dict[str, dict[str, Any]]) -> Iterator[System]:
+    def open_systems(self, made: dict[str, dict[str, Any]]) -> Iterator[System]:
         """Yield all systems of this size, ready to be asked."""
         options = self.options
         if self.n <= LARGEST[TEACHER_EXACT]:
             components = read_space(options.space).components
             nlist = max((one["spec"]["nlist"] for one in made.values()), default=0)
             n_asked = (options.queries, options.queries)
-            yield from systems.teachers(self.source, components, self.n, nlist, n_asked, PROMISE, options.work)
-        asked = systems.asked_of_file(self.vectors, self.source.queries(options.queries, options.dim), options.queries)
+            yield from systems.open_teachers(
+                self.source, components, self.n, nlist, n_asked, RECALL_TARGET, options.work
+            )
+        asked = systems.sample_queries(self.vectors, self.source.queries(options.queries, options.dim), options.queries)
         yield systems.exact(self.vectors, asked)
         for name, one in made.items():
             yield systems.open_own(name, self.vectors, one, self.path(name), asked)
 
-    def asked(self, opened: list[System]) -> Iterator[Result]:
+    def measure_latency(self, opened: list[System]) -> Iterator[Result]:
         """Yield the latency of single queries, the systems taking turns, and what each system finds."""
         passes = {
-            system.name: partial(ask_all, one_of(system.search), system.asked.questions, self.options.seconds)
+            system.name: partial(
+                time_queries, single_query(system.search), system.asked.questions, self.options.seconds
+            )
             for system in opened
         }
-        rounds = interleaved(passes, self.options.repeats)
+        rounds = run_interleaved(passes, self.options.repeats)
         for system in opened:
             listed = rounds[system.name]
             about = {**system.about, "queries_a_round": [len(times) for times in listed]}
             for what, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
                 values = [np.percentile(times, percent) for times in listed]
-                yield row(system.name, self.n, f"query {what}", "ms", values, **about)
+                yield measurement_at(system.name, self.n, f"query {what}", "ms", values, **about)
             faiss.omp_set_num_threads(CORES)
             corpus, questions = system.asked.recall(system.search)
-            yield row(system.name, self.n, f"ann_recall@{K}, corpus", "", [corpus])
-            yield row(system.name, self.n, f"ann_recall@{K}, questions", "", [questions])
+            yield measurement_at(system.name, self.n, f"ann_recall@{K}, corpus", "", [corpus])
+            yield measurement_at(system.name, self.n, f"ann_recall@{K}, questions", "", [questions])
             if "codes_bytes" in system.about:
-                yield row(system.name, self.n, "memory of its vectors", "MB", [system.about["codes_bytes"] / 1e6])
+                yield measurement_at(
+                    system.name, self.n, "memory of its vectors", "MB", [system.about["codes_bytes"] / 1e6]
+                )
         for slow in (TEACHER_EXACT, TEACHER_IVF, systems.EXACT):
             if slow in rounds:
                 yield from times_as_fast(slow, rounds, self.n)
 
-    def batched(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
+    def measure_throughput(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
         """Yield queries a second of a whole batch, ours and faiss's alone on the same file, taking turns."""
         queries = self.source.queries(self.options.batch, self.options.dim)
         spec = IndexSpec.from_dict(made["spec"])
         own = systems.open_own(name, self.vectors, made, self.path(name), asked=None)
         raw = systems.raw_candidates(self.path(name), spec)
-        rounds = interleaved(
+        rounds = run_interleaved(
             {
-                "own": lambda _: rate(lambda: own.search(queries, K), len(queries)),
-                "raw": lambda _: rate(lambda: raw(queries), len(queries)),
+                "own": lambda _: batch_rate(lambda: own.search(queries, K), len(queries)),
+                "raw": lambda _: batch_rate(lambda: raw(queries), len(queries)),
             },
             self.options.repeats,
         )
-        yield row(name, self.n, "batch", "queries/s", rounds["own"])
-        yield row(name, self.n, "batch, faiss alone", "queries/s", rounds["raw"])
+        yield measurement_at(name, self.n, "batch", "queries/s", rounds["own"])
+        yield measurement_at(name, self.n, "batch, faiss alone", "queries/s", rounds["raw"])
         shares = [raw / own for own, raw in zip(rounds["own"], rounds["raw"], strict=True)]
-        yield row(name, self.n, "batch, faiss alone / ours", "x", shares)
+        yield measurement_at(name, self.n, "batch, faiss alone / ours", "x", shares)
 
 
 def times_as_fast(slow: str, rounds: dict[str, list[list[float]]], n: int) -> Iterator[Result]:
@@ -196,7 +204,9 @@ def times_as_fast(slow: str, rounds: dict[str, list[list[float]]], n: int) -> It
     for name in rounds:
         if name in SPECS:
             both = zip(rounds[slow], rounds[name], strict=True)
-            yield row(name, n, f"times as fast as {slow}", "x", [np.median(a) / np.median(b) for a, b in both])
+            yield measurement_at(
+                name, n, f"times as fast as {slow}", "x", [np.median(a) / np.median(b) for a, b in both]
+            )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.common.harness import module_command, module_environment, run_json
 from benchmarks.scale.recall import K, Rows, Take, recalls, tenth_scores
-from benchmarks.scale.vectors import Source, lifted
+from benchmarks.scale.vectors import VectorFolder, back_project
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile
 from hpdsearch.dense.build import POINTS_PER_LIST
@@ -29,7 +29,7 @@ CHILD = "scale.child"
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuerySet:
     """Queries of one width and what exact search finds for them.
 
     Attributes:
@@ -65,58 +65,58 @@ class System:
 
     name: str
     search: Callable[[Matrix, int], Rows]
-    asked: Asked | None
+    asked: QuerySet | None
     about: dict[str, Any]
 
 
-def blocks_of(vectors: VectorFile) -> Iterator[Matrix]:
+def iterate_blocks(vectors: VectorFile) -> Iterator[Matrix]:
     """Yield all vectors of a file in order, block by block (rows, dim)."""
     for start in range(0, vectors.n_rows, BLOCK_ROWS):
         yield vectors.block(start, min(start + BLOCK_ROWS, vectors.n_rows))
 
 
-def own_rows(n: int, m: int) -> Rows:
+def sample_rows(n: int, m: int) -> Rows:
     """Return the rows (m,) of the corpus that are asked as queries, others than those that tuning asks."""
     return np.sort(np.random.default_rng([SEED, n]).choice(n, min(m, n // 2), replace=False))
 
 
-def asked_of_file(vectors: VectorFile, questions: Matrix, m: int) -> Asked:
+def sample_queries(vectors: VectorFile, questions: Matrix, m: int) -> QuerySet:
     """Return the queries of our width: m rows of the vectors file, and questions (q, dim)."""
-    own = own_rows(vectors.n_rows, m)
+    own = sample_rows(vectors.n_rows, m)
     corpus = vectors.rows(own)
     places = np.append(own, np.full(len(questions), -1))
-    tenth = tenth_scores(blocks_of(vectors), np.vstack([corpus, questions]), places)
-    return Asked(corpus, own, questions, tenth[: len(own)], tenth[len(own) :], vectors.rows)
+    tenth = tenth_scores(iterate_blocks(vectors), np.vstack([corpus, questions]), places)
+    return QuerySet(corpus, own, questions, tenth[: len(own)], tenth[len(own) :], vectors.rows)
 
 
 def build_own(vectors: VectorFile, spec: IndexSpec, path: Path, *, rebuild: bool) -> dict[str, Any]:
     """Build one of our indexes in a process of its own and return what that says; what is there is kept."""
-    return build_by(CHILD, vectors, path, rebuild=rebuild, spec=spec.as_dict())
+    return build_in_process(CHILD, vectors, path, rebuild=rebuild, spec=spec.as_dict())
 
 
 def serve_own(vectors: VectorFile, made: dict[str, Any], path: Path, queries: Path, **about: Any) -> dict[str, Any]:
     """Open and ask one of our indexes in a process of its own and return what that says."""
     about |= {"spec": made["spec"], "sha256": made["sha256"], "queries": str(queries)}
-    return run_by(CHILD, "serve", vectors, path, **about)
+    return run_in_process(CHILD, "serve", vectors, path, **about)
 
 
-def build_by(module: str, vectors: VectorFile, path: Path, *, rebuild: bool, **about: Any) -> dict[str, Any]:
+def build_in_process(module: str, vectors: VectorFile, path: Path, *, rebuild: bool, **about: Any) -> dict[str, Any]:
     """Run a module that builds an index file and return its report; an existing file is kept unless `rebuild`."""
     record = path.with_suffix(".json")
     if rebuild or not record.exists():
-        record.write_text(json.dumps(run_by(module, "build", vectors, path, **about)))
+        record.write_text(json.dumps(run_in_process(module, "build", vectors, path, **about)))
     found: dict[str, Any] = json.loads(record.read_text())
     return found
 
 
-def run_by(module: str, what: str, vectors: VectorFile, path: Path, **about: Any) -> dict[str, Any]:
+def run_in_process(module: str, what: str, vectors: VectorFile, path: Path, **about: Any) -> dict[str, Any]:
     """Run a module of this package with a task and its description as JSON; return the JSON that it prints."""
     asked = {"vectors": str(vectors.path), "n": vectors.n_rows, "dim": vectors.dim, "index": str(path), **about}
     found: dict[str, Any] = run_json(module_command(module, what, json.dumps(asked)), env=module_environment())
     return found
 
 
-def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, asked: Asked | None) -> System:
+def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, asked: QuerySet | None) -> System:
     """Open one of our indexes."""
     spec = IndexSpec.from_dict(made["spec"])
     segment = Segment.open(RowMap(0, vectors.n_rows), vectors, spec, path, made["sha256"])
@@ -132,16 +132,16 @@ def raw_candidates(path: Path, spec: IndexSpec) -> Callable[[Matrix], Rows]:
     return lambda queries: index.search(queries, min(K * spec.rescore, index.ntotal))[1]
 
 
-def exact(vectors: VectorFile, asked: Asked) -> System:
+def exact(vectors: VectorFile, asked: QuerySet) -> System:
     """Return faiss's exact search over float32 vectors of our width."""
-    index = _flat(vectors.n_rows, vectors.dim, blocks_of(vectors))
+    index = _flat(vectors.n_rows, vectors.dim, iterate_blocks(vectors))
     return System(
         EXACT, lambda queries, n: index.search(queries, n)[1], asked, {"codes_bytes": index.ntotal * index.d * 4}
     )
 
 
-def teachers(
-    source: Source, components: Matrix, n: int, nlist: int, n_asked: tuple[int, int], recall: float, work: Path
+def open_teachers(
+    source: VectorFolder, components: Matrix, n: int, nlist: int, n_asked: tuple[int, int], recall: float, work: Path
 ) -> list[System]:
     """Return faiss's exact search and, if nlist is not 0, its inverted lists, over vectors of the teacher's width.
 
@@ -154,12 +154,12 @@ def teachers(
         n_asked: vectors of the corpus and questions to ask.
         work: the trained lists are kept there.
     """
-    flat = _flat(n, components.shape[1], (lifted(block, components) for block in source.blocks(n)))
-    asked = _asked_of_teacher(flat, lifted(source.queries(n_asked[1]), components), n_asked[0])
+    flat = _flat(n, components.shape[1], (back_project(block, components) for block in source.blocks(n)))
+    asked = _sample_teacher_queries(flat, back_project(source.queries(n_asked[1]), components), n_asked[0])
     about = {"codes_bytes": n * flat.d * 4}
     systems = [System(TEACHER_EXACT, lambda queries, k: flat.search(queries, k)[1], asked, about)]
     if nlist:
-        ivf = _teacher_lists(flat, nlist, work / f"teacher-ivf-{n}-{nlist}.faiss")
+        ivf = _open_teacher_ivf(flat, nlist, work / f"teacher-ivf-{n}-{nlist}.faiss")
         while asked.recall(lambda queries, k: ivf.search(queries, k)[1])[0] < recall and ivf.nprobe < nlist:
             ivf.nprobe *= 2
         about = {**about, "nlist": nlist, "nprobe": ivf.nprobe}
@@ -180,16 +180,16 @@ def _flat(n: int, dim: int, blocks: Iterable[Matrix]) -> faiss.Index:
     return index
 
 
-def _asked_of_teacher(flat: faiss.Index, questions: Matrix, m: int) -> Asked:
-    own = own_rows(flat.ntotal, m)
+def _sample_teacher_queries(flat: faiss.Index, questions: Matrix, m: int) -> QuerySet:
+    own = sample_rows(flat.ntotal, m)
     corpus = flat.reconstruct_batch(own)
     scores, found = flat.search(corpus, K + 1)
     scores[found == own[:, None]] = -np.inf
     corpus_tenth = np.sort(scores, axis=1)[:, -K]
-    return Asked(corpus, own, questions, corpus_tenth, flat.search(questions, K)[0][:, -1], flat.reconstruct_batch)
+    return QuerySet(corpus, own, questions, corpus_tenth, flat.search(questions, K)[0][:, -1], flat.reconstruct_batch)
 
 
-def _teacher_lists(flat: faiss.Index, nlist: int, path: Path) -> faiss.Index:
+def _open_teacher_ivf(flat: faiss.Index, nlist: int, path: Path) -> faiss.Index:
     """Return lists as ours have them over the vectors of a flat index; read from `path` if they were made before."""
     if path.exists():
         return faiss.read_index(str(path))

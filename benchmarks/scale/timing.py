@@ -15,12 +15,12 @@ CORES = faiss.omp_get_max_threads()
 Q = TypeVar("Q")
 
 
-def one_of(search: Callable[[Matrix, int], Rows]) -> Callable[[Matrix], Rows]:
+def single_query(search: Callable[[Matrix, int], Rows]) -> Callable[[Matrix], Rows]:
     """Return the search of many vectors (m, dim) as that of one (dim,), for K hits."""
     return lambda query: search(query[None], K)
 
 
-def ask_all(ask: Callable[[Q], object], questions: Sequence[Q], seconds: float, _: int) -> list[float]:
+def time_queries(ask: Callable[[Q], object], questions: Sequence[Q], seconds: float, _: int) -> list[float]:
     """Return the milliseconds of each question, asked one at a time by one thread, as many as the seconds allow."""
     times: list[float] = []
     for question in questions:
@@ -33,7 +33,7 @@ def ask_all(ask: Callable[[Q], object], questions: Sequence[Q], seconds: float, 
     return times
 
 
-def rate(work: Callable[[], object], n: int) -> float:
+def batch_rate(work: Callable[[], object], n: int) -> float:
     """Return the questions a second of one call that asks n of them, by all threads."""
     faiss.omp_set_num_threads(CORES)
     start = time.perf_counter()

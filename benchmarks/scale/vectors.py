@@ -18,7 +18,7 @@ NOISE = 0.3  # length of the noise beside a vector's own length of 1; a copy has
 SEED = 4
 
 
-class Source:
+class VectorFolder:
     """The vectors of a folder, in order; a folder that is still being filled counts up to its first gap.
 
     Attributes:
@@ -83,7 +83,7 @@ class Source:
         return f"{self.n_real:,} vectors of real texts, repeated with noise of length {NOISE} up to {n:,}"
 
 
-def vector_file(source: Source, n: int, dim: int, work: Path, *, rebuild: bool = False) -> VectorFile:
+def vector_file(source: VectorFolder, n: int, dim: int, work: Path, *, rebuild: bool = False) -> VectorFile:
     """Return the vectors file of the first n vectors, written into `work` if it is not there, or to `rebuild`."""
     real = min(n, source.n_real)
     path = work / f"vectors-{n}-of-{real}-dim-{dim}.f16"
@@ -95,7 +95,7 @@ def vector_file(source: Source, n: int, dim: int, work: Path, *, rebuild: bool =
     return VectorFile(path, n, dim)
 
 
-def lifted(vectors: Matrix, components: Matrix) -> Matrix:
+def back_project(vectors: Matrix, components: Matrix) -> Matrix:
     """Return vectors (n, dim) in the teacher's width (n, teacher_dim), by the projection backwards: cosines stay.
 
     Args:
@@ -105,6 +105,6 @@ def lifted(vectors: Matrix, components: Matrix) -> Matrix:
     return vectors @ unit_rows(components)
 
 
-def settings_of(source: Source, sizes: list[int]) -> dict[str, Any]:
+def describe_vectors(source: VectorFolder, sizes: list[int]) -> dict[str, Any]:
     """Return what a result says of the vectors."""
     return {"vectors": [source.description(n) for n in sizes], "n_real": source.n_real, "noise": NOISE}

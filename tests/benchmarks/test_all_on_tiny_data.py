@@ -48,7 +48,7 @@ def made(tmp_path_factory) -> SimpleNamespace:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval_models, "ALL", ("flat f32", "flat pq", "ivf pq"))
         patch.setattr(retrieval_models, "CHOSEN", ("flat pq",))
-        patch.setattr(retrieval_models.Models, "lifted", property(lambda self: lifted(self.vectors)))
+        patch.setattr(retrieval_models.Models, "back_projected", property(lambda self: back_project(self.vectors)))
         for name, words in options.items():
             words += ["--output", results / f"{name}.json"]
             patch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
@@ -58,11 +58,11 @@ def made(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(root=root, results=results, page=page, encoder=Encoder.load(tiny), **found)
 
 
-def lifted(vectors):
+def back_project(vectors):
     """Vectors of the tiny space's width, turned into a wider one."""
     vectors_module = importlib.import_module("benchmarks.retrieval.vectors")
     components = np.linalg.qr(np.random.default_rng(0).normal(size=(32, 32)))[0][:16].astype(np.float32)
-    return vectors_module.LiftedTexts(vectors, components, "big")
+    return vectors_module.BackProjectedTexts(vectors, components, "big")
 
 
 def write_data(data: Path) -> None:

@@ -60,7 +60,7 @@ def fill(tmp_path):
 
 
 def test_the_judged_documents_stand_first_and_keep_their_judgements(collections, fill):
-    made = mixed.mixed(collections, [fill], 12)
+    made = mixed.mix_corpus(collections, [fill], 12)
     documents = list(collections[0].documents())
     assert len(made.documents) == 12
     assert made.n_judged == len(documents)
@@ -71,7 +71,7 @@ def test_the_judged_documents_stand_first_and_keep_their_judgements(collections,
 
 
 def test_what_is_mixed_in_is_short_different_and_the_same_every_time(collections, fill):
-    large, small = (mixed.mixed(collections, [fill], n) for n in (30, 12))
+    large, small = (mixed.mix_corpus(collections, [fill], n) for n in (30, 12))
     assert list(small.documents.items()) == list(large.documents.items())[:12]
     texts = list(large.documents.values())[large.n_judged :]
     assert len(set(texts)) == len(texts)
@@ -81,9 +81,9 @@ def test_what_is_mixed_in_is_short_different_and_the_same_every_time(collections
 
 def test_too_few_texts_or_too_many_judged_ones_are_errors(collections, fill):
     with pytest.raises(SystemExit, match="different short texts to mix in, got 30"):
-        mixed.mixed(collections, [fill], 100)
+        mixed.mix_corpus(collections, [fill], 100)
     with pytest.raises(SystemExit, match="expected collections of at most 2 documents"):
-        mixed.mixed(collections, [fill], 2)
+        mixed.mix_corpus(collections, [fill], 2)
 
 
 def run_with(monkeypatch, *words):

@@ -12,7 +12,7 @@ METRICS = ["nDCG@10", "recall@100", "MRR@10"]
 
 
 def values(grades, found):
-    made = judging.judged({"q": grades}, {"q": found})
+    made = judging.evaluate_run({"q": grades}, {"q": found})
     return [made[metric]["q"] for metric in METRICS]
 
 
@@ -33,13 +33,13 @@ def test_the_order_given_is_the_order_judged_whatever_the_ids():
 
 
 def test_a_query_without_hits_counts_as_nothing_found():
-    made = judging.judged({"one": {"a": 1}, "two": {"a": 1}, "three": {"a": 1}}, {"two": [], "three": ["a"]})
+    made = judging.evaluate_run({"one": {"a": 1}, "two": {"a": 1}, "three": {"a": 1}}, {"two": [], "three": ["a"]})
     assert made == {metric: {"one": 0, "two": 0, "three": 100} for metric in METRICS}
     assert [list(found) for found in made.values()] == [["one", "two", "three"]] * 3
 
 
 def test_queries_that_nobody_judged_do_not_count():
-    made = judging.judged({"one": {"a": 1}}, {"one": ["a"], "other": ["b"]})
+    made = judging.evaluate_run({"one": {"a": 1}}, {"one": ["a"], "other": ["b"]})
     assert made == {metric: {"one": 100} for metric in METRICS}
 
 
@@ -58,7 +58,7 @@ def test_a_second_implementation_agrees_on_seeded_rankings():
     documents = [f"d{number}" for number in range(300)]
     qrels = {f"q{n}": {doc: rng.choice([0, 0, 1, 2, 3]) for doc in rng.sample(documents, 25)} for n in range(50)}
     run = {query_id: rng.sample(documents, rng.choice([3, 10, 100, 200])) for query_id in qrels}
-    made = judging.judged(qrels, run)
+    made = judging.evaluate_run(qrels, run)
     for query_id, grades in qrels.items():
         wanted = [ndcg_at_k(run[query_id], grades), recall_at_k(run[query_id], grades), mrr_at_k(run[query_id], grades)]
         assert [made[metric][query_id] for metric in METRICS] == pytest.approx([100 * value for value in wanted])

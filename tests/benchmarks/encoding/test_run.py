@@ -60,7 +60,7 @@ def model_of(folder, **about):
 
 def work_of(**about):
     texts = {rounds.SHORT: LINES, rounds.PASSAGES: LINES[:3]}
-    return rounds.Work(texts, **{"queries": LINES, "pass_seconds": 0.01, "n_singles": 3} | about)
+    return rounds.Workload(texts, **{"queries": LINES, "pass_seconds": 0.01, "n_singles": 3} | about)
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_models_take_turns_in_processes_of_their_own(made):
 def test_a_model_that_cannot_be_opened_stops_the_run(tmp_path):
     with (
         pytest.raises(SystemExit, match=r"ended before it answered\n(.|\n)*expected an encoder folder"),
-        models.asked(models.worker("encoder", tmp_path / "none", "onnx"), 1),
+        models.model_process(models.worker("encoder", tmp_path / "none", "onnx"), 1),
     ):
         pass
     with pytest.raises(SystemExit, match="expected an encoder folder"):
@@ -97,10 +97,10 @@ DIES_WHEN_ASKED = "import sys; print('ready', flush=True); input(); sys.exit('no
 
 def test_a_peer_that_fails_is_left_out_and_the_result_says_how(made, tmp_path):
     peers = {
-        "tiny": model_of(made.tiny, is_peer=True),
-        "not there": models.Model([tmp_path / "no-python"], is_peer=True),
-        "not opened": model_of(tmp_path / "none", is_peer=True),
-        "dies": models.Model([sys.executable, "-c", DIES_WHEN_ASKED], is_peer=True),
+        "tiny": model_of(made.tiny, is_baseline=True),
+        "not there": models.Model([tmp_path / "no-python"], is_baseline=True),
+        "not opened": model_of(tmp_path / "none", is_baseline=True),
+        "dies": models.Model([sys.executable, "-c", DIES_WHEN_ASKED], is_baseline=True),
     }
     found = rounds.measure(peers, {}, [], work_of(), [1], 1)
     assert {case.system for case in found.seconds} == {"tiny"}
@@ -121,8 +121,8 @@ def test_a_peer_that_cannot_be_prepared_is_left_out():
         raise SystemExit(f"Traceback\n  File ...\nValueError: {Path.home()}/model is of no known kind\n")
 
     failed: dict[str, str] = {}
-    good = models.Model(["python"], is_peer=True)
-    assert models.prepared({"a": installs, "b": exports, "c": lambda: good}, failed) == {"c": good}
+    good = models.Model(["python"], is_baseline=True)
+    assert models.prepare_baselines({"a": installs, "b": exports, "c": lambda: good}, failed) == {"c": good}
     assert failed == {
         "a": "its packages could not be installed: pip ended with exit code 1",
         "b": "ValueError: ~/model is of no known kind",
@@ -130,10 +130,10 @@ def test_a_peer_that_cannot_be_prepared_is_left_out():
 
 
 def test_the_peers_run_the_model_of_the_same_size_and_the_teacher_in_every_way(tmp_path):
-    names = list(models.peer_makers(models.PEER_NAMES, tmp_path / "big", tmp_path / "mini"))
+    names = list(models.baseline_makers(models.PEER_NAMES, tmp_path / "big", tmp_path / "mini"))
     ways = ("torch float32", "torch bfloat16", "ONNX")
     assert names == ["model2vec", *(f"{name}, {way}" for name in ("mini", "big") for way in ways)]
-    assert not models.peer_makers([], tmp_path / "big", tmp_path / "mini")
+    assert not models.baseline_makers([], tmp_path / "big", tmp_path / "mini")
 
 
 def test_a_pass_takes_as_many_texts_as_fill_its_time():
@@ -177,12 +177,12 @@ def test_single_texts_differ_from_round_to_round():
 
 def test_operations_by_hand():
     # 3 tokens and 2 special ones. A layer: 5 tokens * 2 * (4 * 16 + 2 * 4 * 8) + 4 * 25 * 4 = 1280 + 400.
-    shape = operations.Shape(n_layers=2, hidden=4, inner=8, max_tokens=10, reads_on=True)
-    assert operations.operations(shape, 3) == 2 * 1680
+    shape = operations.Shape(n_layers=2, hidden=4, intermediate=8, max_tokens=10, splits_long_texts=True)
+    assert operations.count_operations(shape, 3) == 2 * 1680
     # Windows of 2 and of 1 token: 4 tokens (1024 + 256) and 3 (768 + 144).
-    assert operations.operations(replace(shape, max_tokens=2), 3) == 2 * (1280 + 912)
-    assert operations.operations(replace(shape, max_tokens=2, reads_on=False), 3) == 2 * 1280
-    assert operations.operations(shape, 0) == 2 * (512 + 64), "the two special tokens alone"
+    assert operations.count_operations(replace(shape, max_tokens=2), 3) == 2 * (1280 + 912)
+    assert operations.count_operations(replace(shape, max_tokens=2, splits_long_texts=False), 3) == 2 * 1280
+    assert operations.count_operations(shape, 0) == 2 * (512 + 64), "the two special tokens alone"
 
 
 def test_operations_are_those_that_torch_counts(made):
@@ -191,14 +191,14 @@ def test_operations_are_those_that_torch_counts(made):
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.tensor([[2, *range(10, 16), 3]]))
     pooler = 2 * network.config.hidden_size**2  # of BERT's own; none of ours uses it
-    assert operations.operations_of(made.teacher, [text]) == [counter.get_total_flops() - pooler]
+    assert operations.count_text_operations(made.teacher, [text]) == [counter.get_total_flops() - pooler]
 
 
 def test_shapes_are_read_from_every_kind_of_folder(made):
     assert operations.read_shape(made.teacher) == operations.Shape(2, HIDDEN, INNER, TEACHER_TOKENS - 2, False)
     assert operations.read_shape(made.tiny) == operations.Shape(2, HIDDEN, INNER, MAX_TOKENS, True)
     assert operations.read_shape(made.static) is None
-    assert operations.operations_of(made.static, LINES) is None
+    assert operations.count_text_operations(made.static, LINES) is None
 
 
 def test_the_peak_is_the_rate_of_the_fastest_product():
@@ -218,18 +218,18 @@ def tiny_entries():
 
 def test_short_texts_and_passages_have_the_tokens_they_should(made):
     encoder, entries = Encoder.load(made.tiny), tiny_entries()
-    texts = encoding.made_texts(entries, encoder, seed=0)
+    texts = encoding.make_texts(entries, encoder, seed=0)
     wanted = {entry for entry in entries if 17 <= len(entry.split()) <= 23}
     assert set(texts[rounds.SHORT]) == wanted
     assert len(texts[rounds.SHORT]) == len(wanted), "each once"
-    assert texts[rounds.SHORT] != encoding.made_texts(entries, encoder, seed=1)[rounds.SHORT]
+    assert texts[rounds.SHORT] != encoding.make_texts(entries, encoder, seed=1)[rounds.SHORT]
     assert len(texts[rounds.PASSAGES]) > 5
     assert all(200 <= len(text.split()) < 223 for text in texts[rounds.PASSAGES])
 
 
 def test_speed_figures_by_hand():
     rates = {"teacher": [10, 20], "static": [2000, 1000], "model2vec": [1000, 1000], "base": [40, 120]}
-    found = rounds.Measured()
+    found = rounds.RoundResults()
     for threads in (1, 2):
         for name, listed in rates.items():
             for kind in (rounds.SHORT, rounds.PASSAGES):

@@ -74,9 +74,9 @@ def by_name(made):
 
 def measured(options, listed):
     failed, versions = {}, {}
-    ready = indexing.prepared(listed, options, failed, versions)
+    ready = indexing.prepare_indexes(listed, options, failed, versions)
     made = indexing.index_rows(ready)
-    for stage in (asking.asked_in_turns, asking.asked_anew):
+    for stage in (asking.interleave_queries, asking.cold_queries):
         made += stage(ready, options, ASKED, failed)
     return by_name(made), failed
 
@@ -149,7 +149,7 @@ def test_a_cold_answer_without_hits_is_a_failure(fake):
 
 
 def test_a_program_that_hangs_is_ended_and_told(fake, monkeypatch):
-    monkeypatch.setattr(running, "PATIENCE", 0.5)
+    monkeypatch.setattr(running, "TIMEOUT", 0.5)
     _, failed = measured(fake, [running.Engine("fake", "fake", "silent")])
     assert failed == {"fake": "answering: expected an answer, got none in 0.5 s"}
 
@@ -200,7 +200,7 @@ def test_memory_of_processes_that_a_program_starts_counts(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
 def test_programs_are_held_to_as_many_cores_as_they_have_threads():
     before = os.sched_getaffinity(0)
-    with running.held_to(1):
+    with running.pin_to_cores(1):
         assert len(os.sched_getaffinity(0)) == 1
     assert os.sched_getaffinity(0) == before
 
@@ -211,7 +211,7 @@ def test_a_program_that_cannot_be_installed_is_told(fake, monkeypatch):
     def refuse(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(indexing, "peer_python", refuse)
+    monkeypatch.setattr(indexing, "baseline_python", refuse)
     made, failed = measured(fake, [running.Engine("fake", "fake", "")])
     assert not made
     assert failed == {"fake": "cannot be installed: no network"}
@@ -219,9 +219,9 @@ def test_a_program_that_cannot_be_installed_is_told(fake, monkeypatch):
 
 def test_what_a_program_says_is_shortened_to_its_end_without_our_folders():
     said = f"Traceback\n  File x\nOSError: {Path.home()}/models: not found\n\n"
-    assert running.in_words(said) == "OSError: ~/models: not found"
-    assert running.in_words("") == "ended without a word"
-    assert len(running.in_words("x" * 1000)) == running.SAID + 3
+    assert running.last_error_line(said) == "OSError: ~/models: not found"
+    assert running.last_error_line("") == "ended without a word"
+    assert len(running.last_error_line("x" * 1000)) == running.MAX_ERROR_LENGTH + 3
 
 
 def test_every_program_gets_equal_threads_and_no_network():

@@ -19,12 +19,12 @@ def test_the_lines_that_judge_are_neither_learned_nor_known(tmp_path):
     lines = [f"text {number}" for number in range(50)]
     (tmp_path / "some.domain.txt").write_text("\n".join([*lines, "", lines[0]]) + "\n")
     known = {*lines[10:20]}
-    domain = own_texts.domain_of(tmp_path / "some.domain.txt", known, 30, 10, seed=1)
-    assert {*domain.learned} | {*domain.judging} == {*lines} - known
-    assert (len(domain.learned), len(domain.judging)) == (30, 10)
-    assert own_texts.name_of(domain.path) == "some"
+    domain = own_texts.sample_domain(tmp_path / "some.domain.txt", known, 30, 10, seed=1)
+    assert {*domain.training} | {*domain.evaluation} == {*lines} - known
+    assert (len(domain.training), len(domain.evaluation)) == (30, 10)
+    assert own_texts.domain_name(domain.path) == "some"
     with pytest.raises(SystemExit, match="expected 41 lines that no training has seen, got 40"):
-        own_texts.domain_of(tmp_path / "some.domain.txt", known, 30, 11, seed=1)
+        own_texts.sample_domain(tmp_path / "some.domain.txt", known, 30, 11, seed=1)
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_both_encoders_are_judged_by_the_teacher_on_texts_that_were_left_out(tmp
     own_texts.main()
     made = json.loads((tmp_path / "out.json").read_text())
     medians = {item["name"]: item["median"] for item in made["measurements"]}
-    judging = own_texts.domain_of(tmp_path / "words.txt.gz", set(), 200, 60, seed=0).judging
+    judging = own_texts.sample_domain(tmp_path / "words.txt.gz", set(), 200, 60, seed=0).evaluation
     wanted = neighbor_agreement(Encoder.load(shipped).encode(judging), Teacher.load(models / "teacher").encode(judging))
     assert medians["words: shipped encoder"] == pytest.approx(100 * wanted, abs=0.01)
     gained = medians["words: own encoder"] - medians["words: shipped encoder"]

@@ -54,7 +54,7 @@ def index_folder(tmp_path: Path, tiny_encoder: Encoder) -> Path:
 def test_cases_take_turns_and_every_other_round_runs_backwards():
     calls = []
     cases = {name: lambda number, name=name: calls.append((name, number)) or f"{name}{number}" for name in "ab"}
-    results = common.interleaved(cases, 3)
+    results = common.run_interleaved(cases, 3)
     warm_up, rounds = [("a", -1), ("b", -1)], [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
     assert calls == warm_up + rounds
     assert results == {"a": ["a0", "a1", "a2"], "b": ["b0", "b1", "b2"]}
@@ -62,7 +62,7 @@ def test_cases_take_turns_and_every_other_round_runs_backwards():
 
 def test_without_warm_up_nothing_runs_unrecorded():
     calls = []
-    common.interleaved({"a": calls.append}, 2, warm_up=False)
+    common.run_interleaved({"a": calls.append}, 2, warm_up=False)
     assert calls == [0, 1]
 
 
@@ -121,7 +121,7 @@ def test_there_are_two_hundred_different_queries():
 @pytest.mark.parametrize("repeats", ["0", "-1"])
 def test_no_rounds_at_all_cannot_be_asked_for(repeats, capsys):
     with pytest.raises(SystemExit):
-        common.arguments("", "name").parse_args(["--repeats", repeats])
+        common.argument_parser("", "name").parse_args(["--repeats", repeats])
     assert f"expected 1 or more, got {repeats}" in capsys.readouterr().err
 
 
@@ -339,7 +339,7 @@ def test_a_round_builds_and_encodes_the_same_texts(corpus, tiny_encoder, order):
 
 
 def test_the_texts_encoded_alone_are_those_that_indexing_encodes(corpus, tiny_encoder):
-    texts = indexing_round.passage_texts(indexing_round.documents_of(corpus, 2), tiny_encoder)
+    texts = indexing_round.passage_texts(indexing_round.iterate_documents(corpus, 2), tiny_encoder)
     assert texts == ["book\ncat and dog 0", "book\nthe green river 1"]
 
 
@@ -362,8 +362,8 @@ def test_indexing_figures_by_hand():
 
 
 def test_a_sample_is_taken_evenly_from_the_whole_corpus():
-    assert indexing.evenly(list("abcdefghij"), 4) == ["a", "c", "f", "h"]
-    assert indexing.evenly(["a", "b"], 4) == ["a", "b"]
+    assert indexing.sample_evenly(list("abcdefghij"), 4) == ["a", "c", "f", "h"]
+    assert indexing.sample_evenly(["a", "b"], 4) == ["a", "b"]
 
 
 def test_the_teacher_is_mean_pooled_without_padding_in_the_order_of_the_texts():
@@ -416,8 +416,8 @@ def test_indexing_is_measured_in_a_process_of_its_own(tmp_path):
 
 def test_memory_figures_by_hand():
     finished = {
-        200: [common.Finished(2.0, 400_000_000, ""), common.Finished(4.0, 600_000_000, "")],
-        1000: [common.Finished(9.0, 800_000_000, ""), common.Finished(9.0, 900_000_000, "")],
+        200: [common.ProcessRun(2.0, 400_000_000, ""), common.ProcessRun(4.0, 600_000_000, "")],
+        1000: [common.ProcessRun(9.0, 800_000_000, ""), common.ProcessRun(9.0, 900_000_000, "")],
     }
     measurements, targets = indexing_memory.figures(finished)
     assert [item["median"] for item in measurements] == [500, 850, 3, 9, 1.75]
@@ -425,7 +425,7 @@ def test_memory_figures_by_hand():
 
 
 def test_one_size_alone_says_nothing_about_growth():
-    measurements, targets = indexing_memory.figures({200: [common.Finished(2.0, 1_600_000_000, "")]})
+    measurements, targets = indexing_memory.figures({200: [common.ProcessRun(2.0, 1_600_000_000, "")]})
     assert len(measurements) == 2
     assert [item["met"] for item in targets] == [False]
 

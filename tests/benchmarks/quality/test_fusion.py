@@ -15,18 +15,18 @@ def test_reciprocal_ranks_by_hand():
 
 
 def test_weighted_sums_by_hand():
-    assert fusion.ways()[fusion.CHOSEN](DENSE, LEXICAL) == pytest.approx(
+    assert fusion.fusion_methods()[fusion.CHOSEN](DENSE, LEXICAL) == pytest.approx(
         {"a": 0.72, "b": 0.48, "c": 0.4 + 0.2, "d": 0.4 + 0.2 * 0.25}
     )
     assert fusion.convex(fusion.min_max, fusion.min_max, 0.5)(DENSE, LEXICAL) == pytest.approx(
         {"a": 0.5, "b": 0.125, "c": 0.5, "d": 0.0}
     )
-    assert fusion.ways()[fusion.CHOSEN](DENSE, []) == pytest.approx({"a": 0.72, "b": 0.48, "c": 0.4})
+    assert fusion.fusion_methods()[fusion.CHOSEN](DENSE, []) == pytest.approx({"a": 0.72, "b": 0.48, "c": 0.4})
 
 
 def test_each_collection_is_judged_by_the_way_that_is_best_on_the_others():
     flat = dict.fromkeys(["x", "y", "z"], 0.0)
     table = {fusion.USUAL: {"x": 9.0, "y": 1.0, "z": 1.0}, "rrf 10, depth 50": {"x": 0.0, "y": 4.0, "z": 4.0}}
     table |= {"min-max": flat, "cosine": flat}
-    chosen = fusion.left_out(table)["best of all, chosen without the collection"]
+    chosen = fusion.choose_without(table)["best of all, chosen without the collection"]
     assert chosen == {"x": 0.0, "y": 1.0, "z": 1.0}

@@ -36,9 +36,9 @@ def task(n, seed, noises, decimals=1):
 
 def test_every_draw_is_ranked_as_scipy_ranks_it():
     people, (ours,) = task(40, 0, [1.0])
-    counts = quality_intervals._drawn(40, 30, np.random.default_rng(3))
+    counts = quality_intervals._draw_counts(40, 30, np.random.default_rng(3))
     assert (counts.sum(axis=1) == 40).all()
-    ranks = [quality_intervals._drawn_ranks(values, counts) for values in (ours, people)]
+    ranks = [quality_intervals._rank_draws(values, counts) for values in (ours, people)]
     found = quality_intervals._correlations(*ranks, counts)
     for of_draw, value in zip(counts, found, strict=True):
         rows = np.repeat(np.arange(40), of_draw)
@@ -73,10 +73,10 @@ def test_fused_scores_by_hand():
     lexical = [("c", 8.0), ("d", 2.0)]
     # d has the cosine of the last of the dense ranking, a and b BM25 0.
     wanted = {"a": 0.8 * 0.9, "c": 0.8 * 0.5 + 0.2, "b": 0.8 * 0.6, "d": 0.8 * 0.5 + 0.2 * 2 / 8}
-    found = quality_judge.fused(dense, lexical)
+    found = quality_judge.fuse_rankings(dense, lexical)
     assert found == [(doc_id, pytest.approx(score)) for doc_id, score in wanted.items()]
-    assert [doc_id for doc_id, _ in quality_judge.fused([("b", 0.5), ("a", 0.5)], [])] == ["a", "b"]
-    assert quality_judge.fused([], []) == []
+    assert [doc_id for doc_id, _ in quality_judge.fuse_rankings([("b", 0.5), ("a", 0.5)], [])] == ["a", "b"]
+    assert quality_judge.fuse_rankings([], []) == []
 
 
 def row_by_hand(name, dim, sts, *ndcg, of_teacher=None):
@@ -93,7 +93,7 @@ def test_wanted_figures_by_hand():
         row_by_hand("mini", 384, 79, 49, 45, 29),
         row_by_hand("other", 256, 99, 99, 99, 99),
     ]
-    measurements, targets = quality_targets.figures(rows, "mini")
+    measurements, targets = quality_targets.measure_goals(rows, "mini")
     seen = {item["name"]: (item["measured"], item["met"]) for item in targets}
     assert seen == {
         "base, 256: STS": (99.5, True),
@@ -114,7 +114,7 @@ def test_wanted_figures_by_hand():
 def test_without_a_teacher_nothing_is_wanted_in_per_cent():
     row = row_by_hand("base", 256, 80, 50)
     del row["of_teacher"]
-    assert quality_targets.figures([row], "") == ([], [])
+    assert quality_targets.measure_goals([row], "") == ([], [])
 
 
 def test_int8_is_shown_beside_float32():

@@ -170,8 +170,8 @@ def test_words_are_judged_like_vectors(made):
 
 def test_a_hybrid_ranks_as_an_index_of_the_same_texts(made, tmp_path):
     encoder = Encoder.load(made.tiny)
-    words = {each.name: judge.rank_words(each) for each in made.collections}
-    system = judge.System(judge.What.HYBRID, "tiny hybrid", 16, encoder.encode)
+    words = {each.name: judge.rank_bm25(each) for each in made.collections}
+    system = judge.System(judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode)
     found = judge.measure(system, made.tasks, made.collections, words)
     for collection in made.collections:
         documents = [Document(doc_id, text) for doc_id, text in collection.documents()]
@@ -190,7 +190,7 @@ def test_a_hybrid_row_by_brute_force(made):
     encoder, row = Encoder.load(made.tiny), made.rows["tiny hybrid", 16]["retrieval"]["collections"]
     for collection in made.collections:
         documents = dict(collection.documents())
-        by_words = judge.rank_words(collection)
+        by_words = judge.rank_bm25(collection)
         values = []
         for query_id, query in collection.queries.items():
             others = {doc_id: text for doc_id, text in documents.items() if (query_id, doc_id) != ("q2", "q2")}
@@ -237,25 +237,25 @@ def test_a_text_is_encoded_once_and_a_repeat_encodes_nothing(tmp_path):
         return np.array([[len(text), 1] for text in texts], dtype=np.float32)
 
     texts = {"one": ["a", "bb"], "two": ["bb", "cccc"]}
-    source = embedded.Source("lengths", "lengths-1", encode)
+    source = embedded.EncoderSource("lengths", "lengths-1", encode)
     for _ in range(2):
-        vectors = embedded.embedded(source, texts, tmp_path)
+        vectors = embedded.cached_encoder(source, texts, tmp_path)
         np.testing.assert_array_equal(vectors(["cccc", "a", "bb"]), [[4, 1], [1, 1], [2, 1]])
     assert asked == ["a", "bb", "bb", "cccc"]  # once a collection
-    embedded.embedded(source, {"one": ["a", "bb", "ccc"]}, tmp_path)
+    embedded.cached_encoder(source, {"one": ["a", "bb", "ccc"]}, tmp_path)
     assert asked[4:] == ["a", "bb", "ccc"], "another collection under the same name"
 
 
 def test_a_cache_of_teacher_embeddings_is_opened_by_its_own_manifest(made, tmp_path):
     cache = open_cache(Teacher.load(made.root / "big"), tmp_path)
     embed(Teacher.load(made.root / "big"), LINES, cache)
-    name, encode = embedded.cached_teacher(cache.folder)
+    name, encode = embedded.open_teacher_cache(cache.folder)
     assert name == "big"
     np.testing.assert_allclose(encode(LINES[::-1]), made.teacher(LINES[::-1]), atol=1e-3)  # kept in float16
     with pytest.raises(CacheError, match="1 of 1 texts have no embedding"):
         encode(["never seen"])
     with pytest.raises(CacheError, match=r"no manifest\.json"):
-        embedded.cached_teacher(tmp_path / "nowhere")
+        embedded.open_teacher_cache(tmp_path / "nowhere")
 
 
 # ---- the page

@@ -54,12 +54,12 @@ def test_a_table_that_reckons_a_number_of_its_own_is_refused(monkeypatch):
     results = {"retrieval": result_with(measured("base", "query p50", 0.4493, "ms"))}
     monkeypatch.setitem(tables.TABLES, "twice", lambda results: "it would take 0.8986 ms")
     with pytest.raises(SystemExit, match=r"'0.8986' is in no result file"):
-        write_report.filled("{{twice}}", results)
+        write_report.fill_template("{{twice}}", results)
 
 
 def test_an_unknown_name_in_the_words_is_an_error():
     with pytest.raises(SystemExit, match=r"\{\{qualty\}\}: expected one of summary, quality"):
-        write_report.filled("{{qualty}}", {"retrieval": result_with()})
+        write_report.fill_template("{{qualty}}", {"retrieval": result_with()})
 
 
 def test_without_results_there_is_no_report(tmp_path):
@@ -72,13 +72,13 @@ def test_pictures_are_linked_from_where_the_page_lies(tmp_path):
     (tmp_path / "results" / "a.svg").write_text("")
     words = "![one](results/a.svg) ![other](results/b.svg)"
     for page, link in ((tmp_path / "REPORT.md", "results/a.svg"), (tmp_path / "results" / "REPORT.md", "a.svg")):
-        made = write_report.with_pictures(words, tmp_path / "results", page)
+        made = write_report.link_pictures(words, tmp_path / "results", page)
         assert made == f"![one]({link}) *(not drawn in this run)*"
 
 
 def test_a_block_of_a_page_is_made_anew_and_the_rest_stays():
     results = {"retrieval": result_with(measured("base", "query p50", 0.4493, "ms", n=1000))}
-    made = write_report.with_blocks(
+    made = write_report.fill_blocks(
         "a\n<!-- summary -->\nold\n<!-- end of summary -->\nb\n<!-- machine -->\nold\n<!-- end of machine -->\nc",
         results,
     )
@@ -86,7 +86,7 @@ def test_a_block_of_a_page_is_made_anew_and_the_rest_stays():
     assert "old" not in made
     assert made.endswith("<!-- end of machine -->\nc")
     with pytest.raises(SystemExit, match="expected one block <!-- summary -->"):
-        write_report.with_blocks("nothing to fill", results)
+        write_report.fill_blocks("nothing to fill", results)
 
 
 def test_what_others_do_better_is_said():
@@ -134,7 +134,7 @@ def sources():
 
 
 def test_points_are_joined_by_hand(sources):
-    points = {one.system: one for one in pareto.joined(*sources)}
+    points = {one.system: one for one in pareto.join_results(*sources)}
     assert set(points) == set("abcd")
     assert points["b"].search_us == 200
     assert points["b"].whole_us == 6200
@@ -144,10 +144,10 @@ def test_points_are_joined_by_hand(sources):
 
 
 def test_the_best_at_each_price_are_those_that_nothing_beats(sources):
-    points = pareto.joined(*sources)
-    assert [one.system for one in pareto.best(points, "size_bytes")] == ["b", "a"]
-    assert [one.system for one in pareto.best(points, "search_us")] == ["c", "b", "a"]
-    assert [one.system for one in pareto.best(points, "whole_us")] == ["d", "c", "b", "a"]
+    points = pareto.join_results(*sources)
+    assert [one.system for one in pareto.pareto_front(points, "size_bytes")] == ["b", "a"]
+    assert [one.system for one in pareto.pareto_front(points, "search_us")] == ["c", "b", "a"]
+    assert [one.system for one in pareto.pareto_front(points, "whole_us")] == ["d", "c", "b", "a"]
 
 
 def test_the_cost_curve_is_written_and_drawn(sources, tmp_path, monkeypatch):
@@ -165,12 +165,12 @@ def test_the_cost_curve_is_written_and_drawn(sources, tmp_path, monkeypatch):
 
 def test_a_result_without_judged_systems_gives_no_curve(sources):
     with pytest.raises(SystemExit, match="expected systems with bytes a document"):
-        pareto.joined(result_with(), sources[1])
+        pareto.join_results(result_with(), sources[1])
 
 
-def test_a_system_has_one_colour_under_all_its_names():
-    assert style.colour("all-mpnet-base-v2") == style.colour("teacher")
-    assert style.colour("all-MiniLM-L6-v2") == style.colour("MiniLM")
-    assert style.colour("hpdsearch") == style.colour("base")
-    assert style.colour("all-mpnet-base-v2 projected") == style.colour("teacher projected") != style.colour("teacher")
-    assert len(set(style.ENCODER_COLOURS.values())) == len(style.ENCODER_COLOURS)
+def test_a_system_has_one_color_under_all_its_names():
+    assert style.color("all-mpnet-base-v2") == style.color("teacher")
+    assert style.color("all-MiniLM-L6-v2") == style.color("MiniLM")
+    assert style.color("hpdsearch") == style.color("base")
+    assert style.color("all-mpnet-base-v2 projected") == style.color("teacher projected") != style.color("teacher")
+    assert len(set(style.ENCODER_COLORS.values())) == len(style.ENCODER_COLORS)

@@ -30,7 +30,7 @@ retrieval_path = importlib.import_module("benchmarks.retrieval.end_to_end")
 retrieval_size = importlib.import_module("benchmarks.retrieval.size")
 retrieval_systems = importlib.import_module("benchmarks.retrieval.systems")
 retrieval_vectors = importlib.import_module("benchmarks.retrieval.vectors")
-row = importlib.import_module("benchmarks.scale.figures").row
+measurement_at = importlib.import_module("benchmarks.scale.figures").measurement_at
 
 DIM = 32
 SMALL, LARGE = 5_000, 5_100  # the second is beyond what the teacher encodes
@@ -53,7 +53,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def texts(data) -> "retrieval_vectors.Texts":
-    return retrieval_vectors.Texts(mixed.mixed(read_collections(data / "retrieval"), [data / "fill.txt"], 300))
+    return retrieval_vectors.Texts(mixed.mix_corpus(read_collections(data / "retrieval"), [data / "fill.txt"], 300))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def found_share(file: VectorFile, kind: str, path: Path, setting: dict) -> float
     rng = np.random.default_rng(1)
     queries = file.rows(np.arange(100)) + 0.05 * rng.normal(size=(100, 64)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    search = retrieval_faiss.search_of(retrieval_faiss.loaded(kind, path), file, setting)
+    search = retrieval_faiss.make_search(retrieval_faiss.load_index(kind, path), file, setting)
     found = search(queries, 10)
     assert found.shape == (100, 10)
     np.testing.assert_array_equal(found[:7], np.vstack([search(query[None], 10) for query in queries[:7]]))
@@ -113,8 +113,8 @@ def test_bits_are_scored_again_by_the_smallest_power_of_two_that_keeps_the_promi
     best = np.argsort(-scores, axis=1)[:, :10]
     shares = []
     for number in (rescore, rescore // 4):
-        search = retrieval_faiss.search_of(
-            retrieval_faiss.loaded("flat binary", tmp_path / "i"), file, {"rescore": number}
+        search = retrieval_faiss.make_search(
+            retrieval_faiss.load_index("flat binary", tmp_path / "i"), file, {"rescore": number}
         )
         found = search(queries, 11)
         others = [[r for r in rows if r != own] for rows, own in zip(found, positions, strict=True)]
@@ -136,7 +136,7 @@ def source_of(calls: list) -> "embedded.Source":
         calls.append(len(asked))
         return np.array([np.random.default_rng(len(text) + ord(text[0])).normal(size=16) for text in asked], np.float32)
 
-    return embedded.Source("one", "one-key", encode)
+    return embedded.EncoderSource("one", "one-key", encode)
 
 
 def test_texts_are_encoded_in_whole_blocks_that_every_size_finds_again(texts, tmp_path, monkeypatch):
@@ -160,12 +160,12 @@ def test_texts_are_encoded_in_whole_blocks_that_every_size_finds_again(texts, tm
 def test_lifted_vectors_keep_their_cosines(texts, tmp_path):
     encoded = retrieval_vectors.EncodedTexts(source_of([]), texts, tmp_path)
     components = np.linalg.qr(np.random.default_rng(0).normal(size=(24, 16)))[0].T.astype(np.float32) * 3
-    lifted = retrieval_vectors.LiftedTexts(encoded, components, "some teacher")
-    ours, theirs = (np.vstack(list(one.blocks(40))) for one in (encoded, lifted))
+    wide = retrieval_vectors.BackProjectedTexts(encoded, components, "some teacher")
+    ours, theirs = (np.vstack(list(one.blocks(40))) for one in (encoded, wide))
     assert theirs.shape == (40, 24)
-    np.testing.assert_allclose(theirs @ lifted.questions().T, ours @ encoded.questions().T, atol=1e-5)
+    np.testing.assert_allclose(theirs @ wide.questions().T, ours @ encoded.questions().T, atol=1e-5)
     with pytest.raises(SystemExit, match=r"expected a space of 16 numbers \(encoder one\), got 15"):
-        retrieval_vectors.LiftedTexts(encoded, components[:15], "some teacher")
+        retrieval_vectors.BackProjectedTexts(encoded, components[:15], "some teacher")
 
 
 def test_quality_is_judged_on_the_ids_that_each_query_found(texts):
@@ -175,7 +175,7 @@ def test_quality_is_judged_on_the_ids_that_each_query_found(texts):
     found = np.array([[cat, dog, -1], [cat, ship, dog], [cat, dog, -1]])
     run = texts.run(found.tolist())
     assert run["rivers/cat"] == run["rivers/again"] == ["rivers/of-cat", "rivers/of-dog"]
-    size = retrieval_size.Size(300, texts, None, argparse.Namespace())
+    size = retrieval_size.CorpusSizeRun(300, texts, None, argparse.Namespace())
     # First, first (asked again), third, not found: the gain at rank 3 is halved.
     assert size.ndcg(found) == pytest.approx(100 * (1 + 1 + 1 / np.log2(4) + 0) / 4)
 
@@ -186,14 +186,14 @@ def test_quality_is_judged_on_the_ids_that_each_query_found(texts):
 def test_ratios_are_taken_round_by_round_against_the_teachers_exact_search(texts):
     keys = {"encoder": "e", "index": "i"}
     made = [
-        row("teacher, 768, flat f32", 9, "query p50", "ms", [10, 30], dim=768, **keys),
-        row("teacher, 768, flat f32", 9, "resident memory", "MB", [300], dim=768, **keys),
-        row("base, 128, flat f32", 9, "query p50", "ms", [2, 3], dim=128, **keys),
-        row("base, 128, ivf pq", 9, "query p50", "ms", [0.1, 0.2], dim=128, **keys),
-        row("base, 128, ivf pq", 9, "resident memory", "MB", [3], dim=128, **keys),
+        measurement_at("teacher, 768, flat f32", 9, "query p50", "ms", [10, 30], dim=768, **keys),
+        measurement_at("teacher, 768, flat f32", 9, "resident memory", "MB", [300], dim=768, **keys),
+        measurement_at("base, 128, flat f32", 9, "query p50", "ms", [2, 3], dim=128, **keys),
+        measurement_at("base, 128, ivf pq", 9, "query p50", "ms", [0.1, 0.2], dim=128, **keys),
+        measurement_at("base, 128, ivf pq", 9, "resident memory", "MB", [3], dim=128, **keys),
     ]
     models = argparse.Namespace(encoder=argparse.Namespace(name="base"), narrow=128)
-    size = retrieval_size.Size(9, texts, models, argparse.Namespace())
+    size = retrieval_size.CorpusSizeRun(9, texts, models, argparse.Namespace())
     found = [(one["system"], one["what"], one["values"]) for one in size.ratios(made, ["base, 128, ivf pq"])]
     paper = "the paper's own ratio, flat f32 at 768 / flat f32 at 128 numbers: times as fast"
     assert found == [

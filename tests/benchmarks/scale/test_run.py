@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def source(folder: Path) -> "scale_vectors.Source":
-    return scale_vectors.Source(folder)
+    return scale_vectors.VectorFolder(folder)
 
 
 def run(main, monkeypatch, words: list, output: Path) -> dict:
@@ -61,7 +61,7 @@ def run(main, monkeypatch, words: list, output: Path) -> dict:
 def test_a_folder_counts_up_to_its_first_gap(source, tmp_path):
     assert source.n_real == N_REAL
     with pytest.raises(SystemExit, match=r"expected vectors in 00000\.npy"):
-        scale_vectors.Source(tmp_path)
+        scale_vectors.VectorFolder(tmp_path)
     with pytest.raises(SystemExit, match="expected at least 61 questions, got 60"):
         source.queries(61)
 
@@ -91,9 +91,9 @@ def test_the_vectors_file_holds_the_leading_numbers_and_is_used_again(source, tm
 def test_lifting_keeps_cosines(source):
     components = scale.read_space(scale.SPACE).components
     vectors = source.vectors(50)
-    lifted = scale_vectors.lifted(vectors, components)
-    assert lifted.shape == (50, components.shape[1])
-    np.testing.assert_allclose(lifted @ lifted.T, vectors @ vectors.T, atol=1e-5)
+    wide = scale_vectors.back_project(vectors, components)
+    assert wide.shape == (50, components.shape[1])
+    np.testing.assert_allclose(wide @ wide.T, vectors @ vectors.T, atol=1e-5)
 
 
 # ---- recall
@@ -137,7 +137,7 @@ def test_recall_counts_what_scores_like_the_tenth_by_hand():
 
 
 def test_the_exponent_of_a_square_root_is_a_half():
-    made = [scale_figures.row("ivf pq", n, "query p50", "ms", [3 * n**0.5]) for n in (100, 10_000, 40_000)]
+    made = [scale_figures.measurement_at("ivf pq", n, "query p50", "ms", [3 * n**0.5]) for n in (100, 10_000, 40_000)]
     (fitted,), _ = scale_figures.figures(made)
     assert fitted["median"] == pytest.approx(0.5)
     assert fitted["factor"] == pytest.approx(3)
@@ -146,11 +146,11 @@ def test_the_exponent_of_a_square_root_is_a_half():
 
 def test_targets_are_those_of_the_sizes_measured():
     made = [
-        scale_figures.row("ivf rabitq", 1_000_000, "resident memory", "MB", [49, 51, 60]),
-        scale_figures.row("ivf rabitq", 10_000_000, "resident memory", "MB", [599]),
-        scale_figures.row("ivf pq", 1_000_000, "query p50", "ms", [0.4]),
-        scale_figures.row("ivf pq", 1_000_000, "times as fast as exact f32", "x", [80]),
-        scale_figures.row("ivf pq", 100_000, "query p50", "ms", [9]),
+        scale_figures.measurement_at("ivf rabitq", 1_000_000, "resident memory", "MB", [49, 51, 60]),
+        scale_figures.measurement_at("ivf rabitq", 10_000_000, "resident memory", "MB", [599]),
+        scale_figures.measurement_at("ivf pq", 1_000_000, "query p50", "ms", [0.4]),
+        scale_figures.measurement_at("ivf pq", 1_000_000, "times as fast as exact f32", "x", [80]),
+        scale_figures.measurement_at("ivf pq", 100_000, "query p50", "ms", [9]),
     ]
     targets = scale_figures.figures(made)[1]
     assert [(target["name"], target["limit"], target["met"]) for target in targets] == [
@@ -228,7 +228,7 @@ def test_codecs_find_more_among_more_candidates_and_with_more_bytes(folder, tmp_
 
 def test_known_texts_get_the_vectors_given_for_them(source, folder):
     texts = [folder / "texts.txt", 100, folder / "questions.txt", 5]
-    encoder, lines, questions = scale_encoder.given_encoder(source, *texts, dim=64)
+    encoder, lines, questions = scale_encoder.load_fixed_encoder(source, *texts, dim=64)
     vectors = encoder.encode([questions[4], lines[99], "some other text"])
     given = np.vstack([source.queries(5, 64)[4], source.vectors(100, 64)[99]])
     np.testing.assert_allclose(vectors[:2], given, atol=1e-3)
