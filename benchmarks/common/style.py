@@ -1,4 +1,4 @@
-"""How a system looks in every picture: a colour an encoder, a marker an index, so that it is known again anywhere."""
+"""How a system looks in every picture: a color an encoder, a marker an index, so that it is known again anywhere."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ CODEC_MARKERS = {"f32": "x", "sq8": "s", "pq": "o", "rabitq": "^", "binary": "v"
 
 
 def color(encoder: str) -> str:
-    """Return the colour of an encoder, teacher or peer, by the name that a result has for it."""
+    """Return the color of an encoder, teacher or peer, by the name that a result has for it."""
     names = {"all-mpnet-base-v2": "teacher", "all-MiniLM-L6-v2": "MiniLM", "hpdsearch": "base"}
     for full, short in names.items():
         encoder = encoder.replace(full, short)

@@ -138,7 +138,7 @@ def rrf(constant: int, alpha: float) -> Fuse:
 
 
 def convex(of_dense: Callable[[Ranking], Ranking], of_lexical: Callable[[Ranking], Ranking], alpha: float) -> Fuse:
-    """Weighted sum of normalised scores; what a ranking does not hold has the score of its last document, or 0."""
+    """Weighted sum of normalized scores; what a ranking does not hold has the score of its last document, or 0."""
 
     def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
         near, words = dict(of_dense(dense)), dict(of_lexical(lexical))

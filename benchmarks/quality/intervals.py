@@ -81,7 +81,7 @@ def _rank_draws(values: Floats, counts: Counts) -> Floats:
 
 
 def _correlations(a: Floats, b: Floats, counts: Counts) -> Floats:
-    """Return the correlation of centred ranks (rounds, n) of each draw, (rounds,); nan where either is constant."""
+    """Return the correlation of centered ranks (rounds, n) of each draw, (rounds,); nan where either is constant."""
     products, of_a, of_b = (np.einsum("rn,rn,rn->r", counts, x, y) for x, y in ((a, b), (a, a), (b, b)))
     norms = np.sqrt(of_a * of_b)
     found: Floats = np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)

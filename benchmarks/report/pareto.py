@@ -170,7 +170,7 @@ def _look(one: CostPoint) -> dict[str, Any]:
 
 
 def _legend(points: Sequence[CostPoint]) -> list[Any]:
-    """Return the handles: a colour an encoder, a marker an index, hollow for narrow vectors."""
+    """Return the handles: a color an encoder, a marker an index, hollow for narrow vectors."""
     from matplotlib.lines import Line2D
 
     encoders = dict.fromkeys(one.encoder for one in points)

@@ -7,13 +7,13 @@ from typing import Any
 from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, GREY
 from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, save_figure
 
-# All but the teacher's width are one encoder: colours are for codecs here. Markers and dashes tell them apart in grey.
+# All but the teacher's width are one encoder: colors are for codecs here. Markers and dashes tell them apart in grey.
 CODEC_COLORS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}
 MARKERS = CODEC_MARKERS | {"auto": "*"}
 
 
 def plot_scale(made: dict[str, Any], folder: Path) -> None:
-    """Draw scale-growth.svg, scale-memory.svg and scale-recall.svg from a result of scale.py."""
+    """Draw scale-growth.svg, scale-memory.svg and scale-recall.svg from a result of benchmarks.scale.run."""
     rows = [one for one in made["measurements"] if "what" in one]
     exponents = {(one["system"], one["fit"]): one["median"] for one in made["measurements"] if "fit" in one}
     with save_figure(folder / "scale-growth.svg", width=13, height=4.8) as figure:
@@ -73,7 +73,7 @@ def _recall(axes: Any, curves: Sequence[dict[str, Any]]) -> None:
 
 
 def style(system: str) -> dict[str, Any]:
-    """Return how a system is save_figure: a colour and marker a codec, dotted for flat, dashed for the teacher's width."""
+    """Return how a system is drawn: a color and marker a codec, dotted for flat, dashed for the teacher's width."""
     codec = system.split()[-1]
     teacher, flat = system.startswith("teacher"), "flat" in system or "exact" in system
     return {
