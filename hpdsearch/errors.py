@@ -1,7 +1,7 @@
-"""The few kinds of error that a user can cause or meet.
+"""The errors that hpdsearch raises on purpose.
 
-Each message says where, what was expected, what came and what to do. The command line prints it as one line and leaves
-with exit code 1; any other exception is a bug of ours and keeps its traceback.
+Each message says where, what was expected, what came and what to do. The command line prints it as one line and exits
+with code 1. Any other exception is a bug and keeps its traceback.
 """
 
 from importlib.util import find_spec
@@ -19,31 +19,31 @@ class ShapeError(HpdsearchError, ValueError):
 
 
 class CorpusError(HpdsearchError, ValueError):
-    """A corpus cannot be read as asked; the message names file and line."""
+    """A corpus cannot be read; the message names file and line."""
 
 
 class QueryError(HpdsearchError, ValueError):
-    """A query cannot be answered as it is asked."""
+    """A query or one of its options is invalid."""
 
 
 class FilterError(QueryError):
-    """A filter on metadata cannot be understood; the message points at the character."""
+    """A filter on metadata cannot be parsed; the message points at the character."""
 
 
 class EncoderError(HpdsearchError, ValueError):
-    """An encoder folder is missing, damaged, of another format or of another space."""
+    """An encoder folder is missing or corrupt, or has another format or space."""
 
 
 class DistillError(HpdsearchError, ValueError):
-    """A distillation cannot be done as asked, or its training diverged."""
+    """A distillation has invalid settings or texts, or its training diverged."""
 
 
 class CacheError(HpdsearchError):
-    """A cache of teacher embeddings belongs to another teacher, or its manifest cannot be read."""
+    """A cache of teacher embeddings belongs to another teacher or cannot be read."""
 
 
 class IndexFolderError(HpdsearchError):
-    """An index folder is missing, foreign, of another format, or holds nothing committed yet."""
+    """An index folder is missing or foreign, has another format, holds nothing committed, or cannot be written."""
 
 
 class CorruptIndexError(IndexFolderError):

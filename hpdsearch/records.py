@@ -1,4 +1,4 @@
-"""The records that travel through hpdsearch: what is read, what is encoded, what is found."""
+"""The records that pass between the folders: documents, passages, hits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One unit that is found.
+    """The unit that is indexed and found.
 
     Attributes:
         doc_id: the user's id, unique in an index.
-        text: what is searched; never empty in an index.
-        title: shown and searched with every passage; may be empty.
-        metadata: further fields, JSON values, for filters and display.
-        source: where it was read, `corpus.jsonl:17`; empty if it came from the Python API.
+        text: the text to search; never empty in an index.
+        title: indexed and shown with every passage; may be empty.
+        metadata: other fields, JSON values, for filters and display.
+        source: file and line, `corpus.jsonl:17`; empty for documents from the Python API.
     """
 
     doc_id: str
@@ -26,7 +26,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of a document's text: the characters start <= i < end."""
+    """A part of a document's text: its characters start <= i < end."""
 
     start: int
     end: int
@@ -34,16 +34,17 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One document found.
+    """One document of a search result.
 
     Attributes:
         doc_id: the user's id.
-        score: higher is better. mode dense: cosine in [-1, 1]; lexical: BM25; hybrid: 0.8 cosine + 0.2 BM25 / its best.
+        score: higher is better. Cosine in [-1, 1] in mode dense, BM25 in mode lexical, their convex combination in mode
+            hybrid (hpdsearch.search.fusion).
         title: the document's title, or "".
-        text: the document's whole text.
-        passage: the part of the text that matched best.
-        highlights: (start, end) characters of `passage` that share a word with the query, ascending.
-        metadata: the document's further fields.
+        text: the document's text.
+        passage: the passage with the best score.
+        highlights: (start, end) characters of the tokens in `passage` that the query contains, ascending.
+        metadata: the document's other fields.
     """
 
     doc_id: str

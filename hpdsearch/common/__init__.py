@@ -1,1 +1,1 @@
-"""Leaf modules that every other folder uses: files, progress, plotting, vectors. They import nothing but errors."""
+"""Leaf modules that all other folders may import: files, progress, plotting, vectors. They import only errors."""

@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not there: written beside their place, fsynced, moved; and their sums."""
+"""Write files atomically: under a temporary name, fsynced, then renamed. Compute the checksum of a file."""
 
 import hashlib
 import os
@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-PARTIAL = ".partial"  # ending of a file that is still being written; swept by the next writer
+PARTIAL = ".partial"  # ending of a file that is still being written; the next writer removes leftovers
 BLOCK = 1 << 20
+MAX_READ_ATTEMPTS = 50  # of a reader that opens a folder while writers commit and remove files
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` for writing; when the block ends well, fsync it and move it into place."""
+    """Open a temporary file beside `path` for writing; if the block ends without error, fsync it and rename it."""
     partial = path.with_name(path.name + PARTIAL)
     try:
         with partial.open("wb") as file:
@@ -28,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a folder's entries durable; a no-op where folders cannot be opened (Windows)."""
+    """Make the entries of a folder durable; does nothing where folders cannot be opened (Windows)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""How pictures are drawn: one look, and equal data give equal bytes with one version of matplotlib."""
+"""Save figures in one style. Equal data give equal bytes with the same version of matplotlib."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Any
 from hpdsearch.common.files import atomic_write
 from hpdsearch.errors import QueryError, require_extra
 
-# Okabe and Ito's colours, told apart with every kind of colour vision.
+# Colors that all kinds of color vision distinguish. Source: Okabe and Ito 2008, "Color universal design".
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",
     "#E69F00",
@@ -19,9 +19,9 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
-KINDS = ("svg", "png", "pdf")
-SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
-    "svg.hashsalt": "hpdsearch",  # else the ids in the file are random
+FORMATS = ("svg", "png", "pdf")
+SETTINGS: dict[Any, Any] = {  # matplotlib types its keys as literals
+    "svg.hashsalt": "hpdsearch",  # without it the ids in the file are random
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "axes.spines.top": False,
@@ -34,22 +34,29 @@ SETTINGS: dict[Any, Any] = {  # matplotlib names its keys one by one
 
 @contextmanager
 def save_figure(path: Path, *, width: float = 8, height: float = 6) -> Iterator[Any]:
-    """Give a matplotlib figure of so many inches; when the block ends well, write it as the path's ending says.
+    """Yield a matplotlib figure; if the block ends without error, save it in the format of the path's ending.
+
+    Args:
+        path: ends in .svg, .png or .pdf.
+        width: in inches.
+        height: in inches.
 
     Raises:
-        MissingExtraError: matplotlib is not installed. QueryError: an ending other than .svg, .png and .pdf.
+        MissingExtraError: matplotlib is not installed.
+        QueryError: the path has another ending.
     """
     require_extra("matplotlib", extra="plot", feature="a picture")
     import matplotlib
     from matplotlib.figure import Figure
 
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in KINDS:
-        raise QueryError(f"{path}: expected a name that ends in .{', .'.join(KINDS)}")
+    file_format = path.suffix.lower().lstrip(".")
+    if file_format not in FORMATS:
+        raise QueryError(f"{path}: expected a name that ends in .{', .'.join(FORMATS)}")
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         picture = BytesIO()
-        figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        metadata = {"Date": None} if file_format == "svg" else None
+        figure.savefig(picture, format=file_format, metadata=metadata)
     with atomic_write(path) as file:
         file.write(picture.getvalue())

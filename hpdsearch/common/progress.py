@@ -1,28 +1,34 @@
-"""Progress bars for long phases: rate and time left, on stderr, one bar a phase."""
+"""Progress bars on stderr with rate and remaining time, one bar for each phase."""
 
 from typing import Protocol
 
 
 class Bar(Protocol):
-    """What a phase does with its bar; `total` may be corrected on the way."""
+    """The progress bar of a phase; `total` may change while it runs."""
 
     total: float | None
 
     def update(self, n: float, /) -> object:
-        """Count n more units as done."""
+        """Add n finished units."""
 
     def close(self) -> object:
         """End the phase."""
 
 
 class Progress:
-    """Makes one bar a phase; silent unless enabled."""
+    """Creates a progress bar for each phase; shows nothing unless enabled."""
 
     def __init__(self, enabled: bool = False) -> None:
         self.enabled = enabled
 
     def phase(self, name: str, *, total: int | None, unit: str) -> Bar:
-        """Begin a phase of `total` units (None: unknown), shown as `name`."""
+        """Begin a phase.
+
+        Args:
+            name: shown before the bar.
+            total: number of units; None: unknown.
+            unit: name of a unit.
+        """
         from tqdm import tqdm
 
         bar: Bar = tqdm(

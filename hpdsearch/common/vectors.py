@@ -1,4 +1,4 @@
-"""float32 matrices: shape checks, unit length, exact inner products."""
+"""Array types, shape checks, unit length and exact cosines."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,57 +10,67 @@ Scores = npt.NDArray[np.float32]  # (n,) or (n_queries, n)
 Rows = npt.NDArray[np.int64]  # (n,) or (n_queries, n)
 Mask = npt.NDArray[np.bool_]  # (n,)
 Stored = npt.NDArray[np.float16]  # (n, dim), as vectors files hold them
-LARGE_FLOAT16 = 16_384
+LARGE_FLOAT16 = 16_384  # values; from here on the bit conversion below is faster than numpy's
 
 
 def require_matrix(array: np.ndarray, *, name: str, dim: int) -> None:
-    """Raise ShapeError unless array is (n, dim) and finite: faiss would fail with an empty AssertionError."""
+    """Check shape and values here: faiss would fail with an empty AssertionError.
+
+    Raises:
+        ShapeError: the array is not (n, dim), or holds NaN or infinity.
+    """
     if array.ndim != 2 or array.shape[1] != dim:
         raise ShapeError(f"{name}: expected shape (n, {dim}), got {array.shape}")
     if not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise ShapeError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
+        raise ShapeError(f"{name}: expected finite values, got NaN or infinity in row {row}")
 
 
 def unit_rows(array: np.ndarray) -> Matrix:
     """Return the rows of array (n, dim) scaled to length 1, as float32; a zero row stays zero."""
-    # In another order numpy sums each row differently, and equal rows would get unequal lengths.
+    # With another memory order numpy adds up each row differently, and equal rows would get unequal lengths.
     matrix = np.asarray(array, dtype=np.float32, order="C")
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     return np.asarray(matrix / np.where(norms == 0, 1, norms), dtype=np.float32)
 
 
-def cosines(queries: np.ndarray, rows: np.ndarray) -> Matrix:
-    """Return the cosines (n,) in [-1, 1] of rows (n, dim) of any length with one query (dim,), or one each (n, dim).
+def cosines(queries: np.ndarray, rows: np.ndarray) -> Scores:
+    """Return the cosine of each row with a query.
 
-    Queries are of unit length. Summed in float64 and rounded to 7 decimals: equal rows get equal scores wherever they
-    stand in the matrix, alone or among others. The cosine of a zero row is 0.
+    Sums are float64 and rounded to 7 decimals, so equal rows get equal scores in any matrix and at any position.
+
+    Args:
+        queries: (dim,), one for all rows, or (n, dim), one for each row; unit length.
+        rows: (n, dim), any length; float16 or float32.
+
+    Returns:
+        cosines (n,) in [-1, 1]; 0 for a zero row.
     """
-    # Of matrices in C order einsum sums each row alone, in an order that depends on dim only.
+    # For matrices in C order einsum adds up each row by itself, in an order that depends on dim only.
     wide = _float64(rows)
     products = np.einsum("ij,j->i" if queries.ndim == 1 else "ij,ij->i", wide, queries.astype(np.float64, order="C"))
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     norms[norms == 0] = 1
-    scores: Matrix = np.minimum(np.maximum(products / norms, -1.0), 1.0).round(7).astype(np.float32)
+    scores: Scores = np.minimum(np.maximum(products / norms, -1.0), 1.0).round(7).astype(np.float32)
     return scores
 
 
 def cosine_matrix(queries: np.ndarray, rows: np.ndarray) -> npt.NDArray[np.float64]:
     """Return the cosines (n_queries, n_rows) of unit vectors (n_queries, dim) and (n_rows, dim).
 
-    Sums are float64 and rounded to 7 decimals: equal rows get equal scores, wherever they are in the matrix.
+    Sums are float64 and rounded to 7 decimals, so equal rows get equal scores at any position.
     """
     scores: npt.NDArray[np.float64] = np.round(queries.astype(np.float64) @ rows.astype(np.float64).T, 7)
     return scores
 
 
 def _float64(rows: np.ndarray) -> npt.NDArray[np.float64]:
-    """Return finite numbers (n, dim) as float64, in C order; many halves in half the time that numpy takes for them."""
+    """Return finite values (n, dim) as float64, in C order; large float16 arrays in half the time of numpy."""
     if rows.dtype != np.float16 or rows.size < LARGE_FLOAT16:
         return np.asarray(rows, np.float64, order="C")
-    # Exponent and mantissa of a half, moved to where a float32 has them, mean its value times 2^-112.
+    # Exponent and mantissa of a float16, moved to their places in a float32, are its value times 2^-112.
     bits = np.ascontiguousarray(rows).view(np.int16).astype(np.int32)
     bits <<= 13
-    bits &= np.int32(-0x70002000)  # the sign went along with the upper bits, all others of those must go
+    bits &= np.int32(-0x70002000)  # keep the sign, which moved with the upper bits, and clear the other upper bits
     values: npt.NDArray[np.float32] = bits.view(np.float32) * np.float32(2.0**112)
     return values.astype(np.float64)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import tantivy
 
+from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
 from hpdsearch.lexical.analysis import TOKENIZER
 from hpdsearch.lexical.tantivy_formats import active_file_names, count_rows, is_intact, is_own_file
-
-_ATTEMPTS = 50
 
 FileIdentity = tuple[Path, int, int, int]  # path, inode, size, mtime_ns
 IntactFiles = frozenset[FileIdentity]
@@ -73,7 +72,7 @@ def verify_files(folder: Path, known: Set[FileIdentity]) -> tuple[list[Path], In
     Raises:
         CorruptIndexError: meta.json, which names the active files, cannot be read.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(MAX_READ_ATTEMPTS):
         before = read_meta(folder)
         corrupt: list[Path] = []
         intact: set[FileIdentity] = set()
@@ -85,7 +84,9 @@ def verify_files(folder: Path, known: Set[FileIdentity]) -> tuple[list[Path], In
                 corrupt.append(path)
         if not corrupt or read_meta(folder) == before:  # else a writer has replaced the files in the meantime
             return corrupt, frozenset(intact)
-    raise CorruptIndexError(f"{folder}: changed {_ATTEMPTS} times while it was read; try again when writers are done")
+    raise CorruptIndexError(
+        f"{folder}: changed {MAX_READ_ATTEMPTS} times while it was read; try again when writers are done"
+    )
 
 
 def read_meta(folder: Path) -> bytes:

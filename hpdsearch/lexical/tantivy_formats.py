@@ -1,6 +1,6 @@
 """Private formats of Tantivy that hpdsearch relies on, all in one place.
 
-Tantivy promises none of them: its BM25 constants, the rounding of lengths, the text of `explain`, the file names, the
+Tantivy guarantees none of them: its BM25 constants, the rounding of lengths, the text of `explain`, the file names, the
 footers and meta.json. They are needed for scoring buffered passages as Tantivy would (docs/decisions/0008) and for
 verifying its files. tests/lexical/test_tantivy_formats.py compares each of them with the installed version. Before
 another version is allowed here and in setup.cfg, that test must pass with it.

@@ -72,7 +72,7 @@ def test_require_matrix_says_what_was_expected_and_what_came():
     for bad in (np.nan, np.inf, -np.inf):
         array = np.zeros((5, 3), np.float32)
         array[2:, 1] = bad
-        with pytest.raises(ShapeError, match=r"^vectors: expected finite numbers, got NaN or infinity in row 2$"):
+        with pytest.raises(ShapeError, match=r"^vectors: expected finite values, got NaN or infinity in row 2$"):
             require_matrix(array, name="vectors", dim=3)
 
 
