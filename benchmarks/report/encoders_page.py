@@ -1,4 +1,4 @@
-"""Write the tables of docs/encoders.md from results/quality.json and results/encoding.json, between their markers.
+"""Write the tables of docs/encoders.md between their markers: from results/quality.json, encoding.json and the recipes.
 
 python -m benchmarks.report.encoders_page
 """
@@ -11,14 +11,16 @@ from pathlib import Path
 from benchmarks.common.harness import ROOT
 from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
-from benchmarks.common.results import RESULTS, Result, markdown_table, target_rows
+from benchmarks.common.results import RESULTS, Result, markdown_table, number_text, target_rows
 from benchmarks.report.show_results import machine_text, read_result
-from benchmarks.report.tables import encoding, quality
+from benchmarks.report.tables import encoding, quality, values_of
 from benchmarks.report.tables import parts as report_parts
+from hpdsearch.distillation.recipe import make_spec, read_recipe, recipe_names
 
 PAGE = ROOT / "docs" / "encoders.md"
 MARK = "<!-- {} -->"
 END = "<!-- end -->"
+ENCODERS = ("base", "small", "static")
 
 
 def main() -> None:
@@ -32,16 +34,17 @@ def main() -> None:
 
 
 def filled(page: str, results: Path) -> str:
-    """Return the page with every table that it has markers for made anew.
+    """Return the page with every generated block filled again.
 
     Raises:
         SystemExit: a marker is missing.
     """
+    blocks = {"recipes": recipes()}
     for name, (benchmark, made) in TABLES.items():
         path = results / f"{benchmark}.json"
-        text = (
-            made(read_result(path)) if path.exists() else f"Not measured yet: `python -m benchmarks.{benchmark}.run`."
-        )
+        unknown = f"Not measured yet: `python -m benchmarks.{benchmark}.run`."
+        blocks[name] = made(read_result(path)) if path.exists() else unknown
+    for name, text in blocks.items():
         begin = re.escape(MARK.format(name))
         block = f"{MARK.format(name)}\n\n{text}\n\n{END}"
         page, n = re.subn(f"{begin}.*?{END}", lambda _, block=block: block, page, count=1, flags=re.DOTALL)
@@ -51,7 +54,7 @@ def filled(page: str, results: Path) -> str:
 
 
 def targets(made: Result) -> str:
-    """Return wanted and seen figures."""
+    """Return the targets and whether they are met."""
     return markdown_table(target_rows(made))
 
 
@@ -82,12 +85,57 @@ def speed(made: Result) -> str:
     return f"{encoding({'encoding': made})}\n\n{measured_on(made)}"
 
 
+def choice(made: Result) -> str:
+    """Return what decides between the built-in encoders: the time of a query and the rate of indexing."""
+    rows = [["encoder", "one text, ms", "short texts a second", "of the rate of base"]]
+    found = {name: values_of(made, system=name, threads=2) for name in ENCODERS}
+    base_rate = found["base"]["short texts"]["median"]
+    for name, values in found.items():
+        rate = values["short texts"]["median"]
+        single = number_text(values["single text"]["median"])
+        rows.append([name, single, number_text(rate), f"{number_text(rate / base_rate)} x"])
+    return f"{markdown_table(rows)}\n\nOn 2 cores. {measured_on(made)}"
+
+
+def missed(made: Result) -> str:
+    """Return the quality targets that are missed, and by how much."""
+    rows = [["missed target", "missed by"]]
+    for item in made["targets"]:
+        if not item["met"]:
+            rows.append([item["name"], f"{number_text(abs(item['measured'] - item['limit']))} {item['unit']}"])
+    return markdown_table(rows) if len(rows) > 1 else "No target is missed."
+
+
+def recipes() -> str:
+    """Return the settings of the recipes that differ from one encoder to another."""
+    names = ("encoder", "student", "layers", "texts drawn", "by the teacher", "epochs", "learning rate")
+    rows = [[*names, "ensemble weight", "interpolate init", "match variance"]]
+    for name in recipe_names():
+        recipe = read_recipe(name)
+        spec = make_spec(recipe.spec)
+        training = spec.resolve_training()
+        layers = ", ".join(map(str, spec.layers)) if isinstance(spec.layers, tuple) else spec.layers or "all"
+        taught = "all" if spec.n_teacher_texts is None else f"{spec.n_teacher_texts:,}"
+        cells = [
+            name,
+            Path(recipe.student).name,
+            "token table" if spec.static else layers,
+            f"{recipe.n_texts:,}",
+            taught,
+        ]
+        cells += [f"{training.epochs:g}", f"{training.learning_rate:g}", f"{spec.ensemble_weight:g}"]
+        rows.append([str(cell) for cell in (*cells, f"{spec.interpolate_init:g}", f"{spec.match_variance:g}")])
+    return markdown_table(rows)
+
+
 def measured_on(made: Result) -> str:
     """Return machine, date and commit."""
     return f"{machine_text(made)}; {made['date'][:10]}, commit {made['commit'] or 'unknown'}."
 
 
 TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
+    "choice": ("encoding", choice),
+    "missed": ("quality", missed),
     "quality targets": ("quality", targets),
     "speed targets": ("encoding", targets),
     "systems": ("quality", means),

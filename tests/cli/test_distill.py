@@ -8,6 +8,7 @@ from tiny_distillation import OPTIONS, make_models, make_texts
 
 from hpdsearch import Encoder
 from hpdsearch.cli import main
+from hpdsearch.cli.distill import _take_changes
 from hpdsearch.distillation.gates import format_percent
 from hpdsearch.distillation.spec import STATIC_TRAINING, LossSpec, TrainingSpec
 from hpdsearch.encoder import read_space
@@ -156,3 +157,32 @@ def test_help_shows_the_defaults_of_the_specs():
     text = " ".join(CliRunner().invoke(main, ["distill", "--help"]).output.split())
     assert f"[default: {TrainingSpec().epochs}; static: {STATIC_TRAINING.epochs}]" in text
     assert f"[default: {LossSpec().similarity_weight}]" in text
+
+
+def test_former_options_set_the_same_fields_and_help_hides_them(folder):
+    renamed = {
+        "--centred": ("projection.centered", None),
+        "--train-words": ("training.train_word_embeddings", None),
+        "--place": ("training.loss.mse_weight", 3.0),
+        "--similarity": ("training.loss.similarity_weight", 2.0),
+        "--ranking": ("training.loss.kl_weight", 1.0),
+        "--variants": ("n_augmented", 2),
+        "--teacher-texts": ("n_teacher_texts", 9),
+        "--anchor": ("ensemble_weight", 0.5),
+        "--untrained-share": ("interpolate_init", 0.25),
+        "--restored": ("match_variance", 0.75),
+    }
+    given = [word for name, (_, value) in renamed.items() for word in (name, value) if word is not None]
+    arguments = ["texts", "-o", "x", "--assistant", "base", *map(str, given)]
+    command = main.get_command(None, "distill")
+    with command.make_context("distill", arguments) as ctx:
+        options = dict(ctx.params)
+        changes = _take_changes(ctx, options)
+    for path, value in renamed.values():
+        found = changes
+        for name in path.split("."):
+            found = found[name]
+        assert found == (True if value is None else value), path
+    assert options["teacher_assistant"] == "base"
+    text = CliRunner().invoke(main, ["distill", "--help"]).output
+    assert not {*renamed, "--assistant"} & {*text.replace(",", " ").split()}

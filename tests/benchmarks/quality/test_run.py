@@ -263,11 +263,11 @@ def test_a_cache_of_teacher_embeddings_is_opened_by_its_own_manifest(made, tmp_p
 
 def test_the_tables_of_the_page_are_those_of_the_result_files():
     text = page.PAGE.read_text(encoding="utf-8")
-    assert page.filled(text, report.RESULTS) == text, "run benchmarks/encoders_page.py"
+    assert page.filled(text, report.RESULTS) == text, "run make pages"
 
 
 def test_the_page_is_filled_from_results_and_says_what_is_missing(made, tmp_path):
-    empty = "".join(f"# {name}\n\n<!-- {name} -->\n\n<!-- end -->\n\n" for name in page.TABLES)
+    empty = "".join(f"# {name}\n\n<!-- {name} -->\n\n<!-- end -->\n\n" for name in (*page.TABLES, "recipes"))
     nothing = page.filled(empty, tmp_path)
     assert nothing.count("Not measured yet") == len(page.TABLES)
     (tmp_path / "quality.json").write_text(json.dumps(made.result))

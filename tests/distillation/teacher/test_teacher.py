@@ -258,3 +258,24 @@ def test_a_folder_of_something_else_and_a_single_string_are_refused(tmp_path):
         Teacher.load(tmp_path, dtype=torch.float16)
     with pytest.raises(EncoderError, match="got one string"):
         load(make_plain_teacher(tmp_path / "t")).encode("the cat")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pooling": {"pooling_mode_cls_token": True}},
+        {"dense": (12, "activation.Tanh")},
+        {"prompt": "the cat "},
+        {"prompt": "the cat ", "pooling": {"pooling_mode_mean_tokens": True, "include_prompt": False}},
+        {"pooling": {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}},
+        {"lower_case": True},
+    ],
+)
+def test_vectors_are_those_of_sentence_transformers(tmp_path, options):
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    folder = make_tiny_teacher(tmp_path / "teacher", **options)
+    texts = ["the cat sleeps", "", " ", "The DOG runs", "river " * 40, "gold iron stone"]
+    theirs = library.SentenceTransformer(str(folder), device="cpu").encode(texts, normalize_embeddings=True)
+    ours = Teacher.load(folder, device="cpu", dtype=torch.float32).encode(texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
