@@ -13,7 +13,7 @@ from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import RESULTS, Result, markdown_table, number_text, target_rows
 from benchmarks.report.show_results import machine_text, read_result
-from benchmarks.report.tables import encoding, quality, values_of
+from benchmarks.report.tables import encoding, find_measurements, quality
 from benchmarks.report.tables import parts as report_parts
 from hpdsearch.distillation.recipe import make_spec, read_recipe, recipe_names
 
@@ -88,7 +88,7 @@ def speed(made: Result) -> str:
 def choice(made: Result) -> str:
     """Return what decides between the built-in encoders: the time of a query and the rate of indexing."""
     rows = [["encoder", "one text, ms", "short texts a second", "of the rate of base"]]
-    found = {name: values_of(made, system=name, threads=2) for name in ENCODERS}
+    found = {name: find_measurements(made, system=name, threads=2) for name in ENCODERS}
     base_rate = found["base"]["short texts"]["median"]
     for name, values in found.items():
         rate = values["short texts"]["median"]

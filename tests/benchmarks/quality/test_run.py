@@ -273,7 +273,7 @@ def test_the_page_is_filled_from_results_and_says_what_is_missing(made, tmp_path
     (tmp_path / "quality.json").write_text(json.dumps(made.result))
     text = page.filled(nothing, tmp_path)
     assert page.filled(text, tmp_path) == text
-    assert text.count("Not measured yet: `python -m benchmarks.encoding.run`.") == 2
+    assert text.count("Not measured yet: `python -m benchmarks.encoding.run`.") == 3
     row = made.rows["tiny", 8]
     less = row["less_teacher"]["STS"]
     cells = f"| tiny | 8 | {row['sts']['average']:.2f} | {row['of_teacher']['STS']:.1f} | {less['low']:+.2f} to "
