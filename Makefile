@@ -96,9 +96,8 @@ $(DEV_INSTALLED): $(REQUIREMENTS) | $(VENV)
 # The generated parts of README.md, docs/ and benchmarks/REPORT.md; tests compare them.
 pages: $(DEV_INSTALLED)
 	$(BIN)/python -m benchmarks.report.write
-	$(BIN)/python -m benchmarks.report.encoders_page
 	$(BIN)/python docs/generate_cli.py
-	$(BIN)/cog -r -I . README.md
+	$(BIN)/cog -r -I . README.md docs/encoders.md
 
 # The site lies in build/site/.
 docs: $(DOCS_INSTALLED)

@@ -66,8 +66,9 @@ def test_the_folders_of_the_map_exist() -> None:
     assert all((ROOT / name).is_dir() for name in re.findall(r"^    (\w+)/", outside, re.MULTILINE))
 
 
-def test_the_generated_blocks_of_readme_are_current() -> None:
-    command = [sys.executable, "-m", "cogapp", "--check", "-I", ROOT, ROOT / "README.md"]
+@pytest.mark.parametrize("page", ["README.md", "docs/encoders.md"])
+def test_the_generated_blocks_of_a_page_are_current(page: str) -> None:
+    command = [sys.executable, "-m", "cogapp", "--check", "-I", ROOT, ROOT / page]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"run make pages\n{done.stdout}{done.stderr}"
 

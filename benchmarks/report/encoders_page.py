@@ -1,14 +1,11 @@
-"""Write the tables of docs/encoders.md between their markers: from results/quality.json, encoding.json and the recipes.
+"""The tables of docs/encoders.md, from results/quality.json, results/encoding.json and the recipes.
 
-python -m benchmarks.report.encoders_page
+The page names them between the markers of cog. `make pages` writes the tables, and a test compares them.
 """
 
-import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.common.harness import ROOT
 from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import RESULTS, Result, markdown_table, number_text, target_rows
@@ -17,40 +14,15 @@ from benchmarks.report.tables import encoding, find_measurements, quality
 from benchmarks.report.tables import parts as report_parts
 from hpdsearch.distillation.recipe import make_spec, read_recipe, recipe_names
 
-PAGE = ROOT / "docs" / "encoders.md"
-MARK = "<!-- {} -->"
-END = "<!-- end -->"
 ENCODERS = ("base", "small", "static")
 
 
-def main() -> None:
-    """Read the options and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
-    parser.add_argument("--page", type=Path, default=PAGE)
-    options = parser.parse_args()
-    page = options.page.read_text(encoding="utf-8")
-    options.page.write_text(filled(page, options.results), encoding="utf-8")
-
-
-def filled(page: str, results: Path) -> str:
-    """Return the page with every generated block filled again.
-
-    Raises:
-        SystemExit: a marker is missing.
-    """
-    blocks = {"recipes": recipes()}
-    for name, (benchmark, made) in TABLES.items():
-        path = results / f"{benchmark}.json"
-        unknown = f"Not measured yet: `python -m benchmarks.{benchmark}.run`."
-        blocks[name] = made(read_result(path)) if path.exists() else unknown
-    for name, text in blocks.items():
-        begin = re.escape(MARK.format(name))
-        block = f"{MARK.format(name)}\n\n{text}\n\n{END}"
-        page, n = re.subn(f"{begin}.*?{END}", lambda _, block=block: block, page, count=1, flags=re.DOTALL)
-        if not n:
-            raise SystemExit(f"expected {MARK.format(name)} and {END} in the page, found none")
-    return page
+def make_table(name: str, results: Path = RESULTS) -> str:
+    """Return a block of the page, between empty lines: the recipes, or a table by its name in TABLES."""
+    if name == "recipes":
+        return f"\n{recipes()}\n"
+    benchmark, make = TABLES[name]
+    return f"\n{make(read_result(results / f'{benchmark}.json'))}\n"
 
 
 def targets(made: Result) -> str:
@@ -143,6 +115,3 @@ TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
     "exports": ("quality", exports),
     "speed": ("encoding", speed),
 }
-
-if __name__ == "__main__":
-    main()

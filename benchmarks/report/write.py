@@ -1,8 +1,8 @@
-"""The result files -> REPORT.md with its pictures' links, and the summary in README. No number comes from elsewhere.
+"""Write REPORT.md from the result files, with links to the pictures. No number comes from elsewhere.
 
     python -m benchmarks.report.write
 
-The words are REPORT.template.md; `{{NAME}}` stands for a table or a paragraph of report_tables.py. A number written
+The text is REPORT.template.md; `{{NAME}}` stands for a table or a paragraph of tables.py. A number written
 into the words, or one in the finished page that no result file holds, is an error.
 """
 
@@ -13,20 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.harness import BENCHMARKS, ROOT
+from benchmarks.common.harness import BENCHMARKS
 from benchmarks.common.results import RESULTS, number_text
 from benchmarks.quality.plot import plot_quality
 from benchmarks.report.show_results import machine_text, read_result
 from benchmarks.report.tables import TABLES, Results
 
 TEMPLATE = BENCHMARKS / "REPORT.template.md"
-README = ROOT / "README.md"
 PICTURE = re.compile(r"!\[([^\]]*)\]\(results/([^)]*)\)")
 PLACE = re.compile(r"\{\{(.+?)\}\}")
 # A number by itself; digits inside a name (f32, nDCG@10, all-MiniLM-L6-v2) are part of the name.
 NUMBER = re.compile(r"(?<![\w@.,-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w@-]|\.\d)")
 NOT_SAID = re.compile(r"`[^`]*`|<!--.*?-->|\]\([^)]*\)", re.DOTALL)  # code, comments, links
-BLOCKS = ("summary", "machine")  # of README
 
 
 def main() -> None:
@@ -34,12 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
     parser.add_argument("--page", type=Path, default=BENCHMARKS / "REPORT.md")
-    parser.add_argument("--readme", type=Path, help="also write the tables between the markers of this page")
     options = parser.parse_args()
     print(write_report(options.results, options.page))
-    if options.readme:
-        text = options.readme.read_text(encoding="utf-8")
-        options.readme.write_text(fill_blocks(text, read_results(options.results)), encoding="utf-8")
 
 
 def write_report(results: Path, page: Path, template: Path = TEMPLATE) -> Path:
@@ -85,18 +79,6 @@ def fill_template(template: str, results: Results) -> str:
     page = PLACE.sub(lambda match: _make_table(match[1].strip(), results), template)
     require_known_numbers(page, results)
     return page
-
-
-def fill_blocks(text: str, results: Results) -> str:
-    """Return a page with the tables between its markers `<!-- NAME -->` and `<!-- end of NAME -->` made anew."""
-    for name in BLOCKS:
-        block = f"<!-- {name} -->\n{TABLES[name](results)}\n<!-- end of {name} -->"
-        pattern = rf"<!-- {name} -->\n.*?<!-- end of {name} -->"
-        text, n = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
-        if n != 1:
-            raise SystemExit(f"expected one block <!-- {name} --> to <!-- end of {name} -->, got {n}")
-        require_known_numbers(block, results)
-    return text
 
 
 def require_no_numbers(template: str) -> None:

@@ -76,19 +76,6 @@ def test_pictures_are_linked_from_where_the_page_lies(tmp_path):
         assert made == f"![one]({link}) *(not drawn in this run)*"
 
 
-def test_a_block_of_a_page_is_made_anew_and_the_rest_stays():
-    results = {"retrieval": result_with(measured("base", "query p50", 0.4493, "ms", n=1000))}
-    made = write_report.fill_blocks(
-        "a\n<!-- summary -->\nold\n<!-- end of summary -->\nb\n<!-- machine -->\nold\n<!-- end of machine -->\nc",
-        results,
-    )
-    assert made.startswith("a\n<!-- summary -->\n")
-    assert "old" not in made
-    assert made.endswith("<!-- end of machine -->\nc")
-    with pytest.raises(SystemExit, match="expected one block <!-- summary -->"):
-        write_report.fill_blocks("nothing to fill", results)
-
-
 def test_what_others_do_better_is_said():
     here = [("hpdsearch base", 120, 60), ("bm25s", 5, 55), ("script", 400, 61)]
     engines = result_with(
