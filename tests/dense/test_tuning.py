@@ -1,4 +1,4 @@
-"""The curve, against recall counted in numpy, and the promise."""
+"""Operating points, against ann_recall counted in numpy, and the recall target."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def ann_recall(seg, queries, own=None, point=None):
 
 
 @pytest.mark.slow
-def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
+def test_operating_points_have_the_ann_recall_that_numpy_counts(tuned):
     asked = draw_held_out(tuned.vectors)
     assert len(asked.positions) == tuned.operating_points.n_queries == 300
     exact = brute_force(VECTORS, asked.queries)
@@ -49,7 +49,7 @@ def test_the_curve_tells_the_recall_that_numpy_counts(tuned):
         assert point.ann_recall == pytest.approx(counted, abs=0.004)  # codes tie, and then either may be taken
 
 
-def test_the_promise_holds_for_other_queries(tuned):
+def test_the_recall_target_is_met_for_other_queries(tuned):
     assert tuned.operating_points.is_met
     assert tuned.operating_points.recall_target == tuned.spec.ann_recall
     queries = clustered(N + 500, 24)[N:]
@@ -59,7 +59,7 @@ def test_the_promise_holds_for_other_queries(tuned):
     assert chosen.ann_recall_lower >= tuned.spec.ann_recall
 
 
-def test_the_curve_rises_in_recall_and_time(tuned):
+def test_operating_points_ascend_in_ann_recall_and_time(tuned):
     points = tuned.operating_points.points
     assert all(a.ann_recall < b.ann_recall and a.milliseconds < b.milliseconds for a, b in pairwise(points))
     assert all(0 < p.ann_recall_lower < p.ann_recall <= 1 and p.rescore >= 1 for p in points)
@@ -74,13 +74,13 @@ def test_what_the_user_fixed_is_not_tuned(tmp_path):
     assert not seg.operating_points.is_met
 
 
-def test_a_promise_that_pq_cannot_keep_is_kept_by_sq8(tmp_path):
+def test_sq8_meets_a_recall_target_that_pq_misses(tmp_path):
     vectors = ellipsoid(12_000, 8)  # four parts of four bits tell little apart
     seg = segment(tmp_path, vectors, IndexSpec(ann_recall=0.99))
     assert (seg.spec.codec, seg.operating_points.is_met) == (Codec.SQ8, True)
 
 
-def test_a_promise_that_nothing_keeps_is_said_and_the_best_is_taken(tmp_path):
+def test_a_missed_recall_target_is_recorded_and_the_best_setting_taken(tmp_path):
     seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, n_subquantizers=1, ann_recall=0.99))
     assert not seg.operating_points.is_met
     assert seg.spec.rescore == seg.operating_points.points[-1].rescore
@@ -88,7 +88,7 @@ def test_a_promise_that_nothing_keeps_is_said_and_the_best_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize(("n", "spec"), [(1_999, IndexSpec()), (2_500, IndexSpec(codec=Codec.F32))])
-def test_small_and_exact_segments_need_no_curve(tmp_path, n, spec):
+def test_small_and_exact_segments_are_not_measured(tmp_path, n, spec):
     seg = segment(tmp_path, ellipsoid(n, 8), spec)
     assert (seg.operating_points, seg.spec.rescore) == (None, 5)
 
@@ -128,9 +128,9 @@ def test_pareto_by_hand():
 
 def test_a_point_is_chosen_by_its_lower_bound():
     points = tuple(OperatingPoint(n, 1, n / 10, n / 10 - 0.04, float(n)) for n in (7, 8, 9))
-    curve = OperatingPoints(points, 0.8, True, 300)
-    assert [curve.choose(r).nprobe for r in (0.1, 0.65, 0.7, 0.75, 0.85, 0.99)] == [7, 7, 8, 8, 9, 9]
-    assert OperatingPoints.from_dict(json.loads(json.dumps(curve.as_dict()))) == curve
+    measured = OperatingPoints(points, 0.8, True, 300)
+    assert [measured.choose(r).nprobe for r in (0.1, 0.65, 0.7, 0.75, 0.85, 0.99)] == [7, 7, 8, 8, 9, 9]
+    assert OperatingPoints.from_dict(json.loads(json.dumps(measured.as_dict()))) == measured
 
 
 def test_recall_that_costs_less_than_the_noise_of_timing_is_taken():

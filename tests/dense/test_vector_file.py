@@ -31,10 +31,10 @@ def fmix32(x):
     return x ^ (x >> 16)
 
 
-def sum_by_hand(row, position):
-    """The sum of one row as docs/index-format.md tells it."""
-    words = [int.from_bytes(row[at : at + 2], "little") for at in range(0, len(row), 2)]
-    total = sum(word * (fmix32(i) | 1) for i, word in enumerate(words, start=1))
+def checksum_by_hand(row, position):
+    """Return the checksum of one row by the formula of docs/index-format.md."""
+    halfwords = [int.from_bytes(row[at : at + 2], "little") for at in range(0, len(row), 2)]
+    total = sum(halfword * (fmix32(i) | 1) for i, halfword in enumerate(halfwords, start=1))
     return (total + position * 0x9E3779B1 + 0x5BD1E995) % 2**32
 
 
@@ -56,14 +56,14 @@ def test_what_is_written_is_read_to_the_precision_of_float16(tmp_path, n, dim):
 
 @pytest.mark.parametrize("dim", [5, 6])
 @pytest.mark.parametrize("blocks", [1, 7, 200])
-def test_the_file_is_rows_and_sums_however_it_was_written(tmp_path, blocks, dim):
+def test_the_file_is_rows_and_checksums_however_it_was_written(tmp_path, blocks, dim):
     vectors = random_rows(200, dim)
     writer = written(tmp_path / "v", vectors, blocks=blocks)
     data = (tmp_path / "v").read_bytes()
     size = 2 * dim
     assert data[: 200 * size] == vectors.astype("<f2").tobytes()
-    sums = [sum_by_hand(data[row * size : (row + 1) * size], row) for row in range(200)]
-    assert data[200 * size :] == b"".join(one.to_bytes(4, "little") for one in sums)
+    checksums = [checksum_by_hand(data[row * size : (row + 1) * size], row) for row in range(200)]
+    assert data[200 * size :] == b"".join(one.to_bytes(4, "little") for one in checksums)
     assert (writer.n_rows, writer.size_bytes) == (200, len(data)) == (200, 200 * (size + 4))
     assert writer.sha256 == hashlib.sha256(data).hexdigest()
 
@@ -149,16 +149,16 @@ def test_every_flipped_bit_is_found_by_whoever_reads_its_row_and_by_no_one_else(
         file.rows(others)
 
 
-def test_a_row_in_another_rows_place_is_found_with_or_without_its_sum(tmp_path):
+def test_a_row_in_another_rows_place_is_found_with_or_without_its_checksum(tmp_path):
     path, n, size = tmp_path / "v", 30, 12
     vectors = random_rows(n, 6)
     vectors[4] = vectors[5]  # equal rows are no damage
     written(path, vectors)
     data = path.read_bytes()
     for one, other in [(0, 1), (3, 29), (10, 26)]:
-        for with_sum in (False, True):
+        for with_checksum in (False, True):
             swapped = bytearray(data)
-            for at, width in [(0, size), *([(n * size, 4)] if with_sum else [])]:
+            for at, width in [(0, size), *([(n * size, 4)] if with_checksum else [])]:
                 a, b = at + one * width, at + other * width
                 swapped[a : a + width], swapped[b : b + width] = data[b : b + width], data[a : a + width]
             path.write_bytes(swapped)
