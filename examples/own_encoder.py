@@ -36,7 +36,7 @@ def main(teacher: str | None = None) -> None:
             cache=folder / "cache",
             force=True,  # keep the encoder of this short demonstration, whatever the quality gates say
         )
-        print("\n".join(made.verdict.lines))
+        print("\n".join(made.quality.summary))
         with Index.build(folder / "index", documents, encoder=made.folder) as index:
             for hit in index.search("moving around on hands and knees", k=3):
                 print(f"{hit.score:.3f}  {hit.title}: {hit.text}")

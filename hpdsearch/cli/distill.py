@@ -94,13 +94,13 @@ share = click.FloatRange(0, 1)
     "--whitening",
     path="projection.whitening",
     type=click.FloatRange(0, 0.5),
-    help="Scale the directions of a new space by variance to the power of minus this.",
+    help="Scale the directions of a new space by variance ** -WHITENING: 0 not at all, 0.5 fully.",
 )
 @spec_option(
     "--epochs",
     path="training.epochs",
     type=click.FloatRange(0, min_open=True),
-    help="Pass this often over the training texts.",
+    help="Make this many passes over the training texts.",
 )
 @spec_option(
     "--learning-rate",
@@ -109,10 +109,10 @@ share = click.FloatRange(0, 1)
     help="Set the peak learning rate.",
 )
 @spec_option(
-    "--batch-size", path="training.batch_size", type=click.IntRange(min=2), help="Train on so many texts a step."
+    "--batch-size", path="training.batch_size", type=click.IntRange(min=2), help="Train on this many texts per step."
 )
 @spec_option(
-    "--max-tokens", path="training.max_tokens", type=positive, help="Truncate training texts to so many tokens."
+    "--max-tokens", path="training.max_tokens", type=positive, help="Truncate training texts to this many tokens."
 )
 @spec_option(
     "--train-word-embeddings",
