@@ -34,9 +34,9 @@ def info(index_argument: str | None, index_option: str | None, as_json: bool, pl
     with Index.open(find_index(index_option, index_argument)) as opened:
         described = opened.info()
     if plot is not None:
-        from hpdsearch.index.plot import plot_curves
+        from hpdsearch.index.plot import plot_operating_points
 
-        plot_curves(described, plot)
+        plot_operating_points(described, plot)
     if as_json:
         echo_json(described.as_dict())
         return

@@ -1,9 +1,8 @@
-"""Index: one folder of documents that can be searched, added to and deleted from."""
+"""Index: one folder of documents that users search and change."""
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +13,13 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
-from hpdsearch.errors import CorpusError, EncoderError, HpdsearchError, IndexFolderError, QueryError
+from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, QueryError
+from hpdsearch.index.encoders import EncoderLike, fit_encoder, load_encoder
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.ingest import IngestReport, ingest
-from hpdsearch.indexer.merging import compact_segments, rebuild_index, settle
+from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
+from hpdsearch.indexer.merging import apply_deletions, compact_segments, rebuild_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.update import update
 from hpdsearch.records import Document, Hit
@@ -26,33 +27,38 @@ from hpdsearch.search import Mode, search
 from hpdsearch.search.opening import open_snapshot
 from hpdsearch.search.snapshot import Snapshot
 
-logger = logging.getLogger(__name__)
-
 StrPath = str | Path
-EncoderLike = str | Path | Encoder
 
 
 class Index:
-    """A searchable index folder. Make one with `build`, open one with `open`; safe to search from several threads.
+    """A searchable index folder: make one with `build`, open one with `open`. Several threads may search it at once.
 
-    An open index answers from the state that it opened; changes made through the same object are seen by it, changes
-    made by others after opening it again.
+    An index answers from the snapshot that it opened. It sees the changes made through this object; to see the changes
+    of others, open the folder again.
 
     Attributes:
-        folder: its place.
-        report: what became of the documents of `build`, or of the last `add` through this object.
+        folder: path of the index folder.
+        report: counts of the documents of `build`, or of the last `add` or `update` through this object.
+        merge_policy: says which rows the next changes buffer and which segments they merge.
     """
 
-    def __init__(self, folder: Path, state: Snapshot, encoder: EncoderLike | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        snapshot: Snapshot,
+        encoder: EncoderLike | None = None,
+        merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
+    ) -> None:
         """Use `build` or `open`."""
         self.folder = folder
         self.report: IngestReport | None = None
-        self._state = state
+        self.merge_policy = merge_policy
+        self._snapshot = snapshot
         self._encoder_choice = encoder
         self._encoder = encoder if isinstance(encoder, Encoder) else None
         self._loading = threading.Lock()
         if self._encoder is not None:
-            _of_space(self._encoder, state.catalog.meta(), folder)
+            fit_encoder(self._encoder, snapshot.catalog.meta(), folder)
 
     @classmethod
     def build(
@@ -66,18 +72,20 @@ class Index:
         overwrite: bool = False,
         strict: bool = False,
         progress: Progress = SILENT,
+        merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
-        """Index documents into a folder and open it. Nothing is in force before all of it is.
+        """Index documents into a folder and open it; one commit activates all of them.
 
         Args:
-            folder: made if it is not there; must be empty or an index.
+            folder: path of a new folder, an empty one or an index.
             documents: consumed once, a block in memory at a time.
             encoder: a built-in name, an encoder folder, or a loaded encoder.
-            dim: numbers to keep of each vector, the first ones; None: all that the encoder makes.
-            spec: which index to make; None: chosen by the count of vectors.
-            overwrite: replace an index that is there; it answers until the new one is in force.
-            strict: treat empty, cut and duplicate documents as errors.
-            progress: a bar a phase.
+            dim: leading dimensions of each vector to keep; None: all that the encoder has.
+            spec: which index to make; None: chosen by the number of vectors.
+            overwrite: replace an index in the folder; it can be searched until the new one is committed.
+            strict: treat empty, split and duplicate documents and truncated titles as errors.
+            progress: shows a bar for each phase.
+            merge_policy: for later changes through this object.
 
         Raises:
             CorpusError: there is no document with text, a doc_id comes twice, or a document breaks a rule of `strict`.
@@ -85,36 +93,46 @@ class Index:
             EncoderError: the encoder cannot be loaded, or has fewer than `dim` dimensions.
             LockedError: another writer is at work.
         """
-        folder, start = Path(folder), time.perf_counter()
-        loaded = _load(encoder)
-        loaded = loaded if dim is None else loaded.truncate(dim)
-        with Transaction(folder, create=True, overwrite=overwrite) as change:
-            change.meta |= {"encoder": loaded.location, "encoder_hash": loaded.sha256}
-            change.meta |= {"space": loaded.space, "dim": loaded.dim, "spec": (spec or IndexSpec()).as_dict()}
-            report = ingest(documents, change, loaded, spec or IndexSpec(), strict=strict, progress=progress)
+        start = time.perf_counter()
+        folder = Path(folder)
+        spec = spec or IndexSpec()
+        loaded = load_encoder(encoder)
+        if dim is not None:
+            loaded = loaded.truncate(dim)
+        with Transaction(folder, create=True, overwrite=overwrite, policy=merge_policy) as txn:
+            txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
+            txn.set_meta(dim=loaded.dim, spec=spec.as_dict())
+            report = ingest(documents, txn, loaded, spec, strict=strict, progress=progress)
             if not report.n_documents:
                 raise CorpusError(f"expected at least one document with text, got none ({report.n_empty} empty ones)")
-            _commit(change, progress)
-        index = cls(folder, _open_committed(folder), loaded)
+            _commit(txn, progress)
+        index = cls(folder, _open_committed(folder), loaded, merge_policy)
         report.seconds = time.perf_counter() - start
         index.report = report
         return index
 
     @classmethod
-    def open(cls, folder: StrPath, *, encoder: EncoderLike | None = None) -> "Index":
-        """Open the state of a folder that is committed now.
+    def open(
+        cls,
+        folder: StrPath,
+        *,
+        encoder: EncoderLike | None = None,
+        merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
+    ) -> "Index":
+        """Open the last committed snapshot of a folder.
 
         Args:
             folder: an index folder.
-            encoder: for queries; None: the one that the documents were encoded with. It must be of the same space and
-                at least as wide as the index, whose width its vectors are cut to.
+            encoder: the query encoder; None: the encoder of the documents. It must be of the same space and have at
+                least the dimensions of the index, to which its vectors are truncated.
+            merge_policy: for changes through this object.
 
         Raises:
-            IndexFolderError: no index there, nothing committed, or another format.
+            IndexFolderError: the folder holds no committed index, or one of another format.
             CorruptIndexError: a file is missing or altered.
-            EncoderError: the encoder is of another space or too narrow.
+            EncoderError: the encoder is of another space, or has too few dimensions.
         """
-        return cls(Path(folder), open_snapshot(Path(folder)), encoder)
+        return cls(Path(folder), open_snapshot(Path(folder)), encoder, merge_policy)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; it counts as one query
@@ -148,32 +166,39 @@ class Index:
         """Find the k best documents for a query, or for each of several.
 
         Args:
-            query: plain words; a list of texts gives a list of lists.
-            k: hits wanted; fewer come only if fewer documents match.
+            query: a text in natural language, or several of them.
+            k: number of hits, k >= 1; fewer come only if fewer documents match.
             where: a filter on metadata, as in 'year >= 2020 and lang = "en"'.
-            mode: "hybrid" (words and meaning), "dense" (meaning) or "lexical" (words).
+            mode: "dense" (semantic, by cosine), "lexical" (BM25) or "hybrid" (both).
             ann_recall: share of the exact ten nearest passages to find, 0 < ann_recall <= 1. It selects another of the
                 measured operating points (see `info`); None: the recall target that the index was built for.
 
         Returns:
-            hits, best first; equal scores by doc_id.
+            hits, best first; equal scores by doc_id. Several texts give a list for each.
 
         Raises:
             QueryError: a query is blank, k < 1, or mode or ann_recall is outside of its range.
             FilterError: `where` cannot be parsed.
             CorruptIndexError: a file is missing or altered.
         """
-        texts, state = [query] if isinstance(query, str) else list(query), self._state
-        results = search(
-            state, texts, partial(self._encode, state), k=k, mode=_mode(mode), where=where, ann_recall=ann_recall
-        )
+        texts = [query] if isinstance(query, str) else list(query)
+        snapshot = self._snapshot
+        encode = partial(self._encode, snapshot)
+        results = search(snapshot, texts, encode, k=k, mode=_parse_mode(mode), where=where, ann_recall=ann_recall)
         return results[0] if isinstance(query, str) else results
 
     def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> IngestReport:
-        """Add documents; one whose doc_id is there already replaces the old one.
+        """Add documents; a document replaces the stored one with the same doc_id.
+
+        Args:
+            documents: consumed once, a block in memory at a time.
+            strict: treat empty, split and duplicate documents and truncated titles as errors.
+            progress: shows a bar for each phase.
 
         Raises:
-            CorpusError: a doc_id came twice in `documents`. LockedError: another writer is at work.
+            CorpusError: a doc_id comes twice in `documents`, or a document breaks a rule of `strict`.
+            LockedError: another writer is at work.
+            IndexFolderError: the folder cannot be written; nothing was changed.
         """
         return self._write(partial(ingest, documents), strict, progress)
 
@@ -185,50 +210,55 @@ class Index:
         strict: bool = False,
         progress: Progress = SILENT,
     ) -> IngestReport:
-        """Make the index hold these documents as they are now: only what changed is written, only new texts encoded.
+        """Make the index hold exactly these documents of their sources.
+
+        Only changed documents are written, and only new texts are encoded.
 
         Args:
-            documents: all that the sources hold now, consumed once.
-            under: the files and folders that they come from, relative or absolute: what was read there and is not
-                among `documents` is deleted. Documents of other sources stay.
-            strict: as in `build`, of the documents that changed.
-            progress: a bar a phase.
+            documents: all documents that the sources hold now; consumed once, a block in memory at a time.
+            under: the files and folders that they come from, relative or absolute. Stored documents from there that
+                are not among `documents` are deleted. Documents of other sources stay.
+            strict: as in `add`, for the documents that changed.
+            progress: shows a bar for each phase.
 
         Raises:
-            CorpusError: a doc_id came twice in `documents`. LockedError: another writer is at work.
+            CorpusError: a doc_id comes twice in `documents`, or a document breaks a rule of `strict`.
+            LockedError: another writer is at work.
+            IndexFolderError: the folder cannot be written; nothing was changed.
         """
         paths = [under] if isinstance(under, str | Path) else under
         return self._write(partial(update, documents, [str(path) for path in paths]), strict, progress)
 
     def _write(self, write: Callable[..., IngestReport], strict: bool, progress: Progress) -> IngestReport:
         start = time.perf_counter()
-        with Transaction(self.folder) as change:
-            encoder = self._document_encoder(change.meta)
-            spec = IndexSpec.from_dict(change.meta["spec"])
-            report = write(change, encoder, spec, strict=strict, progress=progress)
+        with self._transaction() as txn:
+            encoder = self._document_encoder(txn.meta)
+            report = write(txn, encoder, _stored_spec(txn), strict=strict, progress=progress)
             if report.n_documents or report.n_deleted:
-                _commit(change, progress)
+                _commit(txn, progress)
         self._reopen()
         report.seconds = time.perf_counter() - start
         self.report = report
         return report
 
     def delete(self, doc_ids: Iterable[str]) -> int:
-        """Delete documents and return how many; all of them or, with an error, none.
+        """Delete documents and return their number; with an error none is deleted.
 
         Raises:
-            QueryError: a doc_id is not in the index. LockedError: another writer is at work.
+            QueryError: a doc_id is not in the index.
+            LockedError: another writer is at work.
+            IndexFolderError: the folder cannot be written; nothing was changed.
         """
         wanted = list(dict.fromkeys([doc_ids] if isinstance(doc_ids, str) else doc_ids))
-        with Transaction(self.folder) as change:
-            there = change.catalog.doc_numbers(wanted)
-            if missing := [doc_id for doc_id in wanted if doc_id not in there]:
+        with self._transaction() as txn:
+            stored = txn.catalog.doc_numbers(wanted)
+            if missing := [doc_id for doc_id in wanted if doc_id not in stored]:
                 shown = ", ".join(repr(doc_id) for doc_id in missing[:5]) + (" ..." if len(missing) > 5 else "")
                 raise QueryError(f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not there: {shown}")
-            if there:
-                change.catalog.remove(list(there.values()))
-                settle(change, IndexSpec.from_dict(change.meta["spec"]), None, [], SILENT)
-                change.commit()
+            if stored:
+                txn.catalog.remove(list(stored.values()))
+                apply_deletions(txn, _stored_spec(txn), SILENT)
+                txn.commit()
         self._reopen()
         return len(wanted)
 
@@ -236,51 +266,61 @@ class Index:
         """Count the documents that match a filter.
 
         Raises:
-            FilterError: `where` cannot be read.
+            FilterError: `where` cannot be parsed.
         """
-        return self._state.catalog.count_where(where)
+        return self._snapshot.catalog.count_where(where)
 
     def compact(self, *, progress: Progress = SILENT) -> None:
-        """Merge all segments into one and take what was deleted off the disk; readers go on meanwhile.
+        """Merge all segments into one and remove deleted documents from the disk; searches go on meanwhile.
 
         Raises:
-            LockedError: another writer is at work. IndexFolderError: no room on the disk.
+            LockedError: another writer is at work.
+            IndexFolderError: the folder cannot be written, for example because the disk is full.
         """
-        with Transaction(self.folder) as change:
-            compact_segments(change, IndexSpec.from_dict(change.meta["spec"]), progress)
-            _rewrite_words(change, progress)
-            _commit(change, progress)
-            with change.tidying():
-                change.catalog.vacuum()
+        with self._transaction() as txn:
+            compact_segments(txn, _stored_spec(txn), progress)
+            _rewrite_lexical(txn, progress)
+            _commit(txn, progress)
+            with txn.cleanup():
+                txn.catalog.vacuum()
         self._reopen()
 
     def reindex(self, spec: IndexSpec, *, progress: Progress = SILENT) -> None:
-        """Make other index files of the stored vectors, by another spec; the old ones answer until all are in force.
+        """Build other codes from the stored vectors, by another spec; one commit replaces the old ones.
 
         Raises:
-            LockedError: another writer is at work. ShapeError: the spec does not fit the vectors.
+            LockedError: another writer is at work.
+            ShapeError: the spec does not fit the vectors.
+            IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        with Transaction(self.folder) as change:
-            change.meta["spec"] = spec.as_dict()
-            for entry in change.catalog.segments():
-                rebuild_index(change, entry, spec, progress)
-            _commit(change, progress)
+        with self._transaction() as txn:
+            txn.set_meta(spec=spec.as_dict())
+            for entry in txn.catalog.segments():
+                rebuild_index(txn, entry, spec, progress)
+            _commit(txn, progress)
         self._reopen()
 
     def info(self) -> IndexInfo:
         """Describe the index."""
-        return describe(self.folder, self._state)
+        return describe(self.folder, self._snapshot)
 
     def verify(self) -> list[str]:
-        """Read everything back against its sums; return one line for each problem, none if the index is whole."""
+        """Check all files against their checksums and one another.
+
+        Returns:
+            a line for each problem; none if the index is intact.
+
+        Raises:
+            IndexFolderError: the folder cannot be opened.
+        """
         return find_problems(self.folder)
 
     def close(self) -> None:
-        """Let go of the files; the index cannot be used afterwards."""
-        self._state.catalog.close()
+        """Close the files; the index cannot be used afterwards."""
+        self._snapshot.catalog.close()
 
     def __len__(self) -> int:
-        return self._state.catalog.n_documents()
+        return self._snapshot.catalog.n_documents()
 
     def __enter__(self) -> "Index":
         return self
@@ -288,85 +328,65 @@ class Index:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    def _transaction(self) -> Transaction:
+        return Transaction(self.folder, policy=self.merge_policy)
+
     def _reopen(self) -> None:
-        self._state = _open_committed(self.folder, self._state)
+        self._snapshot = _open_committed(self.folder, self._snapshot)
 
-    def _encode(self, state: Snapshot, texts: Sequence[str]) -> Matrix:
-        """Return the vectors (n, dim) of queries; the encoder is loaded by the first call.
-
-        Another process may have overwritten the index with vectors of another space before an add or delete here.
-        """
-        meta = state.catalog.meta()
+    def _encode(self, snapshot: Snapshot, texts: Sequence[str]) -> Matrix:
+        """Return the vectors (n, dim) of queries; the first call loads the encoder."""
+        meta = snapshot.catalog.meta()
         with self._loading:
-            other_space = self._encoder is not None and self._encoder.space != meta["space"]
-            if self._encoder is None or (other_space and self._encoder_choice is None):
-                # Openvino takes half a second longer to load, which queries do not win back.
-                self._encoder = _load(self._encoder_choice or meta["encoder"], Backend.ONNX)
+            # Another process may have overwritten the index with another space before a change through this object.
+            is_foreign = self._encoder is not None and self._encoder.space != meta["space"]
+            if self._encoder is None or (is_foreign and self._encoder_choice is None):
+                # OpenVINO takes half a second longer to load, which queries do not win back.
+                self._encoder = load_encoder(self._encoder_choice or meta["encoder"], Backend.ONNX)
             encoder = self._encoder
-        return _of_space(encoder, meta, self.folder).encode(texts)
+        return fit_encoder(encoder, meta, self.folder).encode(texts)
 
-    def _document_encoder(self, meta: dict[str, Any]) -> Encoder:
-        """Return the encoder that the documents were encoded with."""
+    def _document_encoder(self, meta: Mapping[str, Any]) -> Encoder:
+        """Return the encoder of the documents."""
         encoder = self._encoder
         if encoder is None or encoder.sha256 != meta["encoder_hash"]:
-            encoder = _load(meta["encoder"])
-        return _of_space(encoder, meta, self.folder)
+            encoder = load_encoder(meta["encoder"])
+        return fit_encoder(encoder, meta, self.folder)
 
 
-def _open_committed(folder: Path, before: Snapshot | None = None) -> Snapshot:
-    """Open what was just committed; an error on the way must not look like that of a change that failed."""
+def _open_committed(folder: Path, previous: Snapshot | None = None) -> Snapshot:
+    """Open the snapshot that was just committed; an error here must not look like a change that failed."""
     try:
-        return open_snapshot(folder, before)
+        return open_snapshot(folder, previous)
     except (HpdsearchError, OSError) as error:
-        raise IndexFolderError(f"{folder}: the change is in force, but cannot be opened: {error}") from error
+        raise IndexFolderError(f"{folder}: the change is committed, but cannot be opened: {error}") from error
 
 
-def _load(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encoder:
-    if isinstance(encoder, Encoder):
-        return encoder
-    start = time.perf_counter()
-    loaded = Encoder.load(encoder, backend=backend)
-    logger.info("encoder %s loaded in %.0f ms", loaded.location, (time.perf_counter() - start) * 1000)
-    return loaded
+def _stored_spec(txn: Transaction) -> IndexSpec:
+    return IndexSpec.from_dict(txn.meta["spec"])
 
 
-def _of_space(encoder: Encoder, meta: dict[str, Any], folder: Path) -> Encoder:
-    """Return the encoder, cut to the index's width; EncoderError unless its vectors may meet those of the index."""
-    if encoder.space != meta["space"]:
-        raise EncoderError(
-            f"{folder}: holds vectors of space {meta['space']} (encoder {meta['encoder']}), but encoder {encoder.name} "
-            f"is of space {encoder.space}; query with --query-encoder {meta['encoder']}, or index again with "
-            f"--overwrite --encoder {encoder.location}"
-        )
-    if encoder.model_dim < meta["dim"]:
-        raise EncoderError(
-            f"{folder}: holds vectors of {meta['dim']} numbers (encoder {meta['encoder']}), but encoder {encoder.name} "
-            f"makes only {encoder.model_dim}; query with --query-encoder {meta['encoder']}"
-        )
-    return encoder.truncate(meta["dim"])
-
-
-def _mode(mode: str | Mode) -> Mode:
+def _parse_mode(mode: str | Mode) -> Mode:
     try:
         return Mode(mode)
     except ValueError:
         raise QueryError(f"mode: expected {', '.join(m.value for m in Mode)}, got {mode!r}") from None
 
 
-def _commit(change: Transaction, progress: Progress) -> None:
+def _commit(txn: Transaction, progress: Progress) -> None:
     bar = progress.phase("committing", total=1, unit="step")
-    change.commit()
+    txn.commit()
     bar.update(1)
     bar.close()
 
 
-def _rewrite_words(change: Transaction, progress: Progress) -> None:
-    """Make the lexical index anew from the documents: what was deleted goes with the old one."""
-    change.begin_lexical()
-    bar = progress.phase("words", total=change.catalog.n_documents(), unit="doc")
-    for stored in change.catalog.all_documents():
+def _rewrite_lexical(txn: Transaction, progress: Progress) -> None:
+    """Write a new lexical index of the live documents; the old one goes with all that was deleted."""
+    txn.begin_lexical()
+    bar = progress.phase("lexical index", total=txn.catalog.n_documents(), unit="doc")
+    for stored in txn.catalog.all_documents():
         title = title_before_text(stored.document)
         for row, start, end in stored.passages:
-            change.words.add(row, title, stored.document.text[start:end])
+            txn.lexical.add(row, title, stored.document.text[start:end])
         bar.update(1)
     bar.close()

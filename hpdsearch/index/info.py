@@ -1,4 +1,4 @@
-"""What an index is and what it takes."""
+"""Describe an index: its documents, encoder, segments, operating points and bytes."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,7 +10,7 @@ from typing import Any
 from hpdsearch.dense import IndexSpec, OperatingPoints
 from hpdsearch.search.snapshot import Snapshot
 
-TEACHER_BYTES = 768 * 4  # of one vector
+TEACHER_BYTES = 768 * 4  # of one float32 vector of the shipped space's teacher
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ class IndexInfo:
         return asdict(self)
 
 
-def describe(folder: Path, state: Snapshot) -> IndexInfo:
-    """Describe an opened state."""
-    meta, entries, n_passages = state.catalog.meta(), state.catalog.segments(), state.catalog.n_passages()
+def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
+    """Describe an opened snapshot."""
+    meta = snapshot.catalog.meta()
+    entries = snapshot.catalog.segments()
+    n_passages = snapshot.catalog.n_passages()
     disk = {
         "documents": _size_bytes(folder.glob("catalog.sqlite*")),
         "lexical": _size_bytes((folder / meta["lexical"]).glob("*")),
@@ -72,13 +74,13 @@ def describe(folder: Path, state: Snapshot) -> IndexInfo:
     }
     return IndexInfo(
         folder=str(folder),
-        format=state.catalog.format,
+        format=snapshot.catalog.format,
         generation=meta["generation"],
-        n_documents=state.catalog.n_documents(),
+        n_documents=snapshot.catalog.n_documents(),
         n_passages=n_passages,
-        n_deleted=len(state.tombstones),
-        n_buffered=len(state.catalog.buffered_vectors()[0]),
-        fields=state.catalog.fields(),
+        n_deleted=len(snapshot.tombstones),
+        n_buffered=len(snapshot.catalog.buffered_vectors()[0]),
+        fields=snapshot.catalog.fields(),
         encoder=meta["encoder"],
         encoder_sha256=meta["encoder_hash"],
         space=meta["space"],
@@ -93,7 +95,7 @@ def describe(folder: Path, state: Snapshot) -> IndexInfo:
             for entry in entries
         ],
         disk_bytes=disk,
-        memory_bytes=sum(segment.memory_bytes for segment in state.segments),
+        memory_bytes=sum(segment.memory_bytes for segment in snapshot.segments),
         teacher_memory_bytes=n_passages * TEACHER_BYTES,
     )
 
@@ -113,7 +115,7 @@ def _operating_points(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _size_bytes(paths: Iterable[Path]) -> int:
-    """Sum the sizes of files; those that a writer removes meanwhile count nothing."""
+    """Return the total size of files; a file that a writer removes meanwhile counts 0."""
     size = 0
     for path in paths:
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The measured curves of an index as a picture: recall against latency."""
+"""Draw the measured operating points of an index: ann_recall against latency."""
 
 from pathlib import Path
 from typing import Any
@@ -10,41 +10,48 @@ from hpdsearch.index.info import IndexInfo
 STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"))
 
 
-def plot_curves(described: IndexInfo, path: Path) -> None:
-    """Draw ann_recall@10 over milliseconds a query for each segment that has a curve.
+def plot_operating_points(info: IndexInfo, path: Path) -> None:
+    """Draw ann_recall@10 over milliseconds per query for each segment that has operating points.
+
+    Args:
+        info: the index.
+        path: the picture; its ending says the format, .svg, .png or .pdf.
 
     Raises:
-        QueryError: no segment has one. MissingExtraError: matplotlib is not installed.
+        QueryError: no segment has operating points.
+        MissingExtraError: matplotlib is not installed.
     """
-    segments = [segment for segment in described.segments if segment["operating_points"]]
+    segments = [segment for segment in info.segments if segment["operating_points"]]
     if not segments:
-        raise QueryError(f"{described.folder}: its segments are too small for a curve to be measured")
+        raise QueryError(f"{info.folder}: its segments are too small to have measured operating points")
     with save_figure(path, width=8, height=5) as figure:
         axes = figure.subplots()
-        for (colour, marker), segment in zip(STYLES * len(segments), segments, strict=False):
-            _draw_segment(axes, segment, colour, marker)
-        promise = segments[-1]["operating_points"]["recall_target"]
-        axes.axhline(promise, color=VERMILION, linestyle="--", linewidth=1, label=f"promise {promise:g}")
+        for (color, marker), segment in zip(STYLES * len(segments), segments, strict=False):
+            _draw_segment(axes, segment, color, marker)
+        target = segments[-1]["operating_points"]["recall_target"]
+        axes.axhline(target, color=VERMILION, linestyle="--", linewidth=1, label=f"recall target {target:g}")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")
-        axes.set_xlabel("milliseconds a query (one thread, after encoding)")
+        axes.set_xlabel("milliseconds per query (one thread, after encoding)")
         axes.set_ylabel("ann_recall@10 on held-out vectors")
-        axes.set_title(f"{Path(described.folder).name}: {described.n_passages:,} passages", loc="left")
+        axes.set_title(f"{Path(info.folder).name}: {info.n_passages:,} passages", loc="left")
         axes.legend(loc="center right")
 
 
-def _draw_segment(axes: Any, segment: dict[str, Any], colour: str, marker: str) -> None:
+def _draw_segment(axes: Any, segment: dict[str, Any], color: str, marker: str) -> None:
+    """Draw the operating points of a segment, and a star at the active one."""
     points = segment["operating_points"]["points"]
     label = f"{segment['rows']:,} vectors, {segment['kind']} {segment['codec']}"
-    milliseconds, recalls = [p["milliseconds"] for p in points], [p["ann_recall"] for p in points]
-    axes.plot(milliseconds, recalls, color=colour, marker=marker, label=label)
+    milliseconds = [point["milliseconds"] for point in points]
+    recalls = [point["ann_recall"] for point in points]
+    axes.plot(milliseconds, recalls, color=color, marker=marker, label=label)
     for point in points:
         if (point["nprobe"], point["rescore"]) == (segment["nprobe"], segment["rescore"]):
-            note = f"in force: nprobe {point['nprobe']}, " if segment["nlist"] else "in force: "
-            axes.plot(point["milliseconds"], point["ann_recall"], color=colour, marker="*", markersize=16)
+            nprobe = f"nprobe {point['nprobe']}, " if segment["nlist"] else ""
+            axes.plot(point["milliseconds"], point["ann_recall"], color=color, marker="*", markersize=16)
             axes.annotate(
-                f"{note}rescore {point['rescore']}",
+                f"active: {nprobe}rescore {point['rescore']}",
                 (point["milliseconds"], point["ann_recall"]),
                 xytext=(8, -14),
                 textcoords="offset points",

@@ -1,4 +1,4 @@
-"""Documents -> catalog, lexical index and vectors file, block by block, inside one transaction."""
+"""Index documents block by block in one transaction: documents -> passages -> vectors, catalog rows, lexical rows."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from operator import length_hint
 
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, Stored
-from hpdsearch.corpus.passages import split_documents, title_before_text
+from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
@@ -24,19 +24,21 @@ BLOCK_CHARACTERS = 4_000_000
 
 @dataclass
 class IngestReport:
-    """What became of the documents that were handed in.
+    """Counts of the documents that were passed in.
 
     Attributes:
-        n_documents: documents indexed, n_replaced of them in place of an older one with the same doc_id.
-        n_passages: passages made of them.
-        n_empty: documents skipped because they hold no text.
-        n_split: documents cut into several passages, because the encoder cannot read them at once.
-        n_truncated_titles: titles that the encoder did not read whole; words in them are found all the same.
-        n_duplicates: documents with the same title and text as another one; they are indexed like all others.
-        n_reused: documents that were not encoded, since the index held vectors of the same title and text.
-        n_unchanged: documents that were in the index as they are (update).
-        n_deleted: documents that were deleted because their source holds them no more (update).
-        seconds: from the first document to the commit; encode_seconds of them in the encoder.
+        n_documents: documents indexed.
+        n_replaced: indexed documents that replaced an older one with the same doc_id.
+        n_passages: passages of the indexed documents.
+        n_empty: documents skipped because they have no text.
+        n_split: documents split into several passages because they exceed the encoder's token limit.
+        n_truncated_titles: titles cut to fit beside a passage; lexical search still matches all of their words.
+        n_duplicates: documents with the title and text of another one; they are indexed too.
+        n_reused: documents whose stored vectors were reused because the index had the same title and text.
+        n_unchanged: documents that the index stored already (update only).
+        n_deleted: documents deleted because their source lacks them now (update only).
+        seconds: from the first document to the commit.
+        encode_seconds: the part of `seconds` spent in the encoder.
     """
 
     n_documents: int = 0
@@ -55,45 +57,44 @@ class IngestReport:
 
 def ingest(
     documents: Iterable[Document],
-    change: Transaction,
+    txn: Transaction,
     encoder: Encoder,
     spec: IndexSpec,
     *,
     strict: bool,
     progress: Progress,
 ) -> IngestReport:
-    """Add documents to the index; the caller commits.
-
-    A document whose doc_id is in the index already replaces it.
+    """Add documents to the index; the caller commits. A document replaces the stored one with the same doc_id.
 
     Args:
-        documents: consumed once, held a block at a time; if it has a length or a length hint, the bar tells the
-            time left.
-        change: the transaction.
-        encoder: of the index's space.
-        spec: the index to make of the new vectors.
-        strict: treat empty, cut and duplicate documents and shortened titles as errors.
-        progress: a bar a phase.
+        documents: consumed once, a block in memory at a time. With a length or a length hint, the bar shows the time
+            left.
+        txn: the transaction.
+        encoder: the encoder of the documents, of the index's space.
+        spec: index of each segment that is written.
+        strict: treat empty, split and duplicate documents and truncated titles as errors.
+        progress: shows a bar for each phase.
 
     Raises:
-        CorpusError: a doc_id came twice in `documents`, a document is no proper one, or strictness demands it.
+        CorpusError: a doc_id comes twice, a document has a field of a wrong type, or a document breaks a rule of
+            `strict`.
+        CorruptIndexError: a file of the index is missing or altered.
     """
-    blocks = _blocks(documents)
+    blocks = _split_in_blocks(documents)
     first = next(blocks, None)
     if first is None:
         return IngestReport()
-    run = _Run(change, encoder, strict)
-    bar = progress.phase("encoding", total=None, unit="doc")
-    with NewVectors(change, encoder.dim) as vectors:
+    run = _IngestRun(txn, encoder, strict)
+    with NewVectors(txn, encoder.dim, spec, progress) as vectors:
+        bar = progress.phase("encoding", total=None, unit="doc")
         for block in chain([first], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
         bar.close()
-    vectors.settle(spec, progress)
-    return run.summary
+    return run.report
 
 
-def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     block: list[Document] = []
     characters = 0
     for position, document in enumerate(documents):
@@ -102,30 +103,35 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         characters += len(document.text)
         if len(block) >= BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
             yield block
-            block, characters = [], 0
+            block = []
+            characters = 0
     if block:
         yield block
 
 
-def _append(vectors: NewVectors, encoded: Matrix, stored: Sequence[Stored | None], n_passages: Sequence[int]) -> None:
-    """Write the vectors of documents in order: those that were stored as they are, between the encoded ones."""
-    at = pending = 0
-    for old, n in zip(stored, n_passages, strict=True):
-        if old is None:
-            pending += n
+def _append_in_order(
+    vectors: NewVectors, encoded: Matrix, reused: Sequence[Stored | None], n_passages: Sequence[int]
+) -> None:
+    """Append the vectors of documents in their order: the reused ones of a document, or the next encoded ones."""
+    start = 0
+    end = 0
+    for stored, n in zip(reused, n_passages, strict=True):
+        if stored is None:
+            end += n
             continue
-        vectors.append(encoded[at : at + pending])
-        at, pending = at + pending, 0
-        vectors.append_stored(old)
-    vectors.append(encoded[at:])
+        vectors.append(encoded[start:end])
+        vectors.append_stored(stored)
+        start = end
+    vectors.append(encoded[start:])
 
 
-class _PartOf(Progress):
-    """Shows a phase inside another one's bar: `factor` of its units for each of its own."""
+class _PartOfBar(Progress):
+    """Shows a phase inside the bar of another one, which advances `factor` units for each unit of the phase."""
 
     def __init__(self, bar: Bar, factor: float) -> None:
         super().__init__()
-        self.bar, self.factor = bar, factor
+        self.bar = bar
+        self.factor = factor
         self.total: float | None = None
 
     def phase(self, name: str, *, total: int | None, unit: str) -> Bar:
@@ -137,11 +143,15 @@ class _PartOf(Progress):
         self.bar.update(n * self.factor)
 
     def close(self) -> None:
-        """The outer bar goes on."""
+        """Leave the outer bar open."""
 
 
 def require_document(document: Document, position: int) -> None:
-    """Refuse what the catalog could not give back as it came; readers of files cannot produce it, callers can."""
+    """Check that the catalog can store a document without loss: callers may construct documents that no reader makes.
+
+    Raises:
+        CorpusError: a field has a wrong type, the doc_id is empty, or a text or the metadata cannot be stored.
+    """
     if not isinstance(document, Document):
         raise CorpusError(f"documents[{position}]: expected a Document, got {type(document).__name__}")
     where = document.source or f"documents[{position}]"
@@ -159,60 +169,83 @@ def require_document(document: Document, position: int) -> None:
         raise CorpusError(f"{where}: expected metadata of JSON values, got: {error}") from error
 
 
-class _Run:
-    """One run of documents through the stages; counts what becomes of them."""
+class _IngestRun:
+    """One pass of documents through the stages, with the counts of its report."""
 
-    def __init__(self, change: Transaction, encoder: Encoder, strict: bool) -> None:
-        self.change, self.encoder, self.strict = change, encoder, strict
-        self.summary = IngestReport()
-        self.first_doc = change.catalog.next_doc()
-        self.known = VectorReuse(change, encoder)
+    def __init__(self, txn: Transaction, encoder: Encoder, strict: bool) -> None:
+        self.txn = txn
+        self.encoder = encoder
+        self.strict = strict
+        self.report = IngestReport()
+        self.first_doc = txn.catalog.next_doc()
+        self.reuse = VectorReuse(txn, encoder)
 
     def add(self, documents: Sequence[Document], vectors: NewVectors, bar: Bar) -> None:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
         n_documents = len(documents)
-        documents = [document for document in documents if self._holds_text(document)]
-        known = [self.known.find(document) for document in documents]  # before their older versions go
-        self._make_way(documents)
+        documents = [document for document in documents if self._has_text(document)]
+        # Look them up before _remove_replaced deletes their older versions.
+        reusable = [self.reuse.find_reusable(document) for document in documents]
+        self._remove_replaced(documents)
         self._count_duplicates(documents)
-        cuts = split_documents(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
-        for document, cut in zip(documents, cuts, strict=True):
-            if len(cut.passages) > 1:
-                self._note("n_split", document, f"is cut into {len(cut.passages)} passages")
-            if cut.title_is_truncated:
-                self._note("n_truncated_titles", document, "has a title that is too long for the encoder")
-        stored = [
-            old[1] if old and old[0] == list(cut.passages) else None for old, cut in zip(known, cuts, strict=True)
+        splits = split_documents(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
+        self._count_splits(documents, splits)
+        reused = [
+            found[1] if found and found[0] == list(split.passages) else None
+            for found, split in zip(reusable, splits, strict=True)
         ]
-        self.summary.n_reused += sum(old is not None for old in stored)
-        texts = [text for old, cut in zip(stored, cuts, strict=True) if old is None for text in cut.texts]
-        start = time.perf_counter()
-        encoded = self.encoder.encode(texts, progress=_PartOf(bar, n_documents / max(len(texts), 1)))
-        self.summary.encode_seconds += time.perf_counter() - start
-        _append(vectors, encoded, stored, [len(cut.passages) for cut in cuts])
-        self.change.catalog.insert(
-            [(d, c.passages) for d, c in zip(documents, cuts, strict=True)], self.change.next_row
-        )
-        for document, cut in zip(documents, cuts, strict=True):
-            for passage in cut.passages:
-                text = document.text[passage.start : passage.end]
-                self.change.words.add(self.change.next_row, title_before_text(document), text)
-                self.change.next_row += 1
-        self.summary.n_documents += len(documents)
-        self.summary.n_passages += sum(len(cut.passages) for cut in cuts)
+        self.report.n_reused += sum(stored is not None for stored in reused)
+        encoded = self._encode(reused, splits, bar, n_documents)
+        _append_in_order(vectors, encoded, reused, [len(split.passages) for split in splits])
+        self._insert(documents, splits)
 
-    def _holds_text(self, document: Document) -> bool:
+    def _encode(
+        self, reused: Sequence[Stored | None], splits: Sequence[SplitDocument], bar: Bar, n_documents: int
+    ) -> Matrix:
+        """Return the vectors (n, dim) of all passages of the documents whose vectors are not reused."""
+        texts = [text for stored, split in zip(reused, splits, strict=True) if stored is None for text in split.texts]
+        start = time.perf_counter()
+        encoded = self.encoder.encode(texts, progress=_PartOfBar(bar, n_documents / max(len(texts), 1)))
+        self.report.encode_seconds += time.perf_counter() - start
+        return encoded
+
+    def _insert(self, documents: Sequence[Document], splits: Sequence[SplitDocument]) -> None:
+        """Insert the documents into the catalog and their passages into the lexical index, under new rows."""
+        rows = self.txn.allocate_rows(sum(len(split.passages) for split in splits))
+        pairs = list(zip(documents, splits, strict=True))
+        self.txn.catalog.insert([(document, split.passages) for document, split in pairs], rows.start)
+        passages = [(document, passage) for document, split in pairs for passage in split.passages]
+        for row, (document, passage) in zip(rows, passages, strict=True):
+            text = document.text[passage.start : passage.end]
+            self.txn.lexical.add(row, title_before_text(document), text)
+        self.report.n_documents += len(documents)
+        self.report.n_passages += len(rows)
+
+    def _count_splits(self, documents: Sequence[Document], splits: Sequence[SplitDocument]) -> None:
+        for document, split in zip(documents, splits, strict=True):
+            if len(split.passages) > 1:
+                self._count("n_split", document, f"is split into {len(split.passages)} passages")
+            if split.title_is_truncated:
+                self._count("n_truncated_titles", document, "has a title that is too long for the encoder")
+
+    def _has_text(self, document: Document) -> bool:
         if document.text and not document.text.isspace():
             return True
-        self._note("n_empty", document, "holds no text")
+        self._count("n_empty", document, "has no text")
         return False
 
-    def _make_way(self, documents: Sequence[Document]) -> None:
-        """Remove the documents that these replace; a doc_id that came twice in this run is an error."""
-        catalog, sources = self.change.catalog, dict[str, str]()
-        there = catalog.doc_numbers([document.doc_id for document in documents])
+    def _remove_replaced(self, documents: Sequence[Document]) -> None:
+        """Remove the documents that these replace.
+
+        Raises:
+            CorpusError: a doc_id comes twice in this run.
+        """
+        catalog = self.txn.catalog
+        sources: dict[str, str] = {}
+        stored = catalog.doc_numbers([document.doc_id for document in documents])
         for document in documents:
-            doc_id, old = document.doc_id, there.get(document.doc_id)
+            doc_id = document.doc_id
+            old = stored.get(doc_id)
             first = sources.get(doc_id)
             if old is not None and old >= self.first_doc:
                 first = catalog.document_source(old)
@@ -222,21 +255,22 @@ class _Run:
                     f"{first or 'an earlier document'}; give every document its own"
                 )
             sources[doc_id] = document.source
-        if there:
-            catalog.remove(list(there.values()))
-            self.summary.n_replaced += len(there)
+        if stored:
+            catalog.remove(list(stored.values()))
+            self.report.n_replaced += len(stored)
 
     def _count_duplicates(self, documents: Sequence[Document]) -> None:
         in_block: dict[tuple[str, str], str] = {}
         for document in documents:
             key = (document.title, document.text)
-            same = in_block.get(key) or self.change.catalog.find_same_text(document)
+            same = in_block.get(key) or self.txn.catalog.find_same_text(document)
             if same is not None:
-                self._note("n_duplicates", document, f"has the title and text of {same!r}")
+                self._count("n_duplicates", document, f"has the title and text of {same!r}")
             in_block.setdefault(key, document.doc_id)
 
-    def _note(self, count: str, document: Document, what: str) -> None:
+    def _count(self, count: str, document: Document, problem: str) -> None:
+        """Count a problem of a document in the report; with `strict`, raise CorpusError instead."""
         if self.strict:
-            place = document.source or f"document {document.doc_id!r}"
-            raise CorpusError(f"{place}: {what}; mend it, or leave out --strict (strict=False)")
-        setattr(self.summary, count, getattr(self.summary, count) + 1)
+            where = document.source or f"document {document.doc_id!r}"
+            raise CorpusError(f"{where}: {problem}; fix it, or leave out --strict (strict=False)")
+        setattr(self.report, count, getattr(self.report, count) + 1)

@@ -1,17 +1,17 @@
-"""One change of an index folder: lock it, sweep what a dead writer left, make files beside, commit once, sweep again.
+"""One transaction on an index folder: lock it, remove what a dead writer left, write new files, commit once, clean up.
 
-Order of a commit: vectors and index files (published whole), lexical rows (added), the catalog (the one commit point);
-only then are dead lexical rows and unnamed files removed. Whatever dies in between leaves the last committed state, and
-what it left behind is unknown to the catalog and removed by the next writer.
+Order of a commit: vectors and index files (published complete), lexical rows (added), the catalog (the one commit
+point). Only then are tombstoned lexical rows and files that the catalog does not name removed. If the process dies at
+any moment, the folder holds the last committed state, and the next writer removes the leftovers.
 """
 
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -20,6 +20,7 @@ from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.common.files import PARTIAL
 from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError
 from hpdsearch.indexer.lexical_buffer import LexicalBuffer
+from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.lexical import clean_lexical_folder, remove_lexical_folder
 
 logger = logging.getLogger(__name__)
@@ -30,22 +31,46 @@ _OUR_FILES = re.compile(rf"(vectors-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIA
 
 
 class Transaction:
-    """A change of one folder, from entering the `with` block to `commit`; leaving without commit changes nothing.
+    """A transaction on one folder, from entering the `with` block to `commit`; without commit nothing changes.
+
+    It owns the settings (`meta`) and the row counter; other modules change them by `set_meta` and `allocate_rows`.
 
     Attributes:
         folder: the index folder.
+        policy: says which rows are buffered and which segments are merged.
         catalog: the catalog, open for writing.
-        meta: its settings when the change began; empty if nothing was committed.
-        committed: whether commit() has brought it into force.
-        next_row: the first row that no passage ever had.
-        words: what becomes of its passages' words.
+        committed: whether commit() has activated the transaction.
+        lexical: takes the passages of the new rows.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        create: bool = False,
+        overwrite: bool = False,
+        policy: MergePolicy = DEFAULT_MERGE_POLICY,
+    ) -> None:
+        """Prepare a transaction; entering the `with` block begins it.
+
+        Args:
+            folder: the index folder.
+            create: make a new index; without it the folder must hold one.
+            overwrite: with `create`, replace an index.
+            policy: says which rows are buffered and which segments are merged.
+        """
         self.folder = folder
-        self._create, self._overwrite = create, overwrite
+        self.policy = policy
+        self._create = create
+        self._overwrite = overwrite
 
     def __enter__(self) -> "Transaction":
+        """Lock the folder and begin.
+
+        Raises:
+            IndexFolderError: the folder cannot be used, holds no index, or holds one that must not be replaced.
+            LockedError: another writer is at work.
+        """
         if self._create:
             self._prepare_folder()
         elif not (self.folder / FILE_NAME).is_file():
@@ -62,11 +87,11 @@ class Transaction:
                 raise
         except BaseException as error:
             self._lock.release()
-            self._raise_if_of_the_disk(error)
+            self._convert_disk_error(error)
             raise
         return self
 
-    def _raise_if_of_the_disk(self, error: BaseException | None) -> None:
+    def _convert_disk_error(self, error: BaseException | None) -> None:
         """Convert disk errors to IndexFolderError; errors that the caller's iterator raised pass through."""
         if isinstance(error, OSError) and (error.filename is None or str(self.folder) in str(error.filename)):
             raise IndexFolderError(
@@ -91,82 +116,112 @@ class Transaction:
         if not self.catalog.committed:
             if not self._create:
                 raise IndexFolderError(f"{self.folder}: nothing was committed here yet; run hpdsearch index again")
-            self.meta: dict[str, Any] = {}
-        else:
-            if self._create and not self._overwrite:
-                raise IndexFolderError(
-                    f"{self.folder}: holds an index already; use --overwrite to replace it, or: hpdsearch add"
-                )
-            self.meta = self.catalog.meta()
+        elif self._create and not self._overwrite:
+            raise IndexFolderError(
+                f"{self.folder}: holds an index already; use --overwrite to replace it, or: hpdsearch add"
+            )
         self.committed = False
-        self._sweep_files()
-        self._next_number = int(self.meta.get("next_number", 1))
+        self._meta: dict[str, Any] = self.catalog.meta() if self.catalog.committed else {}
+        self._remove_unnamed_files()
+        self._next_number = int(self._meta.get("next_number", 1))
         if self._create:
             self.catalog.clear()
-            self.next_row = 0
-            self.meta = {"generation": self.meta.get("generation", 0)}
-            self.words = LexicalBuffer(self.folder, self.catalog, self.meta, self.next_row)
-            self.begin_lexical()
+            self._meta = {"generation": self._meta.get("generation", 0)}
+            self._next_row = 0
         else:
-            self.next_row = int(self.meta.get("next_row", self.catalog.next_row()))
-            clean_lexical_folder(self.folder / self.meta["lexical"])
-            self.words = LexicalBuffer(self.folder, self.catalog, self.meta, self.next_row)
+            clean_lexical_folder(self.folder / self._meta["lexical"])
+            self._next_row = int(self._meta.get("next_row", self.catalog.next_row()))
+        self.lexical = LexicalBuffer(self.folder, self.catalog, self.meta, self._next_row, self.policy)
+        if self._create:
+            self.begin_lexical()
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The settings as the commit will store them; empty before the first ones are set. A live, read-only view."""
+        return MappingProxyType(self._meta)
+
+    def set_meta(self, **settings: Any) -> None:
+        """Change settings, each to a JSON value; the commit stores them."""
+        self._meta.update(settings)
+
+    @property
+    def next_row(self) -> int:
+        """The first row that is not allocated; a row is never allocated twice."""
+        return self._next_row
+
+    def allocate_rows(self, n: int) -> range:
+        """Return n new, consecutive rows."""
+        rows = range(self._next_row, self._next_row + n)
+        self._next_row = rows.stop
+        return rows
 
     def begin_lexical(self) -> None:
-        """Begin a lexical index in place of the one in force, to be filled with every row."""
-        self.words.begin_folder(f"{LEXICAL}/{self.meta['generation'] + 1:06d}")
+        """Begin a new lexical index, which the caller fills with every row; the commit replaces the active one."""
+        self.set_meta(lexical=f"{LEXICAL}/{self._meta['generation'] + 1:06d}")
+        self.lexical.begin_folder()
 
     def new_number(self) -> int:
-        """Return a number for the names of files that this change makes."""
+        """Return a new number for the names of files that this transaction writes."""
         number = self._next_number
         self._next_number += 1
         return number
 
     def vectors_path(self, number: int) -> Path:
-        """Place of a vectors file."""
+        """Return the path of a vectors file."""
         return self.folder / f"vectors-{number:06d}.f16"
 
     def index_path(self, number: int) -> Path:
-        """Place of an index file."""
+        """Return the path of an index file."""
         return self.folder / f"index-{number:06d}.faiss"
 
     def commit(self) -> None:
-        """Bring the change into force: one committed state to the next, whatever dies."""
-        self.words.commit(self.next_row)
-        self.meta |= {"generation": self.meta["generation"] + 1}
-        self.meta |= {"next_number": self._next_number, "next_row": self.next_row}
-        self.catalog.set_meta(**self.meta)
+        """Activate the transaction: a reader sees all of it or nothing, whatever dies at whatever moment.
+
+        Raises:
+            IndexFolderError: the disk is full or cannot be written; nothing was changed.
+        """
+        self.set_meta(**self.lexical.commit(self._next_row))
+        self.set_meta(generation=self._meta["generation"] + 1, next_number=self._next_number, next_row=self._next_row)
+        self.catalog.set_meta(**self._meta)
         self.catalog.commit()
         self.committed = True
-        logger.info("%s: committed generation %d", self.folder, self.meta["generation"])
-        with self.tidying():
-            self._sweep_files()
-            self.words.purge()
+        logger.info("%s: committed generation %d", self.folder, self._meta["generation"])
+        with self.cleanup():
+            self._remove_unnamed_files()
+            self._purge_lexical()
 
     @contextmanager
-    def tidying(self) -> Iterator[None]:
-        """Keep what fails behind the commit from looking like a change that failed; the next writer tidies up."""
+    def cleanup(self) -> Iterator[None]:
+        """Log the errors of a block after the commit: the change is committed, and the next writer cleans up."""
         try:
             yield
         except (OSError, HpdsearchError) as error:
-            logger.warning("%s: tidying up failed, the next writer will do it: %s", self.folder, error)
+            logger.warning("%s: cleanup failed, the next writer repeats it: %s", self.folder, error)
 
-    def _sweep_files(self) -> None:
-        """Remove the files that the catalog does not name: of dead builds, or of an index that was overwritten."""
-        entries = self.catalog.segments() if self.meta else []
+    def _purge_lexical(self) -> None:
+        """Remove deleted rows from the lexical folder if the policy finds them too many, as a commit of its own."""
+        rows = self.catalog.unpurged_rows()
+        if len(rows) > self.policy.max_unpurged_rows:
+            self.catalog.begin()
+            self.set_meta(**self.lexical.purge(rows, self._next_row))
+            self.catalog.set_meta(**self._meta)
+            self.catalog.commit()
+
+    def _remove_unnamed_files(self) -> None:
+        """Remove the files that the catalog does not name: those of dead writers, or of an overwritten index."""
+        entries = self.catalog.segments() if self._meta else []
         named = {name for entry in entries for name in (entry.vectors_file, entry.index_file)}
         for path in self.folder.iterdir():
             if _OUR_FILES.fullmatch(path.name) and path.name not in named:
-                logger.info("%s: not in force, removed", path)
+                logger.info("%s: removed, because the catalog does not name it", path)
                 path.unlink(missing_ok=True)
         lexical = self.folder / LEXICAL
         for path in lexical.iterdir() if lexical.is_dir() else ():
-            if f"{LEXICAL}/{path.name}" != self.meta.get("lexical"):
+            if f"{LEXICAL}/{path.name}" != self._meta.get("lexical"):
                 remove_lexical_folder(path)
 
     def _remove_folder(self) -> None:
-        """Remove what a first build made that did not come to its commit."""
-        self.meta = {}
+        """Remove the files of a first build that was not committed."""
         for path in [*self.folder.glob("*.f16*"), *self.folder.glob("*.faiss*"), *self.folder.glob(f"{FILE_NAME}*")]:
             path.unlink(missing_ok=True)
         remove_lexical_folder(self.folder / LEXICAL)
@@ -176,17 +231,17 @@ class Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:
-            with self.tidying():
-                self.words.close()
+            with self.cleanup():
+                self.lexical.close()
         finally:
             nothing_committed = not self.catalog.committed and not self.committed
             self.catalog.close()
-            # An interrupt may have come between SQLite's commit and our note of it: the file knows.
+            # An interrupt may have come after SQLite's commit and before `committed` was set: read the file.
             if nothing_committed and not _is_committed(self.folder):
-                with self.tidying():
+                with self.cleanup():
                     self._remove_folder()
             self._lock.release()
-        self._raise_if_of_the_disk(error)
+        self._convert_disk_error(error)
 
 
 def _is_committed(folder: Path) -> bool:
@@ -200,10 +255,11 @@ def _is_committed(folder: Path) -> bool:
 
 
 def lock_folder(folder: Path) -> FileLock:
-    """Take the folder's write lock; the operating system lets go of it when the process dies.
+    """Acquire the folder's write lock; the operating system releases it when the process dies.
 
     Raises:
         LockedError: another writer holds it.
+        IndexFolderError: the lock file cannot be opened for writing.
     """
     path = folder / LOCK_NAME
     lock = FileLock(path)
@@ -216,9 +272,11 @@ def lock_folder(folder: Path) -> FileLock:
             holder = "another process"
         raise LockedError(f"{folder}: {holder} is writing to this index; try again when it is done") from None
     except OSError as error:
-        raise IndexFolderError(f"{folder}: cannot be written to ({error.strerror})") from error
-    ours = str(os.getpid())
-    with suppress(OSError):  # the number only helps the message to a second writer
-        if path.read_text() != ours:  # a file that is cut and written anew is brought to disk when it is closed
-            path.write_text(ours)
+        raise IndexFolderError(
+            f"{folder}: cannot be written to ({error.strerror}); check its permissions and the disk"
+        ) from error
+    process_id = str(os.getpid())
+    with suppress(OSError):  # the number only serves the error message of a second writer
+        if path.read_text() != process_id:  # truncating and rewriting a file brings it to disk when it is closed
+            path.write_text(process_id)
     return lock

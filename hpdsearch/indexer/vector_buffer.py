@@ -1,6 +1,7 @@
-"""The vectors of the passages that a change adds: few wait in the catalog, many go to a file and become a segment.
+"""The vectors of the rows that a transaction adds: few stay buffered in the catalog, many become a segment.
 
-A file takes four fsyncs to be brought to disk, the catalog's commit one: so adding one document costs the latter alone.
+A vectors file with its index takes four fsyncs and the catalog's commit takes one. Adding one document costs only the
+latter.
 """
 
 from types import TracebackType
@@ -9,70 +10,88 @@ import numpy as np
 
 from hpdsearch.catalog import SegmentEntry
 from hpdsearch.common.progress import Progress
-from hpdsearch.common.vectors import Matrix, Stored, require_matrix
+from hpdsearch.common.vectors import Matrix, Rows, Stored, require_matrix
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter
-from hpdsearch.indexer.merging import NewVectorsFile, copy_rows, mergeable_tail, settle
+from hpdsearch.indexer.merging import NewVectorsFile, add_segment, copy_rows, mergeable_tail
 from hpdsearch.indexer.transaction import Transaction
-from hpdsearch.lexical import fits_in_buffer
 
 
 class NewVectors:
-    """Takes the vectors of new passages in the order of their rows; a context, since it may hold a file open."""
+    """Takes the vectors of the new rows in their order; leaving the context buffers them or adds their segment.
 
-    def __init__(self, change: Transaction, dim: int) -> None:
-        self._change, self._dim = change, dim
-        self._first_row = change.next_row
-        self._n_committed = sum(entry.n_rows for entry in change.catalog.segments())
-        self._held: list[Stored] = []  # not in the file, if there is one
-        self._n_held = len(change.catalog.buffered_vectors()[0])
+    If the block raises, its vectors are dropped.
+    """
+
+    def __init__(self, txn: Transaction, dim: int, spec: IndexSpec, progress: Progress) -> None:
+        """Begin with the transaction's next row.
+
+        Args:
+            txn: the transaction; the block allocates a row for each vector.
+            dim: dimensions of a vector.
+            spec: index of each segment that is written.
+            progress: shows a bar for each phase of building it.
+        """
+        self._txn = txn
+        self._dim = dim
+        self._spec = spec
+        self._progress = progress
+        self._first_row = txn.next_row
+        self._n_committed = sum(entry.n_rows for entry in txn.catalog.segments())
+        self._n_buffered = len(txn.catalog.buffered_vectors()[0])
+        self._unwritten: list[Stored] = []
         self._writer: VectorWriter | None = None
         self._number = 0
         self._tail: list[SegmentEntry] = []
-        self._old_rows = np.empty(0, np.int64)
+        self._older_rows: Rows = np.empty(0, np.int64)
 
     def __enter__(self) -> "NewVectors":
         return self
 
     def append(self, vectors: Matrix) -> None:
-        """Take encoded vectors (m, dim), of unit length."""
+        """Append encoded vectors (m, dim), float32, unit length."""
         require_matrix(vectors, name="vectors", dim=self._dim)
         self.append_stored(vectors.astype("<f2"))
 
     def append_stored(self, stored: Stored) -> None:
-        """Take vectors (m, dim) as they are stored."""
-        self._held.append(stored)
-        self._n_held += len(stored)
-        if self._writer is None and not fits_in_buffer(self._n_held, self._n_committed):
-            self._open()
+        """Append vectors (m, dim), float16, as an index has stored them."""
+        self._unwritten.append(stored)
+        self._n_buffered += len(stored)
+        if self._writer is None and not self._txn.policy.fits_in_buffer(self._n_buffered, self._n_committed):
+            self._writer = self._begin_file()
         if self._writer is not None:
-            for held in self._held:
-                self._writer.append_stored(held)
-            self._held.clear()
+            for block in self._unwritten:
+                self._writer.append_stored(block)
+            self._unwritten.clear()
 
-    def _open(self) -> None:
-        """Begin a file with the living rows of the small segment before and those that waited."""
-        catalog = self._change.catalog
-        self._number = self._change.new_number()
-        self._writer = VectorWriter(self._change.vectors_path(self._number), self._dim).__enter__()
-        self._tail = mergeable_tail(catalog)
-        rows, waiting = catalog.buffered_vectors()
-        self._old_rows = np.concatenate([copy_rows(self._change, self._tail, self._writer), rows])
-        self._writer.append_stored(waiting.reshape(-1, self._dim))
+    def _begin_file(self) -> VectorWriter:
+        """Open a vectors file and copy the rows of the mergeable segment and of the buffer to its beginning."""
+        catalog = self._txn.catalog
+        self._number = self._txn.new_number()
+        writer = VectorWriter(self._txn.vectors_path(self._number), self._dim).__enter__()
+        self._writer = writer  # __exit__ removes the file if copying fails
+        self._tail = mergeable_tail(self._txn)
+        copied = copy_rows(self._txn, self._tail, writer)
+        buffered, stored = catalog.buffered_vectors()
+        self._older_rows = np.concatenate([copied, buffered])
+        writer.append_stored(stored.reshape(-1, self._dim))
         catalog.clear_buffer()
+        return writer
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._writer is not None:
             self._writer.__exit__(kind, error, tb)
+        if kind is None:
+            self._apply()
 
-    def settle(self, spec: IndexSpec, progress: Progress) -> None:
-        """Bring the vectors into force, after the context has ended well; change.next_row ends their rows."""
-        rows = np.arange(self._first_row, self._change.next_row)
+    def _apply(self) -> None:
+        """Buffer the new rows, or register the segment of the published file and run the merges that are due."""
+        rows = np.arange(self._first_row, self._txn.next_row)
         if self._writer is None:
             if len(rows):
-                self._change.catalog.buffer_rows(rows, np.concatenate(self._held))
+                self._txn.catalog.buffer_rows(rows, np.concatenate(self._unwritten))
             return
-        all_rows = np.concatenate([self._old_rows, rows])
+        all_rows = np.concatenate([self._older_rows, rows])
         first_row = self._tail[0].first_row if self._tail else int(all_rows[0])
-        held = RowMap.from_rows(first_row, self._change.next_row, all_rows)
-        written = NewVectorsFile(self._number, held, self._writer.size_bytes, self._writer.sha256)
-        settle(self._change, spec, written, self._tail, progress)
+        row_map = RowMap.from_rows(first_row, self._txn.next_row, all_rows)
+        new = NewVectorsFile(self._number, row_map, self._writer.size_bytes, self._writer.sha256)
+        add_segment(self._txn, new, self._tail, self._spec, self._progress)

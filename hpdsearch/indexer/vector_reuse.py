@@ -1,4 +1,4 @@
-"""Vectors that need not be encoded again: those of a document that the index held before this change, word for word."""
+"""Reuse of stored vectors: a document whose title and text the index holds already is not encoded again."""
 
 from collections.abc import Callable
 
@@ -13,40 +13,44 @@ from hpdsearch.search.segment_files import open_vectors, row_map
 
 
 class VectorReuse:
-    """Looks up the vectors of equal texts among the rows that were in force when the change began."""
+    """Finds the vectors of equal texts among the rows that were active when the transaction began."""
 
-    def __init__(self, change: Transaction, encoder: Encoder) -> None:
-        self._change = change
-        self._before = change.next_row
-        self._usable = change.next_row > 0 and change.meta["encoder_hash"] == encoder.sha256
-        self._waiting = change.catalog.buffered_vectors()  # now: they may move to a file while the change is under way
+    def __init__(self, txn: Transaction, encoder: Encoder) -> None:
+        self._txn = txn
+        self._end_row = txn.next_row
+        self._is_usable = txn.next_row > 0 and txn.meta["encoder_hash"] == encoder.sha256
+        # Read now, because the transaction may move the buffered rows to a file.
+        self._buffered = txn.catalog.buffered_vectors()
         self._sources: list[tuple[RowMap, Callable[[Rows], Stored]]] | None = None
 
-    def find(self, document: Document) -> tuple[list[Passage], Stored] | None:
-        """Return the passages and float16 vectors (n passages, dim) of a document with this title and text.
+    def find_reusable(self, document: Document) -> tuple[list[Passage], Stored] | None:
+        """Return the passages and vectors (n_passages, dim), float16, of a document with this title and text.
+
+        Returns None if the index holds no such document.
 
         Raises:
-            CorruptIndexError: the vectors are not what was written.
+            CorruptIndexError: a vector differs from its checksum.
         """
-        found = self._change.catalog.find_same_text_rows(document, self._before) if self._usable else []
+        found = self._txn.catalog.find_same_text_rows(document, self._end_row) if self._is_usable else []
         if not found:
             return None
         rows = np.array([row for row, _, _ in found], np.int64)
-        stored = np.empty((len(rows), self._change.meta["dim"]), np.float16)
-        for held, read in self._opened():
-            here = held.contains(rows)
-            if here.any():
-                stored[here] = read(held.positions(rows[here]))
+        stored = np.empty((len(rows), self._txn.meta["dim"]), np.float16)
+        for source_rows, read in self._open_sources():
+            is_here = source_rows.contains(rows)
+            if is_here.any():
+                stored[is_here] = read(source_rows.positions(rows[is_here]))
         return [Passage(start, end) for _, start, end in found], stored
 
-    def _opened(self) -> list[tuple[RowMap, Callable[[Rows], Stored]]]:
-        """Return the rows of each segment, and of those that waited, each with what reads them by position."""
+    def _open_sources(self) -> list[tuple[RowMap, Callable[[Rows], Stored]]]:
+        """Return the rows of each segment and of the buffer, each with a function: positions -> stored vectors."""
         if self._sources is None:
-            change = self._change
-            entries = change.catalog.segments()
-            files = [open_vectors(change.folder, entry, change.meta["dim"]) for entry in entries]
-            self._sources = [(row_map(entry), file.stored_rows) for entry, file in zip(entries, files, strict=True)]
-            rows, stored = self._waiting
+            self._sources = []
+            for entry in self._txn.catalog.segments():
+                vectors = open_vectors(self._txn.folder, entry, self._txn.meta["dim"])
+                self._sources.append((row_map(entry), vectors.stored_rows))
+            rows, stored = self._buffered
             if len(rows):
-                self._sources.append((RowMap.from_rows(int(rows[0]), int(rows[-1]) + 1, rows), stored.__getitem__))
+                buffered_rows = RowMap.from_rows(int(rows[0]), int(rows[-1]) + 1, rows)
+                self._sources.append((buffered_rows, stored.__getitem__))
         return self._sources

@@ -14,7 +14,7 @@ from hpdsearch.lexical.integrity import (
 )
 from hpdsearch.lexical.reader import LexicalReader
 from hpdsearch.lexical.temporary import temporary_bm25_index
-from hpdsearch.lexical.writer import LexicalWriter, fits_in_buffer
+from hpdsearch.lexical.writer import LexicalWriter
 
 __all__ = [
     "LexicalReader",
@@ -23,7 +23,6 @@ __all__ = [
     "commit_fingerprint",
     "corrupt_files",
     "find_spans",
-    "fits_in_buffer",
     "query_stems",
     "read_meta",
     "remove_lexical_folder",

@@ -11,13 +11,6 @@ from hpdsearch.lexical.integrity import reading, schema, writing
 
 _WRITER_BYTES = 64_000_000
 _MAX_ROWS_IN_QUERY = 10_000
-# Committing one document to Tantivy calls fsync 14 times, 75 ms on a common disk. So up to this many rows are buffered.
-MAX_BUFFERED_ROWS = 64
-
-
-def fits_in_buffer(n_buffered: int, n_committed: int) -> bool:
-    """Tell whether so many rows may be buffered: the rows on disk must provide the document frequencies of both."""
-    return n_buffered <= min(MAX_BUFFERED_ROWS, n_committed)
 
 
 class LexicalWriter:

@@ -1,4 +1,4 @@
-"""The lexical index of a state: a folder, and the last passages, which wait in the catalog to be written there."""
+"""The lexical index of a snapshot: a folder, and the newest passages, which are buffered in the catalog."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,30 +8,31 @@ from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.errors import RESTORE, CorruptIndexError
 from hpdsearch.lexical import LexicalReader
 
-# Settings: rows from here on wait; the lexical folder's count of operations at its last commit, and its sum.
-FIRST_BUFFERED_ROW, OPSTAMP, SUM = "waiting_row", "lexical_opstamp", "lexical_sum"
+# Keys of the catalog's settings.
+FIRST_BUFFERED_ROW = "waiting_row"  # the lexical folder lacks the rows from here on
+OPSTAMP = "lexical_opstamp"  # Tantivy's count of operations at the folder's last commit
+CHECKSUM = "lexical_sum"  # of that commit's meta.json (hpdsearch.lexical.commit_fingerprint)
 
 
-def open_words(folder: Path, catalog: Catalog, *, before: LexicalReader | None = None) -> LexicalReader:
-    """Open the words of a state of an index folder.
+def open_lexical(folder: Path, catalog: Catalog, *, previous: LexicalReader | None = None) -> LexicalReader:
+    """Open the lexical index of a snapshot.
 
     Args:
         folder: the index folder.
-        catalog: the state.
-        before: a reader of an earlier state; what it has checked is not checked again.
+        catalog: the catalog of the snapshot.
+        previous: a reader of an earlier snapshot; the files that it has checked are not checked again.
 
     Raises:
         CorruptIndexError: a file is missing or altered.
     """
     meta = catalog.meta()
     first_row = meta.get(FIRST_BUFFERED_ROW)
-    waiting = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
-    reader = LexicalReader(folder / meta["lexical"], waiting, before=before)
-    opstamp, found = reader.commit_fingerprint
-    # Another opstamp is that of a writer that died, or is at work.
-    if opstamp == meta.get(OPSTAMP) and found != meta.get(SUM, found):
-        path = folder / meta["lexical"] / "meta.json"
-        raise CorruptIndexError(f"{path}: is not what was written (its sum differs); {RESTORE}")
+    buffered = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
+    reader = LexicalReader(folder / meta["lexical"], buffered, before=previous)
+    opstamp, checksum = reader.commit_fingerprint
+    # With another opstamp the commit is that of a writer that died or is at work, and nothing is known about it.
+    if opstamp == meta.get(OPSTAMP) and checksum != meta.get(CHECKSUM, checksum):
+        raise CorruptIndexError(f"{folder / meta['lexical'] / 'meta.json'}: does not match its checksum; {RESTORE}")
     return reader
 
 

@@ -1,54 +1,55 @@
-"""Opening what is committed in a folder now, whatever writers do meanwhile."""
+"""Open the committed snapshot of a folder while writers may be at work."""
 
 import logging
 from pathlib import Path
 
 from hpdsearch.catalog import Catalog
+from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.errors import CorruptIndexError, IndexFolderError
-from hpdsearch.search.lexical_files import open_words
+from hpdsearch.search.lexical_files import open_lexical
 from hpdsearch.search.segment_files import open_segment
 from hpdsearch.search.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 50
-
 
 def open_snapshot(folder: Path, previous: Snapshot | None = None) -> Snapshot:
-    """Open the committed state; a writer may commit and sweep meanwhile, then it is opened again.
+    """Open the committed snapshot; if a writer commits meanwhile and removes files, open the next one.
 
     Args:
         folder: an index folder.
-        previous: a state of the same folder; what is still in force of it is used again.
+        previous: a snapshot of the same folder; its segments that are still active are reused.
 
     Raises:
-        IndexFolderError: the folder holds no committed index, or one of another format.
+        IndexFolderError: the folder holds no committed index, one of another format, or changes all the time.
         CorruptIndexError: a file is missing or altered.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(MAX_READ_ATTEMPTS):
         catalog = Catalog.open(folder)
         generation = catalog.meta()["generation"]
         try:
-            state = _assemble(folder, catalog, previous)
-        except (
-            CorruptIndexError,
-            FileNotFoundError,
-            RuntimeError,
-        ):  # the last is faiss's where a file has just been swept
+            snapshot = _assemble(folder, catalog, previous)
+        except (CorruptIndexError, FileNotFoundError, RuntimeError):  # faiss raises RuntimeError for a removed file
             catalog.close()
-            if generation_of(folder) == generation:
+            if read_generation(folder) == generation:
                 raise
             continue
-        if generation_of(folder) == generation:
-            logger.info("%s: opened generation %d, %d segments", folder, generation, len(state.segments))
-            return state
+        if read_generation(folder) == generation:
+            logger.info("%s: opened generation %d, %d segments", folder, generation, len(snapshot.segments))
+            return snapshot
         catalog.close()
-    raise IndexFolderError(f"{folder}: changed {_ATTEMPTS} times while it was opened; try again when writers are done")
+    raise IndexFolderError(
+        f"{folder}: changed {MAX_READ_ATTEMPTS} times while it was opened; try again when writers are done"
+    )
 
 
-def generation_of(folder: Path) -> int:
-    """Return how many changes of a folder are committed now."""
+def read_generation(folder: Path) -> int:
+    """Return the number of committed transactions of a folder.
+
+    Raises:
+        IndexFolderError: the folder holds no committed index, or one of another format.
+    """
     catalog = Catalog.open(folder)
     try:
         return int(catalog.meta()["generation"])
@@ -57,17 +58,20 @@ def generation_of(folder: Path) -> int:
 
 
 def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snapshot:
+    """Open the files that a catalog names."""
     meta = catalog.meta()
-    opened, words = {}, None
+    reusable = {}
+    lexical = None
     if previous is not None:
         entries = previous.catalog.segments()
-        opened = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=False)}
-        words = previous.lexical
+        # The buffered vectors are the last of previous.segments and have no entry.
+        reusable = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=False)}
+        lexical = previous.lexical
     segments: list[Segment | BufferedVectors] = [
-        opened.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
+        reusable.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
         for entry in catalog.segments()
     ]
     rows, stored = catalog.buffered_vectors()
     if len(rows):
         segments.append(BufferedVectors(rows, stored))
-    return Snapshot(catalog, segments, open_words(folder, catalog, before=words), catalog.tombstones())
+    return Snapshot(catalog, segments, open_lexical(folder, catalog, previous=lexical), catalog.tombstones())

@@ -1,13 +1,12 @@
-"""Search one state of an index: dense, lexical or both, filtered, one hit a document.
+"""Search one snapshot of an index: dense, lexical or both, filtered, one hit for each document.
 
-Whatever is asked, the search widens until it has k documents or knows that there are no more, and until no passage
-that it did not see could tie with the k-th. Equal scores are ordered by doc_id.
+A search tests more candidates until the k best documents are final (hpdsearch.search.ranking): no unseen passage could
+tie with the k-th one. Equal scores are ordered by doc_id.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import partial
-from itertools import groupby, takewhile
 from operator import index
 
 import numpy as np
@@ -19,17 +18,21 @@ from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
 from hpdsearch.lexical import find_spans, query_stems
 from hpdsearch.records import Document, Hit
 from hpdsearch.search.fusion import FUSION_DEPTH, fuse
-from hpdsearch.search.ranking import Ranked, Ranking
-from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_between
+from hpdsearch.search.ranking import (
+    NO_SCORE,
+    Ranking,
+    best_per_document,
+    expand_until_final,
+    order_with_ties,
+)
+from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_of_segment
 
-EXACT_ROWS = 10_000  # so few rows behind a filter are scored exactly, without the index
-ONLY_ROWS = 5_000  # so few rows behind a filter are named in the lexical query
-WIDER = 4
-NOTHING = -np.inf  # a score below all others
+EXACT_ROWS = 10_000  # up to so many rows that pass a filter are all scored exactly, without the codes
+MAX_ROWS_IN_QUERY = 5_000  # up to so many rows that pass a filter are named in the lexical query
 
 
 class Mode(str, Enum):
-    """How documents are ranked."""
+    """How documents are ranked: by cosine (dense), by BM25 (lexical), or by both (hybrid)."""
 
     HYBRID = "hybrid"
     DENSE = "dense"
@@ -37,7 +40,7 @@ class Mode(str, Enum):
 
 
 def search(
-    state: Snapshot,
+    snapshot: Snapshot,
     texts: Sequence[str],
     encode: Callable[[Sequence[str]], Matrix],
     *,
@@ -49,52 +52,57 @@ def search(
     """Find the k best documents for each text.
 
     Args:
-        state: the index.
-        texts: queries in plain words.
+        snapshot: the snapshot to search.
+        texts: queries in natural language.
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
-        k: hits a text, at least 1; fewer come only if fewer documents match.
+        k: hits for each text, k >= 1; fewer come only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
         where: filter on metadata (docs/filters.md).
         ann_recall: share of the exact top k to reach, 0 < ann_recall <= 1. It selects another operating point of each
             segment; None: the one that the segment was built with.
 
+    Returns:
+        for each text its hits, best first; equal scores by doc_id.
+
     Raises:
-        QueryError: k < 1, a blank text, an ann_recall outside of its range. FilterError: the filter cannot be read.
+        QueryError: k < 1, a text is blank, or ann_recall is outside of its range.
+        FilterError: the filter cannot be parsed.
+        CorruptIndexError: a file is missing or altered.
     """
-    k = _whole_number(k)
-    _check(texts, k)
+    k = _require_integer(k)
+    _check_queries(texts, k)
     if ann_recall is not None and not 0 < ann_recall <= 1:
         raise QueryError(f"ann_recall: expected more than 0 and at most 1, got {ann_recall!r}")
-    nearest = partial(_dense, state, where=where, ann_recall=ann_recall)
-    words = partial(_lexical, state, where=where)
+    rank_dense = partial(_rank_dense, snapshot, where=where, ann_recall=ann_recall)
+    rank_lexical = partial(_rank_lexical, snapshot, where=where)
     if mode is Mode.LEXICAL:
-        rankings = [words(text, k) for text in texts]
+        rankings = [rank_lexical(text, k) for text in texts]
     elif mode is Mode.DENSE:
-        rankings = nearest(encode(texts), k)
+        rankings = rank_dense(encode(texts), k)
     else:
         depth = max(FUSION_DEPTH, k)
-        dense = nearest(encode(texts), depth)
-        # Behind its first `depth` a ranking holds whatever the search happened to see.
+        dense = rank_dense(encode(texts), depth)
+        # Only the first `depth` of a ranking are final.
         rankings = [
-            _ordered(state, fuse(ranking[:depth], words(text, depth)[:depth]), k)
+            order_with_ties(snapshot, fuse(ranking[:depth], rank_lexical(text, depth)[:depth]), k)
             for text, ranking in zip(texts, dense, strict=True)
         ]
-    return [_hits(state, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
+    return [_make_hits(snapshot, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
 
 
-def _whole_number(k: int) -> int:
+def _require_integer(k: int) -> int:
     try:
         return index(k)
     except TypeError:
-        raise QueryError(f"k: expected a whole number, got {k!r}") from None
+        raise QueryError(f"k: expected an integer, got {k!r}") from None
 
 
-def _check(texts: Sequence[str], k: int) -> None:
+def _check_queries(texts: Sequence[str], k: int) -> None:
     if k < 1:
         raise QueryError(f"k: expected at least 1, got {k}")
     for position, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not text.strip():
-            raise QueryError(f"query {position}: expected some words, got {text!r}")
+            raise QueryError(f"query {position}: expected text that is not blank, got {text!r}")
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -102,151 +110,118 @@ def _check(texts: Sequence[str], k: int) -> None:
             raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 
-def _ordered(state: Snapshot, found: Iterable[Ranked], k: int) -> Ranking:
-    """Order by score, the first k of equal scores by doc_id; doc_ids are read only where there are equal scores."""
-    ranking = sorted(found, key=_falling)
-    last = ranking[:k][-1].score if ranking else NOTHING
-    of_score = groupby(takewhile(lambda ranked: ranked.score >= last, ranking), key=_falling)
-    equal = [group for group in (list(group) for _, group in of_score) if len(group) > 1]
-    if equal:
-        doc_ids = state.catalog.doc_ids([ranked.doc for group in equal for ranked in group])
-        ranking.sort(key=lambda ranked: (-ranked.score, doc_ids.get(ranked.doc, "")))
-    return ranking
-
-
-def _falling(ranked: Ranked) -> float:
-    return -ranked.score
-
-
-def _best(state: Snapshot, rows: Rows, scores: Scores, k: int) -> Ranking:
-    """Return a ranking whose first k are those of all rows; the catalog is asked about few more rows than that."""
-    order = np.argsort(-scores, kind="stable")
-    rows, scores = rows[order], scores[order]
-    best: dict[int, Ranked] = {}
-    start, end = 0, k + max(k // 4, 4)
-    while True:
-        _add_passages(state, best, rows[start:end], scores[start:end])
-        ranking = sorted(best.values(), key=_falling)
-        if end >= len(rows) or _settled(ranking, float(scores[end - 1]), k):
-            return _ordered(state, ranking, k)
-        start, end = end, 2 * end
-
-
-def _add_passages(state: Snapshot, best: dict[int, Ranked], rows: Rows, scores: Scores) -> None:
-    """Add the documents of these rows, best first, to those found; rows that the catalog does not know are left out.
-
-    Of a document's passages with equal scores the first one stands for it.
-    """
-    docs = state.catalog.docs_of_rows(rows)
-    for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-        if row in docs:
-            before = best.get(docs[row])
-            if before is None or (score == before.score and row < before.row):
-                best[docs[row]] = Ranked(docs[row], score, row)
-
-
-def _settled(ranking: Ranking, last: float, k: int) -> bool:
-    """Tell whether the k best cannot tie with what was not seen, which scores at most what was seen last."""
-    return len(ranking) >= k and ranking[k - 1].score > last
-
-
-def _dense(state: Snapshot, vectors: Matrix, k: int, *, where: str | None, ann_recall: float | None) -> list[Ranking]:
-    allowed = None if where is None else state.rows_where(where)
+def _rank_dense(
+    snapshot: Snapshot, vectors: Matrix, k: int, *, where: str | None, ann_recall: float | None
+) -> list[Ranking]:
+    """Return for each query vector (dim,) a ranking by cosine whose first k are final for its candidates."""
+    allowed = None if where is None else snapshot.rows_where(where)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
-        return [_best(state, *_exact_scores(state, vector, allowed), k) for vector in vectors]
-    masks = state.masks(where)
-    rankings: list[Ranking] = [[] for _ in vectors]
-    pending = np.arange(len(vectors))
-    wider = 1
-    while len(pending):
-        all_rows, all_scores, unseen = _nearest(state.segments, masks, vectors[pending], 2 * k, wider, ann_recall)
-        unsettled = []
-        for query, rows, scores, last in zip(pending.tolist(), all_rows, all_scores, unseen.tolist(), strict=True):
+        return [best_per_document(snapshot, *_score_exactly(snapshot, vector, allowed), k) for vector in vectors]
+    row_filter = snapshot.row_filter(where)
+
+    def rank_candidates(queries: Sequence[int], expansion: int) -> Iterable[tuple[Ranking, float]]:
+        all_rows, all_scores, max_unseen = _find_candidates(
+            snapshot.segments, row_filter, vectors[queries], 2 * k, expansion, ann_recall
+        )
+        for rows, scores, unseen in zip(all_rows, all_scores, max_unseen.tolist(), strict=True):
             found = rows >= 0
-            rankings[query] = _best(state, rows[found], scores[found], k)
-            if last > NOTHING and not _settled(rankings[query], last, k):
-                unsettled.append(query)
-        pending = np.array(unsettled, np.int64)
-        wider *= WIDER
-    return rankings
+            yield best_per_document(snapshot, rows[found], scores[found], k), unseen
+
+    return expand_until_final(rank_candidates, len(vectors), k, size=1)
 
 
-def _nearest(
+def _find_candidates(
     segments: Sequence[Segment | BufferedVectors],
-    masks: RowFilter,
+    row_filter: RowFilter,
     vectors: Matrix,
     n: int,
-    wider: int,
+    expansion: int,
     ann_recall: float | None,
 ) -> tuple[Rows, Scores, Scores]:
-    """Look for the rows of all segments that are near to vectors (m, dim).
+    """Find the nearest rows of all segments.
+
+    Args:
+        segments: the segments.
+        row_filter: which of their rows may be found.
+        vectors: queries (m, dim), unit length.
+        n: rows wanted from each segment.
+        expansion: this many times the candidates and probed lists.
+        ann_recall: selects the operating point of each segment; None: its own.
 
     Returns:
-        rows (m, found) and scores (m, found) in no promised order; row -1 fills up what is short. What the codes let
-        pass unseen scores at most (m,) as they see it; NOTHING where all was seen.
+        rows (m, n_found) in no particular order, -1 where a segment has found fewer; their cosines (m, n_found); an
+        upper bound (m,) of the cosines of unseen rows, as far as the codes order them, NO_SCORE if every row was seen.
     """
     m = len(vectors)
-    all_rows, all_scores = [np.empty((m, 0), np.int64)], [np.empty((m, 0), np.float32)]
-    unseen = np.full(m, NOTHING, np.float32)
-    for segment, mask, count in zip(segments, masks.masks, masks.counts, strict=True):
+    all_rows = [np.empty((m, 0), np.int64)]
+    all_scores = [np.empty((m, 0), np.float32)]
+    max_unseen = np.full(m, NO_SCORE, np.float32)
+    for segment, mask, count in zip(segments, row_filter.masks, row_filter.counts, strict=True):
         if not count:
             continue
         measured = segment.operating_points
         point = measured.choose(ann_recall) if ann_recall is not None and measured is not None else None
-        rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, expansion=wider)
+        rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, expansion=expansion)
         all_rows.append(rows)
         all_scores.append(scores)
         if rows.shape[1] < count or rows.min(initial=0) < 0:
-            worst = np.where(rows >= 0, scores, 1).min(axis=1, initial=1)
-            seen_all = np.count_nonzero(rows >= 0, axis=1) == count
-            unseen = np.maximum(unseen, np.where(seen_all, NOTHING, worst))
-    return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), unseen
+            lowest = np.where(rows >= 0, scores, 1).min(axis=1, initial=1)
+            saw_all = np.count_nonzero(rows >= 0, axis=1) == count
+            max_unseen = np.maximum(max_unseen, np.where(saw_all, NO_SCORE, lowest))
+    return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), max_unseen
 
 
-def _exact_scores(state: Snapshot, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
-    """Return those of the rows, ascending, that the segments hold, and their cosines with vector (dim,)."""
-    found = [(np.empty(0, np.int64), np.empty(0, np.float32))]
-    for segment in state.segments:
-        here = rows_between(rows, segment)
-        if len(here := here[segment.rows.contains(here)]):
-            found.append((here, segment.score(vector, here)))
-    held, scores = zip(*found, strict=True)
-    return np.concatenate(held), np.concatenate(scores)
+def _score_exactly(snapshot: Snapshot, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
+    """Return those of the rows (n,), ascending, that the segments hold, and their cosines with vector (dim,)."""
+    found_rows = [np.empty(0, np.int64)]
+    found_scores = [np.empty(0, np.float32)]
+    for segment in snapshot.segments:
+        in_span = rows_of_segment(rows, segment)
+        in_segment = in_span[segment.rows.contains(in_span)]
+        if len(in_segment):
+            found_rows.append(in_segment)
+            found_scores.append(segment.score(vector, in_segment))
+    return np.concatenate(found_rows), np.concatenate(found_scores)
 
 
-def _lexical(state: Snapshot, text: str, k: int, *, where: str | None) -> Ranking:
-    allowed = None if where is None else state.rows_where(where)
-    only = allowed.tolist() if allowed is not None and len(allowed) <= ONLY_ROWS else None
-    n = max(2 * k, 50)
-    while True:
-        rows, scores = state.lexical.search(text, n, only=only)
-        keep = slice(None) if allowed is None or only is not None else _among(rows, allowed)
-        ranking = _best(state, rows[keep], scores[keep], k)
-        if len(rows) < n or _settled(ranking, float(scores[-1]), k):
-            return ranking
-        n *= WIDER
+def _rank_lexical(snapshot: Snapshot, text: str, k: int, *, where: str | None) -> Ranking:
+    """Return a ranking by BM25 whose first k are final."""
+    allowed = None if where is None else snapshot.rows_where(where)
+    only = allowed.tolist() if allowed is not None and len(allowed) <= MAX_ROWS_IN_QUERY else None
+
+    def rank_rows(_: Sequence[int], n: int) -> Iterable[tuple[Ranking, float]]:
+        rows, scores = snapshot.lexical.search(text, n, only=only)
+        max_unseen = NO_SCORE if len(rows) < n else float(scores[-1])
+        if allowed is not None and only is None:
+            is_allowed = isin_sorted(rows, allowed)
+            rows = rows[is_allowed]
+            scores = scores[is_allowed]
+        return [(best_per_document(snapshot, rows, scores, k), max_unseen)]
+
+    (ranking,) = expand_until_final(rank_rows, 1, k, size=max(2 * k, 50))
+    return ranking
 
 
-def _among(rows: Rows, allowed: Rows) -> Mask:
-    """Tell which of the rows (m,) are in allowed (n,), ascending, not empty."""
+def isin_sorted(rows: Rows, allowed: Rows) -> Mask:
+    """Return a mask (m,) of the rows (m,) that are in allowed (n,), ascending, n >= 1: np.isin without its sort."""
     mask: Mask = allowed[np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)] == rows
     return mask
 
 
-def _hits(state: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
-    stored = state.catalog.documents([ranked.doc for ranked in ranking])
-    wanted = frozenset(query_stems(text))
+def _make_hits(snapshot: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
+    stored = snapshot.catalog.documents([ranked.doc for ranked in ranking])
+    stems = frozenset(query_stems(text))
     hits = []
     for doc, score, row in ranking:
-        document, passage = _at(state, stored.get(doc), row)
-        spans = find_spans(wanted, passage)
+        document, passage = _passage_at_row(snapshot, stored.get(doc), row)
+        spans = find_spans(stems, passage)
         hits.append(Hit(document.doc_id, score, document.title, document.text, passage, spans, document.metadata))
     return hits
 
 
-def _at(state: Snapshot, stored: StoredDocument | None, row: int) -> tuple[Document, str]:
-    """Return the document, and its passage that lies in a row."""
-    for at, start, end in stored.passages if stored else ():
-        if stored and at == row:
+def _passage_at_row(snapshot: Snapshot, stored: StoredDocument | None, row: int) -> tuple[Document, str]:
+    """Return the document, and the text of its passage in a row."""
+    for passage_row, start, end in stored.passages if stored else ():
+        if stored and passage_row == row:
             return stored.document, stored.document.text[start:end]
-    raise CorruptIndexError(f"{state.catalog.path}: row {row} belongs to no document; {RESTORE_CATALOG}")
+    raise CorruptIndexError(f"{snapshot.catalog.path}: row {row} belongs to no document; {RESTORE_CATALOG}")

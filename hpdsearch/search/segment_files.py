@@ -1,4 +1,4 @@
-"""Opening the files of a segment: its vectors, its index, the rows that it holds."""
+"""Open the files of a segment: its vectors, its codes, its rows."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ def open_vectors(folder: Path, entry: SegmentEntry, dim: int) -> VectorFile:
     """Open the vectors file of a segment.
 
     Raises:
-        CorruptIndexError: it is missing or of another size.
+        CorruptIndexError: the file is missing or has another size.
     """
     return VectorFile(folder / entry.vectors_file, entry.n_rows, dim)
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
-    """Open the two files of a segment.
+    """Open the vectors and the codes of a segment.
 
     Raises:
-        CorruptIndexError: one is missing or altered.
+        CorruptIndexError: a file is missing or altered.
     """
     return Segment.open(
         row_map(entry),
@@ -32,5 +32,5 @@ def open_segment(folder: Path, entry: SegmentEntry, dim: int) -> Segment:
 
 
 def row_map(entry: SegmentEntry) -> RowMap:
-    """Return which rows a segment holds."""
+    """Return the rows of a segment."""
     return RowMap.from_bytes(entry.first_row, entry.end_row, entry.n_rows, entry.row_map)

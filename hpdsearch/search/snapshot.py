@@ -1,4 +1,4 @@
-"""One committed state of an index, opened: what a search looks at."""
+"""One committed snapshot of an index, opened for searching."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ MAX_CACHED_FILTERS = 8
 
 @dataclass(frozen=True)
 class RowFilter:
-    """What a search may find of each segment.
+    """The rows of each segment that a search may return.
 
     Attributes:
-        masks: which positions (n_rows,) may be found; None: all.
-        counts: how many these are.
+        masks: for each segment a mask (n_rows,) over its positions; None: all of them.
+        counts: for each segment the number of these rows.
     """
 
     masks: tuple[Mask | None, ...]
@@ -31,53 +31,65 @@ class RowFilter:
 
     @classmethod
     def from_masks(cls, masks: Sequence[Mask]) -> "RowFilter":
-        """Return these masks, None in place of those that hold back nothing."""
+        """Build from boolean masks; a mask that allows every row becomes None."""
         counts = tuple(int(np.count_nonzero(mask)) for mask in masks)
         return cls(tuple(None if n == len(mask) else mask for n, mask in zip(counts, masks, strict=True)), counts)
 
 
 @dataclass
 class Snapshot:
-    """What a search looks at: one committed state of an index. The last few filters are remembered."""
+    """The opened files of one committed generation; the rows of the last few filters are cached.
+
+    Attributes:
+        catalog: documents and metadata.
+        segments: vectors with their codes; the buffered vectors come last, if there are any.
+        lexical: the BM25 index.
+        tombstones: deleted rows (n,) that segments or the buffer still hold, ascending.
+    """
 
     catalog: Catalog
     segments: Sequence[Segment | BufferedVectors]
     lexical: LexicalReader
     tombstones: Rows
     _filters: dict[str, Rows] = field(default_factory=dict)
-    _masks: dict[str | None, RowFilter] = field(default_factory=dict)
+    _row_filters: dict[str | None, RowFilter] = field(default_factory=dict)
 
     def rows_where(self, where: str) -> Rows:
-        """Return the rows that a filter lets through, ascending."""
-        return _remembered(self._filters, where, lambda: self.catalog.rows_where(where))
+        """Return the live rows (n,) that pass a filter, ascending.
 
-    def masks(self, where: str | None) -> RowFilter:
-        """Return what a filter lets through; None: all that lives."""
+        Raises:
+            FilterError: the filter cannot be parsed.
+        """
+        return _memoize(self._filters, where, lambda: self.catalog.rows_where(where))
 
-        def make() -> RowFilter:
-            if where is None and not len(self.tombstones):
-                return RowFilter((None,) * len(self.segments), tuple(segment.n_rows for segment in self.segments))
-            if where is None:
-                dead = self.tombstones
-                return RowFilter.from_masks(
-                    [~segment.rows.mask(rows_between(dead, segment)) for segment in self.segments]
-                )
+    def row_filter(self, where: str | None) -> RowFilter:
+        """Return the rows of each segment that pass a filter; None: all live rows."""
+        return _memoize(self._row_filters, where, lambda: self._make_row_filter(where))
+
+    def _make_row_filter(self, where: str | None) -> RowFilter:
+        if where is not None:
             rows = self.rows_where(where)
-            return RowFilter.from_masks([segment.rows.mask(rows_between(rows, segment)) for segment in self.segments])
+            return RowFilter.from_masks(
+                [segment.rows.mask(rows_of_segment(rows, segment)) for segment in self.segments]
+            )
+        if not len(self.tombstones):
+            return RowFilter((None,) * len(self.segments), tuple(segment.n_rows for segment in self.segments))
+        return RowFilter.from_masks(
+            [~segment.rows.mask(rows_of_segment(self.tombstones, segment)) for segment in self.segments]
+        )
 
-        return _remembered(self._masks, where, make)
 
-
-def _remembered(memory: dict[K, V], key: K, make: Callable[[], V]) -> V:
-    value = memory.get(key)
+def _memoize(cache: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    """Return the cached value of a key, or make it; a full cache is cleared first."""
+    value = cache.get(key)
     if value is None:
         value = make()
-        if len(memory) >= MAX_CACHED_FILTERS:
-            memory.clear()
-        memory[key] = value
+        if len(cache) >= MAX_CACHED_FILTERS:
+            cache.clear()
+        cache[key] = value
     return value
 
 
-def rows_between(rows: Rows, segment: Segment | BufferedVectors) -> Rows:
-    """Return those of the rows, ascending, that lie in the span of a segment."""
+def rows_of_segment(rows: Rows, segment: Segment | BufferedVectors) -> Rows:
+    """Return those of the rows, ascending, that are in the span of a segment."""
     return rows[np.searchsorted(rows, segment.rows.first_row) : np.searchsorted(rows, segment.rows.end_row)]

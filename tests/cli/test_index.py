@@ -37,7 +37,7 @@ def test_index_notes_skipped_split_and_duplicate_documents(run, tmp_path, tiny_f
     [
         ("", "texts.txt:2: expected a text, got an empty document"),
         ("one text", "has the title and text of"),
-        ("one two three. " * 400, "is cut into"),
+        ("one two three. " * 400, "is split into"),
     ],
 )
 def test_strict_makes_each_of_these_an_error(run, tmp_path, tiny_folder, line, message):

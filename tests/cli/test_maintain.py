@@ -114,7 +114,7 @@ def exact_share(run, encoder, *options):
     ],
 )
 def test_a_reindex_that_is_impossible_is_one_clear_line_and_changes_nothing(big, monkeypatch, options, message):
-    monkeypatch.setattr(merging, "SHARED", 1_000)  # a budget is for large segments
+    monkeypatch.setattr(merging, "MIN_BUDGETED_ROWS", 1_000)  # a budget is for large segments
     before, answer = described(big), hits(big, "cat")
     files = {path.name for path in Path("indexes/big").iterdir()}
     result = big("reindex", "big", *options)
@@ -128,7 +128,7 @@ def test_a_reindex_that_is_impossible_is_one_clear_line_and_changes_nothing(big,
 
 
 def test_an_index_stays_within_the_memory_limit(big, monkeypatch):
-    monkeypatch.setattr(merging, "SHARED", 1_000)
+    monkeypatch.setattr(merging, "MIN_BUDGETED_ROWS", 1_000)
     assert big("reindex", "big", "--memory", "30k").exit_code == 0
     after = described(big)
     (segment,) = after["segments"]
@@ -217,7 +217,7 @@ def test_info_plots_the_operating_points(big):
         result = big("info", "big", "--plot", name)
         assert result.exit_code == 0, result.output
     text = " ".join(ElementTree.parse("curve.svg").getroot().itertext())
-    for words in ("milliseconds a query", "ann_recall@10", "promise 0.5", "2,500 vectors, flat pq", "big"):
+    for words in ("milliseconds a query", "ann_recall@10", "recall target 0.5", "2,500 vectors, flat pq", "big"):
         assert words in text
     assert Path("curve.PNG").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert json.loads(big("info", "big", "--json", "--plot", "again.svg").stdout)["n_documents"] == 2_500
@@ -226,7 +226,7 @@ def test_info_plots_the_operating_points(big):
 
 def test_an_impossible_plot_is_one_clear_line(big, indexed, monkeypatch):
     for folder, plot, message in (
-        ("words", "curve.svg", "indexes/words: its segments are too small for a curve to be measured"),
+        ("words", "curve.svg", "indexes/words: its segments are too small to have measured operating points"),
         ("big", "nowhere/curve.svg", "nowhere/curve.svg"),
     ):
         result = big("info", folder, "--plot", plot)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from brute_force import some_documents
 from processes import PATIENCE, Processes
+from states import POLICY
 
 from hpdsearch.dense import IndexSpec
 from hpdsearch.dense.spec import Codec, Kind
@@ -40,7 +41,7 @@ def make(what: str, folder: Path, encoder: Encoder) -> list[Path]:
         def copied(number: int) -> Path:
             return Path(shutil.copytree(folder / "open", folder / f"state {number}"))  # with the log, while it is open
 
-        with Index.build(folder / "open", some_documents(40), encoder=encoder) as index:
+        with Index.build(folder / "open", some_documents(40), encoder=encoder, merge_policy=POLICY) as index:
             states = [copied(0)]
             index.add(some_documents(12, first=35, seed=3))
             states.append(copied(1))
@@ -48,7 +49,7 @@ def make(what: str, folder: Path, encoder: Encoder) -> list[Path]:
             return [*states, copied(2)]
     kind, codec = what.split()
     spec = IndexSpec(Kind(kind), Codec(codec), ann_recall=0.9)
-    with Index.build(folder, some_documents(120), encoder=encoder, spec=spec) as index:
+    with Index.build(folder, some_documents(120), encoder=encoder, spec=spec, merge_policy=POLICY) as index:
         index.add(some_documents(50, first=110, seed=3))
         index.delete(["d00002", "d00115"])
         assert [(one["kind"], one["codec"]) for one in index.info().segments] == [(kind, codec), ("flat", codec)]
@@ -126,7 +127,7 @@ def examine(pipe: Connection, encoder_folder: Path, wholes: list[Path]) -> None:
     encoder = Encoder.load(encoder_folder, threads=1)
     states: dict[int, State] = {}
     for whole in wholes:
-        with Index.open(whole, encoder=encoder) as index:
+        with Index.open(whole, encoder=encoder, merge_policy=POLICY) as index:
             right = {ask: dict(answer(index, ask, EVERYTHING)) for ask in asks()}
             states[index.info().generation] = State(right, {ask: answer(index, ask, 5) for ask in asks()})
     while True:
@@ -140,7 +141,7 @@ def examine(pipe: Connection, encoder_folder: Path, wholes: list[Path]) -> None:
 def _examined(folder: Path, encoder: Encoder, states: dict[int, State]) -> tuple[str, bool, str]:
     outcomes = {"right"}
     try:
-        with Index.open(folder, encoder=encoder) as index:
+        with Index.open(folder, encoder=encoder, merge_policy=POLICY) as index:
             generation = index.info().generation
             state = states[generation]
             if generation != max(states):

@@ -56,7 +56,7 @@ class Shared:
     """
 
     def __init__(self, folder: Path, encoder: Encoder, number: int) -> None:
-        self.index = Index.open(folder, encoder=encoder)
+        self.index = Index.open(folder, encoder=encoder, merge_policy=states.POLICY)
         self.done = self.going = number
 
 

@@ -14,8 +14,7 @@ from hpdsearch.dense import IndexSpec, auto
 from hpdsearch.dense.spec import Codec, Kind
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
-from hpdsearch.indexer import merging
-from hpdsearch.lexical import writer
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.records import Document
 
 BUILD, ADD, DELETE, OVERWRITE, COMPACT, TUNE = "build", "add", "delete", "overwrite", "compact", "tune"
@@ -23,7 +22,8 @@ NOTHING = -1  # before the first build
 PERIOD = (OVERWRITE, ADD, DELETE, COMPACT, ADD, TUNE, ADD, DELETE)
 GROWTH = 10_000  # from here on: a build, then only adds of as many other documents, so that segments are merged
 # What thousands of documents do in real, dozens do in these tests.
-LIMITS = ((merging, "TAIL", 24), (writer, "MAX_BUFFERED_ROWS", 16), (auto, "IVF_MINIMUM", 60))
+POLICY = MergePolicy(small_segment_rows=24, max_buffered_rows=16)
+LIMITS = ((auto, "IVF_MINIMUM", 60),)
 MANY = 80  # documents that make a segment which a smaller addition leaves as it is
 _SPECS = (
     IndexSpec(Kind.IVF, Codec.PQ),
@@ -84,9 +84,9 @@ def state(number: int) -> dict[str, Document]:
 def perform(number: int, folder: Path, encoder: Encoder) -> None:
     """Bring a folder from state number - 1 to state number."""
     if operation(number) in (BUILD, OVERWRITE):
-        Index.build(folder, change(number), encoder=encoder, overwrite=number > 0).close()
+        Index.build(folder, change(number), encoder=encoder, overwrite=number > 0, merge_policy=POLICY).close()
         return
-    with Index.open(folder, encoder=encoder) as index:
+    with Index.open(folder, encoder=encoder, merge_policy=POLICY) as index:
         perform_on(index, number)
 
 
@@ -121,7 +121,7 @@ def first_with(documents: dict[str, Document], among: Iterable[int]) -> int:
 
 def state_of(folder: Path, encoder: Encoder, among: range) -> int:
     """Return which of the states the folder holds, whole: documents, metadata, vectors, words; the last if several."""
-    with Index.open(folder, encoder=encoder) as index:
+    with Index.open(folder, encoder=encoder, merge_policy=POLICY) as index:
         documents = found(index)
         assert len(index) == len(documents)
         number = first_with(documents, reversed(among))
@@ -144,7 +144,7 @@ def generation(folder: Path) -> int:
 
 def check_next_writer(folder: Path, encoder: Encoder) -> None:
     """Change the index and change it back; afterwards nothing may lie there that is not in force."""
-    with Index.open(folder, encoder=encoder) as index:
+    with Index.open(folder, encoder=encoder, merge_policy=POLICY) as index:
         n_documents = len(index)
         index.add([Document("probe", "cat probe", metadata={"number": 0})])
         for mode in ("dense", "lexical"):

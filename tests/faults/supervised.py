@@ -44,7 +44,7 @@ GROWING = {
     "fdatasync",
 }
 DIED = ("died", "")
-IN_FORCE = "the change is in force"
+IN_FORCE = "the change is committed"
 
 
 class Fault:

@@ -89,7 +89,7 @@ def test_a_second_writer_is_told_the_process_that_writes(
     process, pipe = processes.start(writer_process.hold, folder, encoder_folder)
     assert pipe.poll(PATIENCE)
     assert pipe.recv() == "writing"
-    with Index.open(folder, encoder=encoder) as index:
+    with Index.open(folder, encoder=encoder, merge_policy=states.POLICY) as index:
         for change in (
             lambda: index.add([Document("x", "cat")]),
             lambda: index.delete(next(iter(states.state(0)))),

@@ -64,6 +64,7 @@ def hold(pipe: Connection, folder: Path, encoder_folder: Path) -> None:
         pipe.recv()
 
     states.set_limits()
-    with Index.open(folder, encoder=Encoder.load(encoder_folder, threads=1)) as index:
+    encoder = Encoder.load(encoder_folder, threads=1)
+    with Index.open(folder, encoder=encoder, merge_policy=states.POLICY) as index:
         index.add(documents())
         pipe.send("done")

@@ -22,7 +22,7 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, CorruptIndexError, EncoderError, IndexFolderError, LockedError, QueryError
 from hpdsearch.index import Index
 from hpdsearch.index.verify import find_problems
-from hpdsearch.indexer import merging
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Document
 from hpdsearch.search import opening
@@ -467,7 +467,7 @@ def test_an_index_that_changes_while_it_is_opened_is_opened_again(
         found = {hit.doc_id for hit in index.search("cat", 100, mode="lexical")}
         assert found == {document.doc_id for document in new if "cat" in document.text.split()}
         assert index.info().generation == 2
-    monkeypatch.setattr(opening, "_ATTEMPTS", 3)
+    monkeypatch.setattr(opening, "MAX_READ_ATTEMPTS", 3)
     n_changes = 100
     with pytest.raises(IndexFolderError, match="changed 3 times while it was opened; try again when writers are done"):
         Index.open(folder)
@@ -597,10 +597,10 @@ def damaged(data: bytes, how: str) -> bytes:
 
 
 @pytest.fixture
-def two_segments(tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Path:
+def two_segments(tmp_path: Path, tiny_encoder: Encoder) -> Path:
     """Folder of an index of two segments, 100 rows and 70, and 3 rows that wait in the catalog."""
-    monkeypatch.setattr(merging, "TAIL", 0)
-    with Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder) as index:
+    policy = MergePolicy(small_segment_rows=0)
+    with Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder, merge_policy=policy) as index:
         index.add(some_documents(70, first=100, seed=2))
         index.add(some_documents(3, first=170, seed=3))
         assert [segment["rows"] for segment in index.info().segments] == [100, 70]
@@ -637,7 +637,7 @@ def test_a_missing_catalog_is_no_index(folder: Path, tiny_encoder: Encoder) -> N
 def test_strict_is_handed_on(tmp_path: Path, tiny_encoder: Encoder, strict: bool) -> None:
     documents = [*DOCUMENTS, Document("empty", "")]
     if strict:
-        with pytest.raises(CorpusError, match="document 'empty': holds no text; mend it, or leave out --strict"):
+        with pytest.raises(CorpusError, match="document 'empty': has no text; fix it, or leave out --strict"):
             Index.build(tmp_path / "index", documents, encoder=tiny_encoder, strict=True)
     else:
         assert len(Index.build(tmp_path / "index", documents, encoder=tiny_encoder)) == 30

@@ -23,10 +23,12 @@ from hpdsearch.dense import segment as segment_module
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, QueryError
 from hpdsearch.index import Index
-from hpdsearch.indexer import ingest, lexical_buffer, merging
-from hpdsearch.lexical import writer
+from hpdsearch.indexer import ingest
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.records import Document
 
+# Merges, and writings of vectors and of lexical rows, happen often.
+POLICY = MergePolicy(small_segment_rows=2, max_buffered_rows=5, max_unpurged_rows=5)
 WORDS = ("cat", "dog", "moon", "queen", "river")
 doc_ids = st.integers(0, 14).map(str)
 words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4)
@@ -61,7 +63,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
             self.model: dict[str, Document] = {}
             self.changed = True
             some = list({document.doc_id: document for document in some if document.text.strip()}.values())
-            self.index = Index.build(self.folder, some, encoder=encoder)
+            self.index = Index.build(self.folder, some, encoder=encoder, merge_policy=POLICY)
             self.model = {document.doc_id: document for document in some}
 
         @rule(some=blocks)
@@ -129,7 +131,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
         @rule()
         def overwrite(self) -> None:
             half = dict(sorted(self.model.items())[::2])
-            other = Index.build(self.folder, half.values(), encoder=encoder, overwrite=True)
+            other = Index.build(self.folder, half.values(), encoder=encoder, overwrite=True, merge_policy=POLICY)
             assert len(self.index) == len(self.model)  # it answers from what it opened
             self.index.close()
             self.index, self.model = other, half
@@ -138,7 +140,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
         @rule()
         def reopen(self) -> None:
             self.index.close()
-            self.index = Index.open(self.folder, encoder=encoder)
+            self.index = Index.open(self.folder, encoder=encoder, merge_policy=POLICY)
             self.changed = True
 
         @rule(query=words.map(" ".join), k=st.integers(1, 20), mode=modes, number=st.integers(0, 3))
@@ -193,12 +195,9 @@ def test_an_index_is_what_a_dictionary_would_be(
     tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str
 ) -> None:
     monkeypatch.setattr(ingest, "BLOCK_DOCUMENTS", 3)
-    monkeypatch.setattr(merging, "TAIL", 2)  # merges happen often
-    monkeypatch.setattr(writer, "MAX_BUFFERED_ROWS", 5)  # so do writings of vectors and of words
-    monkeypatch.setattr(lexical_buffer, "UNPURGED_ROWS", 5)
     if paths == "many rows":
         monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
-        monkeypatch.setattr(search_module, "ONLY_ROWS", 0)
+        monkeypatch.setattr(search_module, "MAX_ROWS_IN_QUERY", 0)
         monkeypatch.setattr(segment_module, "EXACT_ROWS", 0)
     run_state_machine_as_test(
         states_of(tiny_encoder),

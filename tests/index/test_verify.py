@@ -16,7 +16,7 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError
 from hpdsearch.index import Index, verify
 from hpdsearch.index.verify import find_problems
-from hpdsearch.indexer import lexical_buffer, merging
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.lexical import LexicalWriter
 from hpdsearch.records import Hit
 
@@ -32,14 +32,13 @@ def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) ->
     Not to be altered.
     """
     folder = tmp_path_factory.mktemp("verify") / "index"
-    with pytest.MonkeyPatch.context() as patch, Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
-        patch.setattr(merging, "TAIL", 0)
+    with Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
+        index.merge_policy = MergePolicy(small_segment_rows=0)
         index.delete("d00003")
         index.add(some_documents(70, first=80, seed=3))
-        patch.setattr(lexical_buffer, "UNPURGED_ROWS", 0)
+        index.merge_policy = MergePolicy(small_segment_rows=0, max_unpurged_rows=0)
         index.delete("d00113")
-        patch.undo()
-        patch.setattr(merging, "TAIL", 0)
+        index.merge_policy = MergePolicy(small_segment_rows=0)
         index.delete(["d00002", "d00112"])
         index.add(some_documents(3, first=150))
         info = index.info()
@@ -79,7 +78,7 @@ def test_each_altered_byte_of_vectors_and_index_is_named(original: Path, tmp_pat
         folder = tmp_path / str(position)
         shutil.copytree(original, folder)
         altered(folder / pattern, position)
-        assert find_problems(folder) == [f"{folder / pattern}: is not what was written (its sum differs)"]
+        assert find_problems(folder) == [f"{folder / pattern}: does not match its checksum"]
 
 
 def test_every_problem_is_named_not_only_the_first(folder: Path) -> None:
@@ -92,11 +91,11 @@ def test_every_problem_is_named_not_only_the_first(folder: Path) -> None:
     with (folder / "index-000002.faiss").open("ab") as file:
         file.write(b"\0")
     assert find_problems(folder) == [
-        f"{folder / 'vectors-000001.f16'}: is not what was written (its sum differs)",
+        f"{folder / 'vectors-000001.f16'}: does not match its checksum",
         f"{folder / 'index-000001.faiss'}: is missing",
         f"{folder / 'vectors-000002.f16'}: expected 2520 bytes, got 0",
         f"{folder / 'index-000002.faiss'}: expected {size} bytes, got {size + 1}",
-        f"{words}: is missing or not what was written (its sum differs)",
+        f"{words}: is missing or does not match its checksum",
     ]
 
 
@@ -154,14 +153,14 @@ CATALOG_DAMAGE = {
     "DELETE FROM documents WHERE doc = 7": "1 passages belong to no document",
     "DELETE FROM attributes WHERE doc = 7 AND field = 'half'": "the attributes that filters use do not match",
     "UPDATE attributes SET number = 5 WHERE doc = 7 AND field = 'half'": "the attributes that filters use",
-    "DELETE FROM tombstones WHERE row = 2": "the catalog's parts do not fit together",
-    "INSERT INTO tombstones(row) VALUES (7)": "the catalog's parts do not fit together",
+    "DELETE FROM tombstones WHERE row = 2": "the catalog's rows contradict one another",
+    "INSERT INTO tombstones(row) VALUES (7)": "the catalog's rows contradict one another",
     "DELETE FROM segments WHERE segment = 2": "",
     "UPDATE segments SET n_rows = 39 WHERE segment = 1": "",
     "UPDATE meta SET value = '8' WHERE key = 'dim'": "",
     "UPDATE segments SET row_map = x'00' WHERE segment = 2": "its settings or segments do not match their checksum",
     "UPDATE segments SET curve = '{}' WHERE segment = 2": "its settings or segments do not match their checksum",
-    "DELETE FROM waiting WHERE row = 160": "the catalog's parts do not fit together",
+    "DELETE FROM waiting WHERE row = 160": "the catalog's rows contradict one another",
     "UPDATE waiting SET row = 163 WHERE row = 162": "the vector of row 163 does not match its checksum",
     "UPDATE waiting SET vector = zeroblob(32) WHERE row = 161": "the vector of row 161 does not match its checksum",
     "INSERT INTO waiting SELECT 163, vector, sum FROM waiting WHERE row = 162": "the vector of row 163 does not match",

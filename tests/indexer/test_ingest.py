@@ -56,13 +56,13 @@ def test_blocks_end_after_so_many_characters(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    run_add = ingest_module._Run.add
+    run_add = ingest_module._IngestRun.add
 
     def counted(self: Any, documents: Any, *others: Any) -> None:
         sizes.append(len(documents))
         run_add(self, documents, *others)
 
-    monkeypatch.setattr(ingest_module._Run, "add", counted)
+    monkeypatch.setattr(ingest_module._IngestRun, "add", counted)
     monkeypatch.setattr(ingest_module, "BLOCK_CHARACTERS", 100)
     with Index.build(tmp_path / "index", [Document(str(i), "x" * 40) for i in range(7)], encoder=tiny_encoder) as index:
         assert len(index) == 7
@@ -170,8 +170,8 @@ def test_a_doc_id_that_comes_twice_without_source_is_refused_too(
 
 
 STRICT = {
-    "holds no text": Document("wrong", " "),
-    "is cut into": Document("wrong", LONG),
+    "has no text": Document("wrong", " "),
+    "is split into": Document("wrong", LONG),
     "title that is too long": Document("wrong", "cat", "a very old king and queen " * 5),
     "has the title and text of 'a'": Document("wrong", "old cat"),
 }

@@ -1,6 +1,5 @@
-"""Segments: what a change rewrites stays cheap and few, and nothing but dead rows is lost by it."""
+"""Merging, compaction and reindexing leave few segments and lose nothing but tombstoned rows."""
 
-import math
 import random
 from pathlib import Path
 
@@ -11,54 +10,16 @@ from brute_force import some_documents, stored_passages
 from hpdsearch.dense import Codec, IndexSpec, Kind
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
-from hpdsearch.indexer import merging
-from hpdsearch.indexer.merging import MERGED, TAIL, first_segment_to_merge
-from hpdsearch.lexical import writer as lexical_writer
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.records import Document
 
 
-def grown(n: int, added: int) -> tuple[list[int], int]:
-    """Return the sizes of the segments after n additions of `added` rows, and the rows written in all."""
-    sizes: list[int] = []
-    n_written = 0
-    for _ in range(n):
-        tail = sizes.pop() if sizes and sizes[-1] <= TAIL else 0
-        new = tail + added
-        n_written += new
-        first = first_segment_to_merge(sizes, new)
-        if first < len(sizes):
-            new += sum(sizes[first:])
-            n_written += new
-        sizes = [*sizes[:first], new]
-    return sizes, n_written
-
-
-@pytest.mark.parametrize(("n", "added"), [(10_000, 1), (100_000, 1), (3_000, 37), (500, 2_000)])
-def test_additions_leave_few_segments_and_rewrite_each_row_seldom(n: int, added: int) -> None:
-    sizes, n_written = grown(n, added)
-    total = n * added
-    assert sum(sizes) == total
-    assert len(sizes) <= math.log2(total / TAIL) + 2 + total / MERGED
-    # Each row is written about TAIL / 2 times within the tail if it came alone, and log2 times after that.
-    assert n_written / total <= TAIL / added / 2 + 2 + math.log2(total / TAIL)
-
-
-def test_a_small_change_never_rewrites_a_large_segment() -> None:
-    assert first_segment_to_merge([5 * MERGED, MERGED - 1], 1) == 2
-    assert first_segment_to_merge([MERGED // 2], MERGED // 2) == 0
-    assert first_segment_to_merge([MERGED], MERGED // 2) == 1
-    assert first_segment_to_merge([6 * MERGED, MERGED], 7 * MERGED) == 0
-
-
 @pytest.mark.slow
-def test_documents_added_one_by_one_are_all_found(
-    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(merging, "TAIL", 8)
-    monkeypatch.setattr(lexical_writer, "MAX_BUFFERED_ROWS", 5)
+def test_documents_added_one_by_one_are_all_found(tmp_path: Path, tiny_encoder: Encoder) -> None:
+    policy = MergePolicy(small_segment_rows=8, max_buffered_rows=5)
     chance = random.Random(5)
     held: dict[str, str] = {}
-    with Index.build(tmp_path / "index", some_documents(3), encoder=tiny_encoder) as index:
+    with Index.build(tmp_path / "index", some_documents(3), encoder=tiny_encoder, merge_policy=policy) as index:
         held = {document.doc_id: document.text for document in some_documents(3)}
         for document in some_documents(150, first=3, seed=1):
             if chance.random() < 0.3:
@@ -77,7 +38,9 @@ def test_documents_added_one_by_one_are_all_found(
         assert index.verify() == []
 
 
-def test_compaction_leaves_one_segment_no_dead_row_and_no_deleted_text(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_compaction_leaves_one_segment_no_tombstoned_row_and_no_deleted_text(
+    tmp_path: Path, tiny_encoder: Encoder
+) -> None:
     folder = tmp_path / "index"
     with Index.build(folder, some_documents(600), encoder=tiny_encoder) as index:
         index.add([Document("secret", "zebrasecret queen of the moon")])
@@ -101,7 +64,7 @@ def test_compaction_leaves_one_segment_no_dead_row_and_no_deleted_text(tmp_path:
 def test_deleting_everything_leaves_an_index_that_can_be_added_to(tmp_path: Path, tiny_encoder: Encoder) -> None:
     with Index.build(tmp_path / "index", some_documents(400), encoder=tiny_encoder) as index:
         index.delete([document.doc_id for document in some_documents(400)])
-        assert index.info().segments == []  # all rows are dead: the segment is gone at once
+        assert index.info().segments == []  # all rows are tombstoned: the segment is dropped at once
         assert index.search("cat") == []
         index.compact()
         index.add([Document("new", "cat")])
@@ -110,7 +73,7 @@ def test_deleting_everything_leaves_an_index_that_can_be_added_to(tmp_path: Path
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
-def test_tuning_changes_the_codes_and_not_the_answers(tmp_path: Path, tiny_encoder: Encoder, codec: Codec) -> None:
+def test_reindexing_changes_the_codes_and_not_the_answers(tmp_path: Path, tiny_encoder: Encoder, codec: Codec) -> None:
     folder = tmp_path / "index"
     with Index.build(folder, some_documents(2_500), encoder=tiny_encoder) as index:
         vectors = (folder / "vectors-000001.f16").read_bytes()

@@ -10,7 +10,6 @@ from lexical_folders import WORDS, write_folder
 from hpdsearch.lexical import (
     LexicalReader,
     LexicalWriter,
-    fits_in_buffer,
 )
 
 
@@ -73,11 +72,3 @@ def test_statistics_count_what_was_removed_until_a_merge_as_tantivy_does(tmp_pat
     again = [row for row in by_row if row < 100]
     assert len(again) > 40
     assert [by_row[row + 100] for row in again] == pytest.approx([by_row[row] for row in again], abs=2e-4)
-
-
-def test_few_rows_fit_in_the_buffer_and_no_more_than_give_them_their_statistics():
-    assert fits_in_buffer(64, 1000)
-    assert not fits_in_buffer(65, 1000)
-    assert fits_in_buffer(5, 5)
-    assert not fits_in_buffer(6, 5)
-    assert not fits_in_buffer(1, 0)

@@ -15,6 +15,7 @@ from hpdsearch.dense import Codec, IndexSpec, Kind, OperatingPoint, OperatingPoi
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import FilterError, QueryError
 from hpdsearch.index import Index
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.records import Document, Hit
 from hpdsearch.search import Mode
 from hpdsearch.search.opening import open_snapshot
@@ -46,9 +47,9 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """An index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto, "IVF_MINIMUM", 150)
-        patch.setattr("hpdsearch.indexer.merging.TAIL", 256)
         folder = tmp_path_factory.mktemp("grown") / "index"
         index = Index.build(folder, some_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
+        index.merge_policy = MergePolicy(small_segment_rows=256)
         index.add(some_documents(200, seed=1, first=600))
         index.add(some_documents(200, seed=2, first=500))
         index.delete([f"d{i:05d}" for i in range(30, 750, 8)])
@@ -62,7 +63,7 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def through_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send few rows behind a filter the way that many take."""
     monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
-    monkeypatch.setattr(search_module, "ONLY_ROWS", 0)
+    monkeypatch.setattr(search_module, "MAX_ROWS_IN_QUERY", 0)
 
 
 @pytest.fixture(scope="module")
@@ -232,13 +233,14 @@ def test_equal_scores_behind_a_filter_are_ordered_by_doc_id(
         assert [hit.doc_id for hit in hits] == [f"same{i}" for i in range(200, 200 + k)]
 
 
-def test_a_small_segment_that_was_seen_whole_does_not_settle_a_tie_in_a_large_one(
-    tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+def test_a_small_segment_that_was_seen_whole_does_not_decide_a_tie_in_a_large_one(
+    tmp_path: Path, tiny_encoder: Encoder
 ) -> None:
-    monkeypatch.setattr("hpdsearch.indexer.merging.TAIL", 256)
     order = np.random.default_rng(6).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish") for i in order]
-    with Index.build(tmp_path / "index", same + some_documents(200), encoder=tiny_encoder) as index:
+    policy = MergePolicy(small_segment_rows=256)
+    documents = same + some_documents(200)
+    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder, merge_policy=policy) as index:
         index.add(some_documents(100, seed=9, first=900))
         index.add(some_documents(5, seed=9, first=1900))
         info = index.info()
@@ -341,11 +343,11 @@ def test_a_title_is_searched_with_its_text(tmp_path: Path, tiny_encoder: Encoder
 WRONG = {
     "k of 0": ({"query": "cat", "k": 0}, QueryError, "k: expected at least 1, got 0"),
     "negative k": ({"query": "cat", "k": -5}, QueryError, "k: expected at least 1, got -5"),
-    "k is no number": ({"query": "cat", "k": "10"}, QueryError, "k: expected a whole number, got '10'"),
-    "k is no whole number": ({"query": "cat", "k": 2.5}, QueryError, "k: expected a whole number, got 2.5"),
-    "empty": ({"query": ""}, QueryError, "query 1: expected some words, got ''"),
-    "blank": ({"query": ["cat", " \n\t"]}, QueryError, "query 2: expected some words"),
-    "no string": ({"query": ["cat", 7]}, QueryError, "query 2: expected some words, got 7"),
+    "k is no number": ({"query": "cat", "k": "10"}, QueryError, "k: expected an integer, got '10'"),
+    "k is no whole number": ({"query": "cat", "k": 2.5}, QueryError, "k: expected an integer, got 2.5"),
+    "empty": ({"query": ""}, QueryError, "query 1: expected text that is not blank, got ''"),
+    "blank": ({"query": ["cat", " \n\t"]}, QueryError, "query 2: expected text that is not blank"),
+    "no string": ({"query": ["cat", 7]}, QueryError, "query 2: expected text that is not blank, got 7"),
     "half a surrogate pair": ({"query": "caf\udce9"}, QueryError, "query 1: expected Unicode text"),
     "mode": ({"query": "cat", "mode": "sparse"}, QueryError, "mode: expected hybrid, dense, lexical, got 'sparse'"),
     "filter": ({"query": "cat", "where": "half ="}, FilterError, "where: character 7"),
