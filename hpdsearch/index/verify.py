@@ -80,7 +80,7 @@ def _check_lexical(folder: Path, catalog: Catalog, live: Rows) -> list[str]:
     """Check the lexical files, and that the lexical index holds every live row."""
     try:
         if corrupt := corrupt_files(folder / catalog.meta()["lexical"]):
-            return [f"{path}: is missing, or checksum mismatch" for path in corrupt]
+            return [f"{path}: is missing or does not match its checksum" for path in corrupt]
         rows = open_lexical(folder, catalog).all_rows()
     except CorruptIndexError as error:
         return [str(error)]

@@ -1,4 +1,4 @@
-"""Vectors of fewer numbers: the first ones, scaled to length 1, in the encoder, the index and the command line."""
+"""Vectors of fewer dimensions (Matryoshka-style, of unit length): in the encoder, the index and the command line."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_another_member_of_the_space_asks_if_it_is_wide_enough(tmp_path: Path, t
             assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, query), 7)
     with (
         Index.open(folder, encoder=members[5]) as index,
-        pytest.raises(EncoderError, match=r"holds vectors of 6 numbers .* makes only 5; query with --query-encoder"),
+        pytest.raises(EncoderError, match=r"holds vectors of 6 dimensions .* has only 5; query with --query-encoder"),
     ):
         index.search("cat dog")
 

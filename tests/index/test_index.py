@@ -206,7 +206,7 @@ def test_an_encoder_of_another_space_is_refused_with_the_command_that_helps(
 
 def test_an_encoder_of_other_width_is_refused(folder: Path, tmp_path: Path) -> None:
     narrow = make_tiny_encoder(tmp_path / "narrow", dim=8)
-    with pytest.raises(EncoderError, match=r"holds vectors of 16 numbers .* but encoder tiny makes only 8"):
+    with pytest.raises(EncoderError, match=r"holds vectors of 16 dimensions .* but encoder tiny has only 8"):
         Index.open(folder, encoder=Encoder.load(narrow))
 
 
