@@ -217,7 +217,7 @@ def test_info_plots_the_operating_points(big):
         result = big("info", "big", "--plot", name)
         assert result.exit_code == 0, result.output
     text = " ".join(ElementTree.parse("curve.svg").getroot().itertext())
-    for words in ("milliseconds a query", "ann_recall@10", "recall target 0.5", "2,500 vectors, flat pq", "big"):
+    for words in ("milliseconds per query", "ann_recall@10", "recall target 0.5", "2,500 vectors, flat pq", "big"):
         assert words in text
     assert Path("curve.PNG").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert json.loads(big("info", "big", "--json", "--plot", "again.svg").stdout)["n_documents"] == 2_500
