@@ -189,7 +189,7 @@ def system_table(rows: Sequence[Result]) -> Rows:
     """Return a heading and a line a system: its means, and each task's and collection's value."""
     tasks = list(next((row["sts"]["tasks"] for row in rows if "sts" in row), {}))
     collections = list(rows[0]["retrieval"]["collections"])
-    heading = ["system", "dims"]
+    heading = ["system", "dim"]
     for metric in (STS, NDCG):
         heading += [metric, "% of teacher", "less teacher's, 95 % interval"]
     for metric in (RECALL, MRR):

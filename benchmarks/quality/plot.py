@@ -25,7 +25,7 @@ def plot_quality(made: Result, path: Path) -> None:
             dims = sorted({row["dim"] for row in rows if row["dim"]})
             axes.set_xticks(dims, [str(dim) for dim in dims])
             axes.xaxis.minorticks_off()
-            axes.set_xlabel("numbers a vector (4 bytes each as float32)")
+            axes.set_xlabel("dimensions (4 bytes each as float32)")
             axes.set_ylabel(label)
         figure.legend(*figure.axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
 

@@ -10,7 +10,7 @@ from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import RESULTS, Result, markdown_table, number_text, target_rows
 from benchmarks.report.show_results import machine_text, read_result
-from benchmarks.report.tables import encoding, find_measurements, quality
+from benchmarks.report.tables import all_quality, encoding, find_measurements
 from benchmarks.report.tables import parts as report_parts
 from hpdsearch.distillation.recipe import make_spec, read_recipe, recipe_names
 
@@ -32,7 +32,7 @@ def targets(made: Result) -> str:
 
 def means(made: Result) -> str:
     """Return each system's means, as the report has them."""
-    return quality({"quality": made})
+    return all_quality({"quality": made})
 
 
 def parts(made: Result) -> str:
@@ -43,7 +43,7 @@ def parts(made: Result) -> str:
 def exports(made: Result) -> str:
     """Return what int8 storage costs: the shipped encoders beside their float32 exports."""
     found = {(row["system"], row["dim"]): row for row in made["systems"]}
-    rows = [["encoder", "dims", f"{STS}, int8", "float32", "int8 less", f"{NDCG}, int8", "float32", "int8 less"]]
+    rows = [["encoder", "dim", f"{STS}, int8", "float32", "int8 less", f"{NDCG}, int8", "float32", "int8 less"]]
     for (name, dim), stored in found.items():
         if twin := found.get((f"{name} float32", dim)):
             ours, whole = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))

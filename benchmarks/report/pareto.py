@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.common.results import RESULTS, Result, measurement, result, write_result
 from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, point_style
+from benchmarks.report.labels import index_label
 from benchmarks.report.show_results import read_result
 from hpdsearch.common.plotting import save_figure
 
@@ -177,9 +178,9 @@ def _legend(points: Sequence[CostPoint]) -> list[Any]:
     indexes = dict.fromkeys(one.index.split()[-1] for one in points)
     colors = [Line2D([], [], **{**point_style(name, "sq8"), "marker": "s"}, label=name) for name in encoders]
     grey = {"color": ENCODER_COLORS["teacher projected"], "linestyle": "none"}
-    markers = [Line2D([], [], marker=CODEC_MARKERS.get(name, "P"), **grey, label=name) for name in indexes]
-    hollow = Line2D([], [], marker="o", markerfacecolor="none", **grey, label="hollow: 128 numbers or fewer")
-    front = Line2D([], [], color="#BBBBBB", linewidth=6, label="best at the price")
+    markers = [Line2D([], [], marker=CODEC_MARKERS.get(name, "P"), **grey, label=index_label(name)) for name in indexes]
+    hollow = Line2D([], [], marker="o", markerfacecolor="none", **grey, label="hollow: 128 dimensions or fewer")
+    front = Line2D([], [], color="#BBBBBB", linewidth=6, label="Pareto front")
     return [*colors, *markers, hollow, front]
 
 

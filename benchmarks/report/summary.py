@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from benchmarks.common.quality_names import NDCG, STS
 from benchmarks.common.results import Result, Rows, markdown_table, number_text, without_empty_columns
+from benchmarks.report.labels import index_label
 
 Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """A system, as each result calls it.
+    """One system and its names in each result.
 
     Attributes:
         name: shown.
@@ -32,22 +33,22 @@ TEACHER = "all-mpnet-base-v2"
 MINILM = "all-MiniLM-L6-v2"
 ROWS = (
     SummaryRow(f"teacher, {TEACHER}", TEACHER, 768, TEACHER, "flat f32", TEACHER),
-    SummaryRow("teacher, inverted lists", TEACHER, 768, TEACHER, "ivf f32", TEACHER),
+    SummaryRow("teacher, IVF", TEACHER, 768, TEACHER, "ivf f32", TEACHER),
     SummaryRow("**hpdsearch, base**", "base", 256, "base", "flat pq", "base"),
-    SummaryRow("**hpdsearch, base, inverted lists**", "base", 128, "base", "ivf pq", "base"),
-    SummaryRow("hpdsearch, base and words", "base hybrid", 256, "base", "hybrid", "base"),
+    SummaryRow("**hpdsearch, base, IVF**", "base", 128, "base", "ivf pq", "base"),
+    SummaryRow("hpdsearch, base, hybrid", "base hybrid", 256, "base", "hybrid", "base"),
     SummaryRow("hpdsearch, small", "small", 256, "small", "flat pq", "small"),
     SummaryRow("hpdsearch, static", "static", 256, "static", "flat pq", "static"),
     SummaryRow(MINILM, MINILM, 384, MINILM, "flat f32", MINILM),
     SummaryRow("model2vec", "model2vec", 256, "model2vec", "flat f32", "model2vec"),
-    SummaryRow("words alone, BM25", "BM25", None, "BM25", "words", "BM25"),
+    SummaryRow("BM25", "BM25", None, "BM25", "words", "BM25"),
 )
 
 
 def summary(results: Results) -> str:
-    """Return the table; cells of what was not measured are empty, lines of what was not at all are left out."""
+    """Return the table; missing measurements are empty cells, systems without any are left out."""
     sizes = _sizes(results)
-    heading = ["system", "numbers", "index", f"{STS}, % of teacher", f"{NDCG}, % of teacher", "one text, ms"]
+    heading = ["system", "dim", "index", f"{STS}, % of teacher", f"{NDCG}, % of teacher", "one text, ms"]
     heading += [f"search among {n:,}, ms" for n in sizes]
     rows: Rows = [[*heading, "bytes a document"]]
     for line in ROWS:
@@ -58,7 +59,7 @@ def summary(results: Results) -> str:
             next((found for n in reversed(sizes) if (found := _measured(results, line, n, "bytes a document"))), "")
         ]
         if any(cells):
-            rows.append([line.name, str(line.dim or ""), line.index, *cells])
+            rows.append([line.name, str(line.dim or ""), index_label(line.index), *cells])
     return markdown_table(without_empty_columns(rows)) if len(rows) > 1 else "Not measured in this run."
 
 

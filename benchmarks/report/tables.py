@@ -1,10 +1,11 @@
 """The tables and paragraphs of REPORT.md, by name; each is made from the result files and nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmarks.common.quality_names import N_MEANS, NDCG
 from benchmarks.common.results import Result, Rows, markdown_table, number_text, without_empty_columns
 from benchmarks.quality.judge import system_table
+from benchmarks.report.labels import BACK_PROJECTED, dimension_label, index_label, system_label
 from benchmarks.report.show_results import machine_text, setting_text
 from benchmarks.report.show_results import targets as targets_of
 from benchmarks.report.summary import summary
@@ -52,17 +53,31 @@ def table(rows: Rows) -> str:
 
 
 def quality(results: Results) -> str:
-    """Return each system's means, and what they are of the teacher's."""
-    if "quality" not in results:
+    """Return the mean scores of each system at its full width and at SHOWN_DIMS; docs/encoders.md has all widths."""
+    systems = results.get("quality", {"systems": []})["systems"]
+    full = {row["system"]: row["dim"] for row in reversed(systems)}
+    return _mean_scores([row for row in systems if row["dim"] in (*SHOWN_DIMS, full[row["system"]])])
+
+
+def all_quality(results: Results) -> str:
+    """Return the mean scores of each system at every width."""
+    return _mean_scores(results.get("quality", {"systems": []})["systems"])
+
+
+def _mean_scores(systems: Sequence[Result]) -> str:
+    if not systems:
         return NOT_MEASURED
-    return table([row[:N_MEANS] for row in system_table(results["quality"]["systems"])])
+    heading, *rows = [row[:N_MEANS] for row in system_table(systems)]
+    return table([heading, *([system_label(row[0]), *row[1:]] for row in rows)])
 
 
 def parts(results: Results) -> str:
     """Return each system's value of every task (STS) and collection (nDCG@10)."""
     if "quality" not in results:
         return NOT_MEASURED
-    return table([[*row[:2], *row[N_MEANS:]] for row in system_table(results["quality"]["systems"])])
+    return table(
+        [[system_label(row[0]), row[1], *row[N_MEANS:]] for row in system_table(results["quality"]["systems"])]
+    )
 
 
 # ---- encoding
@@ -74,7 +89,7 @@ def encoding(results: Results) -> str:
         return NOT_MEASURED
     made = results["encoding"]
     rates = ("short texts", "passages")
-    rows = [["encoder", "cores", *(f"{kind} a second" for kind in rates), "one text, ms", "its p95"]]
+    rows = [["encoder", "cores", *(f"{kind} a second" for kind in rates), "one text, p50 ms", "one text, p95 ms"]]
     rows[0] += [f"share of peak, {kind}, %" for kind in rates]
     for threads in sorted({one["threads"] for one in made["measurements"] if "threads" in one}):
         for name in list_systems(made, threads=threads):
@@ -104,7 +119,7 @@ def retrieval(results: Results) -> str:
 def _retrieval_at(made: Result, n: int) -> str:
     heading = [
         "system",
-        "numbers",
+        "dim",
         "index",
         NDCG,
         "ann_recall@10",
@@ -124,7 +139,7 @@ def _retrieval_at(made: Result, n: int) -> str:
                 [
                     _encoder_of(about),
                     str(about["dim"] or ""),
-                    about["index"],
+                    index_label(about["index"]),
                     *(format_median(found.get(c)) for c in columns),
                 ]
             )
@@ -132,21 +147,22 @@ def _retrieval_at(made: Result, n: int) -> str:
 
 
 def _encoder_of(about: Result) -> str:
-    """Return the encoder's name, marked where its vectors are ours in its width."""
-    return about["encoder"] + (", lifted" if about.get("lifted") else "")
+    """Return the encoder's name, marked if its vectors are back-projected."""
+    return about["encoder"] + (f", {BACK_PROJECTED}" if about.get("lifted") else "")
 
 
 def end_to_end(results: Results) -> str:
-    """Return what a query takes from its text to its hits, encoding and searching apart."""
+    """Return the latency of a query from its text to its hits, and its parts: encoding and search."""
     if "retrieval" not in results:
         return NOT_MEASURED
     made = results["retrieval"]
     columns = ("whole path p50", "encode p50", "search p50", "whole path p95", "whole path nDCG@10")
-    rows = [["path", "documents", "whole, p50 ms", "encoding", "searching", "whole, p95 ms", NDCG]]
+    rows = [["query encoder", "index", "documents", "p50 ms", "encoding p50 ms", "search p50 ms", "p95 ms", NDCG]]
     for one in made["measurements"]:
         if one.get("what") == "whole path p50":
             found = find_measurements(made, system=one["system"], n=one["n"])
-            rows.append([one["system"], f"{one['n']:,}", *(format_median(found.get(column)) for column in columns)])
+            cells = [format_median(found.get(column)) for column in columns]
+            rows.append([one["queries_encoder"], one["searched"], f"{one['n']:,}", *cells])
     return table(rows)
 
 
@@ -159,7 +175,7 @@ def ratios(results: Results) -> str:
     for one in made["measurements"]:
         if one["unit"] == "x" and "system" in one:
             span = f"{number_text(one['min'])} to {number_text(one['max'])}" if len(one["values"]) > 1 else ""
-            rows.append([one["system"], f"{one['n']:,}", one["what"], format_median(one), span])
+            rows.append([one["system"], f"{one['n']:,}", dimension_label(one["what"]), format_median(one), span])
     return table(rows)
 
 
@@ -168,12 +184,12 @@ def ratios(results: Results) -> str:
 
 ENGINE_COLUMNS = {
     "indexing": "indexing s",
-    "indexing peak memory": "its peak MB",
+    "indexing peak memory": "indexing peak MB",
     "on disk": "on disk MB",
     "cold query": "cold query s",
     "warm query p50": "warm p50 ms",
     "warm query p95": "warm p95 ms",
-    "encode p50": "of which encoding",
+    "encode p50": "encoding p50 ms",
     "serving memory": "serving MB",
     NDCG: NDCG,
 }
@@ -200,15 +216,15 @@ def _bullet_list(title: str, items: Mapping[str, str]) -> str:
 
 
 def losses(results: Results) -> str:
-    """Return, as a list, what others do better and what was wanted and not reached."""
+    """Return the list of measurements in which another system is better, and of missed targets."""
     lines = [*_engine_losses(results), *_encoding_losses(results), *_quality_losses(results)]
     missed = [(name, one) for name, made in results.items() for one in made["targets"] if not one["met"]]
     lines += [
-        f"- Wanted and not reached ({name}): {one['name']}, {one['rule']} {number_text(one['limit'])} {one['unit']}: "
+        f"- Target missed ({name}): {one['name']}, {one['rule']} {number_text(one['limit'])} {one['unit']}: "
         f"{number_text(one['measured'])} {one['unit']}.".replace(" .", ".")
         for name, one in missed
     ]
-    return "\n".join(lines) or "Nothing was lost in this run, which means that too little was compared."
+    return "\n".join(lines) or "This run compared too little to show a loss."
 
 
 def _engine_losses(results: Results) -> Iterable[str]:
@@ -220,7 +236,7 @@ def _engine_losses(results: Results) -> Iterable[str]:
     ours = next((name for name in names if name.startswith("hpdsearch")), None)
     others = [name for name in names if not name.startswith("hpdsearch")]
     for what, heading in ENGINE_COLUMNS.items():
-        # Another way to ask hpdsearch's own index may find more than its default; that is a loss, too.
+        # A search mode of hpdsearch that scores higher than its default is a loss, too.
         asked = names if what == NDCG else [*others, *([ours] if ours else [])]
         found = {name: find_measurements(made, system=name).get(what) for name in asked}
         there = {name: one["median"] for name, one in found.items() if one}
@@ -236,7 +252,7 @@ def _engine_losses(results: Results) -> Iterable[str]:
 
 
 def _encoding_losses(results: Results) -> Iterable[str]:
-    """Yield what others encode faster than the default encoder does, on one core."""
+    """Yield the measurements in which another model encodes faster than the default encoder, on one core."""
     made = results.get("encoding", {"measurements": [], "settings": {}})
     own = {"base", "small", "static"}
     for what, sign in (("short texts", -1), ("passages", -1), ("single text", 1)):
@@ -254,17 +270,17 @@ def _encoding_losses(results: Results) -> Iterable[str]:
 
 
 def _quality_losses(results: Results) -> Iterable[str]:
-    """Yield what the default encoder loses to its teacher, where the interval leaves no doubt."""
+    """Yield the significant differences between the default encoder and its teacher."""
     for row in results.get("quality", {"systems": []})["systems"]:
         for metric, less in row.get("less_teacher", {}).items():
             if row["system"] == "base" and row["dim"] in SHOWN_DIMS and less["high"] < 0:
                 yield (
-                    f"- {metric}, base with {row['dim']} numbers against the teacher: {less['mean']:+.2f} points "
+                    f"- {metric}, base at {row['dim']} dimensions against the teacher: {less['mean']:+.2f} points "
                     f"({less['low']:+.2f} to {less['high']:+.2f})."
                 )
 
 
-# ---- what it was measured on
+# ---- environment
 
 
 def machine(results: Results) -> str:
@@ -276,7 +292,7 @@ def machine(results: Results) -> str:
 
 
 def environment(results: Results) -> str:
-    """Return machine, versions, settings and date of each result that the page is about."""
+    """Return machine, versions, settings and date of each result."""
     lines = []
     for name in ("quality", "encoding", "retrieval", "engines", "pareto"):
         if name in results:

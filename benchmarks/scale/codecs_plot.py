@@ -22,9 +22,9 @@ def plot_codecs(made: dict[str, Any], svg: Path) -> None:
             for axes, kind in zip(row, ("flat", "ivf"), strict=True):
                 chosen = [curve for curve in curves if (curve["dim"], curve["kind"]) == (dim, kind)]
                 _draw(axes, chosen, sizes)
-                axes.set_title(f"{dim} numbers, {kind}", loc="left", fontweight="bold")
+                axes.set_title(f"{dim} dimensions, {kind}", loc="left", fontweight="bold")
         n = made["settings"]["vectors"][0]
-        figure.suptitle(f"Exact ten nearest among the candidates that the codes name\n{n}; {ASKED} asked", fontsize=11)
+        figure.suptitle(f"Share of the exact ten nearest among the candidates\n{n}; queries: {ASKED}", fontsize=11)
 
 
 def _draw(axes: Any, curves: list[dict[str, Any]], sizes: list[int]) -> None:
