@@ -130,7 +130,7 @@ def test_verbose_logs_the_commit_and_the_removed_files(indexed, corpus, tiny_fol
     with caplog.at_level("INFO"):
         indexed("-v", "index", corpus, "--encoder", tiny_folder, "--overwrite")
     assert "indexes/words: committed generation 2" in caplog.text
-    assert "indexes/words/vectors-000001.f16: not in force, removed" in caplog.text
+    assert "indexes/words/vectors-000001.f16: removed, because the catalog does not name it" in caplog.text
     assert f"encoder {tiny_folder} loaded in" in caplog.text
 
 
@@ -141,7 +141,7 @@ def test_verify_names_an_altered_file(indexed):
     path.write_bytes(bytes(data))
     result = indexed("verify", "words")
     assert result.exit_code == 1
-    assert f"{path}: is not what was written" in result.stdout
+    assert f"{path}: does not match its checksum" in result.stdout
     assert "is not intact (problems: 1); restore the files" in result.stderr
 
 
