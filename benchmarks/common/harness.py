@@ -1,4 +1,4 @@
-"""What every benchmark script shares: options, inputs, interleaved repeats, measured processes."""
+"""Options, inputs, interleaved rounds and measured processes, shared by all benchmarks."""
 
 import argparse
 import gzip
@@ -31,11 +31,11 @@ HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of this v
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, KiB on Linux
 
 T = TypeVar("T")
-Command = Sequence[str | Path]  # a command
+Command = Sequence[str | Path]  # a program and its arguments
 
 
 def argument_parser(description: str | None, benchmark: str, *, repeats: int = 5) -> argparse.ArgumentParser:
-    """Return a parser with the options that all scripts have."""
+    """Return a parser with the options that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--repeats", type=positive, default=repeats, help="recorded rounds")
     parser.add_argument("--output", type=Path, default=RESULTS / f"{benchmark}.json", help="result file")
@@ -68,7 +68,7 @@ def read_queries(path: Path = QUERIES) -> list[str]:
 
 
 def file_identity(path: Path) -> dict[str, Any]:
-    """Return what tells a reader of a result which file was used: name, size and sha256, not where it lay."""
+    """Return name, size and sha256 of an input file, without its folder."""
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
@@ -80,7 +80,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 def run_interleaved(
     cases: Mapping[str, Callable[[int], T]], repeats: int, *, warm_up: bool = True
 ) -> dict[str, list[T]]:
-    """Run all cases in turn, `repeats` times, so that whatever the machine does meanwhile meets all of them alike.
+    """Run all cases in turn, `repeats` times, so that other load on the machine affects all of them alike.
 
     Every other round runs backwards, so that no case always comes first.
 
@@ -105,7 +105,7 @@ def run_interleaved(
 
 @dataclass(frozen=True)
 class ProcessRun:
-    """A process that ended well.
+    """A process that ended with exit code 0.
 
     Attributes:
         seconds: wall time from its start to its end.

@@ -1,4 +1,4 @@
-"""Rankings -> nDCG@10, recall@100 and MRR@10 of each query, by ir-measures, which every benchmark of quality uses.
+"""Rankings -> nDCG@10, recall@100 and MRR@10 of each query, by ir-measures, for every benchmark of quality.
 
 Whoever searches gives doc_ids, best first; scores play no part, so equal scores are ordered by whoever searched.
 """

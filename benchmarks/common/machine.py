@@ -1,4 +1,4 @@
-"""What a result says about where it was measured: processor, memory, versions, commit."""
+"""Describe the machine of a result: processor, memory, versions, commit."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""A judged collection among other texts: its queries are asked, and its documents must be found among all of them.
+"""A judged collection in a haystack of other texts: search must find its documents among all of them.
 
 So one run gives quality, speed and memory of the same index, at sizes that no small judged collection has.
 """

@@ -1,4 +1,4 @@
-"""The peer model2vec: its environment and its table, made at first use under ~/.cache/hpdsearch-bench."""
+"""The baseline model2vec: its environment and its table, made at first use under ~/.cache/hpdsearch-bench."""
 
 import sys
 from pathlib import Path

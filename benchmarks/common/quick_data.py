@@ -1,4 +1,4 @@
-"""Small data made of what ships with the project, so that every benchmark runs without any other: bench.py --quick.
+"""Small data made of what ships with the project, for `python -m benchmarks quick`.
 
 Sentence pairs were written for this (data/sts). The retrieval collection is a dictionary turned around: a word is
 asked, and its definition, without the word and its usage examples, must be found. The encoders learned from the same

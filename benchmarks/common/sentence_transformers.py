@@ -17,7 +17,7 @@ ONNX_PACKAGES = ("sentence-transformers", "optimum-onnx", "onnxruntime", "transf
 
 
 def torch_python() -> Path:
-    """Return the interpreter of the environment with torch, the one of startup.py."""
+    """Return the interpreter of the environment with torch, the one of product/startup.py."""
     return baseline_python(CACHE / "st")
 
 

@@ -1,4 +1,4 @@
-"""How a system looks in every picture: a color an encoder, a marker an index, so that it is known again anywhere."""
+"""Colors of encoders and markers of indexes, the same in every picture."""
 
 from typing import Any
 

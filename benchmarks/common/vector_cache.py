@@ -1,4 +1,4 @@
-"""Texts -> vectors, each text once a system: kept on disk by system and collection, so that a repeat is cheap."""
+"""Encode each text once per system and keep the vectors on disk, by system and collection."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""From the seconds of encoding.py's rounds to its measurements and targets."""
+"""Compute measurements and targets of the encoding benchmark from the seconds of its rounds."""
 
 from collections.abc import Mapping, Sequence
 

@@ -3,7 +3,7 @@
     echo '{}' | python -m benchmarks.encoding.matmul_peak numpy --threads 2
 
 Answers every line of its input with {"gflops": ...}, the best of some products, in a process that is held to as many
-cores as it has threads. encoding.py takes the best library's figure as the peak that an encoder could reach.
+cores as it has threads. encoding/run.py takes the best library's figure as the peak that an encoder could reach.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The models of encoding.py: a process each that has loaded one, and encodes when it is asked to."""
+"""The models of the encoding benchmark: each is a process that has loaded one model and encodes on request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The rounds of encoding.py: all models and the machine's own peak take turns, with each number of cores."""
+"""The rounds of the encoding benchmark: all models and the matrix product are interleaved, per number of cores."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Write the corpus, the queries and the judgements of engines.py into a folder, and print how many there are.
+"""Write corpus, queries and judgments of the comparison of programs into a folder, and print their numbers.
 
 A process of its own: what it needs would count as peak memory of every program that the benchmark starts afterwards.
 """

@@ -1,4 +1,4 @@
-"""The environment and the index of every program of engines.py, made once and used again while nothing has changed."""
+"""Environment and index of every program, made once and reused while nothing has changed."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Programs that engines.py starts: what they are, how they are asked, how they fail."""
+"""The programs as processes: start one, send it queries, report its errors."""
 
 import json
 import os

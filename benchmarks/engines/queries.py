@@ -1,4 +1,4 @@
-"""Questions to all programs of engines.py in turns: warm to programs that stay open, cold to new processes."""
+"""Queries to all programs, interleaved: warm queries to running programs, cold ones to new processes."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ def interleave_queries(
     Args:
         ready: by name.
         options: of this run.
-        asked: "queries" and "qrels" of engines_data.py.
+        asked: "queries" and "qrels" of engines/data.py.
         failed: gets how a program failed, by its name, or by its name and what of it failed.
     """
     env, texts, made = environment(options.threads), list(asked["queries"].values()), []

@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def run_round(corpus: Path, n: int, encoder: str, number: int) -> Round:
-    """Run indexing_round.py; every other round encodes first."""
+    """Run product/indexing_round.py; every other round encodes first."""
     order = STEPS if number % 2 == 0 else tuple(reversed(STEPS))
     options = ["--texts", str(n), "--encoder", encoder, "--order", *order]
     found: Round = run_json(module_command("product.indexing_round", corpus, *options), env=module_environment())
@@ -104,7 +104,7 @@ def figures(
     """Return measurements and targets.
 
     Args:
-        own: rounds of indexing_round.py.
+        own: rounds of product/indexing_round.py.
         teacher: rounds of teacher_encode.py with the precision `best`.
         probe: its run with few texts and every precision.
         best: the precision that was fastest there.

@@ -1,4 +1,4 @@
-"""One round of indexing.py in a process of its own, without torch: build an index, and only encode the same texts.
+"""One round of the indexing benchmark in its own process, without torch: build an index, encode the same texts.
 
     python -m benchmarks.product.indexing_round CORPUS --texts 100000 --order build encode
 

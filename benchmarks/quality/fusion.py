@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality.fusion --data FOLDER --encoder base
 
-FOLDER/retrieval holds BEIR folders. Vectors are kept by benchmarks/embedded.py: a repeat encodes nothing.
+FOLDER/retrieval holds BEIR folders. Vectors are kept by common/vector_cache.py: a repeat encodes nothing.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The rows of the systems -> wanted figures: what of the teacher is kept, and who is above whom."""
+"""Compute the quality targets from the rows of the systems: per cent of the teacher, margins over baselines."""
 
 from collections.abc import Iterator, Sequence
 

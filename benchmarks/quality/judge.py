@@ -1,4 +1,4 @@
-"""A system's vectors -> its row: every task and collection, per cent of the teacher, and how sure that is."""
+"""Evaluate a system on every task and collection: scores, per cent of the teacher, bootstrap intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Rankings = Mapping[str, list[tuple[str, float]]]  # query_id -> doc_ids and scor
 
 
 class RowKind(Enum):
-    """What a row is about."""
+    """The kind of system in a row; the values are stored in result files."""
 
     TEACHER = "teacher"
     PROJECTED = "projected teacher"
@@ -37,7 +37,7 @@ class RowKind(Enum):
 
 @dataclass(frozen=True)
 class System:
-    """What is measured.
+    """A system to measure.
 
     Attributes:
         what: its kind; of a HYBRID the words of the collections are ranked, too.
@@ -56,7 +56,7 @@ class System:
 
 @dataclass(frozen=True)
 class SystemScores:
-    """What a system reached.
+    """The scores of a system.
 
     Attributes:
         what, name: see System.

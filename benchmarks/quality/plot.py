@@ -1,4 +1,4 @@
-"""The picture of quality.json: per cent of the teacher kept, against the width of the vectors."""
+"""Draw quality as per cent of the teacher against dimensions."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The table that README and report begin with: one row a system, its quality beside its speed beside its bytes."""
+"""The summary table: one row per system with its quality, speed and bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The tables and paragraphs of REPORT.md, by name; each is made from the result files and nothing else."""
+"""Tables and paragraphs of REPORT.md by name; each is generated from the result files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Words in the retrieval benchmark: BM25 alone, and words and meaning together, as hpdsearch searches."""
+"""BM25 and hybrid search in the retrieval benchmark."""
 
 import json
 import time

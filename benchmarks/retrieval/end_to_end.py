@@ -1,4 +1,4 @@
-"""The whole path of a question in one process and one thread: text -> vector -> rows; encoding and searching apart."""
+"""End-to-end latency of a query in one process and one thread: encoding and search."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The encoders of the retrieval benchmark: their vectors, their indexes at each size, the paths from text to rows."""
+"""The encoders of the retrieval benchmark: their vectors, their indexes at each size, end-to-end latency."""
 
 import argparse
 from collections.abc import Iterator, Sequence

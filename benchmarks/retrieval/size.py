@@ -1,4 +1,4 @@
-"""All that the retrieval benchmark measures with one number of documents."""
+"""The measurements of the retrieval benchmark at one corpus size."""
 
 import argparse
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What the retrieval benchmark compares: which index of which encoder at which width, built, served and opened."""
+"""The indexes of the retrieval benchmark: which encoder, width and index type; building, serving, opening."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

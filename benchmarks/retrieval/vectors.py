@@ -1,4 +1,4 @@
-"""The vectors of the retrieval benchmark: of every text and question by an encoder, kept by embedded.py; or lifted."""
+"""Vectors of the retrieval benchmark: of every text and query by an encoder, or back-projected ones."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

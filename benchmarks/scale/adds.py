@@ -27,7 +27,7 @@ MODES = ("dense", "hybrid")
 def main() -> None:
     """Read the options, measure, write the result."""
     parser = argument_parser(__doc__, "adds")
-    parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale_vectors.py")
+    parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale/vectors.py")
     parser.add_argument("--texts", type=Path, required=True, help="the text of each vector, one a line")
     parser.add_argument("--questions", type=Path, required=True, help="the text of each vector in queries.npy")
     parser.add_argument("--adds", type=positive, default=10_000, help="documents added one at a time")

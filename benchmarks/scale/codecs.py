@@ -4,7 +4,7 @@ For flat and ivf indexes, with and without a random rotation of the vectors: the
 among the first 10 to 200 candidates that the codes name, which exact rescoring then sorts; milliseconds a query; bytes.
 Asked are vectors of the corpus (each left out for itself) and held-out questions. `auto` rests on this.
 
-    python -m benchmarks.scale.codecs --vectors vectors/        # see scale_vectors.py for what lies there
+    python -m benchmarks.scale.codecs --vectors vectors/        # see scale/vectors.py for what lies there
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The picture of index_codecs.json: how many of the nearest ten are among the first candidates, by width and kind."""
+"""Draw ann_recall among the first candidates by codec, width and index type."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ ASKED = "corpus vectors"
 
 
 def plot_codecs(made: dict[str, Any], svg: Path) -> None:
-    """Draw the curves of a result of index_codecs.py."""
+    """Draw the curves of a result of scale/codecs.py."""
     curves = [curve for curve in made["curves"] if curve["asked"] == ASKED]
     dims = sorted({curve["dim"] for curve in curves})
     with save_figure(svg, width=14, height=4.2 * len(dims)) as figure:

@@ -1,4 +1,4 @@
-"""From the rows of scale.py to what was wanted of them: the growth with the corpus, and the targets."""
+"""Compute growth with the corpus, and targets, from the measurements of the scale benchmark."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -27,7 +27,7 @@ LIMITS = {"lexical, p50": 10, "hybrid, p50": 12, "lexical, p99": 30, "hybrid, p9
 def main() -> None:
     """Read the options, build unless it is there, ask, write the result."""
     parser = argument_parser(__doc__, "scale_words")
-    parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale_vectors.py")
+    parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale/vectors.py")
     parser.add_argument("--texts", type=Path, required=True, help="the text of each vector, one a line")
     parser.add_argument("--questions", type=Path, required=True, help="the text of each vector in queries.npy")
     parser.add_argument("--work", type=Path, required=True, help="folder for the index, which is kept")

@@ -4,7 +4,7 @@ At each size: faiss's exact float32 search and its inverted lists at the teacher
 every kind and codec of our own; one query at a time, one thread, the systems taking turns. Then memory and building
 in processes of their own, and thousands of queries at once beside faiss alone.
 
-    python -m benchmarks.scale.run --vectors vectors/ --work work/      # see scale_vectors.py for what lies in vectors/
+    python -m benchmarks.scale.run --vectors vectors/ --work work/  # vectors/: scale/vectors.py
     python -m benchmarks.scale.run --vectors vectors/ --work work/ --quick
 """
 

@@ -1,4 +1,4 @@
-"""What scale.py compares: our own segments, and faiss alone over the same texts at our width and at the teacher's."""
+"""The systems of the scale benchmark: our segments, and faiss alone at our width and at the teacher's."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The time of single questions by one thread, and of many at once by all: how every benchmark of search takes it."""
+"""Time single queries on one thread and batches on all threads, for every benchmark of search."""
 
 import time
 from collections.abc import Callable, Sequence
