@@ -20,7 +20,7 @@ TIMEOUT = 600.0  # seconds for one answer, or for opening an index; a program th
 
 
 class EngineError(Exception):
-    """A program did not do what it was asked; the message tells how."""
+    """A program failed; the message holds its last error line."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Server:
 
 
 def last_error_line(error: object) -> str:
-    """Return the end of what a program said, in one line, without the names of our folders."""
+    """Return the last line of an error, without the home folder."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = (lines[-1] if lines else "ended without a word").replace(str(Path.home()), "~")
     return said if len(said) <= MAX_ERROR_LENGTH else f"{said[:MAX_ERROR_LENGTH]}..."

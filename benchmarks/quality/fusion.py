@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=Path, default=RESULTS / "fusion.json", help="result file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/")
     parser.add_argument("--encoder", default="base", help="name or folder")
-    parser.add_argument("--dim", type=positive, default=256, help="leading numbers of its vectors")
+    parser.add_argument("--dim", type=positive, default=256, help="dimensions to keep")
     parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="vectors, kept")
     options = parser.parse_args()
     collections = read_collections(options.data / "retrieval")

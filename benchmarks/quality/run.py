@@ -137,7 +137,7 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
 def encoder_systems(
     options: argparse.Namespace, texts: Texts, place: str, teacher: tuple[str, Encode] | None, space: Space | None
 ) -> Iterator[System]:
-    """Yield an encoder at every width, asking the teacher's documents, and beside words as hpdsearch searches."""
+    """Yield an encoder at every width, in asymmetric search over the teacher's documents, and in hybrid search."""
     in_float = place in options.float_encoders
     encoder = Encoder.load(place, backend=options.backend)
     name = f"{encoder.name} float32" if in_float else encoder.name
@@ -212,7 +212,7 @@ def encoder_width(encode: Encode, texts: Texts) -> int:
 
 
 def truncate(encode: Encode, dim: int) -> Encode:
-    """Return the first `dim` numbers; evaluation scales them to length 1 again."""
+    """Truncate vectors to `dim` dimensions; evaluation normalizes them again."""
     return lambda texts: encode(texts)[:, :dim]
 
 

@@ -118,7 +118,7 @@ def _encode_us(encoder: str, encode: dict[str, float]) -> float | None:
 
 
 def pareto_front(points: Sequence[CostPoint], cost: str) -> list[CostPoint]:
-    """Return the points that none beats: for each, all that cost no more find less. The cheapest comes first."""
+    """Return the Pareto front, the cheapest point first: every other point of equal or lower cost scores lower."""
     kept: list[CostPoint] = []
     known = [one for one in points if getattr(one, cost) is not None]
     for one in sorted(known, key=lambda one: (getattr(one, cost), -one.ndcg)):

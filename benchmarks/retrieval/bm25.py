@@ -88,7 +88,7 @@ def _hybrid(
 
 
 def _fix_encoder(texts: Texts, group: IndexGroup, encoder: Encoder, n: int) -> Encoder:
-    """Return the encoder, which gives the questions and the first n documents the vectors that they have already."""
+    """Return an encoder with the known vectors of the queries and the first n documents."""
     assert isinstance(group.vectors, EncodedTexts)
     vectors = np.empty((n + len(texts.questions), encoder.model_dim), np.float16)
     at = 0

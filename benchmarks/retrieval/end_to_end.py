@@ -20,7 +20,7 @@ from hpdsearch.common.vectors import Matrix
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """From texts to rows.
+    """A query encoder and an index.
 
     Attributes:
         asks: name of the encoder of the questions.

@@ -83,7 +83,7 @@ def make_search(index: faiss.Index | faiss.IndexBinary, vectors: VectorFile, set
     Args:
         index: see `loaded`.
         vectors: by which the candidates of one bit a number are scored again.
-        setting: nprobe of inverted lists; rescore of bits: candidates for each of the hits wanted.
+        setting: nprobe of IVF; rescore of binary codes: candidates per requested hit.
     """
     if isinstance(index, faiss.IndexBinary):
         return lambda queries, n: _rescore(index, vectors, queries, n, setting["rescore"])
@@ -102,7 +102,7 @@ def _rescore(index: faiss.IndexBinary, vectors: VectorFile, queries: Matrix, n: 
 
 
 def signs(vectors: Matrix) -> np.ndarray:
-    """Return one bit a number: vectors (m, dim), dim a multiple of 8 -> (m, dim / 8) bytes."""
+    """Return one bit per dimension: vectors (m, dim), dim a multiple of 8 -> (m, dim / 8) bytes."""
     return np.packbits(vectors > 0, axis=1)
 
 
@@ -128,7 +128,7 @@ def _fill_index(vectors: VectorFile, spec: IndexSpec) -> faiss.Index:
 
 
 def _choose_setting(kind: str, path: Path, vectors: VectorFile) -> Setting:
-    """Return the smallest power of 2 that keeps the promise, on the very vectors on which our own indexes are tuned."""
+    """Return the smallest power of 2 that meets the recall target, on the vectors that tune our own indexes."""
     if kind not in (LISTS, BITS):
         return {}
     asked, index = draw_held_out(vectors), load_index(kind, path)

@@ -47,7 +47,7 @@ class Models:
 
     @cached_property
     def back_projected(self) -> BackProjectedTexts:
-        """Those of the encoder, in the teacher's width."""
+        """The encoder's vectors, back-projected to the teacher's width."""
         space = read_space(self.options.space)
         return BackProjectedTexts(self.vectors, space.components, space.teacher)
 
@@ -62,7 +62,7 @@ class Models:
         return self._encoded(self.teacher_source) if self.teacher_source else None
 
     def is_back_projected(self, n: int) -> bool:
-        """Tell whether the teacher's rows of a size are the encoder's vectors in its width."""
+        """Tell whether the teacher rows of a size are back-projected vectors."""
         return not self.options.teacher or n > self.options.teacher_up_to
 
     def groups(self, n: int) -> list[IndexGroup]:

@@ -33,7 +33,7 @@ class IndexGroup:
 
     Attributes:
         label: in the names of its systems.
-        dim: numbers a vector that are kept.
+        dim: dimensions to keep.
         indexes: their names.
         is_ours: of hpdsearch: all but FLAT are its own indexes.
         is_lifted: the vectors are another encoder's, in the teacher's width.
@@ -49,7 +49,7 @@ class IndexGroup:
 
 @dataclass(frozen=True)
 class OpenIndex:
-    """A system that is ready to be asked.
+    """An opened system.
 
     Attributes:
         name: in full; keys: what else finds its measurements; about: its settings.

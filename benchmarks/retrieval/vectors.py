@@ -66,10 +66,10 @@ class EncodedTexts(VectorFolder):
 
 
 class BackProjectedTexts(VectorFolder):
-    """The vectors of texts by an encoder, in the teacher's width: a scan takes as long as of the teacher's own."""
+    """Back-projected vectors: an encoder's, in the teacher's width; a scan takes as long as over teacher vectors."""
 
     def __init__(self, encoded: EncodedTexts, components: Matrix, teacher: str) -> None:
-        """Lift by the projection (dim, teacher_dim) of the encoder's space, backwards.
+        """Back-project by the transposed projection (dim, teacher_dim) of the encoder's space.
 
         Raises:
             SystemExit: it is not as wide as the encoder's vectors.

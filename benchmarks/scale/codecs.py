@@ -53,11 +53,11 @@ class CodecVariant:
 
     @property
     def width(self) -> int:
-        """Numbers after the rotation: a multiple of the parts."""
+        """Dimensions after the rotation: a multiple of the subquantizers."""
         return -(-self.dim // self.size) * self.size if self.codec == "pq" else self.dim
 
     def factory(self, nlist: int) -> str:
-        """Return faiss's words for it."""
+        """Return its faiss factory string."""
         fine = {"sq8": "SQ8", "pq": f"PQ{self.size}x4fs", "rabitq": f"RaBitQfs{self.size if self.size > 1 else ''}"}
         parts = [f"RR{self.width}"] * self.rotated + [f"IVF{nlist}"] * (self.kind == "ivf")
         return ",".join([*parts, fine[self.codec] + "r" * self.residual])
@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def choose_nprobe(nlist: int) -> int:
-    """Return the lists that are visited: enough for the codec, not the lists, to decide."""
+    """Return nprobe: large enough that the codec, not the probing, limits recall."""
     return max(1, nlist // 16)
 
 

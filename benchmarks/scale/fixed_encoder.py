@@ -14,7 +14,7 @@ from hpdsearch.records import Document
 
 
 class FixedEncoder(Encoder):
-    """Stands for an encoder: texts that it knows get the vectors given for them, all others those of the encoder."""
+    """An encoder that returns given vectors for known texts and encodes all others."""
 
     def __init__(self, encoder: Encoder, texts: Sequence[str], vectors: np.ndarray) -> None:
         """Know texts (n) and their vectors (n, model_dim); texts of equal vectors may repeat."""

@@ -22,7 +22,7 @@ class VectorFolder:
     """The vectors of a folder, in order; a folder that is still being filled counts up to its first gap.
 
     Attributes:
-        width: numbers a vector.
+        width: dimensions of a vector.
         n_real: vectors there are; all beyond are copies with noise.
     """
 
@@ -96,7 +96,7 @@ def vector_file(source: VectorFolder, n: int, dim: int, work: Path, *, rebuild: 
 
 
 def back_project(vectors: Matrix, components: Matrix) -> Matrix:
-    """Return vectors (n, dim) in the teacher's width (n, teacher_dim), by the projection backwards: cosines stay.
+    """Back-project vectors (n, dim) to the teacher's width (n, teacher_dim); cosines stay.
 
     Args:
         vectors: of unit length.
