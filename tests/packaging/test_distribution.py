@@ -41,8 +41,8 @@ def test_the_wheel_holds_the_package_the_encoders_and_nothing_else(wheel: Path) 
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"hpdsearch", f"hpdsearch-{hpdsearch.__version__}.dist-info"}
     package = ROOT / "hpdsearch"
-    shipped = [*package.rglob("*.py"), *(path for path in package.joinpath("encoders").rglob("*") if path.is_file())]
-    expected = {path.relative_to(ROOT).as_posix() for path in [*shipped, package / "py.typed"]}
+    files = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    expected = {path.relative_to(ROOT).as_posix() for path in files}
     assert {name for name in names if name.startswith("hpdsearch/")} == expected
 
 
