@@ -71,7 +71,7 @@ def test_a_light_install_exports_a_built_in_encoder(tmp_path: Path, encoder: str
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["encoders"], ["evaluate", "sts", "--help"], ["info", "light"]],
+    [["--help"], ["encoders"], ["distill", "--help"], ["evaluate", "sts", "--help"], ["info", "light"]],
     ids=" ".join,
 )
 def test_commands_that_need_no_extra(folder: Path, arguments: list[str]) -> None:
