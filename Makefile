@@ -45,7 +45,7 @@ lint: $(DEV_INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/check_words.py --warn
+	$(BIN)/python scripts/check_words.py
 
 types: $(DEV_INSTALLED)
 	$(BIN)/mypy

@@ -58,3 +58,9 @@ def test_the_script_exits_with_1_when_it_finds_a_word(checker, tmp_path, capsys)
     assert checker.main([str(page)]) == 1
     assert "page.md:1: found 'licence'; write: license" in capsys.readouterr().out
     assert checker.main(["--warn", str(page)]) == 0
+
+
+def test_the_project_has_no_retired_words(checker) -> None:
+    retired = checker.read_retired_words(ROOT / "pyproject.toml")
+    findings = [str(finding) for path in checker.list_files([]) for finding in checker.check_file(path, retired)]
+    assert findings == [], "run python scripts/check_words.py"
