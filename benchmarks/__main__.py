@@ -62,7 +62,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--teacher-cache", type=Path, help="cache folder of its embeddings, if they were made before")
     parser.add_argument("--student", type=Path, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--float-encoders", nargs="+", help="folders of float32 exports of hpdsearch's encoders")
-    parser.add_argument("--peers", action="store_true", help="also programs of others, in environments of their own")
+    parser.add_argument("--peers", action="store_true", help="also run the baselines, in environments of their own")
     parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections among the texts")
     parser.add_argument("--n", type=int, nargs="+", help="sizes of the retrieval benchmark")
     parser.add_argument("--output", type=Path, help="folder of results and report; benchmarks/results without")
@@ -102,7 +102,7 @@ def command_options(name: str, options: argparse.Namespace, results: Path) -> Co
 
 
 def model2vec_option(options: argparse.Namespace) -> list[str]:
-    """Return the option for model2vec, which distils the teacher, where both take part."""
+    """Return the option for model2vec, which distills the teacher, where both take part."""
     return ["--model2vec"] if options.peers and options.teacher else []
 
 

@@ -18,12 +18,12 @@ def model2vec_python() -> Path:
 
 
 def model2vec_table(teacher: Path) -> Path:
-    """Return the folder of the table that model2vec distils from a teacher by its own settings; that takes minutes."""
+    """Return the folder of the table that model2vec distills from a teacher by its own settings; that takes minutes."""
     table = CACHE / "model2vec" / f"{teacher.resolve().name}-{DIM}"
     if not table.exists():
-        print(f"{table}: model2vec distils {teacher}; this takes minutes", file=sys.stderr)
+        print(f"{table}: model2vec distills {teacher}; this takes minutes", file=sys.stderr)
         unfinished = table.with_name(f"{table.name}.partial")
-        run([model2vec_python(), SCRIPT, "distil", teacher, unfinished, "--dim", str(DIM)], env=OFFLINE)
+        run([model2vec_python(), SCRIPT, "distill", teacher, unfinished, "--dim", str(DIM)], env=OFFLINE)
         unfinished.replace(table)
     return table
 

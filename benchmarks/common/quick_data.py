@@ -28,7 +28,7 @@ def make_quick_data(folder: Path) -> list[Path]:
     """Write sts/, retrieval/ and files of texts to mix in, and return the latter.
 
     Args:
-        folder: made anew.
+        folder: written again.
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(STS, folder / "sts")

@@ -24,7 +24,7 @@ Texts = Mapping[str, list[str]]  # a task's or collection's name -> its texts, e
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """What makes vectors.
+    """A source of vectors.
 
     Attributes:
         name: shown in the tables.

@@ -89,7 +89,7 @@ def shares(
     operations: Mapping[str, Counts],
     peak: Sequence[float],
 ) -> list[Result]:
-    """Return the per cent of the peak (GFLOP/s, one a round) that each Transformer reaches."""
+    """Return the percentage of the peak (GFLOP/s, one a round) that each Transformer reaches."""
     found = []
     for case, values in rates.items():
         if case.system in operations:

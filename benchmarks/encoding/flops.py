@@ -13,7 +13,7 @@ INTERMEDIATE = "encoder.layer.0.intermediate.dense.weight"
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides the operations.
+    """The sizes that decide the number of operations.
 
     Attributes:
         n_layers, hidden, inner: layers, their width, and the width inside their feed-forward part.

@@ -31,7 +31,7 @@ Ask = Callable[[Sequence[str], bool], list[float]]  # (texts, one by one) -> sec
 
 @dataclass(frozen=True)
 class Model:
-    """What takes part.
+    """The models that take part.
 
     Attributes:
         command: of its process, without its threads.

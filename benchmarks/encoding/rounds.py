@@ -23,7 +23,7 @@ Run = Callable[[int], list[float]]  # number of the round, -1 for the warm-up ->
 
 
 class Case(NamedTuple):
-    """What is measured: of whom, what, on how many cores."""
+    """One measurement: the model, the texts and the number of cores."""
 
     system: str
     what: str
@@ -37,7 +37,7 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """What is encoded.
+    """The texts to encode.
 
     Attributes:
         texts: SHORT and PASSAGES, all that a pass may take.
@@ -54,7 +54,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class RoundResults:
-    """What the rounds gave.
+    """The results of the rounds.
 
     Attributes:
         seconds: a text, by case, one list a round: of SINGLE each text's, else one number.

@@ -85,7 +85,7 @@ def parse_options() -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
     parser.add_argument("--teacher", type=Path, help=f"the teacher's folder; {ORDINARY} if there is one")
-    parser.add_argument("--peers", nargs="+", choices=PEER_NAMES, default=[], help="programs of others; none")
+    parser.add_argument("--peers", nargs="+", choices=PEER_NAMES, default=[], help="baselines to run; default: none")
     parser.add_argument(
         "--student",
         type=Path,
@@ -96,7 +96,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, nargs="+", default=sorted({1, min(2, usable_cores())}))
     parser.add_argument("--seconds", type=float, default=1.0, help="about what a pass takes: decides how many texts; 1")
     parser.add_argument("--singles", type=positive, default=40, help="texts a round at most, one by one; 40")
-    parser.add_argument("--backend", default="onnx", help="what runs the encoders; onnx")
+    parser.add_argument("--backend", default="onnx", help="backend of the encoders; default: onnx")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the texts; 0")
     options = parser.parse_args()
     if options.quick:

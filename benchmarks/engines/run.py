@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def write_data(options: argparse.Namespace) -> dict[str, object]:
-    """Write corpus, questions and judgements into the work folder; return what a result says of them."""
+    """Write corpus, queries and judgments into the work folder; return what a result says of them."""
     folders: Command = [options.work, "--retrieval", options.data / "retrieval"]
     what: Command = ["--mix", *options.mix, "--fill", *options.fill, "--n", str(options.n)]
     about: dict[str, object] = run_json(module_command("engines.data", *folders, *what), env=module_environment())
@@ -119,8 +119,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--judge-seconds", type=float, default=120, help="a program that takes longer is not judged")
     parser.add_argument("--index-repeats", type=positive, default=1, help="times that each program indexes")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the indexes, which are kept")
-    parser.add_argument("--rebuild", action="store_true", help="index anew what is there")
-    parser.add_argument("--quick", action="store_true", help="5,000 documents, few questions, hpdsearch alone, anew")
+    parser.add_argument("--rebuild", action="store_true", help="build existing indexes again")
+    parser.add_argument(
+        "--quick", action="store_true", help="5,000 documents, few questions, hpdsearch alone, built again"
+    )
     options = parser.parse_args()
     options.k = K
     if options.quick:

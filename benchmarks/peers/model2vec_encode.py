@@ -1,6 +1,6 @@
-"""model2vec (MinishLab) with its own defaults: distil a teacher into a table of token vectors, encode texts with it.
+"""model2vec (MinishLab) with its own defaults: distill a teacher into a table of token vectors, encode texts with it.
 
-    python model2vec_encode.py distil ~/.cache/hpdsearch-models/all-mpnet-base-v2 table --dim 256
+    python model2vec_encode.py distill ~/.cache/hpdsearch-models/all-mpnet-base-v2 table --dim 256
     python model2vec_encode.py encode table texts.json vectors.npy
 
 Distilling runs the teacher on every token of its vocabulary: minutes. texts.json is a list of strings.
@@ -17,7 +17,7 @@ def main() -> None:
     """Read the options and do one of the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    making = commands.add_parser("distil", help="make a table")
+    making = commands.add_parser("distill", help="make a table")
     making.add_argument("model", type=Path, help="folder of the teacher")
     making.add_argument("table", type=Path, help="folder to make")
     making.add_argument("--dim", type=int, default=256, help="numbers a vector")
@@ -26,7 +26,7 @@ def main() -> None:
     encoding.add_argument("texts", type=Path)
     encoding.add_argument("vectors", type=Path, help="written: float32 (n, dim)")
     options = parser.parse_args()
-    if options.command == "distil":
+    if options.command == "distill":
         from model2vec.distill import distill
 
         distill(str(options.model), pca_dims=options.dim).save_pretrained(str(options.table))

@@ -21,6 +21,7 @@ from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.evaluation import neighbor_agreement
 
 MINUTES = 20.0
+UNIT = "% of neighbours"  # stored: own_texts.json has this spelling
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Domain:
 
     Attributes:
         path: of the file.
-        learned: texts to distil on.
+        learned: texts to distill on.
         judging: others.
     """
 
@@ -40,7 +41,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one distillation took and brought; agreements are 0..1."""
+    """Time and quality of one distillation; agreements are 0..1."""
 
     minutes: float
     shipped: float
@@ -48,10 +49,10 @@ class Outcome:
 
 
 def main() -> None:
-    """Read the options, distil on each domain, write the result."""
+    """Read the options, distill on each domain, write the result."""
     parser = argument_parser(__doc__, "own_texts", repeats=1)
     parser.add_argument("--texts", type=Path, action="append", required=True, help="a text a line, .txt or .txt.gz")
-    parser.add_argument("--n", type=positive, default=20_000, help="texts to distil on")
+    parser.add_argument("--n", type=positive, default=20_000, help="texts to distill on")
     parser.add_argument("--n-judging", type=positive, default=1_000, help="texts to judge by")
     parser.add_argument("--teacher", type=Path, default=MODELS / "all-mpnet-base-v2", help="its folder")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="that training begins from")
@@ -118,8 +119,8 @@ def distill_domain(domain: Domain, teacher: Teacher, folder: Path, encoder: str)
 def figures(name: str, outcomes: Sequence[Outcome]) -> tuple[list[Result], list[Result]]:
     """Return measurements and targets of one domain."""
     minutes = measurement(f"{name}: distilled in", "min", [outcome.minutes for outcome in outcomes])
-    shipped = measurement(f"{name}: shipped encoder", "% of neighbours", [100 * one.shipped for one in outcomes])
-    own = measurement(f"{name}: own encoder", "% of neighbours", [100 * one.own for one in outcomes])
+    shipped = measurement(f"{name}: shipped encoder", UNIT, [100 * one.shipped for one in outcomes])
+    own = measurement(f"{name}: own encoder", UNIT, [100 * one.own for one in outcomes])
     gain = measurement(f"{name}: gained", "points", [100 * (one.own - one.shipped) for one in outcomes])
     return [minutes, shipped, own, gain], [target(minutes, at_most=MINUTES), target(gain, at_least=0.1)]
 

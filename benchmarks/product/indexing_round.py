@@ -38,7 +38,7 @@ def main() -> None:
 def measure_round(corpus: Path, n: int, encoder: Encoder, order: Sequence[str]) -> dict[str, Any]:
     """Return the wall times in seconds of building an index of n documents and of encoding the same texts.
 
-    Building runs from opening the corpus file to the index being in force and open; the encoder is loaded and both
+    Building runs from opening the corpus file to the committed index being open; the encoder is loaded and both
     ways were gone once with few documents before.
 
     Args:

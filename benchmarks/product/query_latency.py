@@ -2,7 +2,7 @@
 
 Modes and filters take turns, a pass over all queries each; one query at a time, nothing cached between queries but
 what a running program has: the opened index, the loaded encoder, and the rows behind a filter that was used before.
-The first use of a filter is measured apart, on an index opened anew.
+The first use of a filter is measured apart, on a newly opened index.
 
     python -m benchmarks.product.query_latency --index indexes/wordnet
 """
@@ -52,7 +52,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """Its name in tables."""
         return self.mode if self.where is None else f"{self.mode} where {self.where}"
 
 

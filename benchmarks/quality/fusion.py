@@ -38,7 +38,7 @@ Table = dict[str, dict[str, float]]  # way of ranking -> collection -> nDCG@10 x
 
 @dataclass(frozen=True)
 class Rankings:
-    """What both rankings found for each judged query of a collection."""
+    """The hits of both rankings for each judged query of a collection."""
 
     collection: Collection
     dense: Mapping[str, Ranking]
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def rank_collection(collection: Collection, encode: Encode) -> Rankings:
-    """Rank a collection's documents for its queries, by vectors and by words; equal scores by doc_id."""
+    """Rank a collection's documents for its queries, by cosine and by BM25; equal scores by doc_id."""
     documents = dict(sorted(collection.documents()))
     doc_ids, texts, depth = list(documents), list(collection.queries.values()), max(DEPTHS) + 1
     scores = cosine_matrix(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))

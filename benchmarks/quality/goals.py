@@ -1,4 +1,4 @@
-"""Compute the quality targets from the rows of the systems: per cent of the teacher, margins over baselines."""
+"""Compute the quality targets from the rows of the systems: percent of the teacher, margins over baselines."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import Result, measurement, target
 
-# Wanted figures, in per cent of the teacher.
+# Targets, in percent of the teacher.
 GOALS: dict[tuple[str, int], dict[str, float]] = {
     ("base", 256): {STS: 99.5, NDCG: 96},
     ("base", 128): {STS: 99, NDCG: 92},

@@ -40,7 +40,7 @@ def interval_over_pairs(
 ) -> tuple[float, float]:
     """Return the interval (low, high) of what one system has above the other in Spearman x 100, the mean over tasks.
 
-    Every draw is ranked anew, both systems and the people's scores, equal values sharing their mean rank. A draw in
+    Every draw is ranked again, both systems and the people's scores, equal values sharing their mean rank. A draw in
     which a list holds one value only has no correlation and is left out; that happens to tasks of few pairs.
 
     Args:

@@ -1,4 +1,4 @@
-"""Evaluate a system on every task and collection: scores, per cent of the teacher, bootstrap intervals."""
+"""Evaluate a system on every task and collection: scores, percent of the teacher, bootstrap intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def measure(
         system: what is measured.
         tasks: of STS; hybrids and asymmetric systems have none.
         collections: what is asked.
-        words: the ranking by words of each collection, see rank_words.
+        words: the BM25 ranking of each collection, see rank_words.
     """
     one_sided = system.kind in (RowKind.HYBRID, RowKind.ASYMMETRIC)
     cosines = {} if one_sided else {task.name: pair_cosines(task, system.encode) for task in tasks}
@@ -146,7 +146,7 @@ def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[st
 def system_row(found: SystemScores, teacher: SystemScores | None, tasks: Sequence[StsTask], seed: int) -> Result:
     """Return what the result file says of a system.
 
-    `of_teacher` is per cent, by metric; `less_teacher` the difference of the means over tasks and over collections, in
+    `of_teacher` holds percentages by metric, `less_teacher` the difference of the means over tasks and collections, in
     points, with its 95 % interval. Neither is there without a teacher.
     """
     row: Result = {"what": found.kind.value, "system": found.name, "dim": found.dim}

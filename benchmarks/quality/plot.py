@@ -1,4 +1,4 @@
-"""Draw quality as per cent of the teacher against dimensions."""
+"""Draw quality as percent of the teacher against dimensions."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,7 +4,7 @@
         --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --fit-texts texts/*.txt.gz
 
 FOLDER/sts holds STS tasks, FOLDER/retrieval BEIR folders, as `hpdsearch evaluate` reads them. Every system encodes each
-text once; its narrower vectors are the first numbers of these. Vectors are kept: a repeat encodes nothing. Search is
+text once; its narrower vectors are these vectors truncated. Vectors are kept: a repeat encodes nothing. Search is
 exact. Without a teacher there are no per cents and no intervals.
 """
 
@@ -93,9 +93,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--student", type=Path, help="folder of the model that the students begin with (MiniLM)")
     parser.add_argument("--fit-texts", type=Path, nargs="+", default=[], help="a text a line: for its own directions")
     parser.add_argument("--n-fit", type=positive, default=10_000, help="lines to fit on, in equal parts of each file")
-    parser.add_argument("--model2vec", action="store_true", help="also distil the teacher with model2vec")
+    parser.add_argument("--model2vec", action="store_true", help="also distill the teacher with model2vec")
     parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="the systems' vectors, kept")
-    parser.add_argument("--backend", default="onnx", help="what runs the encoders")
+    parser.add_argument("--backend", default="onnx", help="backend of the encoders")
     parser.add_argument("--subset", default="test", help="of the STS tasks")
     parser.add_argument("--dims", type=positive, nargs="+", default=DIMS, help="widths of the family and the teacher")
     parser.add_argument("--peer-dims", type=positive, nargs="+", default=PEER_DIMS, help="widths of all others")
@@ -103,7 +103,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of the lines to fit on")
     options = parser.parse_args()
     if options.model2vec and not options.teacher:
-        parser.error("--model2vec needs --teacher: the folder that it distils")
+        parser.error("--model2vec needs --teacher: the folder that it distills")
     return options
 
 

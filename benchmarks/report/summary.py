@@ -70,7 +70,7 @@ def _sizes(results: Results) -> list[int]:
 
 
 def _teacher_percent(results: Results, line: SummaryRow) -> Mapping[str, float]:
-    """Return the per cent of the teacher by metric."""
+    """Return the percentages of the teacher by metric."""
     systems = results.get("quality", {"systems": []})["systems"]
     rows = [row for row in systems if (row["system"], row["dim"]) == (line.quality, line.dim)]
     return rows[0].get("of_teacher", {}) if rows else {}

@@ -156,10 +156,10 @@ def end_to_end(results: Results) -> str:
     if "retrieval" not in results:
         return NOT_MEASURED
     made = results["retrieval"]
-    columns = ("whole path p50", "encode p50", "search p50", "whole path p95", "whole path nDCG@10")
+    columns = ("whole path p50", "encode p50", "search p50", "whole path p95", "whole path nDCG@10")  # stored
     rows = [["query encoder", "index", "documents", "p50 ms", "encoding p50 ms", "search p50 ms", "p95 ms", NDCG]]
     for one in made["measurements"]:
-        if one.get("what") == "whole path p50":
+        if one.get("what") == "whole path p50":  # stored
             found = find_measurements(made, system=one["system"], n=one["n"])
             cells = [format_median(found.get(column)) for column in columns]
             rows.append([one["queries_encoder"], one["searched"], f"{one['n']:,}", *cells])
@@ -318,7 +318,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "parts": parts,
     "encoding": encoding,
     "retrieval": retrieval,
-    "whole path": end_to_end,
+    "end to end": end_to_end,
     "ratios": ratios,
     "engines": engines,
     "losses": losses,

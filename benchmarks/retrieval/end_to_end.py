@@ -89,10 +89,10 @@ def measure_paths(
         whole = [times.sum(axis=1) for times in listed]
         for percent in (50, 95, 99):
             values = [np.percentile(times, percent) for times in whole]
-            yield measurement_at(path.name, n, f"whole path p{percent}", "ms", values, **keys)
+            yield measurement_at(path.name, n, f"whole path p{percent}", "ms", values, **keys)  # stored
         for column, part in enumerate(("encode", "search")):
             yield measurement_at(
                 path.name, n, f"{part} p50", "ms", [np.median(times[:, column]) for times in listed], **keys
             )
         if path.system.is_judged:
-            yield measurement_at(path.name, n, "whole path nDCG@10", "", [judge(path.rows())], **keys)
+            yield measurement_at(path.name, n, "whole path nDCG@10", "", [judge(path.rows())], **keys)  # stored

@@ -17,7 +17,7 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import read_space
 
 BACKEND = "onnx"  # as queries have it, and as the vectors are kept
-LISTED, CHOSEN_FLAT = "ivf pq", "flat pq"  # ours that the whole path is shown with
+LISTED, CHOSEN_FLAT = "ivf pq", "flat pq"  # our indexes in the table of end-to-end latency
 
 
 class Models:

@@ -44,7 +44,7 @@ HOW = {
     "bytes a document": "the index file: codes, lists and tables in memory; words: their files on disk",
     "nDCG@10": "x 100, mean over all judged queries, ids judged by ir-measures",
     "hybrid": "hits with documents and highlights, vectors of the questions given",
-    "whole path": "one text at a time, one thread: encoder, then search",
+    "whole path": "one text at a time, one thread: encoder, then search",  # stored
     "paper": PAPER,
 }
 
@@ -83,7 +83,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--teacher", type=Path, help="its folder; without: vectors of its width instead")
     parser.add_argument("--teacher-up-to", type=positive, default=100_000, help="documents that it encodes")
-    parser.add_argument("--space", type=Path, default=SPACE, help="its projection lifts vectors to the teacher's width")
+    parser.add_argument("--space", type=Path, default=SPACE, help="pads vectors back to the teacher's width")
     parser.add_argument("--student", type=Path, help="folder of the model that the students begin with (MiniLM)")
     parser.add_argument("--model2vec", action="store_true", help="also model2vec, distilled from the teacher")
     parser.add_argument("--seconds", type=float, default=5, help="a system asks fewer questions in a round beyond")
@@ -100,7 +100,7 @@ def read_options() -> argparse.Namespace:
     if min(options.n) < IVF_MINIMUM:
         parser.error(f"--n: expected at least {IVF_MINIMUM:,} (fewer have no inverted lists), got {min(options.n):,}")
     if options.model2vec and not options.teacher:
-        parser.error("--model2vec needs --teacher: the folder that it distils")
+        parser.error("--model2vec needs --teacher: the folder that it distills")
     options.n = sorted(options.n)
     return options
 
@@ -116,8 +116,8 @@ def write(
     if back_projected:
         listed = ", ".join(f"{n:,}" for n in back_projected)
         settings["lifted"] = (
-            f"the teacher's rows at {listed} documents: vectors of the encoder lifted to its width by the transposed "
-            "projection, which a scan takes as long for; so their recall is of those, and they have no nDCG@10"
+            f"the teacher's rows at {listed} documents: our vectors padded back to its width by the transposed "
+            "projection: the speed is the same, the recall is that of our vectors, and no nDCG@10 is given"
         )
     versions = package_versions(["ir-measures", "torch", "transformers"])
     versions |= model2vec_versions() if options.model2vec else {}

@@ -15,7 +15,7 @@ BLOCK = 10_000  # texts encoded and kept together
 
 
 class Texts:
-    """What is searched and asked.
+    """Documents, queries and their vectors.
 
     Attributes:
         documents: texts, the judged ones first; a smaller size is their beginning.

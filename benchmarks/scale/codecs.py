@@ -71,7 +71,7 @@ class CodecVariant:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Its name in tables."""
         words = {"sq8": "sq8", "pq": f"pq {self.size} parts", "rabitq": f"rabitq {self.size} bit"}[self.codec]
         more = ", rotated" * self.rotated + ", residual" * self.residual
         return f"{self.dim} dims, {self.kind} {words}{more}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, save_figure
 
-# Markers and dashes tell the codecs apart in grey.
+# Markers and dashes tell the codecs apart in gray.
 COLORS = {"sq8": BLACK, "rabitq": VERMILION}
 PQ_STYLES = ((SKY, "^"), (GREEN, "s"), (ORANGE, "D"), (BLUE, "o"), (PURPLE, "P"))
 ASKED = "corpus vectors"

@@ -57,7 +57,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for index files, which are kept")
     parser.add_argument("--n", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
     parser.add_argument("--dim", type=positive, default=128, help="width of our vectors")
-    parser.add_argument("--space", type=Path, default=SPACE, help="its projection lifts vectors to the teacher's width")
+    parser.add_argument("--space", type=Path, default=SPACE, help="pads vectors back to the teacher's width")
     parser.add_argument(
         "--queries", type=positive, default=1000, help="questions; and vectors of the corpus, for recall"
     )
@@ -84,8 +84,8 @@ def write(
         "promise": RECALL_TARGET,
         "single queries": f"one thread, {K} hits, at least {LEAST_QUERIES} questions a round where all take longer",
         "threads of batches": CORES,
-        "teacher's width": "our vectors of all directions, lifted by the transposed projection of the space: the same "
-        "cosines, and a scan takes the same time for any values",
+        "teacher's width": "our vectors of all directions, padded back by the transposed projection of the space: "
+        "the same cosines, and a scan takes the same time for any values",
         "not measured": [f"{name} beyond {largest:,}" for name, largest in LARGEST.items() if max(options.n) > largest],
     }
     growth, targets = figures(made)

@@ -124,7 +124,7 @@ def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, a
 
 
 def raw_candidates(path: Path, spec: IndexSpec) -> Callable[[Matrix], Rows]:
-    """Return faiss's own search of one of our index files, for as many candidates and with as many lists visited."""
+    """Return faiss's own search of one of our index files, for as many candidates and with as many lists probed."""
     index = faiss.read_index(str(path))
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None:
@@ -147,7 +147,7 @@ def open_teachers(
 
     Args:
         source: our vectors, of all directions; the first n are taken.
-        components: (dim, teacher_dim) of the space, by which the vectors are lifted.
+        components: (dim, teacher_dim) of the space, which pads the vectors back.
         n: vectors.
         nlist: lists.
         recall: nprobe is the smallest power of 2 that finds as much for vectors of the corpus.

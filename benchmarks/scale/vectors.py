@@ -1,7 +1,7 @@
 """Vectors of real texts for the benchmarks of scale, from a folder of .npy files; beyond them, copies with small noise.
 
 The folder holds `00000.npy`, `00001.npy`, ...: (rows, width) numbers, a vector a text, and `queries.npy`: those of
-texts that are not among them (here web questions). Narrower vectors are the first numbers, scaled to length 1.
+texts that are not among them (here web questions). Narrower vectors are truncated and scaled to length 1.
 """
 
 from collections.abc import Iterator

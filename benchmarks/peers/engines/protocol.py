@@ -1,4 +1,4 @@
-"""What every program in engines.py is asked: index a corpus, answer one question, answer many. Standard library only.
+"""The tasks of every program in engines.py: index a corpus, answer one question, answer many. Standard library only.
 
     python ENGINE.py index FOLDER --corpus corpus.jsonl --model MODEL      # a line: {"id": ..., "text": ...}; prints
                                                                            # {"seconds": without starting and imports}
