@@ -42,10 +42,10 @@ def reasons() -> str:
         f"**Quality**: `base` keeps {base['STS']:.1f} % of the STS score of its teacher, all-mpnet-base-v2. On seven"
         f" retrieval collections it keeps {base['nDCG@10']:.1f} % of the nDCG@10, and with hybrid search"
         f" {hybrid['nDCG@10']:.1f} %.",
-        f"**Memory**: with a million documents, each takes {flat['bytes a document']} bytes of memory."
+        f"**Memory**: an index of a million documents takes {flat['bytes a document']} bytes of memory per document."
         f" A float32 vector of the teacher takes {teacher['bytes a document']}.",
-        f"**Search**: it takes {flat['query p50']} ms among a million documents, or {ivf['query p50']} ms with an IVF"
-        f" index at 128 dimensions. Exact search at the teacher's width takes {teacher['query p50']} ms.",
+        f"**Search**: a search among a million documents takes {flat['query p50']} ms, or {ivf['query p50']} ms with an"
+        f" IVF index at 128 dimensions. Exact search at the teacher's width takes {teacher['query p50']} ms.",
         f"**Encoding**: `base` embeds {base_ratio} times as many short texts per second as its teacher, `static`"
         f" {static_ratio} times.",
         f"**Start**: a query from the shell takes {seconds['hpdsearch query']:.2f} s, start of the process included."
