@@ -1,5 +1,6 @@
 """The pages of docs/ name files that exist, their commands and Python run, and the site builds without broken links."""
 
+import importlib.util
 import re
 import shutil
 import sys
@@ -48,6 +49,16 @@ def test_the_commands_and_the_python_of_the_tutorial_run_and_print_what_it_shows
     (tmp_path / "examples").mkdir()
     shutil.copy(ROOT / "examples" / "wordnet.jsonl.gz", tmp_path / "examples")
     run_page((DOCS / "tutorial.md").read_text(encoding="utf-8"), tmp_path)
+
+
+def test_the_benchmarks_page_names_the_benchmarks_and_modules_that_exist() -> None:
+    from benchmarks.__main__ import NAMES
+
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(NAMES)
+    for module in re.findall(r"python -m (benchmarks[.\w]*)", page):
+        assert importlib.util.find_spec(module), module
+    assert all((ROOT / folder).is_dir() for folder in re.findall(r"`(benchmarks/\w+/)`", page))
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
