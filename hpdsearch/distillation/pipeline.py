@@ -348,7 +348,7 @@ def _write_card(
 ) -> str:
     measure = f"% of the teacher's {quality.k} nearest neighbors among {quality.n_texts:,} held-out texts"
     results = {f"{measure}, {name}": format_percent(estimate.mean) for name, estimate in quality.agreements.items()}
-    known_licenses = {teacher.name: UNKNOWN_LICENSE, init_model.name: UNKNOWN_LICENSE}
+    known_licenses = {teacher.name: teacher.license, init_model.name: init_model.license}
     return render_model_card(
         CardFields(
             name=encoder.name,

@@ -71,6 +71,21 @@ class CardFields:
     command: str = ""
 
 
+def read_license(folder: Path) -> str:
+    """Return the license that a folder's model card states, or UNKNOWN_LICENSE."""
+    from huggingface_hub import ModelCard
+
+    path = folder / "README.md"
+    if not path.is_file():
+        return UNKNOWN_LICENSE
+    try:
+        card_data = ModelCard.load(path, ignore_metadata_errors=True).data
+    except Exception:  # a card is prose of others; its YAML head can be broken in many ways
+        return UNKNOWN_LICENSE
+    name = card_data.get("license_name") if card_data.license == "other" else card_data.license
+    return str(name) if name else UNKNOWN_LICENSE
+
+
 def render_model_card(fields: CardFields) -> str:
     """Render the model card as Markdown with a YAML head. Equal fields give equal text."""
     from huggingface_hub import ModelCard, ModelCardData

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix
+from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, read_license
 from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, POSITION_EMBEDDINGS, count_layers, encoder_tensors
 from hpdsearch.encoder.folder import (
     CARD,
@@ -38,6 +39,7 @@ class InitialModel:
         tokenizer: it adds one special token before and one after a text.
         max_tokens: tokens of text in a window, without special tokens.
         space: id of the space that its head maps into; None without a head.
+        license: as its model card states it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class InitialModel:
     tokenizer: "Tokenizer"
     max_tokens: int
     space: str | None
+    license: str = UNKNOWN_LICENSE
 
     @property
     def hidden(self) -> int:
@@ -89,6 +92,7 @@ def _load_encoder(folder: Path) -> InitialModel:
         tokenizer=tokenizer,
         max_tokens=card.max_tokens,
         space=card.space,
+        license=read_license(folder),
     )
 
 
@@ -96,7 +100,8 @@ def _load_transformers(name: str, max_tokens: int) -> InitialModel:
     from hpdsearch.distillation.teacher.folder import find_teacher_folder, open_transformer
 
     try:
-        model, tokenizer = open_transformer(find_teacher_folder(name))
+        folder = find_teacher_folder(name)
+        model, tokenizer = open_transformer(folder)
     except Exception as error:  # transformers raises a dozen types without a common base class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DistillError(
@@ -123,6 +128,7 @@ def _load_transformers(name: str, max_tokens: int) -> InitialModel:
         tokenizer=fast,
         max_tokens=max_tokens,
         space=None,
+        license=read_license(folder),
     )
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from hpdsearch.errors import EncoderError
 
 MODULES, CONFIG = "modules.json", "config.json"
-HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+HUB_FILES = ["README.md", "*.json", "*.txt", "*.model", "*.safetensors"]
 HUB_PICKLES = ["*.json", "*.bin"]
 HUB_OTHERS = ["onnx/*", "openvino/*"]  # the same weights in the formats of other runtimes
 ACTIVATIONS = {

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from hpdsearch.common.progress import SILENT, Bar, Progress
 from hpdsearch.common.vectors import Matrix
+from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, read_license
 from hpdsearch.distillation.teacher.cache import EmbeddingCache
 from hpdsearch.distillation.teacher.folder import (
     POOLER,
@@ -57,6 +58,7 @@ class Teacher:
         tokenizer: without truncation and padding; it adds the model's special tokens.
         device: of torch.
         dtype: of the matrix products, float32 or bfloat16. Weights and vectors are float32.
+        license: as its model card states it.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Teacher:
         config: dict[str, Any],
         device: str,
         dtype: torch.dtype,
+        license: str = UNKNOWN_LICENSE,
     ) -> None:
         self.name = name
+        self.license = license
         self.device = device
         self.dtype = dtype
         self.tokenizer: Tokenizer = tokenizer.backend_tokenizer
@@ -115,7 +119,16 @@ class Teacher:
             model, tokenizer = open_transformer(parts.transformer)
             config = json.loads((parts.transformer / "config.json").read_bytes())
             dtype = dtype or fastest_dtype(device)
-            return cls(name, parts, model=model, tokenizer=tokenizer, config=config, device=device, dtype=dtype)
+            return cls(
+                name,
+                parts,
+                model=model,
+                tokenizer=tokenizer,
+                config=config,
+                device=device,
+                dtype=dtype,
+                license=read_license(folder),
+            )
         except EncoderError:
             raise
         except Exception as error:  # transformers and torch raise many types for files that they cannot read

@@ -1,8 +1,12 @@
 import dataclasses
+from pathlib import Path
 
+import pytest
 import yaml
 
-from hpdsearch.distillation.export.model_card import CardFields, TextSource, render_model_card
+from hpdsearch.distillation.export.model_card import CardFields, TextSource, read_license, render_model_card
+from hpdsearch.distillation.student.initial_model import load_initial_model
+from hpdsearch.encoder.folder import built_in_names
 
 FIELDS = CardFields(
     name="small",
@@ -57,3 +61,30 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "Command:" not in card
     assert "starting from" not in card
     assert yaml.safe_load(card.split("---\n", 2)[1])["base_model"] == [FIELDS.teacher]
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        ("---\nlicense: apache-2.0\n---\n# small\n", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: tiny-license\n---\n", "tiny-license"),
+        ("---\nlanguage: en\n---\n", "not stated"),
+        ("---\nlicense: [\n---\n", "not stated"),
+        ("# no head\n", "not stated"),
+        (None, "not stated"),
+    ],
+)
+def test_the_license_is_read_from_the_card(tmp_path: Path, card: str | None, license: str) -> None:
+    if card is not None:
+        (tmp_path / "README.md").write_text(card)
+    assert read_license(tmp_path) == license
+
+
+def test_the_license_of_a_built_in_student_is_known() -> None:
+    assert load_initial_model("base").license == "apache-2.0"
+
+
+@pytest.mark.parametrize("name", built_in_names())
+def test_the_cards_of_built_in_encoders_state_every_license(name: str) -> None:
+    card = (Path(__file__).parents[3] / "hpdsearch" / "encoders" / name / "README.md").read_text()
+    assert all(license != "not stated" for _, license in cells(card, "Licenses"))
