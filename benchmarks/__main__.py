@@ -1,6 +1,6 @@
 """Run the benchmarks that compare hpdsearch with its teacher and with the usual alternatives, and write the report.
 
-    python -m benchmarks quick                      # small versions on the data that ships: minutes
+    python -m benchmarks quick                      # small versions on the shipped data: minutes
     python -m benchmarks quick encoding             # one of them
     python -m benchmarks all --data data/ --texts texts/*.txt.gz --teacher MODEL --student MODEL --peers
     python -m benchmarks quality encoding --data data/ --teacher MODEL
@@ -32,7 +32,7 @@ QUICK = BENCHMARKS / "quick"  # results and report of --quick; not in git
 
 
 def main() -> None:
-    """Read the options and run one script after the other."""
+    """Read the options, run one script after the other, write the report."""
     options = parse_options()
     results = options.output or (QUICK if options.quick else RESULTS)
     results.mkdir(parents=True, exist_ok=True)
@@ -54,24 +54,30 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = f"{ALL}, or some of {', '.join(NAMES)}; {QUICKLY} first runs small versions on the data that ships"
+    known = f"{ALL}, or some of {', '.join(NAMES)}; {QUICKLY} first runs small versions on the shipped data"
     parser.add_argument("names", nargs="+", metavar="NAME", help=known)
     parser.add_argument("--data", type=Path, help="folder that holds sts/ and retrieval/ (BEIR folders)")
-    parser.add_argument("--texts", type=Path, nargs="+", default=[], help="texts to search among, one a line, also .gz")
+    parser.add_argument(
+        "--texts", type=Path, nargs="+", default=[], help="files of texts to search among, one text per line, also .gz"
+    )
     parser.add_argument("--teacher", type=Path, help="folder of all-mpnet-base-v2")
-    parser.add_argument("--teacher-cache", type=Path, help="cache folder of its embeddings, if they were made before")
+    parser.add_argument("--teacher-cache", type=Path, help="cache folder of the teacher's embeddings, if it exists")
     parser.add_argument("--student", type=Path, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--float-encoders", nargs="+", help="folders of float32 exports of hpdsearch's encoders")
-    parser.add_argument("--peers", action="store_true", help="also run the baselines, in environments of their own")
-    parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections among the texts")
+    parser.add_argument(
+        "--peers", action="store_true", help="also run the baselines, each in its own virtual environment"
+    )
+    parser.add_argument(
+        "--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections to hide among the texts"
+    )
     parser.add_argument("--n", type=int, nargs="+", help="sizes of the retrieval benchmark")
-    parser.add_argument("--output", type=Path, help="folder of results and report; benchmarks/results without")
+    parser.add_argument("--output", type=Path, help="folder of results and report; default: benchmarks/results")
     options = parser.parse_args()
     if unknown := set(options.names) - {*NAMES, QUICKLY, ALL}:
         parser.error(f"expected {QUICKLY}, {ALL} or names of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
     options.quick = QUICKLY in options.names
     if not options.quick and not options.data:
-        parser.error(f"expected --data FOLDER, or {QUICKLY}; benchmarks/README.md tells where the public data are")
+        parser.error(f"expected --data FOLDER, or {QUICKLY}; benchmarks/README.md lists the public data sets")
     chosen = [name for name in options.names if name in NAMES]
     options.names = list(NAMES) if ALL in options.names or not chosen else chosen
     return options
@@ -93,8 +99,8 @@ def command_options(name: str, options: argparse.Namespace, results: Path) -> Co
         floats = ["--float-encoders", *options.float_encoders] if options.float_encoders else []
         return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *floats, *model2vec_option(options)]
     if name == "encoding":
-        asked = ["--peers", "model2vec", "sentence-transformers"] if options.peers and options.teacher else []
-        return [*made, *teacher, *student, *asked]
+        baselines = ["--peers", "model2vec", "sentence-transformers"] if options.peers and options.teacher else []
+        return [*made, *teacher, *student, *baselines]
     if name == "retrieval":
         sizes = ["--n", *map(str, options.n)] if options.n else []
         return [*made, *mixed, *teacher, *student, *sizes, *model2vec_option(options)]
@@ -102,12 +108,12 @@ def command_options(name: str, options: argparse.Namespace, results: Path) -> Co
 
 
 def model2vec_option(options: argparse.Namespace) -> list[str]:
-    """Return the option for model2vec, which distills the teacher, where both take part."""
+    """Return the option for model2vec, which distills the teacher; empty without baselines or without a teacher."""
     return ["--model2vec"] if options.peers and options.teacher else []
 
 
 def quick_options(name: str, options: argparse.Namespace) -> Command:
-    """Return the options of a script that is to be quick."""
+    """Return the options of a script for a quick run."""
     data = ["--data", options.data]
     if name == "quality":
         return [*data, "--cache", options.data / "vectors", "--dims", "256", "128", "64"]

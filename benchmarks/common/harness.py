@@ -1,4 +1,4 @@
-"""Options, inputs, interleaved rounds and measured processes, shared by all benchmarks."""
+"""Share options, inputs, interleaved rounds and measured processes among all benchmarks."""
 
 import argparse
 import gzip
@@ -27,7 +27,7 @@ QUERIES = BENCHMARKS / "queries.txt"
 SAMPLE = ROOT / "examples" / "wordnet.jsonl.gz"
 CACHE = Path.home() / ".cache" / "hpdsearch-bench"
 MODELS = Path.home() / ".cache" / "hpdsearch-models"
-HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of this very installation
+HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of the running installation
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, KiB on Linux
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def argument_parser(description: str | None, benchmark: str, *, repeats: int = 5
 
 
 def positive(text: str) -> int:
-    """Return the number of an option that must be 1 or more."""
+    """Parse an option that must be 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
@@ -54,7 +54,7 @@ def first_documents(corpus: Path, n: int | None = None) -> list[Document]:
     """Return the first n documents of a corpus, or all.
 
     Raises:
-        SystemExit: there are fewer than n.
+        SystemExit: the corpus has fewer than n documents.
     """
     documents = list(islice(read_corpus(corpus), n))
     if n is not None and len(documents) < n:
@@ -63,7 +63,7 @@ def first_documents(corpus: Path, n: int | None = None) -> list[Document]:
 
 
 def read_queries(path: Path = QUERIES) -> list[str]:
-    """Return the queries of a text file, one a line."""
+    """Return the queries of a text file, one per line."""
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -73,7 +73,7 @@ def file_identity(path: Path) -> dict[str, Any]:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading bytes; a .gz is unpacked."""
+    """Open a file for reading bytes; a .gz file is decompressed."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
@@ -85,12 +85,12 @@ def run_interleaved(
     Every other round runs backwards, so that no case always comes first.
 
     Args:
-        cases: by name; each is called with the number of the round, and -1 for the warm-up.
-        repeats: recorded rounds.
-        warm_up: run every case once before, unrecorded.
+        cases: by name; each is called with the number of the round, or -1 in the warm-up.
+        repeats: number of recorded rounds.
+        warm_up: first run every case once without recording it.
 
     Returns:
-        what each case returned, by name, one a round.
+        The return values of each case by name, one per round.
     """
     if warm_up:
         for case in cases.values():
@@ -108,9 +108,9 @@ class ProcessRun:
     """A process that ended with exit code 0.
 
     Attributes:
-        seconds: wall time from its start to its end.
+        seconds: wall time from start to end.
         peak_bytes: its peak resident memory; on Linux never less than the peak of the process that started it.
-        stdout: what it printed.
+        stdout: its standard output.
     """
 
     seconds: float
@@ -118,9 +118,9 @@ class ProcessRun:
     stdout: str
 
 
-def module_command(module: str, *words: str | Path) -> Command:
+def module_command(module: str, *arguments: str | Path) -> Command:
     """Return the command that runs a module of this package, such as "scale.child", with this interpreter."""
-    return [sys.executable, "-m", f"benchmarks.{module}", *words]
+    return [sys.executable, "-m", f"benchmarks.{module}", *arguments]
 
 
 def module_environment() -> dict[str, str]:
@@ -129,32 +129,32 @@ def module_environment() -> dict[str, str]:
 
 
 def run(command: Command, *, env: Mapping[str, str] | None = None) -> ProcessRun:
-    """Run a command to its end and measure it.
+    """Run a command, wait for its end and measure it.
 
     Args:
         command: program and arguments.
         env: environment variables to add.
 
     Raises:
-        SystemExit: it failed; the message holds what it said.
+        SystemExit: the command failed; the message contains its output.
     """
-    words = [str(word) for word in command]
+    arguments = list(map(str, command))
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
-        process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, **(env or {})})
-        _, status, usage = os.wait4(process.pid, 0)  # the usage of this one child; RUSAGE_CHILDREN mixes all of them
+        process = subprocess.Popen(arguments, stdout=out, stderr=err, env={**os.environ, **(env or {})})
+        _, status, usage = os.wait4(process.pid, 0)  # usage of this child alone; RUSAGE_CHILDREN adds up all children
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         stdout, stderr = out.read().decode(), err.read().decode()
     if process.returncode:
-        raise SystemExit(f"{' '.join(words)}\nexpected exit code 0, got {process.returncode}:\n{stderr or stdout}")
+        raise SystemExit(f"{' '.join(arguments)}\nexpected exit code 0, got {process.returncode}:\n{stderr or stdout}")
     return ProcessRun(seconds, usage.ru_maxrss * RSS_UNIT, stdout)
 
 
 def run_json(command: Command, *, env: Mapping[str, str] | None = None) -> Any:
-    """Run a command and return the JSON that is the last line it prints."""
+    """Run a command and parse the last line of its output as JSON."""
     return json.loads(run(command, env=env).stdout.splitlines()[-1])
 
 

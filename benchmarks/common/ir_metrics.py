@@ -1,6 +1,6 @@
-"""Rankings -> nDCG@10, recall@100 and MRR@10 of each query, by ir-measures, for every benchmark of quality.
+"""Compute nDCG@10, recall@100 and MRR@10 of each query with ir-measures, for every benchmark of quality.
 
-Whoever searches gives doc_ids, best first; scores play no part, so equal scores are ordered by whoever searched.
+A ranking is a list of doc_ids, best first, without scores: the search program itself orders equal scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
 
 NDCG, RECALL, MRR = "nDCG@10", "recall@100", "MRR@10"
 MEASURES = {NDCG: nDCG @ 10, RECALL: R @ 100, MRR: RR @ 10}
-DEPTH = 100  # hits that a ranking should have: recall@100 sees no more
+DEPTH = 100  # hits that a ranking should have; recall@100 reads no more
 
 Qrels = Mapping[str, Mapping[str, int]]  # query_id -> doc_id -> grade; above 0 is relevant
 Run = Mapping[str, Sequence[str]]  # query_id -> doc_ids, best first
@@ -22,20 +22,20 @@ Run = Mapping[str, Sequence[str]]  # query_id -> doc_ids, best first
 def evaluate_run(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
     """Return metric -> query_id -> value x 100, in the order of qrels.
 
-    nDCG has linear gain, as trec_eval and BEIR have it; a grade below 0 gains nothing.
+    nDCG has linear gain, as in trec_eval and BEIR; a grade below 0 has gain 0.
 
     Args:
-        qrels: of each query that counts; one without a relevant document has 0.
-        run: a query that is missing or found nothing has 0; queries that are not in qrels do not count.
+        qrels: grades of each evaluated query; a query without a relevant document scores 0.
+        run: rankings; a query that is missing or has no hits scores 0, and queries outside qrels are ignored.
 
     Raises:
-        SystemExit: a ranking names a document twice.
+        SystemExit: a ranking contains a document twice.
     """
     for query_id, found in run.items():
         if len(set(found)) < len(found):
-            twice = next(doc_id for place, doc_id in enumerate(found) if doc_id in found[:place])
+            twice = next(doc_id for rank, doc_id in enumerate(found) if doc_id in found[:rank])
             raise SystemExit(f"query {query_id}: expected doc_ids that differ, got {twice!r} twice")
-    # trec_eval orders equal scores by doc_id, the larger first; ranks as scores leave it nothing to order.
+    # trec_eval orders equal scores by doc_id, the larger first. Negative ranks as scores are never equal.
     scores = {query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(found)} for query_id, found in run.items()}
     values = {metric: dict.fromkeys(qrels, 0.0) for metric in MEASURES}
     names = {measure: metric for metric, measure in MEASURES.items()}

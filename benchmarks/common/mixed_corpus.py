@@ -1,6 +1,6 @@
-"""A judged collection in a haystack of other texts: search must find its documents among all of them.
+"""Hide judged collections in a haystack of other texts, so that search must find their documents among all of them.
 
-So one run gives quality, speed and memory of the same index, at sizes that no small judged collection has.
+One run then measures quality, speed and memory of the same index, at sizes that no small judged collection has.
 """
 
 import random
@@ -13,7 +13,7 @@ from benchmarks.common.harness import file_identity, open_bytes
 from hpdsearch.common.files import file_sha256
 from hpdsearch.evaluation import Collection
 
-SHORTEST, LONGEST = 10, 70  # characters of a text that is mixed in
+SHORTEST, LONGEST = 10, 70  # characters of a haystack text
 SEED = 5
 
 
@@ -22,11 +22,11 @@ class MixedCorpus:
     """Documents, the judged ones first, and queries.
 
     Attributes:
-        documents: doc_id -> text; "COLLECTION/ID" are judged, "text/NUMBER" are not.
-        n_judged: of them.
+        documents: doc_id -> text; "COLLECTION/ID" is judged, "text/NUMBER" is haystack.
+        n_judged: number of judged documents.
         queries: query_id -> text.
         qrels: query_id -> doc_id -> grade.
-        about: what a result file says of it.
+        about: description for the result file.
     """
 
     documents: Mapping[str, str]
@@ -37,10 +37,10 @@ class MixedCorpus:
 
 
 def select_collections(collections: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
-    """Return the collections of these names, in the order of the collections: the same texts whatever order is asked.
+    """Return the collections with these names, in the order of `collections`, so that the order of names has no effect.
 
     Raises:
-        SystemExit: one is not there.
+        SystemExit: a name is unknown.
     """
     found = {each.name: each for each in collections}
     if missing := [name for name in names if name not in found]:
@@ -51,24 +51,23 @@ def select_collections(collections: Sequence[Collection], names: Sequence[str]) 
 def mix_corpus(collections: Sequence[Collection], fill: Sequence[Path], n: int, *, seed: int = SEED) -> MixedCorpus:
     """Return n documents: those of the collections, then short texts in a seeded order.
 
-    Of equal collections, files and seed, a smaller n gives the first documents of a larger one.
+    With equal collections, files and seed, a smaller n gives the first documents of a larger n.
 
     Args:
-        collections: judged; their ids get the collection's name in front.
-        fill: files of texts to mix in, one a line, also .gz; lines of SHORTEST to LONGEST characters are taken.
-        n: how many documents.
-        seed: of the order.
+        collections: judged collections; their doc_ids get the collection's name as prefix.
+        fill: files of haystack texts, one per line, also .gz; lines of SHORTEST to LONGEST characters are used.
+        n: number of documents.
+        seed: seed of the order.
 
     Raises:
-        SystemExit: the collections hold more than n documents, or the files too few texts.
+        SystemExit: the collections have more than n documents, or the files have too few texts.
     """
-    documents = {f"{of.name}/{doc_id}": text for of in collections for doc_id, text in of.documents()}
+    documents = {f"{each.name}/{doc_id}": text for each in collections for doc_id, text in each.documents()}
     n_judged = len(documents)
     if n_judged > n:
         raise SystemExit(f"expected collections of at most {n:,} documents, got {n_judged:,}: take fewer of them")
-    candidates = sorted(
-        set(_read_lines(fill)) - set(documents.values())
-    )  # sorted: a set's order differs from run to run
+    # The order of a set differs between runs.
+    candidates = sorted(set(_read_lines(fill)) - set(documents.values()))
     if len(candidates) < n - n_judged:
         raise SystemExit(f"expected {n - n_judged:,} different short texts to mix in, got {len(candidates):,}")
     random.Random(seed).shuffle(candidates)
@@ -76,16 +75,16 @@ def mix_corpus(collections: Sequence[Collection], fill: Sequence[Path], n: int, 
     return MixedCorpus(
         documents,
         n_judged,
-        {f"{of.name}/{query_id}": query for of in collections for query_id, query in of.queries.items()},
+        {f"{each.name}/{query_id}": query for each in collections for query_id, query in each.queries.items()},
         {
-            f"{of.name}/{query_id}": {f"{of.name}/{doc_id}": grade for doc_id, grade in judged.items()}
-            for of in collections
-            for query_id, judged in of.qrels.items()
+            f"{each.name}/{query_id}": {f"{each.name}/{doc_id}": grade for doc_id, grade in judged.items()}
+            for each in collections
+            for query_id, judged in each.qrels.items()
         },
         {
-            "judged": [{"name": of.name, "sha256": file_sha256(of.corpus)} for of in collections],
+            "judged": [{"name": each.name, "sha256": file_sha256(each.corpus)} for each in collections],
             "n_judged": n_judged,
-            "n_queries": sum(len(of.queries) for of in collections),
+            "n_queries": sum(len(each.queries) for each in collections),
             "mixed in": [file_identity(path) for path in sorted(fill)],
             "characters": [SHORTEST, LONGEST],
             "seed": seed,

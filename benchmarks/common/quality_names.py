@@ -1,8 +1,8 @@
-"""Names of the quality benchmark that tables and pictures share, apart from the modules that load models."""
+"""Name the metrics of the quality benchmark, for tables and pictures; this module loads no models."""
 
 from benchmarks.common.ir_metrics import NDCG
 
 STS = "STS"
-N_MEANS = 12  # columns of judge.system_table before those of single tasks and collections
+N_MEANS = 12  # columns of judge.system_table with means; those of tasks and collections follow
 
 __all__ = ["NDCG", "N_MEANS", "STS"]

@@ -1,8 +1,8 @@
-"""Small data made of what ships with the project, for `python -m benchmarks quick`.
+"""Make small data sets from files that ship with the project, for `python -m benchmarks quick`.
 
-Sentence pairs were written for this (data/sts). The retrieval collection is a dictionary turned around: a word is
-asked, and its definition, without the word and its usage examples, must be found. The encoders learned from the same
-dictionary, so this shows that the harness works and what is fast, and is no measurement of quality.
+The sentence pairs in data/sts were written for this purpose. The retrieval collection is a reversed dictionary: the
+query is a word, and the relevant document is its definition without the word and its usage examples. The encoders were
+trained on the same dictionary, so the scores test the harness and do not measure quality.
 """
 
 import json
@@ -21,14 +21,14 @@ STS = BENCHMARKS / "data" / "sts"
 NAME = "definitions"
 N_DOCUMENTS, N_QUERIES = 1500, 200
 SEED = 6
-USAGE = re.compile(r"""\s*"[^"]*"[.;]?""")  # usage examples stand in quotes behind the definition
+USAGE = re.compile(r"""\s*"[^"]*"[.;]?""")  # quoted usage examples follow the definition
 
 
 def make_quick_data(folder: Path) -> list[Path]:
-    """Write sts/, retrieval/ and files of texts to mix in, and return the latter.
+    """Write sts/, retrieval/ and files of haystack texts, and return these files.
 
     Args:
-        folder: written again.
+        folder: output folder; existing contents are deleted.
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(STS, folder / "sts")
@@ -38,9 +38,9 @@ def make_quick_data(folder: Path) -> list[Path]:
     collection = folder / "retrieval" / NAME
     (collection / "qrels").mkdir(parents=True)
     _write(collection / "corpus.jsonl", ({"_id": one.doc_id, "title": "", "text": one.text} for one in judged))
-    asked = [(f"q{number}", one) for number, one in enumerate(judged[:N_QUERIES])]
-    _write(collection / "queries.jsonl", ({"_id": query_id, "text": one.title} for query_id, one in asked))
-    lines = ["query-id\tcorpus-id\tscore", *(f"{query_id}\t{one.doc_id}\t1" for query_id, one in asked)]
+    queries = [(f"q{number}", one) for number, one in enumerate(judged[:N_QUERIES])]
+    _write(collection / "queries.jsonl", ({"_id": query_id, "text": one.title} for query_id, one in queries))
+    lines = ["query-id\tcorpus-id\tscore", *(f"{query_id}\t{one.doc_id}\t1" for query_id, one in queries)]
     (collection / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     fill = folder / "fill.txt"
     fill.write_text("".join(f"{one.text}\n" for one in rest), encoding="utf-8")
@@ -48,7 +48,7 @@ def make_quick_data(folder: Path) -> list[Path]:
 
 
 def _short_definitions(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the entries with a short definition, without usage examples; each definition once."""
+    """Yield each short definition once, without usage examples."""
     seen: set[str] = set()
     for one in documents:
         definition = USAGE.sub("", one.text).strip()

@@ -1,6 +1,6 @@
-"""Measurements and targets -> result files -> tables.
+"""Turn measurements and targets into result files and tables.
 
-A result file holds every single measurement beside its median; figures in README come from result files only.
+A result file holds every single value beside the median. Figures in README come from result files only.
 """
 
 import json
@@ -32,22 +32,23 @@ def measurement(name: str, unit: str, values: Iterable[float], *, percentiles: b
 
 
 def six_digits(value: SupportsFloat) -> float:
-    """Return a number rounded to six significant digits; no clock here is more exact."""
+    """Round a number to six significant digits; no clock here is more exact."""
     return float(f"{float(value):.6g}")
 
 
-def target(of: Result, *, at_most: float | None = None, at_least: float | None = None) -> Result:
-    """Return what a measurement's median should be, what it was, and whether that meets it."""
+def target(item: Result, *, at_most: float | None = None, at_least: float | None = None) -> Result:
+    """Compare the median of a measurement with a limit; return rule, limit, median and whether the target is met."""
     assert (at_most is None) != (at_least is None)
     limit = at_most if at_most is not None else at_least
     assert limit is not None
-    met = of["median"] <= limit if at_most is not None else of["median"] >= limit
+    met = item["median"] <= limit if at_most is not None else item["median"] >= limit
     rule = "at most" if at_most is not None else "at least"
-    return {"name": of["name"], "rule": rule, "limit": limit, "unit": of["unit"], "measured": of["median"], "met": met}
+    about = {"name": item["name"], "rule": rule, "limit": limit, "unit": item["unit"]}
+    return about | {"measured": item["median"], "met": met}
 
 
 def ratios(name: str, above: Sequence[float], below: Sequence[float]) -> Result:
-    """Return the ratio of two measurements that were made side by side, round by round."""
+    """Return the ratio of two interleaved measurements, round by round."""
     return measurement(name, "x", [a / b for a, b in zip(above, below, strict=True)])
 
 
@@ -62,11 +63,11 @@ def result(
     """Return the contents of a result file.
 
     Args:
-        benchmark: name of the script.
-        settings: what was asked for: numbers, names, sums of the inputs.
+        benchmark: name of the benchmark.
+        settings: options and inputs: numbers, names, checksums of files.
         measurements: see `measurement`.
         targets: see `target`.
-        versions: of what else took part.
+        versions: versions of further packages, by name.
     """
     return {
         "format": FORMAT,
@@ -85,7 +86,7 @@ def write_result(made: Result, output: Path) -> None:
     """Write a result file and print it as a table."""
     output.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(made, indent=1, ensure_ascii=False)
-    # Thousands of single measurements read better side by side than one a line.
+    # Put the values of a measurement on one line: there may be thousands.
     text = re.sub(r"\[\s+([-\d.e+,\s]+?)\s+\]", lambda match: f"[{' '.join(match[1].split())}]", text)
     output.write_text(text + "\n", encoding="utf-8")
     for rows in (measurement_rows(made), target_rows(made)):
@@ -94,7 +95,7 @@ def write_result(made: Result, output: Path) -> None:
 
 
 def measurement_rows(made: Result) -> Rows:
-    """Return a heading and a row a measurement."""
+    """Return a heading and one row per measurement."""
     rows = [["measurement", "unit", "median", "p95", "p99", "min", "max", "n"]]
     for item in made["measurements"]:
         numbers = [number_text(item[key]) if key in item else "" for key in rows[0][2:-1]]
@@ -103,18 +104,18 @@ def measurement_rows(made: Result) -> Rows:
 
 
 def target_rows(made: Result) -> Rows:
-    """Return a heading and a row a target."""
-    rows = [["target", "wanted", "measured (median)", "met"]]
+    """Return a heading and one row per target."""
+    rows = [["target", "limit", "measured (median)", "met"]]
     for item in made["targets"]:
-        wanted = f"{item['rule']} {number_text(item['limit'])} {item['unit']}"
+        limit = f"{item['rule']} {number_text(item['limit'])} {item['unit']}"
         rows.append(
-            [item["name"], wanted, f"{number_text(item['measured'])} {item['unit']}", "yes" if item["met"] else "NO"]
+            [item["name"], limit, f"{number_text(item['measured'])} {item['unit']}", "yes" if item["met"] else "NO"]
         )
     return rows
 
 
 def number_text(value: float) -> str:
-    """Return a number with three significant digits, large ones whole: 0.213, 14.7, 3,150."""
+    """Format a number with three significant digits, or as an integer from 100 on: 0.213, 14.7, 3,150."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     digits = 2 - int(np.floor(np.log10(abs(value))))
@@ -122,13 +123,13 @@ def number_text(value: float) -> str:
 
 
 def without_empty_columns(rows: Rows) -> Rows:
-    """Return the rows without the columns that hold nothing below their heading."""
+    """Remove the columns that are empty below their heading."""
     keep = [column for column in range(len(rows[0])) if any(row[column] for row in rows[1:])]
     return [[row[column] for column in keep] for row in rows]
 
 
 def plain_table(rows: Rows) -> str:
-    """Return rows as aligned columns."""
+    """Format rows as aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -136,6 +137,6 @@ def plain_table(rows: Rows) -> str:
 
 
 def markdown_table(rows: Rows) -> str:
-    """Return rows as a Markdown table."""
+    """Format rows as a Markdown table."""
     heading, *body = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([heading, "|" + "---|" * len(rows[0]), *body])

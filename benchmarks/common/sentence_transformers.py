@@ -1,6 +1,6 @@
-"""The peer sentence-transformers: environments and exported models, made at first use under ~/.cache/hpdsearch-bench.
+"""Install the baseline sentence-transformers and export its models at first use, under ~/.cache/hpdsearch-bench.
 
-Its ONNX backend has an environment of its own: the two want different versions of transformers.
+Its ONNX backend has a second environment, because the two need different versions of transformers.
 """
 
 import shutil
@@ -17,7 +17,7 @@ ONNX_PACKAGES = ("sentence-transformers", "optimum-onnx", "onnxruntime", "transf
 
 
 def torch_python() -> Path:
-    """Return the interpreter of the environment with torch, the one of product/startup.py."""
+    """Return the interpreter of the environment with torch, which product/startup.py uses, too."""
     return baseline_python(CACHE / "st")
 
 
@@ -27,10 +27,10 @@ def onnx_python() -> Path:
 
 
 def onnx_model(model: Path) -> Path:
-    """Return the folder of the ONNX model that sentence-transformers exports from a local model."""
+    """Return the folder of the ONNX model; the first call lets sentence-transformers export a local model."""
     exported = CACHE / "st-onnx-models" / model.resolve().name
     if not exported.exists():
-        print(f"{exported}: sentence-transformers exports {model} to ONNX", file=sys.stderr)
+        print(f"{exported}: exporting {model} to ONNX", file=sys.stderr)
         unfinished = exported.with_name(f"{exported.name}.partial")
         shutil.rmtree(unfinished, ignore_errors=True)
         run([onnx_python(), EXPORT, model, unfinished], env=OFFLINE)
@@ -39,7 +39,7 @@ def onnx_model(model: Path) -> Path:
 
 
 def sentence_transformers_versions(systems: Iterable[str]) -> dict[str, str]:
-    """Return the versions of what those of its systems run on that took part."""
+    """Return the package versions of each environment that one of the systems ran in."""
     names = list(systems)
     found: dict[str, str] = {}
     if any(", torch " in name for name in names):

@@ -1,13 +1,13 @@
-"""Colors of encoders and markers of indexes, the same in every picture."""
+"""Give each encoder a color and each index a marker, the same in every picture."""
 
 from typing import Any
 
 from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
-GREY = "#777777"
+GRAY = "#777777"
 ENCODER_COLORS = {
     "teacher": BLACK,
-    "teacher projected": GREY,
+    "teacher projected": GRAY,
     "base": BLUE,
     "small": SKY,
     "static": GREEN,
@@ -19,7 +19,7 @@ CODEC_MARKERS = {"f32": "x", "sq8": "s", "pq": "o", "rabitq": "^", "binary": "v"
 
 
 def color(encoder: str) -> str:
-    """Return the color of an encoder, teacher or peer, by the name that a result has for it."""
+    """Return the color of an encoder, teacher or baseline by its name in a result."""
     names = {"all-mpnet-base-v2": "teacher", "all-MiniLM-L6-v2": "MiniLM", "hpdsearch": "base"}
     for full, short in names.items():
         encoder = encoder.replace(full, short)
@@ -29,12 +29,12 @@ def color(encoder: str) -> str:
 
 
 def marker(index: str) -> str:
-    """Return the marker of an index by its name, which ends with its codec: "ivf pq"."""
+    """Return the marker of an index by its name; the name ends with the codec, as in "ivf pq"."""
     return CODEC_MARKERS.get(index.split()[-1] if index else "", "P")
 
 
 def point_style(encoder: str, index: str, *, hollow: bool = False) -> dict[str, Any]:
-    """Return how one system is drawn as a point."""
+    """Return the plot arguments of a point."""
     shade = color(encoder)
     look: dict[str, Any] = {"color": shade, "marker": marker(index), "linestyle": "none", "markersize": 7}
     return look | ({"markerfacecolor": "none"} if hollow and marker(index) != "x" else {})

@@ -27,9 +27,9 @@ class EncoderSource:
     """A source of vectors.
 
     Attributes:
-        name: shown in the tables.
-        key: folder of its vectors in the cache; another key for all that makes other vectors.
-        encode: texts -> vectors (n, full width).
+        name: label in the tables.
+        key: folder of the vectors in the cache; it must differ for every change that changes vectors.
+        encode: texts -> float32 vectors (n, dim) at full width.
     """
 
     name: str
@@ -38,7 +38,7 @@ class EncoderSource:
 
 
 def collect_texts(tasks: Sequence[StsTask], collections: Sequence[Collection]) -> dict[str, list[str]]:
-    """Return the texts of every task and collection (its queries first), each once a task or collection."""
+    """Return the distinct texts of every task and collection, by its name; the queries of a collection come first."""
     found = {task.name: [text for first, second, _ in task.pairs for text in (first, second)] for task in tasks}
     for collection in collections:
         found[collection.name] = [*collection.queries.values(), *(text for _, text in collection.documents())]
@@ -46,34 +46,34 @@ def collect_texts(tasks: Sequence[StsTask], collections: Sequence[Collection]) -
 
 
 def cached_encoder(source: EncoderSource, texts: Texts, cache: Path) -> Encode:
-    """Return a function that gives the vectors of any of the texts; what the cache lacks is encoded now and kept."""
+    """Return a lookup from texts to vectors (n, dim); first encode and store the texts that the cache lacks."""
     folder = cache / source.key
     folder.mkdir(parents=True, exist_ok=True)
     arrays = []
-    for name, of_part in texts.items():
-        path = folder / f"{name}-{hash_texts(of_part)}.npy"
+    for name, part in texts.items():
+        path = folder / f"{name}-{hash_texts(part)}.npy"
         if not path.exists():
-            print(f"{source.name}: encodes {len(of_part):,} texts of {name}", file=sys.stderr)
+            print(f"{source.name}: encoding {len(part):,} texts of {name}", file=sys.stderr)
             with atomic_write(path) as file:
-                np.save(file, source.encode(of_part).astype(np.float32))
+                np.save(file, source.encode(part).astype(np.float32))
         arrays.append(np.load(path))
     vectors = np.concatenate(arrays)
-    rows = {text: row for row, text in enumerate(text for of_part in texts.values() for text in of_part)}
-    return lambda asked: vectors[[rows[text] for text in asked]]
+    rows = {text: row for row, text in enumerate(text for part in texts.values() for text in part)}
+    return lambda wanted: vectors[[rows[text] for text in wanted]]
 
 
 def hash_texts(texts: Sequence[str]) -> str:
-    """Return what tells a list of texts from any other."""
+    """Return a checksum of a list of texts."""
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def encoder_source(encoder: Encoder, name: str, backend: str) -> EncoderSource:
-    """Return an encoder that was loaded with a backend, at its full width."""
+    """Return a loaded encoder as a source of vectors at full width."""
     return EncoderSource(name, f"{encoder.name}-{encoder.sha256[7:19]}-{backend}", encoder.encode)
 
 
 def teacher_source(folder: Path) -> EncoderSource:
-    """Return a model by its own files: its own pooling, its own longest input; in float32."""
+    """Load a sentence-transformers model in float32, with the pooling and maximum length of its own files."""
     import torch
 
     from hpdsearch.distillation.teacher.teacher import Teacher
@@ -83,10 +83,10 @@ def teacher_source(folder: Path) -> EncoderSource:
 
 
 def open_teacher_cache(folder: Path) -> tuple[str, Encode]:
-    """Return the name of the teacher whose embeddings a cache folder holds, by its manifest, and what gives them.
+    """Return the teacher's name from a cache of its embeddings, and the lookup from texts to vectors.
 
     Raises:
-        CacheError: there is no such cache; later: a text is not in it.
+        CacheError: the folder has no manifest. The lookup raises it for a text that is not in the cache.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -96,14 +96,15 @@ def open_teacher_cache(folder: Path) -> tuple[str, Encode]:
 
 
 def baseline_source(name: str, key: str, command: Command) -> EncoderSource:
-    """Return a program that is run as `command texts.json vectors.npy`."""
+    """Return a source that runs `command texts.json vectors.npy`."""
 
     def encode(texts: list[str]) -> Matrix:
         with tempfile.TemporaryDirectory() as scratch:
-            asked, made = Path(scratch) / "texts.json", Path(scratch) / "vectors.npy"
-            asked.write_text(json.dumps(texts), encoding="utf-8")
-            run([*command, asked, made])
-            vectors: Matrix = np.load(made)
+            text_file = Path(scratch) / "texts.json"
+            vector_file = Path(scratch) / "vectors.npy"
+            text_file.write_text(json.dumps(texts), encoding="utf-8")
+            run([*command, text_file, vector_file])
+            vectors: Matrix = np.load(vector_file)
             return vectors
 
     return EncoderSource(name, key, encode)

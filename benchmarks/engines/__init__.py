@@ -1,1 +1,1 @@
-"""Whole programs, from a file of texts to the hits."""
+"""Compare complete search programs, from a file of texts to the hits."""

@@ -1,6 +1,6 @@
-"""Write corpus, queries and judgments of the comparison of programs into a folder, and print their numbers.
+"""Write corpus, queries and judgments of the comparison of programs into a folder, and print a description as JSON.
 
-A process of its own: what it needs would count as peak memory of every program that the benchmark starts afterwards.
+This runs in a process of its own, because on Linux the peak memory of the parent counts for every child process.
 """
 
 import argparse
@@ -10,9 +10,11 @@ from pathlib import Path
 from benchmarks.common.mixed_corpus import mix_corpus, select_collections
 from hpdsearch.evaluation import read_collections
 
+QUERIES_FILE = "queries.json"
+
 
 def main() -> None:
-    """Read the options, write the three files."""
+    """Read the options and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--retrieval", type=Path, required=True)
@@ -26,11 +28,11 @@ def main() -> None:
     records = ({"id": doc_id, "text": text} for doc_id, text in made.documents.items())
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (options.folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
-    asked = {
+    queries_and_qrels = {
         "queries": dict(made.queries),
         "qrels": {query_id: dict(grades) for query_id, grades in made.qrels.items()},
     }
-    (options.folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
+    (options.folder / QUERIES_FILE).write_text(json.dumps(queries_and_qrels), encoding="utf-8")
     print(json.dumps(dict(made.about)))
 
 

@@ -1,4 +1,4 @@
-"""Environment and index of every program, made once and reused while nothing has changed."""
+"""Install every program and build its index; both are reused while their inputs are unchanged."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ from benchmarks.engines.processes import (
 from hpdsearch.common.files import file_sha256
 
 ADAPTERS = BENCHMARKS / "peers" / "engines"
-BUILT_IN = Path(hpdsearch.__file__).parent / "encoders"  # its own module would load what makes this process large
+BUILT_IN = Path(hpdsearch.__file__).parent / "encoders"  # importing hpdsearch.encoder would take memory
 PACKAGES = {
     "st_faiss": ("sentence-transformers", "faiss-cpu", "torch"),
     "txtai_engine": ("txtai", "torch", "transformers"),
@@ -42,13 +42,13 @@ class IndexedEngine:
     """A program with its index.
 
     Attributes:
-        command: its interpreter and adapter.
-        model: given to the adapter.
-        folder: of the index.
-        size_bytes: of all files of the index.
-        seconds: of the whole process that indexed, one a repeat.
-        inside_seconds: of them without starting and importing; empty if the adapter did not tell.
-        peak_bytes: resident memory of that process.
+        command: interpreter and adapter.
+        model: argument of the adapter.
+        folder: index folder.
+        size_bytes: size of all files of the index.
+        seconds: wall time of the indexing process, one per repeat.
+        inside_seconds: the same without start and imports; empty if the adapter does not report it.
+        peak_bytes: peak resident memory of the process, one per repeat.
     """
 
     command: Command
@@ -63,20 +63,20 @@ class IndexedEngine:
 def prepare_indexes(
     engines: Sequence[Engine], options: argparse.Namespace, failed: dict[str, str], versions: dict[str, str]
 ) -> dict[str, IndexedEngine]:
-    """Make each program's environment and index; return them by name.
+    """Install each program, build its index and return both by name.
 
     Args:
-        engines: in order; one that shares another's index comes after it.
-        options: of this run.
-        failed: gets how a program failed, by name.
-        versions: gets the packages of each environment.
+        engines: programs; one that shares another's index must come after it.
+        options: options of this run.
+        failed: output; the error of each failed program by name.
+        versions: output; the package versions of each environment.
     """
     ready: dict[str, IndexedEngine] = {}
     for engine in engines:
         print(f"{engine.name}: indexing", file=sys.stderr)
         try:
             command, packages = _command(engine)
-            versions.update({f"{engine.name}: {name}": of for name, of in packages.items()})
+            versions.update({f"{engine.name}: {name}": version for name, version in packages.items()})
             shared = ready.get(engine.shares) if engine.shares else None
             if engine.shares and not shared:
                 raise EngineError(f"expected the index of {engine.shares}, which is not in this run or failed")
@@ -88,10 +88,10 @@ def prepare_indexes(
 
 
 def _command(engine: Engine) -> tuple[Command, dict[str, str]]:
-    """Return the interpreter and adapter of a program, installed if it was not, and the versions of its packages.
+    """Install a program if it is missing; return its interpreter and adapter, and the versions of its packages.
 
     Raises:
-        EngineError: it cannot be installed.
+        EngineError: the installation failed.
     """
     script = ADAPTERS / f"{engine.adapter}.py"
     if not (packages := PACKAGES.get(engine.adapter)):
@@ -110,40 +110,40 @@ def index_corpus(
     options: argparse.Namespace,
     shared: IndexedEngine | None,
 ) -> IndexedEngine:
-    """Index the corpus in whole processes and return what it took; what an earlier run kept is not done again.
+    """Index the corpus in new processes and return the measurements; an unchanged index of an earlier run is reused.
 
     Args:
         engine: the program.
-        command: its interpreter and adapter.
-        packages: their versions, by name.
-        options: of this run.
-        shared: the program whose index it asks, if it makes none.
+        command: interpreter and adapter.
+        packages: package versions by name.
+        options: options of this run.
+        shared: the program whose index is searched, if this one builds none.
 
     Raises:
-        EngineError: the program does.
+        EngineError: the program failed.
     """
     if shared:
         return IndexedEngine(**{**vars(shared), "command": command, "model": engine.model})
     folder = options.work / f"{options.n}-{engine.name.replace(' ', '-')}"
     record = folder.with_name(f"{folder.name}.json")
-    wanted = identity(engine, packages, options)
+    inputs = identity(engine, packages, options)
     kept = json.loads(record.read_bytes()) if record.exists() else {}
-    if options.rebuild or kept.get("of") != wanted:
+    if options.rebuild or kept.get("of") != inputs:
         record.unlink(missing_ok=True)
-        kept = {"of": wanted, "took": _measure_indexing(engine, command, folder, options)}
+        kept = {"of": inputs, "took": _measure_indexing(engine, command, folder, options)}
         record.write_text(json.dumps(kept))
     return IndexedEngine(command=command, model=engine.model, folder=str(folder), **kept["took"])
 
 
 def _measure_indexing(engine: Engine, command: Command, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Index once a repeat, each in an empty folder, and return what it took; the last index stays."""
-    words = [*command, "index", folder, "--corpus", options.work / "corpus.jsonl", "--model", engine.model]
+    """Index once per repeat, each time into an empty folder, and return the measurements; the last index is kept."""
+    arguments = [*command, "index", folder, "--corpus", options.work / "corpus.jsonl", "--model", engine.model]
     runs = []
     for _ in range(options.index_repeats):
         shutil.rmtree(folder, ignore_errors=True)
         try:
             with pin_to_cores(options.threads):
-                runs.append(run(words, env=environment(options.threads)))
+                runs.append(run(arguments, env=environment(options.threads)))
         except SystemExit as error:
             raise EngineError(f"indexing: {last_error_line(error)}") from error
     lines = [line.removeprefix(MARK) for one in runs for line in one.stdout.splitlines() if line.startswith(MARK)]
@@ -156,7 +156,7 @@ def _measure_indexing(engine: Engine, command: Command, folder: Path, options: a
 
 
 def identity(engine: Engine, packages: Mapping[str, str], options: argparse.Namespace) -> dict[str, Any]:
-    """Return what an index depends on; one that was made of anything else must not be asked."""
+    """Return all inputs of an index; an index with other inputs must not be searched."""
     return {
         "program": asdict(engine),
         "packages": dict(packages) or {"hpdsearch": hpdsearch.__version__},
@@ -169,7 +169,7 @@ def identity(engine: Engine, packages: Mapping[str, str], options: argparse.Name
 
 
 def _model_checksums(model: str) -> dict[str, str]:
-    """Return the sums of a model's files; of an encoder that ships by its name, too."""
+    """Return the checksums of a model's files; the model is a folder or the name of a shipped encoder."""
     name = model.partition(":")[0]
     folder = BUILT_IN / name if name and (BUILT_IN / name).is_dir() else Path(name)
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if name and folder.is_dir() else []
@@ -177,7 +177,7 @@ def _model_checksums(model: str) -> dict[str, str]:
 
 
 def index_rows(ready: Mapping[str, IndexedEngine]) -> list[Result]:
-    """Return what indexing took, of every program that could."""
+    """Return time, memory and size of indexing, for every program that did not fail."""
     made = []
     for name, one in ready.items():
         made.append(engine_measurement(name, "indexing", "s", one.seconds))
@@ -189,7 +189,7 @@ def index_rows(ready: Mapping[str, IndexedEngine]) -> list[Result]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return what every program gets: its threads, and no network."""
+    """Return the environment variables of every program: number of threads, no network."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) | {
         "HF_HUB_OFFLINE": "1",

@@ -1,4 +1,4 @@
-"""The programs as processes: start one, send it queries, report its errors."""
+"""Start programs as processes, send them queries and report their errors."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from typing import Any
 from benchmarks.common.harness import Command
 from benchmarks.common.results import Result, measurement
 
-MARK = "ANSWER "  # before what an adapter says; its libraries print, too
-MAX_ERROR_LENGTH = 240  # characters of an error that a row shows
-TIMEOUT = 600.0  # seconds for one answer, or for opening an index; a program that hangs must not hold up the others
+MARK = "ANSWER "  # prefix of an adapter's answers; its libraries print lines of their own
+MAX_ERROR_LENGTH = 240  # characters of an error message in a result
+TIMEOUT = 600.0  # seconds for an answer or for opening an index; a program that hangs is stopped
 
 
 class EngineError(Exception):
-    """A program failed; the message holds its last error line."""
+    """A program failed; the message is the last line of its error."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Engine:
     """A program.
 
     Attributes:
-        name: shown.
-        adapter: its script in peers/engines/, without the ending.
-        model: given to the adapter.
-        shares: name of the program whose index it asks, instead of making one.
+        name: label in the tables.
+        adapter: script in peers/engines/, without its suffix.
+        model: argument of the adapter.
+        shares: name of the program whose index it searches; None: it builds one.
     """
 
     name: str
@@ -49,18 +49,18 @@ class Server:
 
     @classmethod
     @contextmanager
-    def start(cls, words: Command, env: Mapping[str, str]) -> Iterator["Server"]:
-        """Start a program, wait until it is ready, and end it with the block.
+    def start(cls, command: Command, env: Mapping[str, str]) -> Iterator["Server"]:
+        """Start a program, wait until it is ready, and stop it at the end of the block.
 
         Raises:
-            EngineError: it ended before it was ready.
+            EngineError: the program ended before it was ready.
         """
         with tempfile.TemporaryDirectory() as folder:
             errors = Path(folder) / "stderr"
             with (
                 errors.open("w") as file,
                 subprocess.Popen(
-                    list(map(str, words)),
+                    list(map(str, command)),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=file,
@@ -70,46 +70,46 @@ class Server:
             ):
                 server = cls(process, errors)
                 try:
-                    server.answer()
+                    server.read_answer()
                     yield server
                 finally:
                     assert process.stdin
-                    with suppress(BrokenPipeError):  # it ended before
+                    with suppress(BrokenPipeError):  # the process has ended
                         process.stdin.close()
                     try:
                         process.wait(timeout=20)
-                    except subprocess.TimeoutExpired:  # threads of its libraries may hold it
+                    except subprocess.TimeoutExpired:  # threads of its libraries may keep it alive
                         process.kill()
 
-    def ask(self, queries: Sequence[str]) -> dict[str, Any]:
-        """Return what the program answers, see peers/engines/protocol.py.
+    def search(self, queries: Sequence[str]) -> dict[str, Any]:
+        """Send queries and return the answer, see peers/engines/protocol.py.
 
         Raises:
-            EngineError: it ended, or it gave another number of answers.
+            EngineError: the program ended, or the number of answers is wrong.
         """
         assert self.process.stdin
-        with suppress(BrokenPipeError):  # what it said before it ended is told below
+        with suppress(BrokenPipeError):  # read_answer raises its last error below
             self.process.stdin.write(json.dumps({"queries": list(queries)}) + "\n")
             self.process.stdin.flush()
-        found: dict[str, Any] = json.loads(self.answer())
+        found: dict[str, Any] = json.loads(self.read_answer())
         if len(found["ids"]) != len(queries):
             raise EngineError(f"expected {len(queries)} answers, got {len(found['ids'])}")
         return found
 
-    def answer(self) -> str:
-        """Return the next line that is meant for us.
+    def read_answer(self) -> str:
+        """Return the next answer, and skip all other output.
 
         Raises:
-            EngineError: it ended, or said nothing for PATIENCE seconds and was ended.
+            EngineError: the program ended, or gave no answer within TIMEOUT seconds and was stopped.
         """
         assert self.process.stdout
-        late = threading.Event()
+        timed_out = threading.Event()
 
-        def end() -> None:
-            late.set()
+        def stop() -> None:
+            timed_out.set()
             self.process.kill()
 
-        timer = threading.Timer(TIMEOUT, end)
+        timer = threading.Timer(TIMEOUT, stop)
         timer.start()
         try:
             for line in self.process.stdout:
@@ -117,16 +117,16 @@ class Server:
                     return line.removeprefix(MARK)
         finally:
             timer.cancel()
-        if late.is_set():
+        if timed_out.is_set():
             raise EngineError(f"expected an answer, got none in {TIMEOUT:g} s")
         raise EngineError(last_error_line(self.errors.read_text(errors="replace")))
 
 
 def last_error_line(error: object) -> str:
-    """Return the last line of an error, without the home folder."""
+    """Return the last line of an error, shortened, with ~ for the home folder."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = (lines[-1] if lines else "ended without a word").replace(str(Path.home()), "~")
-    return said if len(said) <= MAX_ERROR_LENGTH else f"{said[:MAX_ERROR_LENGTH]}..."
+    message = (lines[-1] if lines else "ended without an error message").replace(str(Path.home()), "~")
+    return message if len(message) <= MAX_ERROR_LENGTH else f"{message[:MAX_ERROR_LENGTH]}..."
 
 
 def folder_bytes(folder: Path) -> int:
@@ -136,7 +136,7 @@ def folder_bytes(folder: Path) -> int:
 
 @contextmanager
 def pin_to_cores(threads: int) -> Iterator[None]:
-    """Hold what is started meanwhile to as many cores as it has threads; OMP_NUM_THREADS is not heeded by all."""
+    """Pin processes started in the block to `threads` cores, because some programs ignore OMP_NUM_THREADS."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Queries to all programs, interleaved: warm queries to running programs, cold ones to new processes."""
+"""Time interleaved queries: warm queries go to running programs, cold queries to new processes."""
 
 import argparse
 import json
@@ -18,43 +18,46 @@ from benchmarks.engines.indexing import IndexedEngine, environment
 from benchmarks.engines.processes import MARK, EngineError, Server, engine_measurement, last_error_line, pin_to_cores
 
 COLD = "what is the incubation period"
-MIN_P95_QUERIES = 20  # questions in a round of which a 95th percentile tells more than the slowest one
+MIN_P95_QUERIES = 20  # queries per round from which on a 95th percentile differs from the maximum
 
 T = TypeVar("T")
 
 
 def interleave_queries(
-    ready: Mapping[str, IndexedEngine], options: argparse.Namespace, asked: Mapping[str, Any], failed: dict[str, str]
+    ready: Mapping[str, IndexedEngine], options: argparse.Namespace, data: Mapping[str, Any], failed: dict[str, str]
 ) -> list[Result]:
-    """Open all programs, judge what each finds for all questions, then ask them in turns.
+    """Open all programs, evaluate the hits of each for all queries, then time interleaved queries.
 
     Args:
-        ready: by name.
-        options: of this run.
-        asked: "queries" and "qrels" of engines/data.py.
-        failed: gets how a program failed, by its name, or by its name and what of it failed.
+        ready: programs with an index, by name.
+        options: options of this run.
+        data: "queries" and "qrels" of engines/data.py.
+        failed: output; the error by the program's name, or by its name and the failed measurement.
     """
-    env, texts, made = environment(options.threads), list(asked["queries"].values()), []
+    env = environment(options.threads)
+    texts = list(data["queries"].values())
+    made = []
     with ExitStack() as running, pin_to_cores(options.threads):
         servers: dict[str, Server] = {}
         for name, one in ready.items():
-            print(f"{name}: answers", file=sys.stderr)
+            print(f"{name}: searching", file=sys.stderr)
             try:
-                words = [*one.command, "serve", one.folder, "--model", one.model]
-                server = running.enter_context(Server.start(words, env))
+                command = [*one.command, "serve", one.folder, "--model", one.model]
+                server = running.enter_context(Server.start(command, env))
                 ids = collect_answers(server, texts, options.judge_seconds)
             except EngineError as error:
                 failed[name] = f"answering: {error}"
                 continue
             servers[name] = server
             if len(ids) < len(texts):
-                said = f"{len(ids)} of {len(texts)} questions answered in {options.judge_seconds:g} s"
-                failed[f"{name}: {NDCG}"] = said
+                failed[f"{name}: {NDCG}"] = (
+                    f"{len(ids)} of {len(texts)} queries answered in {options.judge_seconds:g} s"
+                )
                 continue
             try:
-                ndcg = evaluate_run(asked["qrels"], dict(zip(asked["queries"], ids, strict=True)))[NDCG]
+                ndcg = evaluate_run(data["qrels"], dict(zip(data["queries"], ids, strict=True)))[NDCG]
                 made.append(engine_measurement(name, NDCG, "", [np.mean(list(ndcg.values()))]))
-            except SystemExit as error:  # it found a document twice
+            except SystemExit as error:  # a ranking contains a document twice
                 failed[f"{name}: {NDCG}"] = last_error_line(error)
         warm = {name: partial(_round, server, texts, options) for name, server in servers.items()}
         for name, rounds in run_survivors(warm, options.repeats, "warm query", failed).items():
@@ -63,9 +66,9 @@ def interleave_queries(
 
 
 def cold_queries(
-    ready: Mapping[str, IndexedEngine], options: argparse.Namespace, asked: Mapping[str, Any], failed: dict[str, str]
+    ready: Mapping[str, IndexedEngine], options: argparse.Namespace, data: Mapping[str, Any], failed: dict[str, str]
 ) -> list[Result]:
-    """Ask one question of each program that answered before, in a new process every time; see `asked_in_turns`."""
+    """Time one query in a new process per round, for each program without an error; see `interleave_queries`."""
     cold = {name: partial(_cold, one, options.threads) for name, one in ready.items() if name not in failed}
     with pin_to_cores(options.threads):
         seconds = run_survivors(cold, options.repeats, "cold query", failed)
@@ -75,7 +78,7 @@ def cold_queries(
 def run_survivors(
     cases: Mapping[str, Callable[[int], T]], repeats: int, what: str, failed: dict[str, str]
 ) -> dict[str, list[T]]:
-    """Run the cases interleaved; one that fails is not run again, `failed` tells how, and the others go on."""
+    """Run the cases interleaved; a case that fails is not run again, and its error is added to `failed`."""
 
     def unless_failed(name: str, number: int) -> T | None:
         if (key := f"{name}: {what}") not in failed:
@@ -94,21 +97,21 @@ def run_survivors(
 
 
 def collect_answers(server: Server, texts: Sequence[str], seconds: float) -> list[list[str]]:
-    """Return the ids that each question finds, in order, as far as the seconds last."""
+    """Return the ids of the hits of each query, in order, until the time is over."""
     found: list[list[str]] = []
     end = time.perf_counter() + seconds
     for text in texts:
-        found += server.ask([text])["ids"]
+        found += server.search([text])["ids"]
         if time.perf_counter() > end:
             break
     return found
 
 
 def _round(server: Server, texts: Sequence[str], options: argparse.Namespace, number: int) -> dict[str, Any]:
-    """Ask some of the questions, others in every round as long as there are others; a slow program is asked fewer."""
+    """Time some queries, different ones in each round; stop early if the program is slow."""
     whole: dict[str, Any] = {"seconds": [], "encode_seconds": []}
-    for place in range(options.asked):
-        one = server.ask([texts[((number + 1) * options.asked + place) % len(texts)]])
+    for position in range(options.n_queries):
+        one = server.search([texts[((number + 1) * options.n_queries + position) % len(texts)]])
         whole["seconds"] += one["seconds"]
         whole["encode_seconds"] += one["encode_seconds"] or []
         if sum(whole["seconds"]) > options.seconds:
@@ -117,22 +120,22 @@ def _round(server: Server, texts: Sequence[str], options: argparse.Namespace, nu
 
 
 def _cold(one: IndexedEngine, threads: int, _: int) -> float:
-    """Return the seconds of a new process that answers a question.
+    """Return the seconds of a new process that answers one query.
 
     Raises:
-        EngineError: it answered with nothing.
-        SystemExit: it failed.
+        EngineError: the program found no hits.
+        SystemExit: the program failed.
     """
-    words = [*one.command, "query", one.folder, "--model", one.model, "--text", COLD]
-    done = run(words, env=environment(threads))
-    said = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
-    if not said or not json.loads(said[-1]):
+    command = [*one.command, "query", one.folder, "--model", one.model, "--text", COLD]
+    done = run(command, env=environment(threads))
+    answers = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if not answers or not json.loads(answers[-1]):
         raise EngineError(f"expected hits for {COLD!r}, got none")
     return done.seconds
 
 
 def _warm_rows(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[Result]:
-    """Return percentiles a round of whole queries, and of encoding and searching where they can be told apart."""
+    """Return percentiles per round of queries, and of encoding and search if the adapter reports them."""
     parts = {"warm query": [np.array(one["seconds"]) for one in rounds]}
     if all(one["encode_seconds"] for one in rounds):
         parts["encode"] = [np.array(one["encode_seconds"]) for one in rounds]

@@ -1,9 +1,9 @@
-"""Encodes texts on request and tells how long it took: one model a process, loaded once, so that models can take turns.
+"""Encode texts on request and report the time; each process loads one model, so that models can be interleaved.
 
     python benchmarks/peers/encode_worker.py encoder base --threads 2
 
-Every line of its input is {"texts": path of a JSON list, "one_by_one": false}; the answer is {"seconds": [...]}: one
-number for all texts together, or one a text if they are encoded one by one.
+Each input line is {"texts": path of a JSON list, "one_by_one": false}. The answer is {"seconds": [...]}: one number for
+all texts together, or one number per text if they are encoded one by one.
 """
 
 import argparse
@@ -24,9 +24,9 @@ def main() -> None:
     parser.add_argument("kind", choices=OPENERS)
     parser.add_argument("model", help="folder, or name of a built-in encoder")
     parser.add_argument("--threads", type=int, required=True, help="cores that the process may use")
-    parser.add_argument("--setting", default="", help="of an encoder its backend; of another its precision")
+    parser.add_argument("--setting", default="", help="backend of an encoder, or precision of another model")
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):  # before anything counts the cores
+    if hasattr(os, "sched_setaffinity"):  # before a library counts the cores
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     encode = OPENERS[options.kind](options.model, options.setting, options.threads)
     print("ready", flush=True)
@@ -34,10 +34,10 @@ def main() -> None:
         request = json.loads(line)
         texts = json.loads(Path(request["texts"]).read_bytes())
         groups = [[text] for text in texts] if request["one_by_one"] else [texts]
-        print(json.dumps({"seconds": timed(encode, groups)}), flush=True)
+        print(json.dumps({"seconds": time_groups(encode, groups)}), flush=True)
 
 
-def timed(encode: Encode, groups: Sequence[list[str]]) -> list[float]:
+def time_groups(encode: Encode, groups: Sequence[list[str]]) -> list[float]:
     """Return the seconds that each group of texts takes."""
     seconds = []
     for group in groups:
@@ -55,7 +55,7 @@ def open_encoder(model: str, backend: str, threads: int) -> Encode:
 
 
 def open_teacher(model: str, precision: str, threads: int) -> Encode:
-    """Open the teacher as people run it: transformers, batches of 32 sorted by length, padded."""
+    """Open the teacher with transformers: batches of 32, sorted by length, padded."""
     import teacher_encode
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -68,7 +68,7 @@ def open_teacher(model: str, precision: str, threads: int) -> Encode:
 
 
 def open_own_teacher(model: str, precision: str, threads: int) -> Encode:
-    """Open the teacher as distillation runs it: batches of a number of tokens, hardly padded."""
+    """Open the teacher as distillation does: batches with a fixed number of tokens and little padding."""
     import torch
 
     from hpdsearch.distillation.teacher.teacher import Teacher
@@ -78,7 +78,7 @@ def open_own_teacher(model: str, precision: str, threads: int) -> Encode:
 
 
 def open_sentence_transformers(model: str, setting: str, threads: int) -> Encode:
-    """Open a model with sentence-transformers: in torch in a precision, or "onnx", an exported one."""
+    """Open a model with sentence-transformers, in torch with a precision or, with "onnx", as an exported model."""
     from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
 
     options: dict[str, Any] = {"device": "cpu", "local_files_only": True}
@@ -98,7 +98,7 @@ def open_sentence_transformers(model: str, setting: str, threads: int) -> Encode
 
 
 def open_model2vec(model: str, _: str, threads: int) -> Encode:
-    """Open a table of model2vec."""
+    """Open a token table of model2vec."""
     from model2vec import StaticModel
 
     table = StaticModel.from_pretrained(model)

@@ -1,9 +1,10 @@
-"""model2vec (MinishLab) with its own defaults: distill a teacher into a table of token vectors, encode texts with it.
+"""Run model2vec (MinishLab) with its defaults: distill a teacher into a table of token vectors, and encode texts.
 
     python model2vec_encode.py distill ~/.cache/hpdsearch-models/all-mpnet-base-v2 table --dim 256
     python model2vec_encode.py encode table texts.json vectors.npy
 
-Distilling runs the teacher on every token of its vocabulary: minutes. texts.json is a list of strings.
+Distillation encodes every token of the vocabulary with the teacher, which takes minutes. texts.json is a
+list of strings.
 """
 
 import argparse
@@ -14,17 +15,17 @@ import numpy as np
 
 
 def main() -> None:
-    """Read the options and do one of the two."""
+    """Read the options and run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    making = commands.add_parser("distill", help="make a table")
+    making = commands.add_parser("distill", help="write a table")
     making.add_argument("model", type=Path, help="folder of the teacher")
-    making.add_argument("table", type=Path, help="folder to make")
-    making.add_argument("--dim", type=int, default=256, help="numbers a vector")
+    making.add_argument("table", type=Path, help="output folder")
+    making.add_argument("--dim", type=int, default=256, help="dimensions")
     encoding = commands.add_parser("encode", help="encode texts")
     encoding.add_argument("table", type=Path)
     encoding.add_argument("texts", type=Path)
-    encoding.add_argument("vectors", type=Path, help="written: float32 (n, dim)")
+    encoding.add_argument("vectors", type=Path, help="output file, float32 (n, dim)")
     options = parser.parse_args()
     if options.command == "distill":
         from model2vec.distill import distill

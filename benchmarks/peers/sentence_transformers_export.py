@@ -1,6 +1,6 @@
-"""Export a model to ONNX as sentence-transformers does it: export=True at loading, then save_pretrained.
+"""Export a model to ONNX with sentence-transformers: load it with export=True, then save it.
 
-Runs in an environment without hpdsearch.
+The environment does not contain hpdsearch.
 
     python benchmarks/peers/sentence_transformers_export.py ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 exported/
 """
@@ -14,7 +14,7 @@ def main() -> None:
     """Read the options, export, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="local model folder")
-    parser.add_argument("folder", help="made: the folder with the exported model")
+    parser.add_argument("folder", help="output folder")
     options = parser.parse_args()
     settings = {"export": True, "provider": "CPUExecutionProvider"}
     model = SentenceTransformer(

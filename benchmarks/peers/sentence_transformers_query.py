@@ -1,9 +1,9 @@
-"""Semantic search as people write it with sentence-transformers: prepare embeddings once, then ask one query a process.
+"""Search with sentence-transformers in a short script: prepare the embeddings once, then run one query per process.
 
     python sentence_transformers_query.py prepare documents.json embeddings.npy --model all-MiniLM-L6-v2
     python sentence_transformers_query.py query "fear of spiders" documents.json embeddings.npy --model all-MiniLM-L6-v2
 
-documents.json is a list of objects with id, title and text. Runs in an environment without hpdsearch.
+documents.json is a list of objects with id, title and text. The environment does not contain hpdsearch.
 """
 
 import argparse
@@ -17,7 +17,7 @@ K = 10
 
 
 def main() -> None:
-    """Read the options and do what they say."""
+    """Read the options and run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare")
@@ -34,7 +34,7 @@ def main() -> None:
     if options.command == "prepare":
         np.save(options.embeddings, embed(model, documents))
         return
-    for score, document in best(model, documents, np.load(options.embeddings), options.text):
+    for score, document in find_best(model, documents, np.load(options.embeddings), options.text):
         print(f"{score:.4f}  {document['title']}  [{document['id']}]  {document['text']}")
 
 
@@ -45,7 +45,7 @@ def embed(model: Any, documents: list[dict[str, str]]) -> np.ndarray:
     return vectors
 
 
-def best(
+def find_best(
     model: Any, documents: list[dict[str, str]], embeddings: np.ndarray, text: str
 ) -> list[tuple[float, dict[str, str]]]:
     """Return the K documents whose embeddings (n, dim) have the largest cosine with the query, best first."""

@@ -1,8 +1,8 @@
-"""Measure how fast the large teacher encodes texts: torch, mean pooling, batches sorted by length. Prints JSON.
+"""Measure the encoding speed of the teacher in torch, with mean pooling and batches sorted by length; print JSON.
 
     python benchmarks/peers/teacher_encode.py texts.json --model ~/.cache/hpdsearch-models/all-mpnet-base-v2 --threads 2
 
-texts.json is a list of strings. A process of its own, so that torch and faiss never share one.
+texts.json is a list of strings. The script has a process of its own, so that torch and faiss never share one.
 """
 
 import argparse
@@ -25,9 +25,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", type=Path)
     parser.add_argument("--model", type=Path, required=True, help="local model folder")
-    parser.add_argument("--batch", type=int, default=32, help="texts a batch")
+    parser.add_argument("--batch", type=int, default=32, help="texts per batch")
     parser.add_argument("--threads", type=int, required=True, help="threads of torch")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="in this order")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="precisions to measure, in this order"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     from transformers import AutoModel, AutoTokenizer
@@ -38,7 +40,9 @@ def main() -> None:
     max_tokens = json.loads((options.model / "sentence_bert_config.json").read_bytes())["max_seq_length"]
     seconds = {}
     for precision in options.precisions:
-        encode(model, tokenizer, texts[: options.batch], precision, batch=options.batch, max_tokens=max_tokens)  # warm
+        encode(
+            model, tokenizer, texts[: options.batch], precision, batch=options.batch, max_tokens=max_tokens
+        )  # warm-up
         start = time.perf_counter()
         encode(model, tokenizer, texts, precision, batch=options.batch, max_tokens=max_tokens)
         seconds[precision] = time.perf_counter() - start
@@ -54,10 +58,10 @@ def encode(
     Args:
         model: a transformers model with a last_hidden_state.
         tokenize: its tokenizer.
-        texts: any number but none.
+        texts: n >= 1 texts.
         precision: "float32", or "bfloat16" for autocast.
-        batch: texts that go through the model together; longest first, so that little is padded.
-        max_tokens: longer texts are cut, as sentence-transformers does.
+        batch: texts per batch; the longest texts come first, so that batches need little padding.
+        max_tokens: longer texts are truncated, as in sentence-transformers.
     """
     order = sorted(range(len(texts)), key=lambda position: -len(texts[position]))
     parts = []

@@ -1,1 +1,1 @@
-"""The command line and the Index as a user meets them: startup, query latency, indexing, distillation."""
+"""Measure the command line and the Index: startup, query latency, indexing, memory, domain adaptation."""

@@ -1,10 +1,11 @@
-"""Does distilling on a person's own texts pay? The whole command, begun from the family, on texts of one domain each.
+"""Measure the gain of distillation on texts of one domain, starting from a shipped encoder.
 
     python -m benchmarks.product.domain_adaptation --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 \
         --texts leaflets.txt.gz --texts dialogues.txt.gz
 
-Of each file, a text a line, some lines chosen at random are distilled on with an empty cache, and others, that neither
-this nor any other training has seen, judge: how many of the teacher's ten nearest of them does the encoder find?
+A random sample of each file's lines is the training set of `hpdsearch distill` with an empty cache. Other lines, which
+no training has seen, are the evaluation set. The score is the share of the teacher's ten nearest neighbors that the
+encoder also returns.
 """
 
 import random
@@ -29,9 +30,9 @@ class Domain:
     """One domain's texts.
 
     Attributes:
-        path: of the file.
-        learned: texts to distill on.
-        judging: others.
+        path: the file.
+        training: texts to distill on.
+        evaluation: other texts.
     """
 
     path: Path
@@ -51,14 +52,16 @@ class Outcome:
 def main() -> None:
     """Read the options, distill on each domain, write the result."""
     parser = argument_parser(__doc__, "own_texts", repeats=1)
-    parser.add_argument("--texts", type=Path, action="append", required=True, help="a text a line, .txt or .txt.gz")
-    parser.add_argument("--n", type=positive, default=20_000, help="texts to distill on")
-    parser.add_argument("--n-judging", type=positive, default=1_000, help="texts to judge by")
-    parser.add_argument("--teacher", type=Path, default=MODELS / "all-mpnet-base-v2", help="its folder")
-    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="that training begins from")
-    parser.add_argument("--sources", type=Path, help="of the encoder's recipe: the texts drawn from them are left out")
-    parser.add_argument("--recipe", default=DEFAULT_ENCODER, help="of the encoder")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of lines")
+    parser.add_argument("--texts", type=Path, action="append", required=True, help=".txt or .txt.gz, one text per line")
+    parser.add_argument("--n", type=positive, default=20_000, help="number of training texts")
+    parser.add_argument("--n-judging", type=positive, default=1_000, help="number of evaluation texts")
+    parser.add_argument("--teacher", type=Path, default=MODELS / "all-mpnet-base-v2", help="the teacher's folder")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="encoder from which training starts")
+    parser.add_argument(
+        "--sources", type=Path, help="source folder of the encoder's recipe; its training texts are left out"
+    )
+    parser.add_argument("--recipe", default=DEFAULT_ENCODER, help="recipe of the encoder")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     options = parser.parse_args()
     known = set(draw_texts(read_recipe(options.recipe), options.sources).texts) if options.sources else set()
     domains = [sample_domain(path, known, options.n, options.n_judging, options.seed) for path in options.texts]
@@ -67,9 +70,9 @@ def main() -> None:
     targets: list[Result] = []
     for domain in domains:
         outcomes = [distill_domain(domain, teacher, options.teacher, options.encoder) for _ in range(options.repeats)]
-        found, wanted = figures(domain_name(domain.path), outcomes)
-        measurements += found
-        targets += wanted
+        domain_measurements, domain_targets = figures(domain_name(domain.path), outcomes)
+        measurements += domain_measurements
+        targets += domain_targets
     settings = {
         "repeats": options.repeats,
         "texts": [file_identity(path) for path in options.texts],
@@ -83,15 +86,15 @@ def main() -> None:
 
 
 def domain_name(path: Path) -> str:
-    """Return the name of a domain: its file's, without endings."""
+    """Return the name of a domain: the file name without suffixes."""
     return path.name.split(".")[0]
 
 
 def sample_domain(path: Path, known: set[str], n: int, n_judging: int, seed: int) -> Domain:
-    """Choose lines of a file.
+    """Sample training and evaluation texts from the lines of a file that are not in `known`.
 
     Raises:
-        SystemExit: there are too few that are not known.
+        SystemExit: the file has too few such lines.
     """
     with open_bytes(path) as file:
         lines = dict.fromkeys(line.decode().strip() for line in file)
@@ -102,16 +105,17 @@ def sample_domain(path: Path, known: set[str], n: int, n_judging: int, seed: int
     return Domain(path, texts[:n], texts[n : n + n_judging])
 
 
-def distill_domain(domain: Domain, teacher: Teacher, folder: Path, encoder: str) -> Outcome:
-    """Run the command with an empty cache and judge what it made."""
-    with tempfile.TemporaryDirectory() as place:
-        corpus, output = Path(place) / "texts.txt", Path(place) / "own"
+def distill_domain(domain: Domain, teacher: Teacher, teacher_folder: Path, encoder: str) -> Outcome:
+    """Run `hpdsearch distill` with an empty cache and evaluate the new and the shipped encoder."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / "texts.txt"
+        output = Path(folder) / "own"
         corpus.write_text("".join(f"{text}\n" for text in domain.training), encoding="utf-8")
-        words = [HPDSEARCH, "distill", corpus, "--teacher", folder, "--student", encoder, "-o", output]
-        finished = run([*words, "--cache", Path(place) / "cache", "--force", "--json"])
-        wanted = teacher.encode(domain.evaluation)
+        command = [HPDSEARCH, "distill", corpus, "--teacher", teacher_folder, "--student", encoder, "-o", output]
+        finished = run([*command, "--cache", Path(folder) / "cache", "--force", "--json"])
+        reference = teacher.encode(domain.evaluation)
         own, shipped = (
-            neighbor_agreement(Encoder.load(one).encode(domain.evaluation), wanted) for one in (output, encoder)
+            neighbor_agreement(Encoder.load(one).encode(domain.evaluation), reference) for one in (output, encoder)
         )
     return Outcome(finished.seconds / 60, shipped, own)
 

@@ -1,8 +1,8 @@
-"""How fast is a corpus indexed, beside encoding alone and beside encoding with the large teacher?
+"""Compare the speed of indexing with encoding alone and with encoding by the teacher.
 
-Every round runs two processes in turn: one of hpdsearch that builds an index and encodes the same texts alone
-(which of the two comes first changes), and one of torch in which the teacher encodes a sample of these texts, in the
-precision (float32, or bfloat16 by autocast) that was faster on this machine in a probe before.
+Every round runs two processes. The process of hpdsearch builds an index and also encodes the same texts without an
+index, in alternating order. In the process of torch the teacher encodes a sample of these texts, in float32 or bfloat16
+(autocast); a probe before the rounds chooses the faster precision.
 
     python -m benchmarks.product.indexing --corpus examples/wordnet.jsonl.gz --texts 100000
 """
@@ -35,7 +35,7 @@ from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.encoder.threads import usable_cores
 
 PRECISIONS = ("float32", "bfloat16")
-PROBE_BATCHES = 2  # enough to choose: without instructions for bfloat16 it is many times slower, with them faster
+PROBE_BATCHES = 2  # enough: the difference is large, and its sign depends on the processor's bfloat16 support
 Round = dict[str, Any]
 
 
@@ -43,11 +43,13 @@ def main() -> None:
     """Read the options, measure, write the result."""
     parser = argument_parser(__doc__, "indexing")
     parser.add_argument("--corpus", type=Path, default=SAMPLE, help="file of short documents")
-    parser.add_argument("--texts", type=positive, default=100_000, help="documents of it that are indexed")
+    parser.add_argument("--texts", type=positive, default=100_000, help="documents to index")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="built-in name or encoder folder")
-    parser.add_argument("--teacher", type=Path, default=MODELS / "all-mpnet-base-v2", help="the teacher's model folder")
+    parser.add_argument(
+        "--teacher", type=Path, default=MODELS / "all-mpnet-base-v2", help="model folder of the teacher"
+    )
     parser.add_argument("--teacher-texts", type=positive, default=2_000, help="texts that the teacher encodes")
-    parser.add_argument("--teacher-batch", type=positive, default=32, help="texts a batch of the teacher")
+    parser.add_argument("--teacher-batch", type=positive, default=32, help="texts per batch of the teacher")
     options = parser.parse_args()
     encoder = Encoder.load(options.encoder)
     texts = passage_texts(iter(first_documents(options.corpus, options.texts)), encoder)
@@ -59,7 +61,7 @@ def main() -> None:
         "hpdsearch": partial(run_round, options.corpus, options.texts, options.encoder),
         "teacher": lambda _: teacher(sample, [best]),
     }
-    rounds = run_interleaved(cases, options.repeats, warm_up=False)  # every process warms up by itself, with few texts
+    rounds = run_interleaved(cases, options.repeats, warm_up=False)  # every process runs a warm-up of its own
     measurements, targets = figures(rounds["hpdsearch"], rounds["teacher"], probe, best)
     settings = {
         "repeats": options.repeats,
@@ -80,7 +82,7 @@ def main() -> None:
 
 
 def run_round(corpus: Path, n: int, encoder: str, number: int) -> Round:
-    """Run product/indexing_round.py; every other round encodes first."""
+    """Run product.indexing_round; every other round encodes first."""
     order = STEPS if number % 2 == 0 else tuple(reversed(STEPS))
     options = ["--texts", str(n), "--encoder", encoder, "--order", *order]
     found: Round = run_json(module_command("product.indexing_round", corpus, *options), env=module_environment())
@@ -88,7 +90,7 @@ def run_round(corpus: Path, n: int, encoder: str, number: int) -> Round:
 
 
 def encode_with_teacher(texts: Sequence[str], precisions: Sequence[str], *, model: Path, batch: int) -> Round:
-    """Run teacher_encode.py."""
+    """Run peers/teacher_encode.py on the texts and return its report."""
     script = BENCHMARKS / "peers" / "teacher_encode.py"
     options = ["--batch", str(batch), "--threads", str(usable_cores()), "--precisions", *precisions]
     with tempfile.TemporaryDirectory() as folder:
@@ -104,24 +106,24 @@ def figures(
     """Return measurements and targets.
 
     Args:
-        own: rounds of product/indexing_round.py.
-        teacher: rounds of teacher_encode.py with the precision `best`.
-        probe: its run with few texts and every precision.
-        best: the precision that was fastest there.
+        own: reports of product.indexing_round.
+        teacher: reports of teacher_encode.py with the precision `best`.
+        probe: report of teacher_encode.py with few texts and every precision.
+        best: the fastest precision of the probe.
     """
     built = [one["build_seconds"] for one in own]
     encoded = [one["encode_seconds"] for one in own]
     passages = [one["n_passages"] / one["build_seconds"] for one in own]
-    taught = teacher_rates(teacher, best)
+    teacher_rate = teacher_rates(teacher, best)
     over_encoding = ratios("indexing / encoder alone", built, encoded)
-    over_teacher = ratios("indexing rate / teacher's encoding rate", passages, taught)
+    over_teacher = ratios("indexing rate / teacher's encoding rate", passages, teacher_rate)
     measurements = [
         measurement("index: corpus file to open index", "s", built),
         measurement("encoder alone, same texts", "s", encoded),
         measurement("encoder within indexing", "s", [one["encode_seconds_in_build"] for one in own]),
         measurement("indexing rate", "documents/s", [one["n_documents"] / one["build_seconds"] for one in own]),
         measurement("indexing rate, passages", "passages/s", passages),
-        measurement(f"teacher's encoding rate, {best}", "passages/s", taught),
+        measurement(f"teacher's encoding rate, {best}", "passages/s", teacher_rate),
         *(
             measurement(f"probe of {probe['n_texts']} texts: teacher, {p}", "passages/s", teacher_rates([probe], p))
             for p in probe["seconds"]
@@ -133,12 +135,12 @@ def figures(
 
 
 def teacher_rates(rounds: Sequence[Round], precision: str) -> list[float]:
-    """Return the texts a second of each round."""
+    """Return the texts per second of each round."""
     return [one["n_texts"] / one["seconds"][precision] for one in rounds]
 
 
 def sample_evenly(texts: Sequence[str], n: int) -> list[str]:
-    """Return n texts at equal distances, or all if there are fewer: corpora are often sorted by kind."""
+    """Return n texts at equal distances, or all if there are fewer; a corpus may be sorted by topic."""
     n = min(n, len(texts))
     return [texts[position * len(texts) // n] for position in range(n)]
 

@@ -1,6 +1,6 @@
-"""How much memory does `hpdsearch index` take, and does it grow with the corpus?
+"""Measure the peak resident memory of `hpdsearch index` and its growth with the corpus.
 
-The peak resident memory of the whole process, as the system counted it; pages of mapped files are in it.
+The operating system reports the peak of the whole process; it includes pages of mapped files.
 
     python -m benchmarks.product.indexing_memory --corpus lines.txt            # 1,000,000 lines or more
 """
@@ -31,9 +31,9 @@ MB = 1e6
 def main() -> None:
     """Read the options, measure, write the result."""
     parser = argument_parser(__doc__, "indexing_memory", repeats=1)
-    parser.add_argument("--corpus", type=Path, required=True, help=".txt or .txt.gz, a document a line")
-    parser.add_argument("--lines", type=positive, nargs="+", default=[200_000, 1_000_000], help="sizes")
-    parser.add_argument("--keep", type=Path, help="leave the largest index in this folder")
+    parser.add_argument("--corpus", type=Path, required=True, help=".txt or .txt.gz, one document per line")
+    parser.add_argument("--lines", type=positive, nargs="+", default=[200_000, 1_000_000], help="corpus sizes")
+    parser.add_argument("--keep", type=Path, help="keep the largest index in this folder")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="built-in name or encoder folder")
     options = parser.parse_args()
     finished = measure(options.corpus, options.lines, options.encoder, options.repeats, options.keep)
@@ -50,10 +50,10 @@ def main() -> None:
 def measure(
     corpus: Path, sizes: Sequence[int], encoder: str, repeats: int, keep: Path | None = None
 ) -> dict[int, list[ProcessRun]]:
-    """Return the finished processes that indexed the first n lines of a file, for each n.
+    """Index the first n lines of a file in new processes, and return the measured processes by n.
 
     Raises:
-        SystemExit: the file has fewer lines, or this process is too big to start what it measures.
+        SystemExit: the file has fewer lines, or a peak may be that of this process.
     """
 
     def index(n: int, _: int) -> ProcessRun:
@@ -65,15 +65,15 @@ def measure(
 
     by_name = run_interleaved({str(n): partial(index, n) for n in sizes}, repeats, warm_up=False)
     finished = {n: by_name[str(n)] for n in sizes}
-    require_bigger_than_starter([one.peak_bytes for runs in finished.values() for one in runs])
+    require_above_parent_peak([one.peak_bytes for runs in finished.values() for one in runs])
     return finished
 
 
 def copy_lines(corpus: Path, output: Path, n: int) -> None:
-    """Write the first n lines that are not blank; a blank line is no document.
+    """Copy the first n lines that are not blank, because a blank line is not a document.
 
     Raises:
-        SystemExit: there are fewer.
+        SystemExit: the file has fewer such lines.
     """
     n_written = 0
     with open_bytes(corpus) as source, output.open("wb") as file:
@@ -84,15 +84,19 @@ def copy_lines(corpus: Path, output: Path, n: int) -> None:
         raise SystemExit(f"{corpus}: expected at least {n:,} lines with text, got {n_written:,}")
 
 
-def require_bigger_than_starter(peaks: Sequence[int]) -> None:
-    """Refuse peaks that may be this process's own: on Linux a child's count begins with that of its parent."""
+def require_above_parent_peak(peaks: Sequence[int]) -> None:
+    """Check the peaks against this process: on Linux the peak of a child starts at the peak of its parent.
+
+    Raises:
+        SystemExit: a peak is not above the peak of this process.
+    """
     own = peak_memory_bytes()
     if min(peaks) <= own:
         raise SystemExit(f"expected peaks above the {own / MB:.0f} MB of this process, got {min(peaks) / MB:.0f} MB")
 
 
 def figures(finished: Mapping[int, Sequence[ProcessRun]]) -> tuple[list[Result], list[Result]]:
-    """Return measurements and targets: 1.5 GB at any size, and no growth between the smallest and the largest."""
+    """Return measurements and targets: at most 1.5 GB at any size, and little growth from smallest to largest size."""
     peaks = {n: [one.peak_bytes / MB for one in runs] for n, runs in finished.items()}
     memory = [measurement(f"peak memory, {n:,} lines", "MB", values) for n, values in peaks.items()]
     times = [

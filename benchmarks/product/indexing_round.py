@@ -1,8 +1,6 @@
-"""One round of the indexing benchmark in its own process, without torch: build an index, encode the same texts.
+"""Run one round of the indexing benchmark without torch: build an index, encode the same texts, print JSON.
 
-    python -m benchmarks.product.indexing_round CORPUS --texts 100000 --order build encode
-
-Prints JSON.
+python -m benchmarks.product.indexing_round CORPUS --texts 100000 --order build encode
 """
 
 import argparse
@@ -28,7 +26,7 @@ def main() -> None:
     """Read the options, measure, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--texts", type=positive, required=True, help="documents")
+    parser.add_argument("--texts", type=positive, required=True, help="number of documents")
     parser.add_argument("--order", nargs=2, choices=STEPS, default=STEPS)
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     options = parser.parse_args()
@@ -38,14 +36,14 @@ def main() -> None:
 def measure_round(corpus: Path, n: int, encoder: Encoder, order: Sequence[str]) -> dict[str, Any]:
     """Return the wall times in seconds of building an index of n documents and of encoding the same texts.
 
-    Building runs from opening the corpus file to the committed index being open; the encoder is loaded and both
-    ways were gone once with few documents before.
+    The time of building starts when the corpus file is opened and ends when the committed index is open. The encoder is
+    loaded before, and both steps run once with few documents as a warm-up.
 
     Args:
-        corpus: file of n documents or more.
-        n: documents.
-        encoder: for both.
-        order: of "build" and "encode".
+        corpus: file with at least n documents.
+        n: number of documents.
+        encoder: encoder of both steps.
+        order: "build" and "encode", in the order to run.
     """
     texts = passage_texts(iterate_documents(corpus, n), encoder)
     build(corpus, min(n, WARM_UP), encoder)
@@ -62,7 +60,7 @@ def measure_round(corpus: Path, n: int, encoder: Encoder, order: Sequence[str]) 
 
 
 def build(corpus: Path, n: int, encoder: Encoder) -> dict[str, Any]:
-    """Build an index of the first n documents in a temporary folder; return its wall time and counts."""
+    """Build an index of the first n documents in a temporary folder, and return wall times and counts."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         with Index.build(Path(folder) / "index", iterate_documents(corpus, n), encoder=encoder) as index:
@@ -81,9 +79,9 @@ def iterate_documents(corpus: Path, n: int) -> Iterator[Document]:
 
 
 def passage_texts(documents: Iterator[Document], encoder: Encoder) -> list[str]:
-    """Return what the encoder is given for documents when they are indexed."""
-    cuts = split_documents(list(documents), encoder.token_spans, max_tokens=encoder.max_tokens)
-    return [text for cut in cuts for text in cut.texts]
+    """Return the passage texts that indexing passes to the encoder."""
+    splits = split_documents(list(documents), encoder.token_spans, max_tokens=encoder.max_tokens)
+    return [text for split in splits for text in split.texts]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How long does a query take in an opened index: encoding, searching and fetching apart, and in all?
+"""Measure the latency of a query in an opened index: encoding, search, fetching and total.
 
-Modes and filters take turns, a pass over all queries each; one query at a time, nothing cached between queries but
-what a running program has: the opened index, the loaded encoder, and the rows behind a filter that was used before.
-The first use of a filter is measured apart, on a newly opened index.
+Modes and filters are interleaved; each pass runs all queries, one at a time. As in a running program, the index is
+open, the encoder is loaded, and the index caches the rows of a filter after its first use. The first use of each filter
+is measured separately, on a newly opened index.
 
     python -m benchmarks.product.query_latency --index indexes/wordnet
 """
@@ -28,12 +28,12 @@ FIRST_USE = "first use of"
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Milliseconds that one query took.
+    """Latency of one query in milliseconds.
 
     Attributes:
-        total: from the text to the hits.
-        encode: in the encoder.
-        search: in the index and the lexical index, filter, exact scores and fusion.
+        total: from the query text to the hits.
+        encode: encoding the query.
+        search: dense and lexical search, filter, rescoring and fusion.
         fetch: documents from the catalog, and highlights.
     """
 
@@ -45,14 +45,14 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class Case:
-    """One way to ask."""
+    """A search mode with an optional filter."""
 
     mode: str
     where: str | None = None
 
     @property
     def name(self) -> str:
-        """Its name in tables."""
+        """Return the label in tables."""
         return self.mode if self.where is None else f"{self.mode} where {self.where}"
 
 
@@ -60,11 +60,12 @@ def main() -> None:
     """Read the options, measure, write the result."""
     parser = argument_parser(__doc__, "query_latency")
     parser.add_argument("--index", type=Path, required=True, help="index folder")
-    parser.add_argument("--queries", type=Path, default=QUERIES, help="text file, a query a line")
-    parser.add_argument("--where", action="append", help=f"a filter, may be given again; without: {'; '.join(FILTERS)}")
-    parser.add_argument("-k", type=positive, default=10, help="hits wanted")
+    parser.add_argument("--queries", type=Path, default=QUERIES, help="text file, one query per line")
+    parser.add_argument("--where", action="append", help=f"filter; may be repeated; default: {'; '.join(FILTERS)}")
+    parser.add_argument("-k", type=positive, default=10, help="number of hits")
     options = parser.parse_args()
-    queries, filters = read_queries(options.queries), options.where or list(FILTERS)
+    queries = read_queries(options.queries)
+    filters = options.where or list(FILTERS)
     encoder = Encoder.load(index_encoder(options.index))
     with Index.open(options.index, encoder=encoder) as index:
         info = index.info()
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def index_encoder(folder: Path) -> str:
-    """Return the encoder that an index was made with."""
+    """Return the name of an index's encoder."""
     with Index.open(folder) as index:
         return index.info().encoder
 
@@ -97,30 +98,30 @@ def index_encoder(folder: Path) -> str:
 def measure(
     folder: Path, encoder: Encoder, queries: Sequence[str], filters: Sequence[str], *, k: int, repeats: int
 ) -> list[Result]:
-    """Return measurements in milliseconds: each mode, each filter (hybrid), each stage; all queries of all rounds."""
+    """Return measurements in milliseconds by mode, filter (hybrid search) and stage, over all queries and rounds."""
     cases = [*(Case(mode) for mode in MODES), *(Case("hybrid", where) for where in filters)]
 
-    def ask_all(case: Case, _: int) -> list[StageTimes]:
+    def run_queries(case: Case, _: int) -> list[StageTimes]:
         return [time_query(index, encoder, query, case, k) for query in queries]
 
     def first_use(where: str, number: int) -> list[StageTimes]:
         return [time_first_use(folder, encoder, queries[number % len(queries)], where, k)]
 
-    passes = {case.name: partial(ask_all, case) for case in cases}
+    passes = {case.name: partial(run_queries, case) for case in cases}
     passes |= {f"{FIRST_USE} {where}": partial(first_use, where) for where in filters}
     with Index.open(folder, encoder=encoder) as index:
         rounds = run_interleaved(passes, repeats)
-    spent = {name: [one for round_ in listed for one in round_] for name, listed in rounds.items()}
+    times = {name: [one for round_ in listed for one in round_] for name, listed in rounds.items()}
     return [
         measurement(f"{name}, {stage.name}", "ms", values, percentiles=len(values) >= 100)
-        for name, all_spent in spent.items()
+        for name, stage_times in times.items()
         for stage in fields(StageTimes)
-        if any(values := [getattr(one, stage.name) for one in all_spent])  # lexical search encodes nothing
+        if any(values := [getattr(one, stage.name) for one in stage_times])  # lexical search has no encoding
     ]
 
 
 def time_query(index: Index, encoder: Encoder, query: str, case: Case, k: int) -> StageTimes:
-    """Ask one query and return what it took."""
+    """Run one query and return its stage times."""
     with stage_clock(encoder) as clock:
         start = time.perf_counter()
         index.search(query, k, mode=case.mode, where=case.where)
@@ -129,7 +130,7 @@ def time_query(index: Index, encoder: Encoder, query: str, case: Case, k: int) -
 
 
 def time_first_use(folder: Path, encoder: Encoder, query: str, where: str, k: int) -> StageTimes:
-    """Ask one query with a filter that a newly opened index has not met; without the filter it answered before."""
+    """Run a filtered query on a newly opened index that has answered one query without a filter."""
     with Index.open(folder, encoder=encoder) as index:
         index.search(query, k)
         return time_query(index, encoder, query, Case("hybrid", where), k)
@@ -137,7 +138,7 @@ def time_first_use(folder: Path, encoder: Encoder, query: str, where: str, k: in
 
 @contextmanager
 def stage_clock(encoder: Encoder) -> Iterator[dict[str, float]]:
-    """Give the milliseconds spent in the encoder and in fetching the documents found, inside the block."""
+    """Count the milliseconds of encoding and of fetching documents inside the block."""
     clock = {"encode": 0.0, "fetch": 0.0}
 
     def time_stage(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,7 +151,7 @@ def stage_clock(encoder: Encoder) -> Iterator[dict[str, float]]:
 
         return call
 
-    # The package has no clocks of its own; these two calls are where one stage hands over to the next.
+    # The package has no clocks. These two calls are the boundaries of the stages.
     with (
         mock.patch.object(encoder, "encode", time_stage("encode", encoder.encode)),
         mock.patch.object(searcher, "_make_hits", time_stage("fetch", searcher._make_hits)),

@@ -1,7 +1,8 @@
-"""How long does one question from a shell take, beside a script on sentence-transformers that answers the same?
+"""Compare the time of one query from a shell with a script on sentence-transformers.
 
-Every run is a new process; files are in the page cache after the warm-up. Both programs answer the same query over the
-same documents in the same round. The peer's environment and embeddings are made once, under ~/.cache/hpdsearch-bench.
+Every run is a new process, and files are in the page cache after the warm-up. Both programs answer the same query over
+the same documents in the same round. The environment and the embeddings of the baseline are made once, under
+~/.cache/hpdsearch-bench.
 
     hpdsearch index examples/wordnet.jsonl.gz -o indexes/wordnet
     python -m benchmarks.product.startup --index indexes/wordnet
@@ -42,17 +43,17 @@ PYTHON, HELP, QUERY, PEER = "python -c pass", "hpdsearch --help", "hpdsearch que
 
 
 def main() -> None:
-    """Read the options, prepare the peer, measure, write the result."""
+    """Read the options, prepare the baseline, measure, write the result."""
     parser = argument_parser(__doc__, "startup", repeats=11)
-    parser.add_argument("--index", type=Path, required=True, help="index of the corpus")
-    parser.add_argument("--corpus", type=Path, default=SAMPLE, help="documents of the index, for the peer")
-    parser.add_argument("--model", type=Path, default=MODELS / "all-MiniLM-L6-v2", help="the peer's model folder")
+    parser.add_argument("--index", type=Path, required=True, help="index folder of the corpus")
+    parser.add_argument("--corpus", type=Path, default=SAMPLE, help="corpus file of the index, for the baseline")
+    parser.add_argument("--model", type=Path, default=MODELS / "all-MiniLM-L6-v2", help="model folder of the baseline")
     parser.add_argument(
         "--peer-embeddings",
         choices=["encoded", "random"],
         default="encoded",
-        help="encoded: by the peer, once, which takes minutes; random: vectors of the same shape, which cost the same "
-        "to load and to search",
+        help="encoded: the baseline encodes the corpus once, which takes minutes; random: vectors of the same shape, "
+        "with the same cost of loading and searching",
     )
     options = parser.parse_args()
     python = baseline_python(CACHE / "st")
@@ -77,7 +78,7 @@ def main() -> None:
 
 
 def own_commands(index: Path) -> dict[str, Command]:
-    """Return the commands of hpdsearch that are measured, and python's own start as the floor below them."""
+    """Return the measured commands of hpdsearch, and the start of Python as their lower bound."""
     return {
         PYTHON: [sys.executable, "-c", "pass"],
         HELP: [HPDSEARCH, "--help"],
@@ -86,20 +87,21 @@ def own_commands(index: Path) -> dict[str, Command]:
 
 
 def measure(commands: Mapping[str, Command], queries: Sequence[str], repeats: int) -> dict[str, list[float]]:
-    """Return the wall times of whole processes in seconds, by command; "{query}" becomes the query of the round.
+    """Return the wall times of processes in seconds, by command; "{query}" is replaced by the query of the round.
 
     Raises:
-        SystemExit: a command failed, or answered a query with nothing.
+        SystemExit: a command failed, or a query had no hits.
     """
 
-    def answer(command: Command, number: int) -> float:
-        words: Command = [queries[number % len(queries)] if word == "{query}" else word for word in command]
-        finished = run(words, env=OFFLINE)
+    def time_command(command: Command, number: int) -> float:
+        query = queries[number % len(queries)]
+        arguments: Command = [query if part == "{query}" else part for part in command]
+        finished = run(arguments, env=OFFLINE)
         if "{query}" in command and not finished.stdout.strip():
-            raise SystemExit(f"{words}: expected hits, got no output")
+            raise SystemExit(f"{arguments}: expected hits, got no output")
         return finished.seconds
 
-    return run_interleaved({name: partial(answer, command) for name, command in commands.items()}, repeats)
+    return run_interleaved({name: partial(time_command, command) for name, command in commands.items()}, repeats)
 
 
 def figures(seconds: Mapping[str, Sequence[float]]) -> tuple[list[Result], list[Result]]:
@@ -111,10 +113,11 @@ def figures(seconds: Mapping[str, Sequence[float]]) -> tuple[list[Result], list[
 
 
 def baseline_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[Path, Path]:
-    """Return the peer's documents.json and embeddings.npy for a corpus, made at first use."""
+    """Return the paths of the baseline's documents and embeddings of a corpus; the first call writes both."""
     folder = CACHE / "st-data" / file_sha256(corpus)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    documents, embeddings = folder / "documents.json", folder / f"{kind}-{model.name}.npy"
+    documents = folder / "documents.json"
+    embeddings = folder / f"{kind}-{model.name}.npy"
     unfinished = folder / "unfinished.npy"
     if not documents.exists():
         records = [{"id": d.doc_id, "title": d.title, "text": d.text} for d in first_documents(corpus)]
@@ -124,7 +127,7 @@ def baseline_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[
         np.save(unfinished, random_embeddings(len(json.loads(documents.read_bytes()))))
         unfinished.replace(embeddings)
     elif not embeddings.exists():
-        print(f"{folder}: the peer encodes the corpus; this takes minutes", file=sys.stderr)
+        print(f"{folder}: the baseline encodes the corpus; this takes minutes", file=sys.stderr)
         prepare: Command = [python, PEER_SCRIPT, "prepare", documents, unfinished, "--model", model]
         subprocess.run(prepare, check=True)
         unfinished.replace(embeddings)
@@ -132,16 +135,16 @@ def baseline_files(corpus: Path, kind: str, python: Path, model: Path) -> tuple[
 
 
 def random_embeddings(n: int) -> np.ndarray:
-    """Return seeded unit vectors of the peer's shape, float32 (n, 384)."""
+    """Return seeded random unit vectors, float32 (n, PEER_DIM)."""
     vectors = np.random.default_rng(0).normal(size=(n, PEER_DIM)).astype(np.float32)
     return unit_rows(vectors)
 
 
 def require_same_count(index: Path, documents: Path) -> int:
-    """Return how many documents the index holds.
+    """Return the number of documents of the index.
 
     Raises:
-        SystemExit: the peer has another number.
+        SystemExit: the baseline has another number of documents.
     """
     n_index = int(run_json([HPDSEARCH, "info", index, "--json"])["n_documents"])
     n_peer = len(json.loads(documents.read_bytes()))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, GREY
+from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, GRAY
 from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, save_figure
 
 # All but the teacher's width are one encoder: colors are for codecs here. Markers and dashes tell them apart in gray.
-CODEC_COLORS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GREY, "auto": GREEN}
+CODEC_COLORS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GRAY, "auto": GREEN}
 MARKERS = CODEC_MARKERS | {"auto": "*"}
 
 

@@ -42,7 +42,7 @@ def made(tmp_path_factory) -> SimpleNamespace:
         "quality": ["--data", data, "--encoders", tiny, "--dims", 16, 8, *cache],
         "encoding": ["--quick", "--encoders", tiny, *few],
         "retrieval": ["--quick", *mixed, "--dims", 8, 16, "--encoder", tiny, "--others", "--asks", tiny, *cache, *work],
-        "engines": [*mixed, "--engines", "hpdsearch", "--encoders", tiny, "--asked", 2, "--work", root / "engines"],
+        "engines": [*mixed, "--engines", "hpdsearch", "--encoders", tiny, "--n-queries", 2, "--work", root / "engines"],
         "pareto": ["--results", results],
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -121,17 +121,17 @@ def test_sentence_similarity_is_the_rank_correlation_of_a_second_library(made):
 def test_an_exact_index_finds_what_the_vectors_find_by_brute_force(made):
     rows = {one["name"]: one["median"] for one in made.retrieval["measurements"]}
     assert rows["5,000: tiny, 8, flat f32: ann_recall@10"] == 1
-    asked = json.loads((made.root / "engines" / "asked.json").read_text())
+    data = json.loads((made.root / "engines" / "queries.json").read_text())
     lines = (made.root / "engines" / "corpus.jsonl").read_text().splitlines()
     documents = {record["id"]: record["text"] for record in map(json.loads, lines)}
     encode = made.encoder.encode
-    scores = encode(list(asked["queries"].values())) @ encode(list(documents.values())).T
+    scores = encode(list(data["queries"].values())) @ encode(list(documents.values())).T
     names = np.array(list(documents))
     run = {
         query_id: {str(names[place]): float(line[place]) for place in np.argsort(-line)[:10]}
-        for query_id, line in zip(asked["queries"], scores, strict=True)
+        for query_id, line in zip(data["queries"], scores, strict=True)
     }
-    found = pytrec_eval.RelevanceEvaluator(asked["qrels"], {"ndcg_cut.10"}).evaluate(run)
+    found = pytrec_eval.RelevanceEvaluator(data["qrels"], {"ndcg_cut.10"}).evaluate(run)
     wanted = 100 * np.mean([one["ndcg_cut_10"] for one in found.values()])
     whole = {one["name"]: one["median"] for one in made.engines["measurements"]}
     assert whole["hpdsearch, tiny, dense alone: nDCG@10"] == pytest.approx(wanted, abs=1e-3)

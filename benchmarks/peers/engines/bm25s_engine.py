@@ -1,11 +1,11 @@
-"""bm25s as its first example has it: English stop words left out, words stemmed."""
+"""Run bm25s as in its first example: English stop words are removed, words are stemmed."""
 
 import json
 from pathlib import Path
 
 import bm25s
 import Stemmer
-from protocol import Ask, Document, K, main
+from protocol import Document, K, Search, main
 
 
 def build(documents: list[Document], folder: Path, model: str) -> None:
@@ -17,19 +17,20 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
     (folder / "documents.json").write_text(json.dumps(documents), encoding="utf-8")
 
 
-def opened(folder: Path, model: str) -> Ask:
+def open_index(folder: Path, model: str) -> Search:
     """Load the index."""
-    retriever, stemmer = bm25s.BM25.load(folder / "index"), Stemmer.Stemmer("english")
+    retriever = bm25s.BM25.load(folder / "index")
+    stemmer = Stemmer.Stemmer("english")
     documents = json.loads((folder / "documents.json").read_bytes())
 
-    def ask(query: str) -> tuple[list[str], float]:
+    def search(query: str) -> tuple[list[str], float]:
         tokens = bm25s.tokenize([query], stopwords="en", stemmer=stemmer, show_progress=False)
         rows, scores = retriever.retrieve(tokens, k=K, show_progress=False)
-        # It fills up with documents that share no word; their score is 0.
+        # bm25s fills the list with documents that share no term with the query; their score is 0.
         return [documents[row][0] for row, score in zip(rows[0], scores[0], strict=True) if score > 0], 0.0
 
-    return ask
+    return search
 
 
 if __name__ == "__main__":
-    main(build, opened)
+    main(build, open_index)

@@ -1,20 +1,20 @@
-"""Chroma with its defaults: a persistent collection, HNSW over squared distances.
+"""Run Chroma with its defaults: a persistent collection, HNSW over squared distances.
 
-Its own embedding function fetches all-MiniLM-L6-v2 as ONNX from a server of its makers; the same model is given as a
-folder through its function for sentence-transformers.
+Its default embedding function downloads all-MiniLM-L6-v2 as ONNX. The same model comes from a local folder here,
+through its embedding function for sentence-transformers.
 """
 
 from pathlib import Path
 
 import chromadb
 from chromadb.utils.embedding_functions import SentenceTransformerEmbeddingFunction
-from protocol import Ask, Document, K, main
+from protocol import Document, K, Search, main
 
 NAME = "documents"
 
 
 def build(documents: list[Document], folder: Path, model: str) -> None:
-    """Add the documents in the largest batches that it takes."""
+    """Add the documents in batches of the largest allowed size."""
     client = chromadb.PersistentClient(str(folder / "index"))
     encode = SentenceTransformerEmbeddingFunction(model_name=model, device="cpu")
     collection = client.create_collection(NAME, embedding_function=encode)
@@ -24,7 +24,7 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
         collection.add(ids=list(ids), documents=list(texts))
 
 
-def opened(folder: Path, model: str) -> Ask:
+def open_index(folder: Path, model: str) -> Search:
     """Open the collection."""
     client = chromadb.PersistentClient(str(folder / "index"))
     encode = SentenceTransformerEmbeddingFunction(model_name=model, device="cpu")
@@ -33,4 +33,4 @@ def opened(folder: Path, model: str) -> Ask:
 
 
 if __name__ == "__main__":
-    main(build, opened)
+    main(build, open_index)

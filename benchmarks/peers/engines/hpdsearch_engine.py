@@ -1,10 +1,10 @@
-"""hpdsearch as a program uses it. The model is ENCODER or ENCODER:MODE (hybrid, dense)."""
+"""Run hpdsearch through its Python API. The model is ENCODER or ENCODER:MODE (hybrid, dense)."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-from protocol import Answer, Ask, Document, K, main
+from protocol import Answer, Document, K, Search, main
 
 import hpdsearch
 
@@ -15,31 +15,31 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
     hpdsearch.Index.build(folder / "index", records, encoder=model.partition(":")[0]).close()
 
 
-def opened(folder: Path, model: str) -> Ask:
-    """Open the index with an encoder that is timed."""
+def open_index(folder: Path, model: str) -> Search:
+    """Open the index with an encoder that counts its seconds."""
     name, _, mode = model.partition(":")
     encoder = hpdsearch.Encoder.load(name)
     index = hpdsearch.Index.open(folder / "index", encoder=TimedEncoder(encoder))
 
-    def ask(query: str) -> Answer:
+    def search(query: str) -> Answer:
         spent = TimedEncoder.seconds
         hits = index.search(query, K, mode=mode or "hybrid")
         return [hit.doc_id for hit in hits], TimedEncoder.seconds - spent
 
-    return ask
+    return search
 
 
 class TimedEncoder(hpdsearch.Encoder):
-    """An encoder that counts the seconds it takes."""
+    """An encoder that counts the seconds of encoding."""
 
     seconds = 0.0
 
     def __init__(self, encoder: hpdsearch.Encoder) -> None:
-        """Stand for an encoder that was loaded."""
+        """Wrap a loaded encoder."""
         vars(self).update(vars(encoder))
 
     def encode(self, *texts: Any, **options: Any) -> Any:
-        """Encode."""
+        """Encode the texts and count the seconds."""
         start = time.perf_counter()
         vectors = super().encode(*texts, **options)
         TimedEncoder.seconds += time.perf_counter() - start
@@ -47,4 +47,4 @@ class TimedEncoder(hpdsearch.Encoder):
 
 
 if __name__ == "__main__":
-    main(build, opened)
+    main(build, open_index)

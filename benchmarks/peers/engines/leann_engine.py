@@ -1,13 +1,13 @@
-"""LEANN with its defaults: a compact HNSW graph that computes embeddings again while it searches.
+"""Run LEANN with its defaults: a compact HNSW graph; a search computes embeddings again.
 
-Its default model is all-MiniLM-L6-v2, given as a folder. The server of embeddings that it starts would outlive the
-program by a quarter of an hour; here it ends with it, so that every new process is a cold one.
+The default model, all-MiniLM-L6-v2, comes from a local folder. By default its embedding server runs for another fifteen
+minutes after the program ends. Here the server ends with the program, so that every new process starts cold.
 """
 
 from pathlib import Path
 
 from leann import LeannBuilder, LeannSearcher
-from protocol import Ask, Document, K, main
+from protocol import Document, K, Search, main
 
 
 def build(documents: list[Document], folder: Path, model: str) -> None:
@@ -18,11 +18,11 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
     builder.build_index(str(folder / "index.leann"))
 
 
-def opened(folder: Path, model: str) -> Ask:
+def open_index(folder: Path, model: str) -> Search:
     """Open the graph."""
     searcher = LeannSearcher(str(folder / "index.leann"), use_daemon=False)
     return lambda query: ([hit.metadata["id"] for hit in searcher.search(query, top_k=K)], None)
 
 
 if __name__ == "__main__":
-    main(build, opened)
+    main(build, open_index)

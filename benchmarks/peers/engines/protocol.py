@@ -1,12 +1,13 @@
-"""The tasks of every program in engines.py: index a corpus, answer one question, answer many. Standard library only.
+"""Run the tasks of every program: index a corpus, run one query, serve many queries. Standard library only.
 
-    python ENGINE.py index FOLDER --corpus corpus.jsonl --model MODEL      # a line: {"id": ..., "text": ...}; prints
-                                                                           # {"seconds": without starting and imports}
-    python ENGINE.py query FOLDER --model MODEL --text "a question"        # prints the doc_ids as JSON
-    python ENGINE.py serve FOLDER --model MODEL                            # a line in: {"queries": [...]}; a line out
+    python ENGINE.py index FOLDER --corpus corpus.jsonl --model MODEL
+    python ENGINE.py query FOLDER --model MODEL --text "a query"
+    python ENGINE.py serve FOLDER --model MODEL
 
-A served line is {"ids": doc_ids of each query, "seconds": of each, "encode_seconds": of each or null,
-"resident_bytes": of this process and those that it started, if the system tells}.
+`index` reads a document per line, {"id": ..., "text": ...}, and prints {"seconds": ...} without start and imports.
+`query` prints the doc_ids as JSON. `serve` reads lines {"queries": [...]} and answers each with a line {"ids": ...,
+"seconds": ..., "encode_seconds": ..., "resident_bytes": ...}: the first three are lists with an item per query;
+encode_seconds is null if the program does not report it, and resident_bytes includes child processes.
 """
 
 import argparse
@@ -22,16 +23,16 @@ from typing import Any
 K = 10
 
 Document = tuple[str, str]  # doc_id, text
-Answer = tuple[list[str], float | None]  # doc_ids, best first; seconds of encoding, if it can be told apart
-Ask = Callable[[str], Answer]
+Answer = tuple[list[str], float | None]  # doc_ids, best first; seconds of encoding or None
+Search = Callable[[str], Answer]
 
 
-def main(build: Callable[[list[Document], Path, str], None], opened: Callable[[Path, str], Ask]) -> None:
-    """Do what the command line asks.
+def main(build: Callable[[list[Document], Path, str], None], open_index: Callable[[Path, str], Search]) -> None:
+    """Read the options and run the command.
 
     Args:
-        build: documents, an empty folder, the model -> an index in the folder.
-        opened: the folder, the model -> a function that answers a question with the K nearest.
+        build: (documents, empty folder, model); writes an index into the folder.
+        open_index: (folder, model) -> a function that returns the K best documents of a query.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["index", "query", "serve"])
@@ -44,15 +45,15 @@ def main(build: Callable[[list[Document], Path, str], None], opened: Callable[[P
         options.folder.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         build(list(read_corpus(options.corpus)), options.folder, options.model)
-        answer(json.dumps({"seconds": time.perf_counter() - start}))
+        print_answer(json.dumps({"seconds": time.perf_counter() - start}))
         return
-    ask = opened(options.folder, options.model)
+    search = open_index(options.folder, options.model)
     if options.command == "query":
-        answer(json.dumps(ask(options.text)[0]))
+        print_answer(json.dumps(search(options.text)[0]))
         return
-    answer("ready")
+    print_answer("ready")
     for line in sys.stdin:
-        answer(json.dumps(served(ask, json.loads(line)["queries"])))
+        print_answer(json.dumps(answer_queries(search, json.loads(line)["queries"])))
 
 
 def read_corpus(path: Path) -> Iterator[Document]:
@@ -63,31 +64,31 @@ def read_corpus(path: Path) -> Iterator[Document]:
             yield record["id"], record["text"]
 
 
-def served(ask: Ask, queries: list[str]) -> dict[str, Any]:
-    """Answer one question after the other."""
+def answer_queries(search: Search, queries: list[str]) -> dict[str, Any]:
+    """Run the queries one after the other; return ids, times and memory."""
     ids, seconds, encode = [], [], []
     for query in queries:
         start = time.perf_counter()
-        found, spent = ask(query)
+        found, spent = search(query)
         seconds.append(time.perf_counter() - start)
         ids.append(found)
         encode.append(spent)
-    apart = None if None in encode else encode
-    return {"ids": ids, "seconds": seconds, "encode_seconds": apart, "resident_bytes": resident_bytes()}
+    encode_seconds = None if None in encode else encode
+    return {"ids": ids, "seconds": seconds, "encode_seconds": encode_seconds, "resident_bytes": resident_bytes()}
 
 
 def resident_bytes() -> int | None:
-    """Return the resident memory of this process and what others that it started hold besides; None if nobody tells.
+    """Return the resident memory of this process and its child processes; None without /proc.
 
-    Of those others only pages that nobody shares count, so that a library both have loaded is not counted twice.
+    Of child processes only private pages count, so that shared libraries are not counted twice.
     """
     try:
         own = _kilobytes(Path("/proc/self/status"), "VmRSS")
     except OSError:
         return None
     others = 0
-    for folder in _started_by_this():
-        with suppress(OSError):  # it has ended
+    for folder in _child_processes():
+        with suppress(OSError):  # the process has ended
             others += _kilobytes(folder / "smaps_rollup", "Private_(?:Clean|Dirty)")
     return 1024 * (own + others)
 
@@ -97,8 +98,8 @@ def _kilobytes(path: Path, key: str) -> int:
     return sum(map(int, re.findall(rf"^{key}:\s*(\d+) kB$", path.read_text(), re.MULTILINE)))
 
 
-def _started_by_this() -> list[Path]:
-    """Return the /proc folders of the processes that this one started, and of theirs."""
+def _child_processes() -> list[Path]:
+    """Return the /proc folders of all direct and indirect child processes."""
     found = [Path("/proc/self")]
     for folder in found:
         for children in folder.glob("task/*/children"):
@@ -107,6 +108,6 @@ def _started_by_this() -> list[Path]:
     return found[1:]
 
 
-def answer(line: str) -> None:
-    """Print a line for whoever asked; what libraries print goes there too, so ours is marked."""
+def print_answer(line: str) -> None:
+    """Print an answer with a prefix, because libraries print to the same stream."""
     print(f"ANSWER {line}", flush=True)

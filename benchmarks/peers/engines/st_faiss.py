@@ -1,16 +1,16 @@
-"""The script that people write: sentence-transformers makes the vectors, faiss searches all of them."""
+"""Encode with sentence-transformers and search all vectors with faiss, as in a short script."""
 
 import json
 import time
 from pathlib import Path
 
 import faiss
-from protocol import Answer, Ask, Document, K, main
+from protocol import Answer, Document, K, Search, main
 from sentence_transformers import SentenceTransformer
 
 
 def build(documents: list[Document], folder: Path, model: str) -> None:
-    """Encode and save: vectors in a flat index, documents as JSON."""
+    """Encode; save the vectors as a flat index and the documents as JSON."""
     texts = [text for _, text in documents]
     vectors = SentenceTransformer(model, device="cpu").encode(texts, normalize_embeddings=True)
     index = faiss.IndexFlatIP(vectors.shape[1])
@@ -19,20 +19,20 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
     (folder / "documents.json").write_text(json.dumps(documents), encoding="utf-8")
 
 
-def opened(folder: Path, model: str) -> Ask:
-    """Load model, index and documents."""
+def open_index(folder: Path, model: str) -> Search:
+    """Load the model, the index and the documents."""
     encoder = SentenceTransformer(model, device="cpu")
     index = faiss.read_index(str(folder / "index.faiss"))
     documents = json.loads((folder / "documents.json").read_bytes())
 
-    def ask(query: str) -> Answer:
+    def search(query: str) -> Answer:
         start = time.perf_counter()
         vectors = encoder.encode([query], normalize_embeddings=True)
         spent = time.perf_counter() - start
         return [documents[row][0] for row in index.search(vectors, K)[1][0]], spent
 
-    return ask
+    return search
 
 
 if __name__ == "__main__":
-    main(build, opened)
+    main(build, open_index)

@@ -1,8 +1,8 @@
-"""txtai with its defaults: its model all-MiniLM-L6-v2, given as a folder, and the index that it chooses."""
+"""Run txtai with its defaults: model all-MiniLM-L6-v2 from a local folder, and its default index."""
 
 from pathlib import Path
 
-from protocol import Ask, Document, K, main
+from protocol import Document, K, Search, main
 from txtai import Embeddings
 
 
@@ -13,12 +13,12 @@ def build(documents: list[Document], folder: Path, model: str) -> None:
     embeddings.save(str(folder / "index"))
 
 
-def opened(folder: Path, model: str) -> Ask:
-    """Load the index, which names its model."""
+def open_index(folder: Path, model: str) -> Search:
+    """Load the index, which stores the path of its model."""
     embeddings = Embeddings()
     embeddings.load(str(folder / "index"))
     return lambda query: ([doc_id for doc_id, _ in embeddings.search(query, K)], None)
 
 
 if __name__ == "__main__":
-    main(build, opened)
+    main(build, open_index)
