@@ -1,4 +1,4 @@
-"""Processes to be killed, folders in memory where a file system of it is at hand, and an encoder that loads at once."""
+"""Fixtures: processes that a test may kill, a folder in memory if possible, and an encoder that loads at once."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from hpdsearch.encoder import Encoder
 
 pytest.register_assert_rewrite("states", "brute_force", "killing", "supervised", "damage", "reading")
 
-from processes import MEMORY, Processes, fork_server  # noqa: E402  after what is rewritten
+from processes import MEMORY_FOLDER, Processes, start_fork_server  # noqa: E402  after register_assert_rewrite
 from states import LIMITS  # noqa: E402
 
 
@@ -27,7 +27,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def server() -> ForkServerContext:
     if not hasattr(os, "fork"):
         pytest.skip("these tests fork processes and kill them")
-    return fork_server()
+    return start_fork_server()
 
 
 @pytest.fixture
@@ -37,15 +37,15 @@ def processes(server: ForkServerContext) -> Iterator[Processes]:
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def work_folder() -> Iterator[Path]:
     """Return an empty folder."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY_FOLDER) as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a static encoder, which a process loads within a millisecond."""
+    """Return the folder of a static encoder, which a process loads within a millisecond."""
     return make_tiny_static(tmp_path_factory.mktemp("encoders") / "tiny")
 
 

@@ -1,7 +1,8 @@
-"""A disk under supervision: each system call that changes a folder asks a second process whether it may.
+"""Supervise the system calls by which a process changes files.
 
-The kernel (seccomp, user notification) hands over every such call of a process, whether Python, SQLite or Tantivy makes
-it and with or without the C library; the supervisor lets it go on, makes it fail, or kills the process. Linux >= 5.6.
+The kernel (seccomp user notification, Linux >= 5.6) reports every such call to a second process, whether Python, SQLite
+or Tantivy makes it, and with or without the C library. The supervisor lets the call continue, makes it fail, or kills
+the process.
 """
 
 import ctypes
@@ -15,8 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Numbers on x86_64 and aarch64 (-1: there is none), and which argument is a file: "fd 0", "path 1" (path 1 beside the
-# folder descriptor in 0) or "cwd 0" (a path of its own).
+# The call's number on x86_64 and on aarch64 (-1: it does not exist), and the argument that names a file: "fd 0" (a
+# descriptor), "path 1" (a path, relative to the folder descriptor in argument 0) or "cwd 0" (a path by itself).
 CALLS = {
     "write": (1, 64, "fd 0"),
     "pwrite": (18, 68, "fd 0"),
@@ -49,16 +50,19 @@ _NO_NEW_PRIVS, _SET_MODE_FILTER, _NEW_LISTENER = 38, 1, 8
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
-_GO_ON = 1
+_CONTINUE = 1
 _NOTICE = struct.Struct("QIIiIQ6Q")
 
-Verdict = Callable[[str, Path], int]  # name of the call and the file -> 0: go on, else the errno it fails with
+Decide = Callable[[str, Path], int]  # name of the call and the file -> 0: continue, else the errno it fails with
 
 
-def watch() -> int:
-    """Put this thread, and those that it starts from now on, under supervision; return the supervisor's descriptor.
+def start_supervision() -> int:
+    """Put this thread, and those that it starts later, under supervision; return the supervisor's descriptor.
 
-    Each call waits until the supervisor answers. OSError where the system does not allow it.
+    Each call waits until the supervisor answers.
+
+    Raises:
+        OSError: the system does not allow it.
     """
     jumps = [(_EQUAL, len(_NAMES) - i, 0, number) for i, number in enumerate(_NAMES)]
     program = [(_LOAD, 0, 0, 0), *jumps, (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _NOTIFY)]
@@ -68,25 +72,25 @@ def watch() -> int:
     libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     listener = libc.syscall(_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER, head)
     if listener < 0:
-        raise OSError(ctypes.get_errno(), "seccomp with user notification is not to be had here")
+        raise OSError(ctypes.get_errno(), "seccomp with user notification is not available")
     return int(listener)
 
 
-def is_possible() -> bool:
-    """Try it in a thread that ends at once: it binds no other."""
+def can_supervise() -> bool:
+    """Tell whether the system allows supervision. The attempt runs in a thread that ends, so it binds no other one."""
     if sys.platform != "linux" or platform.machine() not in _MACHINES:
         return False
     with ThreadPoolExecutor(1) as thread:
-        tried = thread.submit(watch)
-        if tried.exception() is None:
-            os.close(tried.result())
-        return tried.exception() is None
+        attempt = thread.submit(start_supervision)
+        if attempt.exception() is None:
+            os.close(attempt.result())
+        return attempt.exception() is None
 
 
-def supervise(listener: int, verdict: Verdict) -> None:
-    """Answer the calls that change the disk by `verdict`, until the process is dead.
+def supervise(listener: int, decide: Decide) -> None:
+    """Answer the calls that change files by `decide`, until the process is dead.
 
-    It must go on for as long as the process lives: its threads in the background wait for answers, too.
+    The process's background threads wait for answers too, so this must run for as long as the process lives.
     """
     poll = select.poll()
     poll.register(listener, select.POLLIN)
@@ -95,17 +99,17 @@ def supervise(listener: int, verdict: Verdict) -> None:
         try:
             fcntl.ioctl(listener, _RECEIVE, notice)
             number, thread, _, call, _, _, *args = _NOTICE.unpack(notice)
-            path = _changed(_NAMES[call], thread, args)
-            error = verdict(_NAMES[call], path) if path is not None else 0
-            fcntl.ioctl(listener, _SEND, bytearray(struct.pack("QqiI", number, 0, -error, 0 if error else _GO_ON)))
+            path = _changed_file(_NAMES[call], thread, args)
+            error = decide(_NAMES[call], path) if path is not None else 0
+            fcntl.ioctl(listener, _SEND, bytearray(struct.pack("QqiI", number, 0, -error, 0 if error else _CONTINUE)))
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it was killed meanwhile
+            continue  # the process was killed meanwhile
 
 
-def _changed(name: str, thread: int, args: list[int]) -> Path | None:
+def _changed_file(name: str, thread: int, args: list[int]) -> Path | None:
     """Return the file that a call changes; None if it only opens one for reading."""
-    kind, place = CALLS[name][2].split()
-    at = int(place)
+    kind, position = CALLS[name][2].split()
+    at = int(position)
     if name in ("open", "openat") and not args[at + 1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
         return None
     if kind == "fd":

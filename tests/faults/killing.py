@@ -1,4 +1,4 @@
-"""Killing writers at random moments, and holding what they leave against what they reported."""
+"""Kill writers at random moments, and compare the state that they leave with the state that they reported."""
 
 import os
 import random
@@ -11,16 +11,16 @@ from pathlib import Path
 
 import states
 import writer_process
-from processes import PATIENCE, Processes
+from processes import TIMEOUT, Processes
 
 from hpdsearch.encoder import Encoder
 
-FOREVER = 10**6
-LONGEST = 0.12  # seconds after which the latest signal comes: longer than an operation
+NO_LIMIT = 10**6  # more operations than a writer performs before it is killed
+MAX_DELAY = 0.12  # seconds; longer than an operation
 
 
-def last_report(pipe: Connection, otherwise: int) -> int:
-    """Return the last state that the dead process had told of."""
+def read_last_report(pipe: Connection, otherwise: int) -> int:
+    """Return the last state that a dead process reported."""
     number = otherwise
     try:
         while pipe.poll():
@@ -30,31 +30,39 @@ def last_report(pipe: Connection, otherwise: int) -> int:
     return number
 
 
-def end(
+def run_and_signal(
     processes: Processes,
     folder: Path,
     encoder_folder: Path,
     first: int,
     kind: signal.Signals,
     delay: float,
-    n_whole: int = 0,
+    n_finished: int = 0,
 ) -> int:
-    """Run a writer from state first - 1 on and send it a signal; return the last state that it reported.
+    """Run a writer that begins with an operation, and send it a signal; return the last state that it reported.
 
-    The signal comes `delay` seconds after n_whole operations are done, the first of which is number `first`.
+    Args:
+        processes: starts the writer.
+        folder: in state first - 1.
+        encoder_folder: of the encoder.
+        first: number of the first operation.
+        kind: the signal.
+        delay: seconds between the last finished operation and the signal.
+        n_finished: operations that finish before.
     """
-    process, pipe = processes.start(writer_process.work, folder, encoder_folder, first, FOREVER)
-    for expected in (None, *range(first, first + n_whole)):
-        assert pipe.poll(PATIENCE)
+    arguments = (folder, encoder_folder, first, NO_LIMIT)
+    process, pipe = processes.start(writer_process.perform_until_killed, *arguments)
+    for expected in (None, *range(first, first + n_finished)):
+        assert pipe.poll(TIMEOUT)
         assert pipe.recv() == expected
     time.sleep(delay)
-    for _ in range(PATIENCE // 5):
+    for _ in range(TIMEOUT // 5):
         os.kill(process.pid, kind)
         process.join(5)
         if process.exitcode is not None:  # Python swallows an interrupt that comes within some object's __del__
             break
     assert process.exitcode == (-signal.SIGKILL if kind == signal.SIGKILL else writer_process.INTERRUPTED)
-    return last_report(pipe, otherwise=first - 1 + n_whole)
+    return read_last_report(pipe, otherwise=first - 1 + n_finished)
 
 
 def kill_at_random(
@@ -64,34 +72,37 @@ def kill_at_random(
     encoder_folder: Path,
     n: int,
     seed: int,
-    tell: Callable[[int], None] = lambda turn: None,
+    report: Callable[[int], None] = lambda n_killed: None,
 ) -> Counter[str]:
-    """Kill n writers, one after the other, on a folder in state 0; check each time what is left, and the next writer.
+    """Kill n writers, one after the other; check the state after each kill, and that the next writer can go on.
 
     Args:
-        folder: goes through the states.
-        n: kills.
+        folder: in state 0; goes through the states.
+        processes: starts the writers.
+        encoder: of the documents.
+        encoder_folder: its folder, for the writers.
+        n: number of kills.
         seed: of the moments.
-        tell: gets the number of each kill.
+        report: gets the number of kills so far.
 
     Returns:
-        how often each kind of operation was under way.
+        the number of kills during each kind of operation.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     number = 0
-    under_way: Counter[str] = Counter()
+    interrupted: Counter[str] = Counter()
     for turn in range(n):
-        # Mostly within the next operation, of each kind in turn; now and then after several.
-        delay = chance.uniform(0, LONGEST) if turn % 8 == 0 else chance.uniform(0, LONGEST / 4)
-        n_whole = chance.choice((0, 0, 1))
-        reported = end(processes, folder, encoder_folder, number + 1, signal.SIGKILL, delay, n_whole)
-        number = states.state_of(folder, encoder, range(reported, reported + 2))
-        under_way[states.operation(reported + 1)] += 1
-        if chance.random() < 0.5:  # the next writer begins with what the dead one was about
+        # Most signals come within the next operation, of each kind in turn; some come after several operations.
+        delay = rng.uniform(0, MAX_DELAY) if turn % 8 == 0 else rng.uniform(0, MAX_DELAY / 4)
+        n_finished = rng.choice((0, 0, 1))
+        reported = run_and_signal(processes, folder, encoder_folder, number + 1, signal.SIGKILL, delay, n_finished)
+        number = states.check_state(folder, encoder, range(reported, reported + 2))
+        interrupted[states.operation_name(reported + 1)] += 1
+        if rng.random() < 0.5:  # the next writer begins with the operation that was interrupted
             number += 1
             states.perform(number, folder, encoder)
-            states.state_of(folder, encoder, range(number, number + 1))
+            states.check_state(folder, encoder, range(number, number + 1))
         states.check_next_writer(folder, encoder)
         processes.stop_all()
-        tell(turn + 1)
-    return under_way
+        report(turn + 1)
+    return interrupted

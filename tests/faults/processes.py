@@ -1,4 +1,4 @@
-"""Processes that are forked from one that has everything loaded, and has never run a thread."""
+"""Start processes within milliseconds: a server that has loaded all modules and runs no threads forks them."""
 
 import multiprocessing
 import multiprocessing.forkserver
@@ -10,16 +10,17 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import TracebackType
 from typing import Any
 
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # these tests sync thousands of times
-PATIENCE = 60  # seconds until a process that does not answer is a failure
+# These tests call fsync thousands of times, so their folders are in memory if possible.
+MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+TIMEOUT = 60  # seconds until a process that does not answer is a failure
 _PRELOADED = ["hpdsearch.index", "faiss", "tantivy", "tokenizers", "states", "pytest"]
 
 
-def fork_server() -> ForkServerContext:
+def start_fork_server() -> ForkServerContext:
     """Return a context whose processes start within milliseconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    # The server looks for modules where any new Python does, which is not beside the tests.
+    # The server is a new Python, which does not search the folders of the tests for modules.
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:
@@ -30,7 +31,7 @@ def fork_server() -> ForkServerContext:
 
 
 class Processes:
-    """Starts processes; whatever still runs when the `with` block ends is killed."""
+    """Starts processes, and kills those that still run when the `with` block ends."""
 
     def __init__(self, context: ForkServerContext) -> None:
         self._context = context
@@ -46,7 +47,7 @@ class Processes:
         return process, ours
 
     def stop_all(self) -> None:
-        """Kill what still runs and let go of the rest."""
+        """Kill the processes that still run, and close all of them."""
         for process, pipe in self._started:
             if process.is_alive():
                 process.kill()

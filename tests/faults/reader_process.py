@@ -1,4 +1,4 @@
-"""A process that opens and searches an index again and again, and reports the first answer that no state gives."""
+"""A process that opens and searches an index again and again, and reports the first answer that is no state's."""
 
 import time
 from multiprocessing.connection import Connection
@@ -9,34 +9,34 @@ import states
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
 
-AHEAD = 1000  # states that a writer may bring into force between two looks
+MAX_STATES_AHEAD = 1000  # states that a writer may commit between two checks
 
 
-def read(pipe: Connection, folder: Path, encoder_folder: Path, seconds: float, verify: bool) -> None:
-    """Tell the pipe (problem, states seen); the problem is "" if every answer was that of the state that was opened."""
+def read_repeatedly(pipe: Connection, folder: Path, encoder_folder: Path, seconds: float, verify: bool) -> None:
+    """Send (problem, numbers of the states seen); the problem is "" if every answer was that of the opened state."""
     encoder = Encoder.load(encoder_folder, threads=1)
     pipe.send("ready")
     until = time.monotonic() + seconds
-    seen = [0]
+    numbers = [0]
     problem = ""
     try:
         while time.monotonic() < until and not problem:
-            problem = check(folder, encoder, seen, verify)
+            problem = _check_once(folder, encoder, numbers, verify)
     except BaseException as error:
-        problem = f"after state {seen[-1]}: {error!r}"
-    pipe.send((problem, seen))
+        problem = f"after state {numbers[-1]}: {error!r}"
+    pipe.send((problem, numbers))
 
 
-def check(folder: Path, encoder: Encoder, seen: list[int], verify: bool) -> str:
+def _check_once(folder: Path, encoder: Encoder, numbers: list[int], verify: bool) -> str:
     with Index.open(folder, encoder=encoder) as index:
-        documents = states.found(index)
-        number = states.first_with(documents, range(seen[-1], seen[-1] + AHEAD))
+        documents = states.find_documents(index)
+        number = states.find_state(documents, range(numbers[-1], numbers[-1] + MAX_STATES_AHEAD))
         if number == states.NOTHING:
-            return f"no state after {seen[-1]} holds what was found: {sorted(documents)}"
+            return f"no state after {numbers[-1]} holds exactly these documents: {sorted(documents)}"
         for _ in range(2):
-            if states.found(index) != documents:
-                return f"state {number} was opened, but not found again"
+            if states.find_documents(index) != documents:
+                return f"state {number} was opened, but a later search found other documents"
         if verify and (problems := index.verify()):
             return f"after state {number}: {problems}"
-    seen.append(number)
+    numbers.append(number)
     return ""

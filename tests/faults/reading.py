@@ -1,4 +1,4 @@
-"""Readers while a writer adds, deletes, compacts, tunes and overwrites: each answer is that of a committed state."""
+"""Read an index while a writer changes it in every way: each answer must be that of a committed state."""
 
 import threading
 import time
@@ -10,8 +10,8 @@ from pathlib import Path
 import reader_process
 import states
 import writer_process
-from killing import FOREVER, last_report
-from processes import PATIENCE, Processes
+from killing import NO_LIMIT, read_last_report
+from processes import TIMEOUT, Processes
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
@@ -22,81 +22,90 @@ N_READERS = 3
 def read_in_processes(
     folder: Path, processes: Processes, encoder: Encoder, encoder_folder: Path, seconds: float
 ) -> list[int]:
-    """Let processes read a folder in state 0 that another one changes; return how many states each reader saw."""
+    """Read a folder in state 0 in several processes while another one changes it.
+
+    Returns:
+        the number of states that each reader saw.
+    """
     readers = [
-        processes.start(reader_process.read, folder, encoder_folder, seconds, n == N_READERS - 1)
+        processes.start(reader_process.read_repeatedly, folder, encoder_folder, seconds, n == N_READERS - 1)
         for n in range(N_READERS)
     ]
     for _, pipe in readers:
-        assert pipe.poll(PATIENCE)
+        assert pipe.poll(TIMEOUT)
         assert pipe.recv() == "ready"
-    writer, reports = processes.start(writer_process.work, folder, encoder_folder, 1, FOREVER)
-    seen = []
+    writer, reports = processes.start(writer_process.perform_until_killed, folder, encoder_folder, 1, NO_LIMIT)
+    n_states = []
     for _, pipe in readers:
-        assert pipe.poll(seconds + PATIENCE)
+        assert pipe.poll(seconds + TIMEOUT)
         problem, numbers = pipe.recv()
         assert problem == ""
-        seen.append(len(set(numbers)))
+        n_states.append(len(set(numbers)))
     assert writer.is_alive()
     writer.kill()
-    writer.join(PATIENCE)
-    last = last_report(reports, otherwise=0) or 0
+    writer.join(TIMEOUT)
+    last = read_last_report(reports, otherwise=0) or 0
     assert last > len(states.PERIOD)
-    states.state_of(folder, encoder, range(last, last + 2))
+    states.check_state(folder, encoder, range(last, last + 2))
     states.check_next_writer(folder, encoder)
-    return seen
+    return n_states
 
 
-class Shared:
-    """An open index that several threads search while one changes it.
+class SharedIndex:
+    """An open index that several threads search while another one changes it.
 
     Attributes:
         index: the index.
-        done: the last state that was brought into force through it; going: the one under way, or the same.
+        committed: number of the last state that was committed through it.
+        pending: number of the state that is being written, or the same.
     """
 
     def __init__(self, folder: Path, encoder: Encoder, number: int) -> None:
         self.index = Index.open(folder, encoder=encoder, merge_policy=states.POLICY)
-        self.done = self.going = number
+        self.committed = number
+        self.pending = number
 
 
 def read_in_threads(folder: Path, encoder: Encoder, seconds: float) -> tuple[int, int]:
-    """Let threads search two Index objects of a folder in state 0 that a further thread changes through both in turn.
+    """Search two Index objects of a folder in state 0 in threads, while another thread changes it through both in turn.
 
     Returns:
-        how many answers were given, and how many changes were made.
+        n_searches: the number of searches.
+        last: the number of the last state.
     """
-    shared = [Shared(folder, encoder, 0) for _ in range(2)]
-    until, stop = time.monotonic() + seconds, threading.Event()
+    shared = [SharedIndex(folder, encoder, 0) for _ in range(2)]
+    until = time.monotonic() + seconds
+    stop = threading.Event()
 
-    def going_on() -> bool:
+    def has_time() -> bool:
         return time.monotonic() < until and not stop.is_set()
 
     def write() -> int:
         number = 0
         for one in cycle(shared):
-            if not going_on():
+            if not has_time():
                 return number
             number += 1
-            if states.operation(number) == states.OVERWRITE:
+            if states.operation_name(number) == states.OVERWRITE:
                 states.perform(number, folder, encoder)
                 continue
-            one.going = number
+            one.pending = number
             states.perform_on(one.index, number)
-            one.done = number
+            one.committed = number
         raise AssertionError
 
-    def read(one: Shared, mode: str) -> int:
+    def read(one: SharedIndex, mode: str) -> int:
         n = 0
-        while going_on():
-            first = one.done
-            documents = states.found(one.index, (mode,))
-            among = range(first, one.going + 1)
-            assert states.first_with(documents, among) != states.NOTHING, f"{mode}: none of {among} holds {documents}"
+        while has_time():
+            first = one.committed
+            documents = states.find_documents(one.index, (mode,))
+            numbers = range(first, one.pending + 1)
+            found = states.find_state(documents, numbers)
+            assert found != states.NOTHING, f"{mode}: none of the states {numbers} holds exactly {documents}"
             n += 1
         return n
 
-    def stopping(function: Callable[..., int], *args: object) -> int:
+    def stop_all_on_error(function: Callable[..., int], *args: object) -> int:
         try:
             return function(*args)
         except BaseException:
@@ -104,14 +113,17 @@ def read_in_threads(folder: Path, encoder: Encoder, seconds: float) -> tuple[int
             raise
 
     with ThreadPoolExecutor(7) as threads:
-        writing = threads.submit(stopping, write)
+        writing = threads.submit(stop_all_on_error, write)
         readers = [
-            threads.submit(stopping, read, one, mode) for one in shared for mode in ("dense", "lexical", "hybrid")
+            threads.submit(stop_all_on_error, read, one, mode)
+            for one in shared
+            for mode in ("dense", "lexical", "hybrid")
         ]
-        n_answers, last = [reader.result() for reader in readers], writing.result()
+        n_searches = [reader.result() for reader in readers]
+        last = writing.result()
     for one in shared:
         one.index.close()
-    assert min(n_answers) > 0
-    states.state_of(folder, encoder, range(last, last + 1))
+    assert min(n_searches) > 0
+    states.check_state(folder, encoder, range(last, last + 1))
     states.check_next_writer(folder, encoder)
-    return sum(n_answers), last
+    return sum(n_searches), last

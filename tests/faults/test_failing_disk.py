@@ -1,6 +1,6 @@
-"""Every change of the disk failing in turn, of a full disk or a broken one: a clear error, and the old state in force.
+"""If the disk is full or broken at any write, the writer reports a clear error and the old state stays active.
 
-SQLite, Tantivy and Python are met alike: the calls of the system itself fail.
+The system calls themselves fail, so the tests cover SQLite, Tantivy and Python alike.
 """
 
 import errno
@@ -16,23 +16,23 @@ from hpdsearch.encoder import Encoder
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not disk.is_possible(), reason="needs Linux that lets a process supervise another"),
+    pytest.mark.skipif(not disk.can_supervise(), reason="needs Linux that lets a process supervise another"),
 ]
-MOMENTS = 12
+N_CALLS = 12
 CLEAR = re.compile("No space left on device|disk is full|Input/output error|disk I/O error|cannot be (written|opened)")
 
 
 @pytest.mark.parametrize("name", supervised.OPERATIONS)
-def test_what_cannot_be_written_is_a_clear_error_and_changes_nothing(
-    name: str, place: Path, processes: Processes, encoder: Encoder, encoder_folder: Path
+def test_a_failed_write_is_a_clear_error_and_changes_nothing(
+    name: str, work_folder: Path, processes: Processes, encoder: Encoder, encoder_folder: Path
 ) -> None:
-    case = supervised.Case(name, place, encoder)
-    writer = supervised.Writer(processes, encoder_folder)  # the same process goes on after each error
+    case = supervised.Case(name, work_folder, encoder)
+    writer = supervised.Writer(processes, encoder_folder)  # the same process continues after each error
     outcomes = set()
-    for turn, at in enumerate(supervised.moments(case, processes, encoder_folder, MOMENTS)):
-        error, lasting = supervised.FAULTS[turn % len(supervised.FAULTS)]
-        outcome, message = supervised.failed_at(case, writer, supervised.Fault(at, error, lasting=lasting))
+    for turn, at in enumerate(supervised.choose_calls(case, processes, encoder_folder, N_CALLS)):
+        error, is_lasting = supervised.FAULTS[turn % len(supervised.FAULTS)]
+        outcome, message = supervised.fail_at_call(case, writer, supervised.Fault(at, error, is_lasting=is_lasting))
         assert outcome == supervised.writer_process.DONE or CLEAR.search(message), message
         assert not (error == errno.EIO and "make room, nothing" in message), message
         outcomes.add(outcome)
-    assert outcomes == {"done", "error"}  # what fails behind the commit leaves work to the next writer, no more
+    assert outcomes == {"done", "error"}  # "done": only the cleanup after the commit failed; the next writer repeats it

@@ -21,13 +21,12 @@ INTERRUPTED = 130
 DONE, ERROR, BUG = "done", "error", "bug"
 
 
-def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last: int) -> None:
-    """Perform the operations first..last and tell the pipe the number of each that is done; None before the first."""
+def perform_until_killed(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last: int) -> None:
+    """Perform the operations first..last; send None before the first, and the number of each when it is done."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     states.set_limits()
     try:
-        encoder = Encoder.load(encoder_folder, threads=1)
-        faiss.omp_set_num_threads(1)
+        encoder = _load_encoder(encoder_folder)
         pipe.send(None)
         for number in range(first, last + 1):
             states.perform(number, folder, encoder)
@@ -37,12 +36,11 @@ def work(pipe: Connection, folder: Path, encoder_folder: Path, first: int, last:
         os._exit(INTERRUPTED)
 
 
-def obey(pipe: Connection, encoder_folder: Path) -> None:
-    """Give out the supervisor's descriptor, then perform each (number, folder) that comes: (outcome, message)."""
+def perform_on_request(pipe: Connection, encoder_folder: Path) -> None:
+    """Send the supervisor's descriptor; then perform each (number, folder) received and send (outcome, message)."""
     states.set_limits()
-    encoder = Encoder.load(encoder_folder, threads=1)
-    faiss.omp_set_num_threads(1)
-    send_handle(pipe, disk.watch(), os.getppid())
+    encoder = _load_encoder(encoder_folder)
+    send_handle(pipe, disk.start_supervision(), os.getppid())
     while True:
         number, folder = pipe.recv()
         try:
@@ -55,11 +53,11 @@ def obey(pipe: Connection, encoder_folder: Path) -> None:
         pipe.send(answer)
 
 
-def hold(pipe: Connection, folder: Path, encoder_folder: Path) -> None:
-    """Begin to add documents, tell the pipe, and go on when it answers."""
+def hold_lock(pipe: Connection, folder: Path, encoder_folder: Path) -> None:
+    """Begin to add documents, send "writing", and continue when an answer comes."""
 
     def documents() -> Iterator[Document]:
-        yield Document("held", "cat moon")
+        yield Document("locked", "cat moon")
         pipe.send("writing")
         pipe.recv()
 
@@ -68,3 +66,10 @@ def hold(pipe: Connection, folder: Path, encoder_folder: Path) -> None:
     with Index.open(folder, encoder=encoder, merge_policy=states.POLICY) as index:
         index.add(documents())
         pipe.send("done")
+
+
+def _load_encoder(encoder_folder: Path) -> Encoder:
+    """Load an encoder and let faiss run one thread."""
+    encoder = Encoder.load(encoder_folder, threads=1)
+    faiss.omp_set_num_threads(1)
+    return encoder
