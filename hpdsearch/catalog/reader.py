@@ -58,9 +58,11 @@ class Catalog:
         """
         path = folder / FILE_NAME
         if not folder.is_dir():
-            raise IndexFolderError(f"{folder}: no such folder; make one with: hpdsearch index CORPUS -o {folder}")
+            raise IndexFolderError(
+                f"{folder}: there is no such folder; make one with: hpdsearch index CORPUS -o {folder}"
+            )
         if not path.is_file():
-            raise IndexFolderError(f"{folder}: not an hpdsearch index (it holds no {FILE_NAME})")
+            raise IndexFolderError(f"{folder}: this is not an hpdsearch index (it holds no {FILE_NAME})")
         catalog = cls(path, connect(path))
         try:
             catalog._execute("BEGIN")

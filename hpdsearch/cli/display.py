@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hpdsearch.cli.output import format_count
 from hpdsearch.records import Hit
 
 SHOWN_CHARACTERS = 320
@@ -69,7 +70,9 @@ def show_hits(hits: Sequence[Hit], milliseconds: float) -> None:
     for rank, hit in enumerate(hits, start=1):
         for line in format_hit(rank, hit):
             click.echo(line)
-    click.echo(f"{len(hits)} hits in {milliseconds:.1f} ms" if hits else f"no hits ({milliseconds:.1f} ms)")
+    click.echo(
+        f"{format_count(len(hits), 'hit')} in {milliseconds:.1f} ms" if hits else f"no hits ({milliseconds:.1f} ms)"
+    )
 
 
 def show_document(hit: Hit) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdsearch.cli.options import find_index, index_parameters
-from hpdsearch.cli.output import echo_json, echo_table, format_bytes
+from hpdsearch.cli.output import echo_json, echo_table, format_bytes, format_count
 
 if TYPE_CHECKING:
     from hpdsearch.index.info import IndexInfo
@@ -40,9 +40,12 @@ def info(index_argument: str | None, index_option: str | None, as_json: bool, pl
     if as_json:
         echo_json(described.as_dict())
         return
-    click.echo(f"{described.folder}: {described.n_documents:,} documents, {described.n_passages:,} passages")
+    passages = format_count(described.n_passages, "passage")
+    click.echo(f"{described.folder}: {format_count(described.n_documents, 'document')}, {passages}")
     if described.n_deleted:
-        click.echo(f"deleted:    {described.n_deleted:,} passages still on disk; hpdsearch compact removes them")
+        click.echo(
+            f"deleted:    {format_count(described.n_deleted, 'passage')} still on disk; hpdsearch compact removes them"
+        )
     click.echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}")
     click.echo(f"fields:     {', '.join(described.fields) or 'none'}")
     print_segments(described)
@@ -71,7 +74,9 @@ def print_segments(info: "IndexInfo") -> None:
     parts = ", ".join(f"{part} {format_bytes(size)}" for part, size in info.disk_bytes.items())
     click.echo(f"on disk:    {format_bytes(sum(info.disk_bytes.values()))} ({parts})")
     ratio = info.teacher_memory_bytes / max(info.memory_bytes, 1)
-    teacher = f"768 float32 dimensions take {format_bytes(info.teacher_memory_bytes)}, {ratio:.1f} times as much"
+    teacher = (
+        f"float32 vectors of 768 dimensions take {format_bytes(info.teacher_memory_bytes)}, {ratio:.1f} times as much"
+    )
     click.echo(f"in memory:  {format_bytes(info.memory_bytes)} ({teacher})")
 
 

@@ -6,7 +6,7 @@ import click
 
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import find_index, index_parameters, spec_options, take_spec
-from hpdsearch.cli.output import format_bytes, make_progress
+from hpdsearch.cli.output import format_bytes, format_count, make_progress
 from hpdsearch.errors import IndexFolderError
 
 
@@ -64,7 +64,7 @@ def compact(index_argument: str | None, index_option: str | None) -> None:
         after = opened.info()
     n_removed = before.n_deleted - after.n_deleted
     old_size, new_size = (format_bytes(sum(info.disk_bytes.values())) for info in (before, after))
-    click.echo(f"{folder}: {n_removed:,} deleted passages removed, {old_size} before, {new_size} after")
+    click.echo(f"{folder}: {format_count(n_removed, 'deleted passage')} removed, {old_size} before, {new_size} after")
     print_segments(after)
 
 

@@ -1,4 +1,4 @@
-"""Printing that several commands share: progress, JSON, byte counts, tables."""
+"""Printing that several commands share: progress, JSON, counts, tables."""
 
 import json
 import sys
@@ -19,6 +19,11 @@ def make_progress() -> Progress:
 def echo_json(value: Any) -> None:
     """Print one JSON value on a line of its own."""
     click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def format_count(n: int, noun: str) -> str:
+    """Return a count with its noun: 1 hit, 1,050 documents."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def format_bytes(n: float) -> str:

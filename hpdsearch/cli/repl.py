@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hpdsearch.cli.display import describe_answer, show_document, show_hits
-from hpdsearch.cli.output import echo_json, format_bytes
+from hpdsearch.cli.output import echo_json, format_bytes, format_count
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
@@ -93,7 +93,7 @@ class Session:
             _show_error(f":k: expected a number of at least 1, got {argument!r}")
             return
         self.k = int(argument)
-        click.echo(f"{self.k} hits per query")
+        click.echo(f"{format_count(self.k, 'hit')} per query")
 
     def _set_mode(self, argument: str) -> None:
         try:
@@ -105,7 +105,7 @@ class Session:
 
     def _set_where(self, argument: str) -> None:
         if argument:
-            click.echo(f"{self.index.count(argument):,} documents match")
+            click.echo(f"matches {format_count(self.index.count(argument), 'document')}")
         self.where = argument or None
         click.echo(f"where {self.where}" if self.where else "no filter")
 
@@ -119,7 +119,9 @@ class Session:
     def _info(self, _: str) -> None:
         info = self.index.info()
         disk = format_bytes(sum(info.disk_bytes.values()))
-        click.echo(f"{info.folder}: {info.n_documents:,} documents, {info.n_passages:,} passages")
+        click.echo(
+            f"{info.folder}: {format_count(info.n_documents, 'document')}, {format_count(info.n_passages, 'passage')}"
+        )
         click.echo(f"encoder {info.encoder}, fields: {', '.join(info.fields) or 'none'}")
         click.echo(f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}")
 
@@ -129,7 +131,8 @@ def run_session(session: Session) -> None:
     warm_up(session.index)
     interactive = is_interactive()
     if interactive:
-        click.echo(f"{session.index.folder}: {len(session.index):,} documents. Type a query, or :help for commands.")
+        documents = format_count(len(session.index), "document")
+        click.echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
     for line in _read_prompt() if interactive else sys.stdin:
         try:
             if not session.answer(line):

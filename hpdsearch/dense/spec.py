@@ -50,7 +50,7 @@ class IndexSpec:
         n_subquantizers: subquantizers (M) of pq, 4 bits each; 0: one for each two dimensions.
         nlist: inverted lists of an ivf index; 0: about 4 sqrt(n) for f32 and sq8, 2 sqrt(n) for pq and rabitq.
         nprobe: inverted lists probed per query; 0: measured.
-        rescore: candidates for each of the first ten wanted hits that are scored again exactly, from the vectors file;
+        rescore: candidates per hit, for the first ten hits, that are scored again exactly with the stored vectors;
             0: measured.
 
     Raises:

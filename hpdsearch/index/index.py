@@ -254,7 +254,9 @@ class Index:
             stored = txn.catalog.doc_numbers(wanted)
             if missing := [doc_id for doc_id in wanted if doc_id not in stored]:
                 shown = ", ".join(repr(doc_id) for doc_id in missing[:5]) + (" ..." if len(missing) > 5 else "")
-                raise QueryError(f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not there: {shown}")
+                raise QueryError(
+                    f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not in the index: {shown}"
+                )
             if stored:
                 txn.catalog.remove(list(stored.values()))
                 apply_deletions(txn, _stored_spec(txn), SILENT)

@@ -23,7 +23,10 @@ def plot_operating_points(info: IndexInfo, path: Path) -> None:
     """
     segments = [segment for segment in info.segments if segment["operating_points"]]
     if not segments:
-        raise QueryError(f"{info.folder}: its segments are too small to have measured operating points")
+        raise QueryError(
+            f"{info.folder}: expected a segment with measured operating points, found none; small segments are scanned "
+            "exactly and have none"
+        )
     with save_figure(path, width=8, height=5) as figure:
         axes = figure.subplots()
         for (color, marker), segment in zip(STYLES * len(segments), segments, strict=False):

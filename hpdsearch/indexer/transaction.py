@@ -75,7 +75,7 @@ class Transaction:
             self._prepare_folder()
         elif not (self.folder / FILE_NAME).is_file():
             raise IndexFolderError(
-                f"{self.folder}: not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
+                f"{self.folder}: this is not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
             )
         self._lock = lock_folder(self.folder)
         try:
@@ -103,7 +103,7 @@ class Transaction:
             others = sorted(path.name for path in self.folder.iterdir() if path.name != LOCK_NAME)
             if others:
                 raise IndexFolderError(
-                    f"{self.folder}: holds other files ({others[0]} ...); choose a folder of its own"
+                    f"{self.folder}: this folder holds other files ({others[0]} ...); choose a folder of its own"
                 )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,8 @@ class Transaction:
                 raise IndexFolderError(f"{self.folder}: nothing was committed here yet; run hpdsearch index again")
         elif self._create and not self._overwrite:
             raise IndexFolderError(
-                f"{self.folder}: holds an index already; use --overwrite to replace it, or: hpdsearch add"
+                f"{self.folder}: this folder holds an index already; replace it with --overwrite, or change it with "
+                "--update or hpdsearch add"
             )
         self.committed = False
         self._meta: dict[str, Any] = self.catalog.meta() if self.catalog.committed else {}

@@ -13,9 +13,9 @@ from hpdsearch import Index
 def test_index_names_the_folder_after_the_corpus_and_counts(run, corpus, tiny_folder):
     result = run("index", corpus, "--encoder", tiny_folder)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("indexes/words: 4 documents, 4 passages in ")
+    assert result.stdout.startswith("indexes/words: indexed 4 documents, 4 passages in ")
     assert "no document was skipped, split or duplicate" in result.stdout
-    assert f"768 float32 dimensions take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
+    assert f"float32 vectors of 768 dimensions take {4 * 768 * 4 / 1000:.1f} kB" in result.stdout
     assert result.stdout.rstrip().endswith("hpdsearch query -i indexes/words")
 
 
@@ -84,7 +84,7 @@ def test_index_reads_standard_input(run, tiny_folder):
     lines = "".join(json.dumps(document) + "\n" for document in DOCUMENTS)
     result = run("index", "-", "--stdin-format", "jsonl", "--encoder", tiny_folder, input=lines)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("indexes/stdin: 4 documents")
+    assert result.stdout.startswith("indexes/stdin: indexed 4 documents")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "b.csv.gz"])
@@ -115,7 +115,7 @@ def test_delete_of_an_unknown_id_deletes_nothing(indexed, tmp_path):
     (tmp_path / "ids").write_text("j1\nnobody\n")
     result = indexed("delete", "words", "s1", "--ids-file", "ids")
     assert result.exit_code == 1
-    assert "1 of 3 doc_ids are not there: 'nobody'" in result.stderr
+    assert "1 of 3 doc_ids are not in the index: 'nobody'" in result.stderr
     assert json.loads(indexed("info", "--json").stdout)["n_documents"] == 4
 
 
@@ -155,7 +155,7 @@ def test_a_folder_without_an_index_is_an_error(run, tmp_path):
     ):
         result = run(*command)
         assert result.exit_code == 1
-        assert "photos: not an hpdsearch index" in result.stderr
+        assert "photos: this is not an hpdsearch index" in result.stderr
 
 
 def test_index_does_not_touch_a_folder_with_other_files(run, corpus, tmp_path, tiny_folder):
@@ -163,5 +163,5 @@ def test_index_does_not_touch_a_folder_with_other_files(run, corpus, tmp_path, t
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"jpg")
     result = run("index", corpus, "-o", "photos", "--encoder", tiny_folder)
     assert result.exit_code == 1
-    assert "photos: holds other files (cat.jpg ...)" in result.stderr
+    assert "photos: this folder holds other files (cat.jpg ...)" in result.stderr
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]

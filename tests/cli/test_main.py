@@ -97,7 +97,7 @@ def test_add_and_delete_take_the_index_first_or_with_i(indexed, tmp_path):
     (tmp_path / "more.txt").write_text("one\ntwo\nthree\n")
     assert indexed("add", "words", "more.txt").exit_code == 0
     assert indexed("add", "more.txt", "-i", "words").exit_code == 0
-    assert indexed("delete", "words", "more.txt:1").stdout == "indexes/words: 1 documents deleted, 6 left\n"
+    assert indexed("delete", "words", "more.txt:1").stdout == "indexes/words: 1 document deleted, 6 left\n"
     assert indexed("delete", "more.txt:2", "more.txt:3", "-i", "words").stdout.endswith("2 documents deleted, 4 left\n")
 
 

@@ -143,7 +143,7 @@ def test_reindex_without_an_argument_takes_the_only_index(run, big):
         assert run(command).exit_code == 0
         refused = run(command, "photos")
         assert refused.exit_code == 1
-        assert "photos: not an hpdsearch index" in refused.stderr
+        assert "photos: this is not an hpdsearch index" in refused.stderr
 
 
 # ---- compact
@@ -226,7 +226,7 @@ def test_info_plots_the_operating_points(big):
 
 def test_an_impossible_plot_is_one_clear_line(big, indexed, monkeypatch):
     for folder, plot, message in (
-        ("words", "curve.svg", "indexes/words: its segments are too small to have measured operating points"),
+        ("words", "curve.svg", "indexes/words: expected a segment with measured operating points, found none"),
         ("big", "nowhere/curve.svg", "nowhere/curve.svg"),
     ):
         result = big("info", folder, "--plot", plot)
@@ -278,7 +278,7 @@ def test_update_encodes_only_new_texts_and_deletes_missing_documents(indexed, co
     corpus.write_text("\n".join([moved, lines[0].replace("morbid", "great"), lines[1]]) + "\n")
     result = indexed("index", corpus, "--update")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("indexes/words: 3 documents, 3 passages in ")
+    assert result.stdout.startswith("indexes/words: indexed 3 documents, 3 passages in ")
     for noted in ("2 documents deleted, no longer in", "2 documents not encoded again", "2 documents replaced"):
         assert noted in result.stdout
     with Index.open("indexes/words") as index:
@@ -290,7 +290,7 @@ def test_update_encodes_only_new_texts_and_deletes_missing_documents(indexed, co
         "more.txt:1": "a text of another file",
     }
     again = indexed("index", corpus, "--update")
-    assert "up to date, 3 documents are unchanged" in again.stdout
+    assert "up to date, 3 unchanged documents" in again.stdout
     assert indexed("verify", "words").exit_code == 0
 
 
@@ -317,7 +317,7 @@ def test_update_refuses_settings(indexed, corpus, options, how):
 def test_update_of_a_folder_without_an_index_is_an_error_and_creates_none(run, corpus):
     result = run("index", corpus, "--update")
     assert result.exit_code == 1
-    assert "indexes/words: no such folder; make one with: hpdsearch index" in result.stderr
+    assert "indexes/words: there is no such folder; make one with: hpdsearch index" in result.stderr
     assert not Path("indexes").exists()
 
 

@@ -103,8 +103,8 @@ def test_a_session_on_plain_lines(indexed):
     out = result.stdout
     assert "seismograph" in out
     assert "year: 1858\n\na measuring instrument for detecting earthquakes\n" in out
-    assert "1 hits per query\nmode lexical\n1 documents match\nwhere year > 1900\n" in out
-    assert out.count("hits in ") == 2, "nothing is asked after :quit"
+    assert "1 hit per query\nmode lexical\nmatches 1 document\nwhere year > 1900\n" in out
+    assert out.count("hit in ") + out.count("hits in ") == 2, "nothing is asked after :quit"
     assert "arachnophobia" in out.split("where year > 1900")[1]
     assert "claustrophobia" not in out.split("where year > 1900")[1]
     assert ":nonsense: no such command; :help lists the commands" in result.stderr

@@ -107,9 +107,9 @@ def test_add_replaces_and_delete_removes(folder: Path) -> None:
 
 def test_delete_takes_all_or_none(folder: Path) -> None:
     with Index.open(folder) as index:
-        with pytest.raises(QueryError, match="1 of 2 doc_ids are not there: 'nobody'"):
+        with pytest.raises(QueryError, match="1 of 2 doc_ids are not in the index: 'nobody'"):
             index.delete(["d00001", "nobody"])
-        with pytest.raises(QueryError, match=r"8 of 8 doc_ids are not there: '0', '1', '2', '3', '4' \.\.\.$"):
+        with pytest.raises(QueryError, match=r"8 of 8 doc_ids are not in the index: '0', '1', '2', '3', '4' \.\.\.$"):
             index.delete(str(i) for i in range(8))
         assert index.delete([]) == 0
         assert index.info().generation == 1
@@ -134,7 +134,8 @@ def test_an_index_can_lose_all_its_documents_and_get_new_ones(folder: Path) -> N
 
 def test_an_existing_index_is_not_built_over(folder: Path, tiny_encoder: Encoder) -> None:
     with pytest.raises(
-        IndexFolderError, match="holds an index already; use --overwrite to replace it, or: hpdsearch add"
+        IndexFolderError,
+        match="holds an index already; replace it with --overwrite, or change it with --update or hpdsearch add",
     ):
         Index.build(folder, some_documents(3, first=900), encoder=tiny_encoder)
     with Index.open(folder) as index:

@@ -90,7 +90,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
                 assert self.index.delete(ids) == len(set(ids))
                 self.model = {key: document for key, document in self.model.items() if key not in ids}
             else:
-                with pytest.raises(QueryError, match="are not there"):
+                with pytest.raises(QueryError, match="are not in the index"):
                     self.index.delete(ids)
             self.changed = True
 

@@ -54,6 +54,8 @@ def write_sentence_transformers(
     # Nothing is encoded, so the backend need not be chosen by a measurement.
     encoder = Encoder.load(name_or_folder, dim=dim, backend=Backend.ONNX)
     folder = find_folder(name_or_folder)
+    if output is not None and output.exists() and not output.is_dir():
+        raise EncoderError(f"{output}: expected a folder, found a file; choose another folder")
     if output is not None and output.is_dir() and any(output.iterdir()):
         raise EncoderError(f"{output}: expected a new or empty folder, found files in it; choose another folder")
     output = output or folder
