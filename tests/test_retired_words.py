@@ -40,12 +40,12 @@ def test_retired_words_are_found_in_docstrings_comments_errors_and_help(checker,
     assert expected in found_in(checker, tmp_path / "module.py", text)
 
 
-def test_retired_words_are_found_in_pages_across_lines(checker, tmp_path) -> None:
+def test_retired_words_are_found_in_pages_across_line_breaks(checker, tmp_path) -> None:
     page = "# Title\n\nThe segments in\nforce are listed.\n\n    $ command --help\n    its licence\n"
     assert found_in(checker, tmp_path / "page.md", page) == [(3, "in force"), (7, "licence")]
 
 
-def test_names_inline_code_and_link_targets_pass(checker, tmp_path) -> None:
+def test_names_inline_code_and_link_targets_are_not_checked(checker, tmp_path) -> None:
     page = "The old word was `in force`; see [the page](the%20licence.md) and ``waiting rows``.\n"
     assert found_in(checker, tmp_path / "page.md", page) == []
     module = 'KEYS = ("waiting", "kept", "promise", "sum")\n"""The old word was `in force`."""\n'

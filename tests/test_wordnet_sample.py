@@ -131,7 +131,7 @@ def run_script(folder: Path, output: Path) -> Result:
     return CliRunner().invoke(runpy.run_path(str(SCRIPT))["main"], [str(folder), "-o", str(output)])
 
 
-def test_the_sample_holds_as_many_synsets_as_wordnet_says_it_has(sample):
+def test_the_sample_holds_the_number_of_synsets_that_wordnet_states(sample):
     # Rows of the manual page wnstats(7WN); the total that Debian's copy gives is not their sum.
     assert Counter(record["pos"] for record in sample) == {
         "noun": 82115,
@@ -141,13 +141,13 @@ def test_the_sample_holds_as_many_synsets_as_wordnet_says_it_has(sample):
     }
 
 
-def test_ids_in_the_sample_are_unique_and_say_their_part_of_speech(sample):
+def test_ids_in_the_sample_are_unique_and_begin_with_the_part_of_speech(sample):
     assert len({record["id"] for record in sample}) == len(sample)
     letters = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
     assert all(letters[record["id"][0]] == record["pos"] for record in sample)
 
 
-def test_every_record_of_the_sample_has_its_fields_and_no_blank_text(sample):
+def test_every_record_of_the_sample_has_all_fields_and_a_text(sample):
     types = {"id": str, "title": str, "text": str, "pos": str, "domain": str, "words": int}
     for record in sample:
         assert {name: type(value) for name, value in record.items()} == types
@@ -155,7 +155,7 @@ def test_every_record_of_the_sample_has_its_fields_and_no_blank_text(sample):
         assert record["words"] >= 1
 
 
-def test_no_trace_of_the_file_format_is_left_in_the_sample(sample):
+def test_the_sample_holds_no_markup_of_the_file_format(sample):
     for record in sample:
         assert record["text"].count('"') % 2 == 0
         assert not set("_`|\n") & set(record["title"] + record["text"])
@@ -208,7 +208,7 @@ def test_equal_data_files_give_equal_bytes(dict_folder, tmp_path, monkeypatch):
         "cut off",
     ],
 )
-def test_a_line_that_is_no_synset_is_an_error_with_file_and_line(dict_folder, tmp_path, line):
+def test_the_error_for_a_line_that_is_no_synset_names_file_and_line(dict_folder, tmp_path, line):
     write_data_file(dict_folder / "data.noun", [line])
     result = run_script(dict_folder, tmp_path / "out.jsonl.gz")
     assert result.exit_code == 1
@@ -216,13 +216,13 @@ def test_a_line_that_is_no_synset_is_an_error_with_file_and_line(dict_folder, tm
     assert not list(tmp_path.glob("out.*")), "nothing half written may stay"
 
 
-def test_a_folder_without_data_files_is_an_error_that_names_the_file(tmp_path):
+def test_the_error_for_a_folder_without_data_files_names_the_file(tmp_path):
     result = run_script(tmp_path, tmp_path / "out.jsonl.gz")
     assert result.exit_code == 1
     assert f"{tmp_path / 'data.noun'}: expected WordNet's data file" in result.output
 
 
-def test_the_license_of_wordnet_stands_beside_the_sample_and_in_the_notice():
+def test_the_license_of_wordnet_is_beside_the_sample_and_in_the_notice():
     first, last = "This software and database is being provided to you", "LICENSEE agrees to preserve same."
     copies = []
     for path in (ROOT / "NOTICE", ROOT / "examples" / "README.md"):

@@ -43,7 +43,7 @@ def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path, state
     ("found", "advice"),
     [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (1, "index again into another folder"), (0, "index again")],
 )
-def test_another_format_names_both_and_says_what_to_do(folder, found, advice):
+def test_the_error_for_another_format_names_both_formats_and_the_fix(folder, found, advice):
     alter(folder, f"PRAGMA user_version = {found}")
     for opened in (Catalog, CatalogWriter):
         with pytest.raises(IndexFolderError, match=f"{FILE_NAME}: expected format {FORMAT}, got {found}; {advice}"):
@@ -51,7 +51,7 @@ def test_another_format_names_both_and_says_what_to_do(folder, found, advice):
 
 
 @pytest.mark.parametrize("data", [b"hello" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_what_is_no_database_is_damage(tmp_path, data):
+def test_a_file_that_is_no_database_is_corrupt(tmp_path, data):
     (tmp_path / FILE_NAME).write_bytes(data)
     for opened in (Catalog, CatalogWriter):
         with pytest.raises(CorruptIndexError, match=f"{FILE_NAME}: SQLite cannot read it"):
@@ -59,7 +59,7 @@ def test_what_is_no_database_is_damage(tmp_path, data):
     assert (tmp_path / FILE_NAME).read_bytes() == data
 
 
-def test_an_empty_file_is_nothing_committed(tmp_path):
+def test_an_empty_catalog_file_holds_no_commit(tmp_path):
     (tmp_path / FILE_NAME).touch()
     with pytest.raises(IndexFolderError, match="nothing was committed"):
         Catalog.open(tmp_path)

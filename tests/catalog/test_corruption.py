@@ -13,7 +13,7 @@ from hpdsearch.errors import CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
 
 
-def test_a_missing_table_is_damage(folder):
+def test_a_missing_table_is_corruption(folder):
     alter(folder, "DROP TABLE passages")
     with pytest.raises(CorruptIndexError, match=r"the tables \['passages'\] are missing; restore it, or index again"):
         Catalog.open(folder)
@@ -72,7 +72,7 @@ ATTRIBUTES = "the attributes that filters use do not match the documents' metada
         ("DELETE FROM documents WHERE doc = 0", "1 passages belong to no document"),
     ],
 )
-def test_problems_finds_what_does_not_fit_together(folder, statement, problem):
+def test_find_problems_names_inconsistent_rows(folder, statement, problem):
     alter(folder, statement)
     catalog = Catalog.open(folder)
     problems = catalog.find_problems()
@@ -94,7 +94,7 @@ def test_problems_finds_what_does_not_fit_together(folder, statement, problem):
         "DELETE FROM segments",
     ],
 )
-def test_altered_settings_and_segments_are_damage(folder, statement):
+def test_altered_settings_and_segments_are_corruption(folder, statement):
     writer = CatalogWriter.open(folder)
     writer.add_segment(SEGMENT)
     writer.commit()
@@ -145,7 +145,7 @@ def twelve(tmp_path_factory):
     return folder
 
 
-def test_a_flipped_bit_is_an_error_a_problem_or_no_matter(twelve, tmp_path):
+def test_a_flipped_bit_is_an_error_a_problem_or_harmless(twelve, tmp_path):
     """Of bytes that are in use, and of some that are not; never another exception, never another answer."""
     folder = Path(shutil.copytree(twelve, tmp_path / "copy"))
     path, expected, rng = folder / FILE_NAME, everything(twelve), random.Random(0)

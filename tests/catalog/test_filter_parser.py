@@ -109,7 +109,7 @@ def test_a_list_of_10000_members_is_answered_and_a_longer_one_is_an_error():
         parse_filter(f"x in ({members}, 1, 2)")
 
 
-def test_the_tree_and_its_comparisons_in_order():
+def test_parse_returns_the_tree_and_its_comparisons_in_order():
     tree = parse_filter("a = 1 and (b is not null or not `c d` in ('x', false))")
     a, b = Comparison("a", Op.EQ, 1.0, 0), Comparison("b", Op.NE, None, 11)
     c = Member("c d", ("x", False), 32)

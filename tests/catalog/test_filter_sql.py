@@ -165,7 +165,7 @@ def trees_and_spellings(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(trees_and_spellings(), st.lists(METADATA, min_size=1, max_size=6))
-def test_sqlite_finds_what_plain_python_finds(tree_and_text, corpus):
+def test_sqlite_selects_the_documents_that_plain_python_selects(tree_and_text, corpus):
     tree, text = tree_and_text
     assert matching(text, corpus) == [doc for doc, metadata in enumerate(corpus) if matches(tree, metadata)], text
 
@@ -227,11 +227,11 @@ CORPUS = [
         ("LANG = 'de'", []),  # names of fields are taken as they are
     ],
 )
-def test_filters_by_hand(where, docs):
+def test_filters_select_the_documents_chosen_by_hand(where, docs):
     assert matching(where, CORPUS) == docs
 
 
-def test_numbers_in_all_spellings():
+def test_numbers_are_parsed_in_all_spellings():
     corpus = [{"x": value} for value in (100000, -3, 0.5, "1E5", " 5 ", "٣", "1_000", "0x10", "inf", "nan", "")]
     for where, docs in [
         ("x = 1e5", [0, 3]),
@@ -259,11 +259,11 @@ def test_long_integers_are_told_apart_as_text():
 
 
 @pytest.mark.parametrize("space", ["\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\n"])
-def test_white_space_around_a_number_is_no_matter(space):
+def test_white_space_around_a_number_is_ignored(space):
     assert flatten_metadata({"x": f"{space}1.5{space}"}) == [("x", f"{space}1.5{space}", 1.5)]
 
 
-def test_attributes_by_hand():
+def test_attributes_equal_those_written_by_hand():
     metadata = {"n": 1, "f": 2.5, "t": "x", "b": False, "none": None, "l": [1, [2, None], "1"], "d": {"e": {"g": "3"}}}
     assert flatten_metadata(metadata) == [
         ("b", "false", None),
@@ -279,7 +279,7 @@ def test_attributes_by_hand():
 
 @settings(max_examples=60)
 @given(METADATA | st.dictionaries(st.text(), st.recursive(SCALARS, st.lists, max_leaves=5)))
-def test_a_field_and_text_stand_once(metadata):
+def test_attributes_hold_each_field_and_text_once(metadata):
     keys = [attribute[:2] for attribute in flatten_metadata(metadata)]
     assert keys == sorted(set(keys))
 
@@ -287,7 +287,7 @@ def test_a_field_and_text_stand_once(metadata):
 @pytest.mark.parametrize(
     "hostile", ["'; DROP TABLE documents; --", '" OR 1=1 --', "?) OR (1=1", "%s {0} :x @y $z", "x\x00y"]
 )
-def test_what_a_user_writes_never_becomes_sql(hostile):
+def test_user_input_never_becomes_sql(hostile):
     corpus = [{"x": hostile}, {hostile: 1}, {"x": "other"}]
     literal = "'" + hostile.replace("'", "\\'") + "'"
     assert matching(f"x = {literal}", corpus) == [0]

@@ -45,7 +45,7 @@ def test_no_metadata_means_no_fields(tmp_path):
     catalog.close()
 
 
-def test_documents_and_their_passages_by_row_and_id(catalog):
+def test_documents_and_passages_are_found_by_row_and_id(catalog):
     assert (catalog.n_documents(), catalog.n_passages()) == (3, 3)
     found = catalog.doc_numbers(["c", "nobody", "a", "a"])
     assert found == {"a": 0, "c": 2}
@@ -57,7 +57,7 @@ def test_documents_and_their_passages_by_row_and_id(catalog):
     assert catalog.document_source(1) == "c.jsonl:2"
 
 
-def test_lists_longer_than_a_statement_takes(tmp_path):
+def test_lists_longer_than_one_statement_allows_are_read(tmp_path):
     documents = [Document(f"id{i}", f"text {i}", metadata={"n": i}) for i in range(1_700)]
     catalog = Catalog.open(write(tmp_path, documents))
     assert catalog.doc_numbers([d.doc_id for d in documents]) == {d.doc_id: i for i, d in enumerate(documents)}
@@ -68,7 +68,7 @@ def test_lists_longer_than_a_statement_takes(tmp_path):
     catalog.close()
 
 
-def test_a_closed_catalog_says_so(catalog):
+def test_the_error_of_a_closed_catalog_says_so(catalog):
     catalog.close()
     with pytest.raises(IndexFolderError, match="was closed; open the index again"):
         catalog.n_documents()

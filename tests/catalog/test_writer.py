@@ -27,7 +27,7 @@ RECORDS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(RECORDS)
-def test_documents_come_back_as_they_went_in(documents):
+def test_documents_are_read_as_they_were_written(documents):
     with tempfile.TemporaryDirectory() as name:
         found, problems = read(write(Path(name), documents))
     assert found == documents
@@ -48,7 +48,7 @@ def test_documents_come_back_as_they_went_in(documents):
         ({"x": "\x1f5", "y": "a\x00b", "": {"": 1}}, None),
     ],
 )
-def test_unusual_metadata_is_stored_as_json_has_it(tmp_path, metadata, stored):
+def test_unusual_metadata_is_stored_as_json(tmp_path, metadata, stored):
     folder = write(tmp_path, [Document("a", "text", metadata=metadata)])
     ((document,), problems) = read(folder)
     assert document.metadata == (metadata if stored is None else stored)
@@ -60,7 +60,7 @@ def test_unusual_metadata_is_stored_as_json_has_it(tmp_path, metadata, stored):
     assert read(folder) == ([], [])
 
 
-def test_segments_and_settings_come_back(tmp_path):
+def test_segments_and_settings_are_read_as_they_were_written(tmp_path):
     writer = CatalogWriter.open(tmp_path)
     writer.clear()
     later = SegmentEntry(**{**SEGMENT.__dict__, "segment": 1, "first_row": 7, "end_row": 12, "operating_points": None})
@@ -101,7 +101,7 @@ def test_same_text_needs_equal_title_and_text(folder):
     writer.close()
 
 
-def test_document_numbers_are_never_given_out_twice(folder):
+def test_document_numbers_are_never_reused(folder):
     """Who replaces the last document may meet its doc_id again, and must see that it is a new one."""
     writer = CatalogWriter.open(folder)
     first_new = writer.next_doc()
@@ -114,7 +114,7 @@ def test_document_numbers_are_never_given_out_twice(folder):
     writer.close()
 
 
-def test_a_reader_keeps_what_it_opened_while_a_writer_commits(folder):
+def test_a_reader_keeps_its_snapshot_while_a_writer_commits(folder):
     reader = Catalog.open(folder)
     writer = CatalogWriter.open(folder)
     writer.remove([0])
@@ -153,7 +153,7 @@ def test_closing_without_commit_changes_nothing(folder):
         assert read(folder) == (DOCUMENTS, [])
 
 
-def test_a_writer_that_never_committed_leaves_nothing_to_read(tmp_path):
+def test_a_writer_without_a_commit_leaves_nothing_to_read(tmp_path):
     writer = CatalogWriter.open(tmp_path)
     assert not writer.committed
     writer.clear()

@@ -71,7 +71,7 @@ def test_the_folder_holds_card_quality_report_log_plot_and_modules(made, folder)
     assert len(json.loads((encoder_folder / "modules.json").read_text())) == 4
 
 
-def test_an_encoder_is_replaced_only_when_told(made, folder):
+def test_an_encoder_is_replaced_only_with_overwrite(made, folder):
     result = distill(folder, folder / "texts.txt", *OPTIONS, "-o", made[0])
     assert result.exit_code == 1
     assert "there is an encoder already; choose another folder, or give --overwrite" in result.output
@@ -108,7 +108,7 @@ def test_a_student_of_a_known_space_stays_in_it_and_the_output_says_so(made, fol
     assert "expected either a space or the projection" in result.output
 
 
-def test_a_recipe_says_what_the_command_line_leaves_open(made, folder):
+def test_a_recipe_sets_the_options_that_the_command_line_omits(made, folder):
     loss = {"mse_weight": 5}
     training = {"epochs": 0.1, "batch_size": 24, "train_word_embeddings": True, "loss": loss, "learning_rate": 1e-9}
     recipe = {
@@ -137,7 +137,7 @@ def test_a_recipe_says_what_the_command_line_leaves_open(made, folder):
     assert "expected one folder, the sources of the recipe" in result.output
 
 
-def test_bad_input_is_one_clear_line(folder):
+def test_bad_input_is_a_one_line_error(folder):
     (folder / "empty.txt").write_text("\n")
     for arguments, message in (
         ((folder / "empty.txt", *OPTIONS), "expected documents, got only empty ones"),

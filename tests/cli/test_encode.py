@@ -40,7 +40,7 @@ def test_encoders_lists_the_built_in_ones(run):
     assert "(default)" in result.stdout
 
 
-def test_an_unknown_encoder_names_those_that_there_are(run, corpus):
+def test_the_error_for_an_unknown_encoder_lists_the_known_ones(run, corpus):
     result = run("index", corpus, "--encoder", "nobody")
     assert result.exit_code == 1
     assert Encoder.names()[0] in result.stderr

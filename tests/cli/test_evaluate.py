@@ -139,7 +139,9 @@ def test_retrieval_prints_a_table_per_metric_and_notes_missing_documents(run, be
     assert "tiny-beir: 1 relevant documents that are not in the corpus" in result.stdout
 
 
-def test_an_impossible_measurement_is_an_error_with_its_reason(run, beir, sts, tiny_folder, member, teacher_folder):
+def test_an_impossible_measurement_is_an_error_that_names_the_reason(
+    run, beir, sts, tiny_folder, member, teacher_folder
+):
     result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--query-encoder", member)
     assert result.exit_code == 1
     assert "expected an encoder of the space of tiny, sha256:" in result.stderr

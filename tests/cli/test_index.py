@@ -40,7 +40,7 @@ def test_index_notes_skipped_split_and_duplicate_documents(run, tmp_path, tiny_f
         ("one two three. " * 400, "is split into"),
     ],
 )
-def test_strict_makes_each_of_these_an_error(run, tmp_path, tiny_folder, line, message):
+def test_strict_makes_skipped_split_and_duplicate_documents_an_error(run, tmp_path, tiny_folder, line, message):
     path = tmp_path / "texts.txt"
     path.write_text(f"one text\n{line}\nanother text\n")
     result = run("index", path, "--strict", "--encoder", tiny_folder)
@@ -50,7 +50,7 @@ def test_strict_makes_each_of_these_an_error(run, tmp_path, tiny_folder, line, m
     assert not Path("indexes/texts").exists()
 
 
-def test_index_refuses_an_existing_index_unless_told_to_overwrite(indexed, corpus, tiny_folder):
+def test_index_refuses_an_existing_index_without_overwrite(indexed, corpus, tiny_folder):
     refused = indexed("index", corpus, "--encoder", tiny_folder)
     assert refused.exit_code == 1
     assert "holds an index already" in refused.stderr

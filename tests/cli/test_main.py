@@ -32,7 +32,7 @@ def help_of(*words):
     return result.output
 
 
-def test_help_lists_every_command_with_one_whole_sentence_on_one_line():
+def test_help_lists_every_command_with_one_sentence_on_one_line():
     lines = help_of().splitlines()
     shown = dict(re.findall(r"^  (\w+) +(\S.*)$", "\n".join(lines), flags=re.MULTILINE))
     for name, command in main.commands.items():
@@ -54,7 +54,7 @@ def test_every_command_has_a_sentence_an_example_and_sentences_for_its_options(w
             assert re.match(r"[A-Z].*[.]", str(option.help), flags=re.DOTALL), option.opts
 
 
-def test_version():
+def test_version_prints_the_version():
     assert CliRunner().invoke(main, ["--version"]).output == f"hpdsearch, version {__version__}\n"
 
 
@@ -66,7 +66,7 @@ def test_the_defaults_of_the_options_are_those_of_the_spec():
     assert encoder.show_default == DEFAULT_ENCODER
 
 
-def test_public_names():
+def test_the_public_names_are_those_listed():
     classes = {"Codec", "Document", "Encoder", "Hit", "HpdsearchError", "Index", "IndexSpec", "Kind", "Mode"}
     assert set(hpdsearch.__all__) == classes | {"__version__"}
     assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)

@@ -82,7 +82,7 @@ def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny
         assert all(abs(hit["score"] - scores[hit["doc_id"]]) < TOLERANCE for hit in found)
 
 
-def test_reindex_without_options_has_a_high_recall_again(big, tiny_folder):
+def test_reindex_without_options_restores_a_high_ann_recall(big, tiny_folder):
     encoder = Encoder.load(tiny_folder)
     assert big("reindex").exit_code == 0
     (segment,) = described(big)["segments"]
@@ -113,7 +113,7 @@ def exact_share(run, encoder, *options):
         (("--rescore", "-1"), "rescore: expected at least 0, got -1"),
     ],
 )
-def test_a_reindex_that_is_impossible_is_one_clear_line_and_changes_nothing(big, monkeypatch, options, message):
+def test_an_impossible_reindex_is_a_one_line_error_and_changes_nothing(big, monkeypatch, options, message):
     monkeypatch.setattr(merging, "MIN_BUDGETED_ROWS", 1_000)  # a budget is for large segments
     before, answer = described(big), hits(big, "cat")
     files = {path.name for path in Path("indexes/big").iterdir()}
@@ -201,7 +201,7 @@ def test_info_prints_the_operating_points_of_the_catalog(big):
     assert int(active.split()[2]) == segment["rescore"]
 
 
-def test_a_recall_target_that_is_not_met_is_printed_with_the_best_that_was_measured(big):
+def test_info_prints_a_missed_recall_target_with_the_best_measured_recall(big):
     result = big("reindex", "big", "--codec", "pq", "--dim", "2", "--ann-recall", "1", "--rescore", "1")
     assert result.exit_code == 0
     (segment,) = described(big)["segments"]
@@ -224,7 +224,7 @@ def test_info_plots_the_operating_points(big):
     assert Path("again.svg").read_bytes() == Path("curve.svg").read_bytes()
 
 
-def test_an_impossible_plot_is_one_clear_line(big, indexed, monkeypatch):
+def test_an_impossible_plot_is_a_one_line_error(big, indexed, monkeypatch):
     for folder, plot, message in (
         ("words", "curve.svg", "indexes/words: expected a segment with measured operating points, found none"),
         ("big", "nowhere/curve.svg", "nowhere/curve.svg"),

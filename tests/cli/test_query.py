@@ -34,7 +34,7 @@ def test_query_prints_json(indexed):
     assert answer["query"] == "earthquakes measured"
 
 
-def test_where_filters_and_its_error_points_at_the_character(indexed):
+def test_where_filters_the_hits_and_its_error_points_at_the_character(indexed):
     answer = json.loads(indexed("query", "fear", "--where", 'year < 1900 and not tags = "good"', "--json").stdout)
     assert {hit["doc_id"] for hit in answer["hits"]} == {"c1", "s1"}
     wrong = indexed("query", "fear", "--where", "year => 1900")
@@ -95,7 +95,7 @@ def test_wrong_options_are_usage_errors(indexed, arguments):
     assert indexed(*arguments).exit_code == 2
 
 
-def test_a_session_on_plain_lines(indexed):
+def test_a_session_reads_lines_from_a_pipe(indexed):
     before = ["earthquakes", ":open 1", ":k 1", ":mode lexical", ":where year > 1900", "fear", ":where", ":info"]
     lines = [*before, ":nonsense", ":open 9", "", ":quit", "fear"]
     result = indexed("query", input="".join(f"{line}\n" for line in lines))
@@ -112,13 +112,13 @@ def test_a_session_on_plain_lines(indexed):
     assert not any(line.startswith("> ") for line in out.splitlines())
 
 
-def test_a_session_goes_on_after_an_error(indexed):
+def test_a_session_continues_after_an_error(indexed):
     result = indexed("query", input=":where yaer = 1\nearthquakes\n")
     assert "no document has a field 'yaer'" in result.stderr
     assert "seismograph" in result.stdout
 
 
-def test_the_prompt_clears_on_ctrl_c_leaves_on_ctrl_d_and_keeps_history(tmp_path, monkeypatch):
+def test_ctrl_c_clears_the_prompt_ctrl_d_ends_it_and_history_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for expected in (["fear of spiders", "joy"], ["joy"]):
         with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):

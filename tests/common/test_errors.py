@@ -7,11 +7,11 @@ import pytest
 from hpdsearch.errors import MissingExtraError, require_extra
 
 
-def test_an_installed_package_passes():
+def test_require_extra_accepts_an_installed_package():
     require_extra("numpy", "click", extra="distill", feature="distill")
 
 
-def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
+def test_the_error_for_a_missing_package_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError) as error:
         require_extra("numpy", "torch", extra="distill", feature="distill")

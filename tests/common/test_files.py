@@ -20,7 +20,7 @@ def test_a_file_appears_when_the_block_ends_and_not_before(tmp_path):
     assert path.read_bytes() == b"new"
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path):
+def test_a_file_is_replaced_atomically(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"the old and longer one")
     with path.open("rb") as reader:
@@ -43,7 +43,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert path.read_bytes() == b"old"
 
 
-def test_what_a_dead_writer_left_is_written_over(tmp_path):
+def test_the_partial_file_of_a_dead_writer_is_overwritten(tmp_path):
     (tmp_path / ("a.bin" + PARTIAL)).write_bytes(b"leftover, and a long one")
     with atomic_write(tmp_path / "a.bin") as file:
         file.write(b"new")
@@ -51,13 +51,13 @@ def test_what_a_dead_writer_left_is_written_over(tmp_path):
     assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 
-def test_no_folder_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "nowhere" / "a.bin"):
         pass
     assert names(tmp_path) == []
 
 
-def test_the_bytes_are_on_disk_before_the_name_is(tmp_path, monkeypatch):
+def test_the_bytes_are_synced_before_the_rename(tmp_path, monkeypatch):
     """Order of the calls to the system: write, fsync of the file, rename, fsync of the folder."""
     calls = []
     real_fsync, real_replace = os.fsync, type(tmp_path).replace
@@ -79,7 +79,7 @@ def test_the_bytes_are_on_disk_before_the_name_is(tmp_path, monkeypatch):
     assert calls == [("fsync file", partial), ("replace", b"new"), ("fsync folder", ["a.bin"])]
 
 
-def test_sha256_by_hand(tmp_path):
+def test_sha256_equals_the_published_examples(tmp_path):
     """The examples of FIPS 180-2, appendix B."""
     for data, expected in [
         (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),

@@ -6,7 +6,7 @@ from hpdsearch.common.vectors import cosines, require_matrix, unit_rows
 from hpdsearch.errors import ShapeError
 
 
-def test_unit_rows_by_hand():
+def test_unit_rows_equal_hand_arithmetic():
     rows = unit_rows(np.array([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]]))
     assert rows.dtype == np.float32
     np.testing.assert_array_equal(rows, np.array([[0.6, 0.8], [0.0, -1.0], [0.0, 0.0]], np.float32))
@@ -19,14 +19,14 @@ def test_unit_rows_have_length_1_whatever_their_size(scale):
     np.testing.assert_allclose(unit_rows(rows), unit_rows(rows / scale), atol=1e-6)
 
 
-def test_unit_rows_leaves_its_argument_alone_and_takes_no_rows():
+def test_unit_rows_leaves_its_argument_unchanged_and_accepts_an_empty_array():
     rows = np.array([[3.0, 4.0]], np.float32)
     unit_rows(rows)
     np.testing.assert_array_equal(rows, [[3.0, 4.0]])
     assert unit_rows(np.empty((0, 5))).shape == (0, 5)
 
 
-def test_cosines_by_hand():
+def test_cosines_equal_hand_arithmetic():
     query = np.array([0.6, 0.8], np.float32)
     rows = np.array([[6.0, 8.0], [-0.3, -0.4], [-8.0, 6.0], [5.0, 0.0], [0.0, 0.0], [7.0, 1.0]], np.float32)
     scores = cosines(query, rows)
@@ -47,7 +47,7 @@ def test_cosines_stay_within_minus_1_and_1(dim):
 
 
 @pytest.mark.parametrize("dim", [1, 3, 5, 64, 128, 255, 768])
-def test_equal_rows_get_equal_cosines_wherever_they_stand(dim):
+def test_equal_rows_get_equal_cosines_at_every_position(dim):
     rng = np.random.default_rng(dim)
     for n in (2, 3, 8, 17, 100, 1001):
         row, query = rng.normal(size=dim).astype(np.float16), unit_rows(rng.normal(size=(1, dim)))[0]
@@ -59,7 +59,7 @@ def test_equal_rows_get_equal_cosines_wherever_they_stand(dim):
             np.testing.assert_array_equal(cosines(query, matrix)[(matrix == row).all(axis=1)], alone)
 
 
-def test_require_matrix_says_what_was_expected_and_what_came():
+def test_the_error_of_require_matrix_names_both_shapes():
     require_matrix(np.zeros((0, 3)), name="vectors", dim=3)
     require_matrix(np.ones((4, 3), np.float16), name="vectors", dim=3)
     for array, shape in [
@@ -76,7 +76,7 @@ def test_require_matrix_says_what_was_expected_and_what_came():
             require_matrix(array, name="vectors", dim=3)
 
 
-def test_halves_are_widened_without_loss():
+def test_float16_is_widened_without_loss():
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     finite = every[np.isfinite(every)].reshape(-1, 128)
     wide = vectors_module._float64(finite)

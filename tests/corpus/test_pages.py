@@ -15,7 +15,7 @@ def read_html(tmp_path, raw):
     return document
 
 
-def test_a_page_is_its_title_and_its_paragraphs():
+def test_a_page_becomes_its_title_and_its_paragraphs():
     """The page is Latin-1, as its meta element says, and has a menu, a footer, a script and a style sheet."""
     (document,) = read_corpus(PAGE)
     assert document.title == "The old harbour"
@@ -38,7 +38,7 @@ def test_a_page_is_its_title_and_its_paragraphs():
         "<meta charset='utf-16'><p>naïve €".encode(),
     ],
 )
-def test_the_charset_is_found(tmp_path, raw):
+def test_the_charset_is_detected(tmp_path, raw):
     assert read_html(tmp_path, raw).text == "naïve €"
 
 
@@ -49,7 +49,7 @@ def test_a_page_that_is_not_in_its_charset_is_refused(tmp_path):
         read_html(tmp_path, b"<meta charset=utf-8>\n<p>na\xefve")
 
 
-def test_a_page_without_main_element_is_read_whole(tmp_path):
+def test_all_of_a_page_without_main_element_is_read(tmp_path):
     raw = b"<title>T</title><body><header><h1>Head</h1></header><div>One</div><p>Two<br>three</p><aside>no</aside>"
     assert read_html(tmp_path, raw).text.split() == ["Head", "One", "Two", "three"]
 

@@ -99,14 +99,14 @@ def test_passages_end_at_sentences_and_overlap_by_a_sentence():
         assert text[after.start : before.end].count("This") == 1
 
 
-def test_the_overlap_is_one_sentence_even_where_more_would_fit():
+def test_the_overlap_is_one_sentence_even_if_more_would_fit():
     text = " ".join(SENTENCES)
     result = split(text, max_tokens=100, overlap=0.3)
     for before, after in zip(result.passages, result.passages[1:], strict=False):
         assert text[after.start : before.end].count("This") == 1
 
 
-def test_a_sentence_end_beyond_the_limit_is_not_taken():
+def test_a_sentence_end_beyond_the_limit_is_not_used():
     sentence = " ".join(f"word{i}" for i in range(34)) + ". "
     text = sentence * 20
     assert max(map(n_words, split(text, max_tokens=30, overlap=0).texts)) == 30
@@ -167,13 +167,13 @@ def test_abbreviations_initials_and_numbers_do_not_end_sentences(not_an_end):
 
 
 @pytest.mark.parametrize("end", [". ", "! ", "? ", "… ", '." ', ".) ", "?! ", ".\n", "。", "？", "。」"])
-def test_sentence_ends(end):
+def test_sentence_ends_are_found(end):
     first = "one two three four five six seven eight nine ten eleven twelve" + end
     text = first + "Then other words follow here and more words come so that the text is long enough"
     assert parts(text, split(text, max_tokens=23, overlap=0))[0] == first.strip()
 
 
-def test_the_last_passage_is_no_leftover():
+def test_the_last_passage_is_not_a_short_remainder():
     for n in range(31, 200):
         text = " ".join(f"w{i}." for i in range(n))
         lengths = [n_words(part) for part in parts(text, split(text))]
@@ -189,7 +189,7 @@ def test_a_long_title_is_truncated_to_its_share_and_reported():
     assert max(map(n_words, result.texts)) <= 40
 
 
-def test_a_long_title_keeps_what_a_short_text_leaves():
+def test_a_long_title_keeps_the_tokens_that_a_short_text_leaves():
     title = " ".join(f"t{i}" for i in range(100))
     result = split("five words make this text", title, max_tokens=40)
     assert result.title_is_truncated
@@ -237,7 +237,7 @@ def test_text_without_spaces_is_cut_between_its_characters():
     assert max(map(n_wordpieces, result.texts)) <= 30
 
 
-def test_hangul_is_counted_in_letters_not_in_syllables():
+def test_hangul_is_counted_in_letters_not_syllables():
     text = "가나다 " * 5  # 20 characters, but 30 tokens
     assert n_wordpieces(text) == 30
     result = split(text, max_tokens=22, token_spans=wordpiece_spans)
@@ -256,7 +256,7 @@ def test_no_character_becomes_more_letters_than_it_has_bytes():
 @pytest.mark.parametrize(
     "arguments", [{"max_tokens": 13}, {"overlap": -0.1}, {"overlap": 0.4}, {"overlap": float("nan")}]
 )
-def test_numbers_out_of_range_are_refused(arguments):
+def test_arguments_out_of_range_are_errors(arguments):
     with pytest.raises(ShapeError, match=rf"{next(iter(arguments))}: expected"):
         split("text", **arguments)
 

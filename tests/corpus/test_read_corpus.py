@@ -41,7 +41,7 @@ def test_a_txt_file_holds_one_document_a_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["a\nb\n", "a\nb", "a\r\nb\r\n", "\ufeffa\nb\n", "\ufeffa\r\nb"])
-def test_line_ends_and_byte_order_mark_are_no_text(tmp_path, content):
+def test_line_ends_and_byte_order_mark_are_not_part_of_the_text(tmp_path, content):
     assert texts(write(tmp_path / "a.txt", content)) == ["a", "b"]
 
 
@@ -113,7 +113,7 @@ def test_standard_input_holds_records(line_format, content):
     assert (document.doc_id, document.text) == ("x", "one")
 
 
-def test_standard_input_is_the_process_own(monkeypatch):
+def test_standard_input_is_that_of_the_process(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n")))
     assert texts("-") == ["one"]
 
@@ -143,7 +143,7 @@ def test_the_size_of_standard_input_is_unknown():
     assert stats.bytes_total is None
 
 
-def test_only_as_much_is_read_as_is_consumed(tmp_path):
+def test_files_are_read_lazily(tmp_path):
     path = write(tmp_path / "a.txt", "one\n" * 1_000_000)
     stats = ReadStats()
     next(read_corpus(path, stats=stats))
@@ -184,7 +184,7 @@ def test_compressed_pages_of_a_folder_are_read(tmp_path):
     assert stats.other_files == {".gz": 1}
 
 
-def test_a_file_of_a_folder_kind_can_be_named_itself(tmp_path, monkeypatch):
+def test_a_file_of_a_type_found_in_folders_can_be_given_itself(tmp_path, monkeypatch):
     write(tmp_path / "guide.md", "# Title\n\nText.")
     monkeypatch.chdir(tmp_path)
     assert read("guide.md") == [Document("guide.md", "# Title\n\nText.", "Title", source="guide.md")]
@@ -269,7 +269,7 @@ def test_no_path_is_refused():
         read_corpus([])
 
 
-def test_a_folder_without_documents_says_what_it_holds(tmp_path):
+def test_the_error_for_a_folder_without_documents_lists_its_files(tmp_path):
     write(tmp_path / "a.pdf", "x")
     write(tmp_path / "b.pdf", "x")
     write(tmp_path / "Makefile", "x")
@@ -305,7 +305,7 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
         read(tmp_path)
 
 
-def test_a_file_that_vanishes_after_the_look_up_is_refused(tmp_path):
+def test_a_file_that_vanishes_after_it_was_listed_is_refused(tmp_path):
     path = write(tmp_path / "a.txt", "a")
     documents = read_corpus(path)
     path.unlink()
@@ -313,5 +313,5 @@ def test_a_file_that_vanishes_after_the_look_up_is_refused(tmp_path):
         list(documents)
 
 
-def test_fields_do_not_matter_for_plain_text(tmp_path):
+def test_fields_are_ignored_for_plain_text(tmp_path):
     assert texts(write(tmp_path / "a.txt", "a"), fields=Fields(id_field="x", text_field="y")) == ["a"]

@@ -37,7 +37,7 @@ def write_parquet(tmp_path, columns):
 
 @ONE_FOLDER
 @given(records=st.lists(st.tuples(FILLED, FILLED, JSON_VALUES), min_size=1, max_size=5), ascii_only=st.booleans())
-def test_jsonl_round_trip(tmp_path, records, ascii_only):
+def test_jsonl_records_survive_a_round_trip(tmp_path, records, ascii_only):
     lines = [
         json.dumps({"_id": i, "title": title, "text": text, "more": more}, ensure_ascii=ascii_only)
         for i, (title, text, more) in enumerate(records)
@@ -49,7 +49,7 @@ def test_jsonl_round_trip(tmp_path, records, ascii_only):
 
 @ONE_FOLDER
 @given(records=st.lists(st.tuples(FILLED, FILLED), min_size=1, max_size=5), tabs=st.booleans())
-def test_csv_and_tsv_round_trip(tmp_path, records, tabs):
+def test_csv_and_tsv_records_survive_a_round_trip(tmp_path, records, tabs):
     path = tmp_path / ("a.tsv" if tabs else "a.csv")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t" if tabs else ",")
@@ -60,7 +60,7 @@ def test_csv_and_tsv_round_trip(tmp_path, records, tabs):
 
 @ONE_FOLDER
 @given(records=st.lists(st.tuples(FILLED, st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=20))
-def test_parquet_round_trip(tmp_path, records):
+def test_parquet_records_survive_a_round_trip(tmp_path, records):
     text, number = (list(column) for column in zip(*records, strict=True))
     path = write_parquet(tmp_path, {"_id": list(range(len(records))), "text": text, "number": number})
     stats = ReadStats()
@@ -256,7 +256,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
         list(read_corpus(tmp_path / "a.parquet"))
 
 
-def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+def test_the_error_for_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     path = write_parquet(tmp_path, {"text": ["a"]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r'pip install "hpdsearch\[parquet\]"'):

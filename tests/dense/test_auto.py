@@ -36,11 +36,11 @@ def tries(spec, n, dim=32):
         (IndexSpec(kind=FLAT, ann_recall=1), 50_000, [(FLAT, Codec.F32, 0, 0)]),
     ],
 )
-def test_what_is_left_open_is_settled_and_what_is_asked_is_kept(spec, n, expected):
+def test_auto_resolves_open_choices_and_keeps_explicit_ones(spec, n, expected):
     assert tries(spec, n) == expected
 
 
-def test_the_flat_index_is_taken_while_a_scan_of_it_stays_within_the_goal(monkeypatch):
+def test_auto_takes_a_flat_index_while_a_scan_meets_the_latency_target(monkeypatch):
     spec = IndexSpec(codec=Codec.PQ)
     milliseconds = auto.scan_milliseconds(IndexSpec(codec=Codec.PQ), 10**6, SAMPLE)
     assert 0 < milliseconds < 1_000
@@ -50,7 +50,7 @@ def test_the_flat_index_is_taken_while_a_scan_of_it_stays_within_the_goal(monkey
     assert tries(spec, 50_000)[0][0] is IVF
 
 
-def test_memory_makes_pq_smaller_and_then_is_an_error():
+def test_a_memory_limit_makes_pq_smaller_until_it_is_an_error():
     n = 1_000_000
     needs = {parts: index_bytes(IndexSpec(FLAT, Codec.PQ, n_subquantizers=parts), n, 32) for parts in (16, 11, 8)}
     assert needs[16] > needs[11] > needs[8] > n * 4
@@ -70,7 +70,7 @@ def test_memory_makes_pq_smaller_and_then_is_an_error():
 @pytest.mark.parametrize("kind", [FLAT, IVF])
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize(("n", "dim"), [(5_000, 8), (6_001, 33)])
-def test_the_bytes_foretold_are_never_passed_and_not_far_off(tmp_path, kind, codec, n, dim):
+def test_estimated_bytes_are_a_close_upper_bound(tmp_path, kind, codec, n, dim):
     spec = IndexSpec(kind, codec, nlist=40 if kind is IVF else 0, nprobe=1, rescore=1)
     built = build_index(vector_file(tmp_path / "v", ellipsoid(n, dim)), spec, tmp_path / "i")
     foretold = index_bytes(built.spec, n, dim)
@@ -78,7 +78,7 @@ def test_the_bytes_foretold_are_never_passed_and_not_far_off(tmp_path, kind, cod
     assert foretold < built.size_bytes * 1.15 + 10_000
 
 
-def test_an_index_keeps_its_memory_budget(tmp_path):
+def test_an_index_stays_within_its_memory_budget(tmp_path):
     vectors = ellipsoid(12_000, 32)
     budget = 12_000 * 6 + 20_000
     seg = segment(tmp_path, vectors, IndexSpec(memory=budget))
@@ -97,13 +97,13 @@ def test_an_index_keeps_its_memory_budget(tmp_path):
         (IndexSpec(codec=Codec.PQ, dim=4, n_subquantizers=5), r"n_subquantizers: expected at most 4"),
     ],
 )
-def test_widths_beyond_the_vectors_are_errors(tmp_path, wrong, message):
+def test_a_spec_that_does_not_fit_the_vectors_is_an_error(tmp_path, wrong, message):
     with pytest.raises(ShapeError, match=message):
         build_index(vector_file(tmp_path / "v", ellipsoid(20, 8)), wrong, tmp_path / "i")
     assert not (tmp_path / "i").exists()
 
 
-def test_lists_follow_the_square_root_of_the_count():
+def test_nlist_follows_the_square_root_of_the_count():
     for n in (10**5, 10**7):
         assert tries(IndexSpec(IVF, Codec.SQ8), n)[0][3] == math.floor(4 * np.sqrt(n))
         assert tries(IndexSpec(IVF, Codec.PQ), n)[0][3] == math.floor(2 * np.sqrt(n))

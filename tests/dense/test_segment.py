@@ -61,7 +61,7 @@ def require_answer(rows, scores, queries, vectors, first_row=FIRST_ROW):
 
 @SPECS
 @pytest.mark.parametrize("n", [1, 10, 333])
-def test_the_nearest_rows_are_found_with_their_true_cosines(segments, spec, n):
+def test_search_returns_the_nearest_rows_with_exact_cosines(segments, spec, n):
     rows, scores = segments[spec].nearest(QUERIES, n)
     require_answer(rows, scores, QUERIES, VECTORS)
     assert rows.shape == (40, max(n, min(n, 10) * 20))
@@ -70,7 +70,7 @@ def test_the_nearest_rows_are_found_with_their_true_cosines(segments, spec, n):
 
 
 @SPECS
-def test_one_query_alone_gets_the_bits_that_it_gets_among_others(segments, spec):
+def test_a_query_gets_equal_bits_alone_and_in_a_batch(segments, spec):
     rows, scores = segments[spec].nearest(QUERIES, 10)
     for query, row, score in zip(QUERIES, rows, scores, strict=True):
         (alone,), (alone_score,) = segments[spec].nearest(query[None], 10)
@@ -85,7 +85,7 @@ def test_one_query_alone_gets_the_bits_that_it_gets_among_others(segments, spec)
 
 @SPECS
 @pytest.mark.parametrize("share", [1.0, 0.9, 0.3, 0.2, 0.01, 1 / N])
-def test_only_allowed_rows_are_found_and_as_many_as_there_are(segments, spec, share):
+def test_a_filtered_search_returns_only_allowed_rows_and_all_of_them(segments, spec, share):
     allowed = np.random.default_rng(3).random(N) < share
     allowed[-1] = True  # the last bit of the mask
     n_allowed = int(allowed.sum())
@@ -100,7 +100,7 @@ def test_only_allowed_rows_are_found_and_as_many_as_there_are(segments, spec, sh
 
 
 @SPECS
-def test_no_allowed_row_no_wanted_row_and_no_query_give_nothing(segments, spec):
+def test_an_empty_filter_k_0_and_no_queries_give_empty_results(segments, spec):
     rows, scores = segments[spec].nearest(QUERIES[:3], 5, allowed=np.zeros(N, bool))
     assert rows.shape == scores.shape == (3, 0)
     assert segments[spec].nearest(QUERIES[:3], 0)[0].shape == (3, 0)
@@ -110,7 +110,7 @@ def test_no_allowed_row_no_wanted_row_and_no_query_give_nothing(segments, spec):
 
 
 @SPECS
-def test_wider_reaches_every_allowed_row(segments, spec):
+def test_widening_reaches_every_allowed_row(segments, spec):
     allowed = np.random.default_rng(5).random(N) < 0.5
     rows, scores = segments[spec].nearest(QUERIES[:2], 10, allowed=allowed, expansion=4**6)
     require_answer(rows, scores, QUERIES[:2], VECTORS)
@@ -122,7 +122,7 @@ def test_wider_reaches_every_allowed_row(segments, spec):
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
-def test_lists_that_hold_too_few_rows_are_followed_by_more_of_them(segments, codec):
+def test_more_lists_are_probed_when_the_first_hold_too_few_rows(segments, codec):
     seg = segments[IndexSpec(Kind.IVF, codec, nlist=32, nprobe=32, rescore=20)]
     one_list = type(seg.spec)(**{**vars(seg.spec), "nprobe": 1})
     path, sha256 = files_of(seg)
@@ -135,7 +135,7 @@ def test_lists_that_hold_too_few_rows_are_followed_by_more_of_them(segments, cod
     assert (rows >= 0).all()
 
 
-def test_few_allowed_rows_are_found_as_well_as_all(tmp_path):
+def test_a_selective_filter_finds_its_rows_as_well_as_no_filter(tmp_path):
     vectors = ellipsoid(40_000, 16)
     seg = segment(tmp_path, vectors, IndexSpec(Kind.IVF, Codec.F32, nlist=200, nprobe=6, rescore=1), first_row=0)
     queries, without = ellipsoid(100, 16, seed=1), None
@@ -154,7 +154,7 @@ def test_few_allowed_rows_are_found_as_well_as_all(tmp_path):
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize("dim", [1, 4, 5, 33, 127, 128])
 @pytest.mark.parametrize("n", [1, 9, 70])
-def test_small_segments_of_any_width(tmp_path, codec, dim, n):
+def test_small_segments_of_any_dim_are_searched(tmp_path, codec, dim, n):
     vectors, queries = ellipsoid(n, dim, seed=n), ellipsoid(4, dim, seed=99)
     seg = segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
     assert (seg.spec.kind, seg.spec.codec, seg.operating_points) == (Kind.FLAT, codec, None)
@@ -166,7 +166,7 @@ def test_small_segments_of_any_width(tmp_path, codec, dim, n):
 
 @pytest.mark.parametrize("codec", [Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize(("dim", "parts"), [(4, 3), (7, 3), (33, 16), (32, 32), (128, 43)])
-def test_parts_that_do_not_divide_the_width_and_lists(tmp_path, codec, dim, parts):
+def test_every_ivf_codec_accepts_any_dim_and_number_of_subquantizers(tmp_path, codec, dim, parts):
     spec = IndexSpec(
         Kind.IVF, codec, nlist=16, nprobe=16, rescore=50, n_subquantizers=parts if codec is Codec.PQ else 0
     )
@@ -180,7 +180,7 @@ def test_parts_that_do_not_divide_the_width_and_lists(tmp_path, codec, dim, part
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ])
-def test_codes_of_leading_numbers_are_rescored_with_all(tmp_path, codec):
+def test_codes_of_truncated_vectors_are_rescored_with_all_dimensions(tmp_path, codec):
     vectors = ellipsoid(3_000, 48)
     seg = segment(tmp_path, vectors, IndexSpec(codec=codec, dim=24))
     assert seg.spec.dim == 24
@@ -194,7 +194,7 @@ QUERIES_48 = ellipsoid(10, 48, seed=1)
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
-def test_zero_and_equal_vectors_and_zero_queries(tmp_path, codec):
+def test_zero_vectors_equal_vectors_and_zero_queries_are_searched(tmp_path, codec):
     vectors = np.concatenate([ellipsoid(100, 6), np.tile(ellipsoid(1, 6, seed=5), (400, 1))])
     vectors[[3, 8]] = 0
     seg = segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
@@ -220,7 +220,7 @@ def test_rows_with_gaps_keep_their_numbers(tmp_path):
 # ---- many at once
 
 
-def test_blocks_of_queries_are_one_answer(segments, monkeypatch):
+def test_queries_in_several_blocks_get_the_results_of_one_block(segments, monkeypatch):
     for spec in ALL:
         rows, scores = segments[spec].nearest(QUERIES, 10)
         with monkeypatch.context() as patch:
@@ -231,7 +231,7 @@ def test_blocks_of_queries_are_one_answer(segments, monkeypatch):
 
 
 @SPECS
-def test_threads_find_what_one_finds(segments, spec):
+def test_many_threads_get_the_results_of_one(segments, spec):
     allowed = np.random.default_rng(0).random(N) < 0.4
     masks = [None, allowed]
     expected = [segments[spec].nearest(QUERIES[:20], 10, allowed=mask)[0][:, :10] for mask in masks]
@@ -249,7 +249,7 @@ def test_threads_find_what_one_finds(segments, spec):
 
 
 @SPECS
-def test_an_opened_or_mapped_segment_finds_what_the_built_one_finds(segments, spec):
+def test_an_opened_or_mapped_segment_gives_the_results_of_the_built_one(segments, spec):
     built = segments[spec]
     path, sha256 = files_of(built)
     for above in (0, 1 << 40):
@@ -272,7 +272,7 @@ def test_building_twice_gives_equal_bytes(segments, tmp_path, spec, monkeypatch)
 
 
 @SPECS
-def test_a_damaged_index_file_is_an_error_that_names_it(segments, tmp_path, spec):
+def test_the_error_for_a_damaged_index_file_names_it(segments, tmp_path, spec):
     built = segments[spec]
     data, (_, expected) = files_of(built)[0].read_bytes(), files_of(built)
     path = tmp_path / "i.faiss"
@@ -290,7 +290,7 @@ def test_a_damaged_index_file_is_an_error_that_names_it(segments, tmp_path, spec
         Segment.open(built.rows, built.vectors, built.spec, path, expected)
 
 
-def test_an_index_of_other_vectors_or_rows_is_an_error(segments, tmp_path):
+def test_an_index_over_other_vectors_or_rows_is_an_error(segments, tmp_path):
     built = segments[ALL[0]]
     path, sha256 = files_of(built)
     others = vector_file(tmp_path / "v", ellipsoid(7, DIM))
@@ -303,7 +303,7 @@ def test_an_index_of_other_vectors_or_rows_is_an_error(segments, tmp_path):
         Segment.open(RowMap(0, 5), built.vectors, ALL[0], path, sha256)
 
 
-def test_altered_vectors_are_found_when_they_are_built_on_or_scored(tmp_path):
+def test_altered_vectors_are_detected_by_build_and_by_rescoring(tmp_path):
     vectors = ellipsoid(200, 8)
     file = vector_file(tmp_path / "v", vectors)
     built = build_index(file, IndexSpec(), tmp_path / "i")
@@ -324,7 +324,7 @@ def test_altered_vectors_are_found_when_they_are_built_on_or_scored(tmp_path):
     assert not (tmp_path / "again").exists()
 
 
-def test_many_vectors_are_trained_on_a_sample_and_all_added(tmp_path, monkeypatch):
+def test_a_large_index_is_trained_on_a_sample_and_holds_all_vectors(tmp_path, monkeypatch):
     monkeypatch.setattr("hpdsearch.dense.build.MINIMUM_SAMPLE", 2_000)
     monkeypatch.setattr("hpdsearch.dense.build.ADD_ROWS", 1_000)
     vectors = ellipsoid(5_500, 16)

@@ -23,7 +23,7 @@ SPECS = st.builds(
 
 @settings(max_examples=25)
 @given(SPECS)
-def test_a_spec_comes_back_from_json(spec):
+def test_a_spec_survives_json(spec):
     assert IndexSpec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
 
 
@@ -45,6 +45,6 @@ def test_the_stored_keys_of_a_spec_are_those_of_the_index_folder():
         ({"nlist": 256, "nprobe": 300}, r"nprobe: expected 1..256 \(nlist\), got 300"),
     ],
 )
-def test_numbers_out_of_range_are_errors(wrong, message):
+def test_fields_out_of_range_are_errors(wrong, message):
     with pytest.raises(ShapeError, match=message):
         IndexSpec(**wrong)

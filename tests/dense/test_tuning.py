@@ -66,7 +66,7 @@ def test_operating_points_ascend_in_ann_recall_and_time(tuned):
     assert all((1 <= p.nprobe <= tuned.spec.nlist) if tuned.spec.nlist else p.nprobe == 0 for p in points)
 
 
-def test_what_the_user_fixed_is_not_tuned(tmp_path):
+def test_parameters_that_the_user_set_are_not_tuned(tmp_path):
     seg = segment(tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, ann_recall=0.999))
     assert (seg.spec.nlist, seg.spec.nprobe, seg.spec.rescore) == (50, 3, 2)
     (point,) = seg.operating_points.points
@@ -80,7 +80,7 @@ def test_sq8_meets_a_recall_target_that_pq_misses(tmp_path):
     assert (seg.spec.codec, seg.operating_points.is_met) == (Codec.SQ8, True)
 
 
-def test_a_missed_recall_target_is_recorded_and_the_best_setting_taken(tmp_path):
+def test_a_missed_recall_target_is_recorded_and_the_best_point_used(tmp_path):
     seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, n_subquantizers=1, ann_recall=0.99))
     assert not seg.operating_points.is_met
     assert seg.spec.rescore == seg.operating_points.points[-1].rescore
@@ -93,7 +93,7 @@ def test_small_and_exact_segments_are_not_measured(tmp_path, n, spec):
     assert (seg.operating_points, seg.spec.rescore) == (None, 5)
 
 
-def test_duplicates_count_as_found(tmp_path):
+def test_duplicates_of_a_neighbor_count_as_found(tmp_path):
     vectors = np.tile(ellipsoid(100, 16), (30, 1))
     seg = segment(tmp_path, vectors, IndexSpec())
     assert seg.operating_points.points[-1].ann_recall == 1
@@ -102,7 +102,7 @@ def test_duplicates_count_as_found(tmp_path):
 # ---- by hand
 
 
-def test_the_lower_bound_by_hand():
+def test_the_lower_bound_equals_hand_arithmetic():
     # Wilson: p = 0.9, 1000 draws; no variance between queries beyond that of independent draws.
     p, n, z = 0.9, 1000, 1.645
     wilson = (p + z * z / (2 * n) - z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
@@ -114,14 +114,14 @@ def test_the_lower_bound_by_hand():
     assert 0.998 < lower_bound(np.ones(300)) < 1
 
 
-def test_the_lower_bound_is_below_the_truth_19_times_in_20():
+def test_the_lower_bound_is_below_the_true_value_19_times_in_20():
     rng = np.random.default_rng(0)
     truths = rng.beta(18, 2, size=(2_000, 300))  # each query has its own chance, 0.9 in the mean
     bounds = [lower_bound(rng.binomial(10, chances) / 10) for chances in truths]
     assert np.mean(np.array(bounds) < 0.9) == pytest.approx(0.95, abs=0.02)
 
 
-def test_pareto_by_hand():
+def test_the_pareto_front_equals_hand_arithmetic():
     a, b, c, d = (OperatingPoint(0, 1, r, r, ms) for r, ms in [(0.5, 1.0), (0.4, 2.0), (0.9, 3.0), (0.9, 4.0)])
     assert pareto_front([d, c, b, a]) == [a, c]
 
@@ -133,6 +133,6 @@ def test_a_point_is_chosen_by_its_lower_bound():
     assert OperatingPoints.from_dict(json.loads(json.dumps(measured.as_dict()))) == measured
 
 
-def test_recall_that_costs_less_than_the_noise_of_timing_is_taken():
+def test_a_recall_gain_that_costs_less_than_timing_noise_is_taken():
     points = tuple(OperatingPoint(0, n, n / 10, n / 10, ms) for n, ms in ((7, 1.0), (8, 1.05), (9, 1.11)))
     assert [OperatingPoints(points, 0.7, True, 300).choose(recall).rescore for recall in (0.7, 0.75, 0.85)] == [8, 9, 9]

@@ -40,7 +40,7 @@ def checksum_by_hand(row, position):
 
 @pytest.mark.parametrize("dim", [1, 5, 128])
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 300])
-def test_what_is_written_is_read_to_the_precision_of_float16(tmp_path, n, dim):
+def test_vectors_are_read_back_with_float16_precision(tmp_path, n, dim):
     vectors = random_rows(n, dim)
     file = vector_file(tmp_path / "v", vectors)
     expected = vectors.astype(np.float16).astype(np.float64)
@@ -56,7 +56,7 @@ def test_what_is_written_is_read_to_the_precision_of_float16(tmp_path, n, dim):
 
 @pytest.mark.parametrize("dim", [5, 6])
 @pytest.mark.parametrize("blocks", [1, 7, 200])
-def test_the_file_is_rows_and_checksums_however_it_was_written(tmp_path, blocks, dim):
+def test_the_file_holds_rows_and_checksums_for_any_block_size(tmp_path, blocks, dim):
     vectors = random_rows(200, dim)
     writer = written(tmp_path / "v", vectors, blocks=blocks)
     data = (tmp_path / "v").read_bytes()
@@ -83,7 +83,7 @@ def test_copied_rows_keep_their_bits(tmp_path):
     assert not (tmp_path / "w").exists()
 
 
-def test_zero_rows_and_no_rows_are_files_too(tmp_path):
+def test_zero_rows_and_no_rows_can_be_written(tmp_path):
     vectors = random_rows(3, 4)
     vectors[1] = 0
     np.testing.assert_array_equal(vector_file(tmp_path / "v", vectors).block(0, 3)[1], np.zeros(4))
@@ -106,7 +106,7 @@ def test_vectors_of_another_shape_or_not_finite_leave_no_file(tmp_path):
 # ---- damage
 
 
-def test_a_missing_shortened_or_longer_file_is_an_error_that_names_it(tmp_path):
+def test_the_error_for_a_missing_shorter_or_longer_file_names_it(tmp_path):
     path = tmp_path / "v"
     written(path, random_rows(100, 5))
     data = path.read_bytes()
@@ -121,7 +121,7 @@ def test_a_missing_shortened_or_longer_file_is_an_error_that_names_it(tmp_path):
 
 @pytest.mark.parametrize("resident", [0, 1 << 24])  # read by pread, and through the map
 @pytest.mark.parametrize("dim", [5, 16])
-def test_every_flipped_bit_is_found_by_whoever_reads_its_row_and_by_no_one_else(tmp_path, monkeypatch, dim, resident):
+def test_every_flipped_bit_is_detected_in_its_row_and_in_no_other(tmp_path, monkeypatch, dim, resident):
     monkeypatch.setattr(module, "MAX_RESIDENT", resident)
     path, n = tmp_path / "v", 40
     vectors = random_rows(n, dim)
@@ -149,7 +149,7 @@ def test_every_flipped_bit_is_found_by_whoever_reads_its_row_and_by_no_one_else(
         file.rows(others)
 
 
-def test_a_row_in_another_rows_place_is_found_with_or_without_its_checksum(tmp_path):
+def test_a_row_at_the_position_of_another_is_detected_with_or_without_its_checksum(tmp_path):
     path, n, size = tmp_path / "v", 30, 12
     vectors = random_rows(n, 6)
     vectors[4] = vectors[5]  # equal rows are no damage
@@ -168,7 +168,7 @@ def test_a_row_in_another_rows_place_is_found_with_or_without_its_checksum(tmp_p
             assert len(VectorFile(path, n, 6).rows(np.delete(np.arange(n), [one, other]))) == n - 2
 
 
-def test_zeroed_pages_are_found(tmp_path):
+def test_zeroed_pages_are_detected(tmp_path):
     path = tmp_path / "v"
     written(path, random_rows(400, 64))
     with path.open("r+b") as file:
@@ -197,7 +197,7 @@ def mapped_bytes(path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs the kernel's books of a process")
-def test_however_much_is_read_little_stays_mapped(tmp_path, monkeypatch):
+def test_reading_all_rows_keeps_few_pages_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 20)
     monkeypatch.setattr(module, "PIECE_ROWS", 16)
     vectors = random_rows(200_000, 32)  # 12.8 MB
@@ -215,7 +215,7 @@ def test_however_much_is_read_little_stays_mapped(tmp_path, monkeypatch):
     np.testing.assert_array_equal(file.stored_rows(np.array([7])), vectors[7:8].astype(np.float16))
 
 
-def test_threads_read_what_one_reads(tmp_path, monkeypatch):
+def test_many_threads_read_the_rows_that_one_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 14)
     vectors = random_rows(5_000, 16)
     file, stored = vector_file(tmp_path / "v", vectors), vectors.astype(np.float16)

@@ -17,7 +17,7 @@ TENSORS = {
 STATE = {"step": 7, "best": 0.1 + 0.2, "rows": [{"agreement": 1 / 3, "ü": None}]}
 
 
-def test_tensors_and_numbers_come_back_bit_by_bit(tmp_path):
+def test_tensors_and_numbers_are_read_back_bit_by_bit(tmp_path):
     write_checkpoint(tmp_path / "c", {"a": torch.zeros(3)}, {})
     write_checkpoint(tmp_path / "c", TENSORS, STATE)  # replaces the one before
     tensors, state = read_checkpoint(tmp_path / "c")
@@ -29,7 +29,7 @@ def test_tensors_and_numbers_come_back_bit_by_bit(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
-def test_a_truncated_or_altered_file_is_none(tmp_path):
+def test_a_truncated_or_altered_checkpoint_is_read_as_none(tmp_path):
     path = tmp_path / "c"
     assert read_checkpoint(path) is None
     write_checkpoint(path, TENSORS, STATE)
@@ -46,7 +46,7 @@ def test_a_truncated_or_altered_file_is_none(tmp_path):
     assert read_checkpoint(path) is not None
 
 
-def test_a_full_disk_is_an_error_that_leaves_the_checkpoint_before(tmp_path):
+def test_a_full_disk_is_an_error_that_keeps_the_previous_checkpoint(tmp_path):
     path = tmp_path / "c"
     write_checkpoint(path, TENSORS, STATE)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -36,7 +36,7 @@ def shares_by_brute_force(ours, teacher, k):
     return np.array([len(a & b) / k for a, b in zip(*found, strict=True)])
 
 
-def test_the_numbers_are_those_of_brute_force(held_out):
+def test_the_agreements_equal_brute_force(held_out):
     report = evaluate_gates(**held_out, spec=SPEC)
     stages = {"projection": "projected", "student": "student", "encoder": "encoder"}
     for name, stage in stages.items():
@@ -51,7 +51,7 @@ def test_the_numbers_are_those_of_brute_force(held_out):
     assert report.passed
 
 
-def test_words_find_the_texts_that_share_them():
+def test_bm25_finds_the_texts_that_share_terms():
     texts = ["gold iron", "gold stone", "gold iron stone", "wind", "winds", "...", "rain gold gold gold"]
     found = [rows.tolist() for rows in bm25_neighbors(texts, 2)]
     assert found[0][0] == 2, "two words in common come before one"
@@ -59,7 +59,7 @@ def test_words_find_the_texts_that_share_them():
     assert all(row not in rows and len(set(rows)) == len(rows) <= 2 for row, rows in enumerate(found))
 
 
-def test_where_words_say_what_the_teacher_says_bm25_has_it_all_and_the_encoder_fails(held_out):
+def test_if_bm25_agrees_fully_with_the_teacher_the_encoder_fails_its_gate(held_out):
     group = np.arange(N) // 6
     teacher = np.eye(TEACHER_DIM)[group] + np.random.default_rng(0).normal(size=(N, TEACHER_DIM)) * 0.01
     texts = [f"{WORDS[18 + number]} tale" for number in group]  # six texts a word, so five neighbours
@@ -74,7 +74,7 @@ def failed(report):
     return [line for line in report.summary if line.startswith("FAILED")]
 
 
-def test_each_gate_fails_at_its_own_fault_and_says_what_to_change(held_out):
+def test_each_gate_fails_for_its_own_fault_and_its_message_says_what_to_change(held_out):
     rng = np.random.default_rng(5)
     assert failed(evaluate_gates(**held_out, spec=SPEC)) == []
 
@@ -93,7 +93,7 @@ def test_each_gate_fails_at_its_own_fault_and_says_what_to_change(held_out):
     assert "above BM25, at least 90 required" in line
 
 
-def test_a_gate_is_as_wide_as_its_number(held_out):
+def test_a_gate_passes_exactly_at_its_threshold(held_out):
     found = evaluate_gates(**held_out, spec=SPEC).agreements
     kept = found["encoder"].mean / found["projection"].mean
     lost = found["student"].mean - found["encoder"].mean
@@ -102,7 +102,7 @@ def test_a_gate_is_as_wide_as_its_number(held_out):
         assert len(failed(evaluate_gates(**held_out, spec=spec))) == n_failed
 
 
-def test_few_texts_are_said_to_be_few(held_out):
+def test_a_report_of_few_texts_says_so(held_out):
     kept = evaluate_gates(**held_out, spec=SPEC)
     share = kept.agreements["encoder"].mean / kept.agreements["projection"].mean
     (line,) = [
@@ -116,7 +116,7 @@ def test_few_texts_are_said_to_be_few(held_out):
     assert "too few" not in line
 
 
-def test_a_projection_that_loses_much_is_told_but_is_no_failure(held_out):
+def test_a_lossy_projection_is_reported_but_fails_no_gate(held_out):
     flat = {name: held_out[name][:, -3:] for name in ("projected", "student", "encoder")}
     spec = replace(SPEC, max_export_loss=1.0, min_relative_agreement=0.3)
     report = evaluate_gates(**held_out | flat, spec=spec)
@@ -147,7 +147,7 @@ def test_vectors_of_other_texts_are_refused(change, message, held_out):
         evaluate_gates(**held_out | change, spec=SPEC)
 
 
-def test_too_few_texts_for_the_neighbours_are_refused(held_out):
+def test_too_few_texts_for_k_neighbors_are_refused(held_out):
     few = {name: part[:5] for name, part in held_out.items()}
     with pytest.raises(ShapeError, match=r"k in 1\.\.4"):
         evaluate_gates(**few, spec=SPEC)

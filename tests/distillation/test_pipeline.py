@@ -59,7 +59,7 @@ def measured(folder: Path) -> list[float]:
         return [float(row["agreement"]) for row in csv.DictReader(file)]
 
 
-def test_the_encoder_comes_near_to_the_projected_teacher(models, made):
+def test_the_encoder_approaches_the_projected_teacher(models, made):
     texts = make_texts(n=100, seed=9)
     space = read_space(made.folder / "space")
     wanted = space.project(Teacher.load(models / "teacher").encode(texts))
@@ -86,13 +86,13 @@ def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models,
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_only_the_log_and_the_settings_stay_of_the_training(made):
+def test_training_leaves_only_the_log_and_the_settings(made):
     left = {path.name for path in (made.folder / "training").iterdir()}
     assert left == {"log.csv", "loss.svg", "settings.json", "write.lock"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it kills processes")
-def test_killed_at_any_stage_it_goes_on_to_the_same_bytes(models, made):
+def test_a_distillation_killed_at_any_stage_resumes_to_the_same_bytes(models, made):
     script = [sys.executable, tiny_distillation.__file__, str(models)]
     paths = os.pathsep.join([*sys.path])
     done = subprocess.run(script, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
@@ -103,7 +103,7 @@ def test_killed_at_any_stage_it_goes_on_to_the_same_bytes(models, made):
     assert contents(models / "killed" / "encoder") == contents(made.folder)
 
 
-def test_a_damaged_cache_shard_is_noticed_and_embedded_again_to_equal_bytes(models, made, place, caplog):
+def test_a_corrupt_cache_shard_is_embedded_again_to_equal_bytes(models, made, place, caplog):
     (shard,) = (place / "cache").rglob("shard-*.safetensors")
     damaged = bytearray(shard.read_bytes())
     damaged[-100] ^= 1
@@ -113,7 +113,7 @@ def test_a_damaged_cache_shard_is_noticed_and_embedded_again_to_equal_bytes(mode
     assert contents(place / "encoder") == contents(made.folder)
 
 
-def test_a_full_disk_is_named_and_room_is_all_it_takes(models, made, place):
+def test_a_full_disk_is_a_clear_error_and_the_run_resumes_with_free_space(models, made, place):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in (1000, 20_000, 60_000):  # bytes: space, exported encoder or checkpoint, float32 modules
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -129,7 +129,7 @@ def test_a_full_disk_is_named_and_room_is_all_it_takes(models, made, place):
     assert contents(place / "encoder") == contents(made.folder)
 
 
-def test_changed_texts_begin_anew(models, made, place, caplog):
+def test_changed_texts_start_a_new_training(models, made, place, caplog):
     spec, texts = replace(QUICK, gates=UNREACHABLE), make_texts(n=250, seed=5)
     first = Encoder.load(run(models, place, spec=spec).folder).sha256  # leaves its checkpoint
     again, fresh = (run(models, folder, texts, spec=spec, cache=place / "cache") for folder in (place, place / "new"))
@@ -156,7 +156,7 @@ def test_after_a_failed_gate_the_old_encoder_stays_and_nothing_is_trained_again(
     assert Encoder.load(old).sha256 != Encoder.load(made.folder).sha256
 
 
-def test_a_student_that_leads_into_a_space_of_the_teacher_goes_on_from_there(models, made, place):
+def test_a_student_of_a_space_of_the_teacher_stays_in_that_space(models, made, place):
     spec = replace(QUICK, projection=None)
     first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32))
     warm = run(models, place, spec=spec, student=first.folder, output=place / "warm", force=True)
@@ -192,7 +192,7 @@ def test_encoders_of_one_space_search_each_others_indexes(models, made, place):
         index.search("cat")
 
 
-def test_the_assistant_embeds_what_the_teacher_leaves(models, made, place):
+def test_the_teacher_assistant_embeds_the_remaining_texts(models, made, place):
     spec = replace(QUICK, projection=None, n_teacher_texts=100)
     with pytest.raises(DistillError, match="expected a teacher assistant for the other 116 texts, got none"):
         run(models, place, spec=spec, space=made.folder)
@@ -253,7 +253,7 @@ def test_interpolation_averages_initial_and_final_weights_without_training_again
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_matched_dimensions_have_the_teachers_mean_squares(models, made, place, static):
+def test_match_variance_gives_dimensions_the_teachers_mean_squares(models, made, place, static):
     spec = replace(SPEC if not static else DistillSpec(static=True, training=TRAINING), precision=Precision.FLOAT32)
     texts = split_texts(make_texts(), spec).fitted
     wanted = made.space.project(Teacher.load(models / "teacher").encode(texts))
@@ -279,7 +279,7 @@ def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, mad
     assert sizes == [5, 1]  # spelt
 
 
-def test_documents_are_cut_into_passages_and_strings_are_not(models, made, place):
+def test_documents_are_split_into_passages_and_strings_are_not(models, made, place):
     documents = [Document(str(number), " ".join([text] * 5)) for number, text in enumerate(make_texts())]
     cut = run(models, place, documents, spec=QUICK, force=True)
     assert cut.n_texts + cut.n_held_out > 240
@@ -314,7 +314,7 @@ def test_hpdsearch_distill_is_the_function(models, place):
         ({"spec": replace(SPEC, training=replace(TRAINING, learning_rate=1e4))}, "diverged: .*lower --learning-rate"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_it_is_begun(models, made, place, others, options, message):
+def test_an_impossible_distillation_is_an_error_before_any_work(models, made, place, others, options, message):
     options = {"texts": make_texts(n=250), **options}
     for key in options.keys() & {"teacher", "student", "space", "output"}:
         options[key] = others / options[key] if (others / str(options[key])).exists() else options[key]
@@ -335,7 +335,7 @@ def test_what_cannot_be_done_is_said_before_it_is_begun(models, made, place, oth
         (replace(SPEC, trim_vocabulary=True), "only a WordPiece tokenizer can be trimmed, got WordLevel"),
     ],
 )
-def test_what_cannot_be_trained_is_said_before_the_teacher_has_embedded_anything(models, tmp_path, spec, message):
+def test_an_impossible_training_is_an_error_before_the_teacher_embeds_texts(models, tmp_path, spec, message):
     student = make_plain_teacher(tmp_path / "student")
     if spec.trim_vocabulary:
         tokenizer = Tokenizer(WordLevel({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}, unk_token="[UNK]"))

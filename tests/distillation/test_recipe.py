@@ -48,7 +48,7 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_draw_is_the_one_that_recipes_were_made_with(sources):
+def test_the_draw_equals_that_of_earlier_recipes(sources):
     pools = {}
     for name in ("a", "b"):
         pools[name] = gzip.decompress((sources / f"{name}.txt.gz").read_bytes()).decode().splitlines()
@@ -68,7 +68,7 @@ def test_the_draw_is_the_one_that_recipes_were_made_with(sources):
     assert draw_texts(replace(recipe, seed=8), sources).texts != expected
 
 
-def test_missing_damaged_and_short_sources_are_errors(sources):
+def test_missing_damaged_and_too_short_sources_are_errors(sources):
     recipe = Recipe(**RECIPE)
     with pytest.raises(DistillError, match=r"expected sources with 47 texts \(n_texts of recipe r\), got 46"):
         draw_texts(replace(recipe, n_texts=47), sources)
@@ -134,7 +134,7 @@ def test_the_keys_of_earlier_recipes_are_read_as_the_new_ones(tmp_path):
     assert (gates.min_relative_agreement, gates.min_above_bm25, gates.matryoshka_dims) == (0.1, 0.2, (32,))
 
 
-def test_a_space_that_is_given_takes_the_place_of_a_recipes_new_one_and_the_other_way_round():
+def test_a_given_space_replaces_the_recipes_projection_and_vice_versa():
     recipe = Recipe(**RECIPE, spec={"projection": {"dim": 64}}, space=None)
     changes, space = merge_recipe(recipe, {}, "mine")
     assert (make_spec(changes).projection, space) == (None, "mine")
@@ -142,7 +142,7 @@ def test_a_space_that_is_given_takes_the_place_of_a_recipes_new_one_and_the_othe
     assert (make_spec(changes).projection, space) == (ProjectionSpec(dim=32), None)
 
 
-def test_what_a_static_recipe_leaves_open_suits_static_students():
+def test_defaults_of_a_static_recipe_suit_static_students():
     spec = make_spec({"static": True, "training": {"epochs": 1}})
     assert spec.resolve_training() == replace(STATIC_TRAINING, epochs=1)
     assert spec.resolve_gates().min_relative_agreement < make_spec({}).resolve_gates().min_relative_agreement
@@ -174,14 +174,14 @@ def test_what_a_static_recipe_leaves_open_suits_static_students():
         ({"spec": {"precision": "int4"}}, "spec.precision: expected one of float32, int8, got 'int4'"),
     ],
 )
-def test_unknown_and_wrong_fields_are_named(tmp_path, change, message):
+def test_errors_name_unknown_and_wrong_fields(tmp_path, change, message):
     path = tmp_path / "r.json"
     path.write_text(json.dumps(RECIPE | change))
     with pytest.raises(DistillError, match=f"r.json: {message}"):
         read_recipe(path)
 
 
-def test_there_is_no_such_recipe(tmp_path):
+def test_a_missing_recipe_is_an_error(tmp_path):
     with pytest.raises(DistillError, match=r"recipe bese: expected a JSON file or .* \(base, small, static\)"):
         read_recipe("bese")
     (tmp_path / "r.json").write_text("{")

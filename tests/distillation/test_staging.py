@@ -10,7 +10,7 @@ from hpdsearch.errors import DistillError
 
 
 @pytest.mark.parametrize("path", ["..", "../beside", ".", "", "training"])
-def test_an_overwritten_encoder_takes_no_folder_but_its_own_modules_along(tmp_path, path):
+def test_overwriting_an_encoder_removes_no_folder_but_its_own_modules(tmp_path, path):
     output, beside = make_tiny_encoder(tmp_path / "output"), tmp_path / "beside" / "precious.txt"
     beside.parent.mkdir()
     beside.write_text("kept")
@@ -25,7 +25,7 @@ def test_an_overwritten_encoder_takes_no_folder_but_its_own_modules_along(tmp_pa
     assert not (output / "0_Transformer").exists()
 
 
-def test_an_encoder_is_made_in_a_folder_by_one_at_a_time(tmp_path):
+def test_one_process_at_a_time_distills_into_a_folder(tmp_path):
     mine = tmp_path / "mine"
     refused = pytest.raises(DistillError, match="mine: another process")
     with exclusive_lock(mine), exclusive_lock(tmp_path / "other"), refused, exclusive_lock(mine):

@@ -29,7 +29,7 @@ def test_results_come_in_the_order_of_the_items():
         assert workers.map(squared, [5, 3, 4]) == [(25, 1), (9, 1), (16, 1)]
 
 
-def test_the_caller_has_one_core_within_and_its_own_after():
+def test_the_caller_uses_one_core_inside_and_all_of_its_cores_afterwards():
     torch.set_num_threads(2)
     with Workers() as workers:
         assert (workers.n_threads, torch.get_num_threads()) == (2, 1)

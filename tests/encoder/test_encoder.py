@@ -83,7 +83,7 @@ def test_vectors_are_those_of_transformers_bert(tiny_folder: Path, tiny_encoder:
     np.testing.assert_allclose(vectors, oracle(TEXTS, tiny_encoder), atol=2e-5)
 
 
-def test_tiny_texts_are_told_apart(tiny_encoder: Encoder) -> None:
+def test_tiny_texts_get_different_vectors(tiny_encoder: Encoder) -> None:
     """If all vectors were alike, a comparison with an oracle would show little."""
     vectors = tiny_encoder.encode(TEXTS)
     assert (vectors @ vectors.T - np.eye(len(TEXTS))).max() < 0.98
@@ -98,14 +98,14 @@ def test_int8_weights_stay_close_to_float_weights(tmp_path: Path, tiny_encoder: 
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
-def test_rows_stand_in_the_order_of_the_texts(tiny_folder: Path, backend: str) -> None:
+def test_rows_are_in_the_order_of_the_texts(tiny_folder: Path, backend: str) -> None:
     encoder = Encoder.load(tiny_folder, backend=backend, threads=2)
     texts = random_texts(300, longest=MAX_TOKENS)
     alone = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_allclose(encoder.encode(texts), alone, atol=1e-5)
 
 
-def test_order_holds_across_blocks(tiny_encoder: Encoder) -> None:
+def test_rows_are_in_order_across_blocks(tiny_encoder: Encoder) -> None:
     texts = random_texts(BLOCK + 50, longest=6)
     vectors = tiny_encoder.encode(texts)
     around = slice(BLOCK - 20, BLOCK + 20)
@@ -141,7 +141,7 @@ def test_texts_without_tokens_share_one_unit_vector(tiny_encoder: Encoder) -> No
     assert tiny_encoder.token_spans(["", " \n"]) == [[], []]
 
 
-def test_what_is_not_a_string_is_named_by_position(tiny_encoder: Encoder) -> None:
+def test_the_error_for_an_input_that_is_no_string_names_its_position(tiny_encoder: Encoder) -> None:
     with pytest.raises(EncoderError, match=r"texts\[1\]: expected a string, got NoneType"):
         tiny_encoder.encode(["cat", None])  # type: ignore[list-item]
     with pytest.raises(EncoderError, match=r"got one string; write \[text\]"):
@@ -179,7 +179,7 @@ def test_progress_counts_every_text_once(tiny_encoder: Encoder) -> None:
     assert counted[-1] == 0
 
 
-def test_token_spans_are_the_words(tiny_encoder: Encoder) -> None:
+def test_token_spans_are_those_of_the_words(tiny_encoder: Encoder) -> None:
     text = "The cat, sings"
     (spans,) = tiny_encoder.token_spans([text])
     assert [text[start:end] for start, end in spans] == ["The", "cat", ",", "sings"]
@@ -256,7 +256,7 @@ def test_a_forked_child_can_encode_and_nothing_warns(tiny_folder: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_default_encoder_ships_and_knows_what_belongs_together() -> None:
+def test_the_default_encoder_ships_and_gives_related_texts_high_cosines() -> None:
     assert DEFAULT_ENCODER in Encoder.names()
     encoder = Encoder.load(DEFAULT_ENCODER)
     assert (encoder.name, encoder.dim, encoder.max_tokens) == (DEFAULT_ENCODER, 256, 256)
@@ -266,7 +266,7 @@ def test_the_default_encoder_ships_and_knows_what_belongs_together() -> None:
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
 
 
-def test_the_members_of_the_family_find_each_others_texts() -> None:
+def test_built_in_encoders_find_the_documents_of_one_another() -> None:
     texts = [
         "a man plays the guitar",
         "stocks fell sharply",

@@ -19,7 +19,7 @@ def change_card(folder: Path, **fields: object) -> None:
     (folder / "encoder.json").write_text(json.dumps(card | fields))
 
 
-def test_the_card_tells_name_width_and_space(tiny_folder: Path) -> None:
+def test_the_card_holds_name_dim_and_space(tiny_folder: Path) -> None:
     encoder, card = Encoder.load(tiny_folder), json.loads((tiny_folder / "encoder.json").read_text())
     assert card["format"] == 1
     assert (encoder.name, encoder.dim, encoder.max_tokens, encoder.space) == ("tiny", 16, 20, card["space"])
@@ -27,7 +27,7 @@ def test_the_card_tells_name_width_and_space(tiny_folder: Path) -> None:
     assert set(card["sha256"]) == {path.name for path in tiny_folder.iterdir()} - {"encoder.json"}
 
 
-def test_an_unknown_name_lists_the_built_in_encoders() -> None:
+def test_the_error_for_an_unknown_name_lists_the_built_in_encoders() -> None:
     with pytest.raises(
         EncoderError, match=f"no-such: expected .* built-in encoder .*{DEFAULT_ENCODER}.* found neither"
     ):
@@ -39,7 +39,7 @@ def test_a_folder_without_a_card_is_no_encoder(tmp_path: Path) -> None:
         Encoder.load(tmp_path)
 
 
-def test_a_newer_format_names_both_numbers(folder: Path) -> None:
+def test_the_error_for_a_newer_format_names_both_numbers(folder: Path) -> None:
     change_card(folder, format=2)
     with pytest.raises(EncoderError, match="expected format 1, got 2; upgrade hpdsearch"):
         Encoder.load(folder)
@@ -52,14 +52,14 @@ def test_a_broken_card_is_an_error_of_the_encoder(folder: Path, card: str) -> No
         Encoder.load(folder)
 
 
-def test_a_card_without_a_sum_is_refused(folder: Path) -> None:
+def test_a_card_without_a_checksum_is_refused(folder: Path) -> None:
     change_card(folder, sha256={"config.json": "0"})
     with pytest.raises(EncoderError, match=r"expected the checksum of model\.onnx"):
         Encoder.load(folder)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.safetensors", "tokenizer.json", "config.json"])
-def test_missing_and_altered_files_are_named(folder: Path, name: str) -> None:
+def test_errors_name_missing_and_altered_files(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
@@ -71,7 +71,7 @@ def test_missing_and_altered_files_are_named(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "advice"), [("model.onnx", "cannot load it"), ("tokenizer.json", "cannot load it")])
-def test_files_that_do_not_parse_are_named(folder: Path, name: str, advice: str) -> None:
+def test_errors_name_files_that_do_not_parse(folder: Path, name: str, advice: str) -> None:
     (folder / name).write_bytes(b"nonsense")
     sums = json.loads((folder / "encoder.json").read_text())["sha256"]
     change_card(folder, sha256=sums | {name: hashlib.sha256(b"nonsense").hexdigest()})
@@ -79,7 +79,7 @@ def test_files_that_do_not_parse_are_named(folder: Path, name: str, advice: str)
         Encoder.load(folder)
 
 
-def test_a_built_in_name_wins_over_a_folder_of_that_name(
+def test_a_built_in_name_takes_precedence_over_a_folder_of_that_name(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_folder, tmp_path / DEFAULT_ENCODER)

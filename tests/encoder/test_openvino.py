@@ -68,7 +68,7 @@ class Sleeper:
 
 
 @pytest.mark.usefixtures("openvino")
-def test_the_faster_one_is_chosen_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_backend_is_chosen_and_the_choice_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     opened: list[str] = []
 
@@ -100,7 +100,7 @@ def test_the_faster_one_is_chosen_and_remembered(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("openvino")
-def test_a_model_that_openvino_cannot_load_is_left_to_onnxruntime(
+def test_a_model_that_openvino_cannot_load_runs_on_onnxruntime(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -150,7 +150,7 @@ def test_auto_measures_once_and_then_loads_only_what_it_chose(tiny_folder: Path,
     assert loaded_by_auto(tiny_folder, tmp_path) == first.replace("OnnxSession True", "OnnxSession False")
 
 
-def test_the_variable_says_what_auto_means(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_overrides_auto(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPDSEARCH_BACKEND", "abacus")
     with pytest.raises(EncoderError, match=r"backend: expected one of auto, .* got 'abacus'"):
         Encoder.load(tiny_folder)

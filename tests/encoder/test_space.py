@@ -14,7 +14,7 @@ def components() -> np.ndarray:
     return np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][:5].astype(np.float32)
 
 
-def test_a_space_comes_back_as_it_was_written(tmp_path: Path, components: np.ndarray) -> None:
+def test_a_space_is_read_as_it_was_written(tmp_path: Path, components: np.ndarray) -> None:
     written = write_space(tmp_path / "space", teacher="big", teacher_hash="ab", components=components)
     read = read_space(tmp_path / "space")
     assert (read.teacher, read.teacher_hash, read.dim, read.teacher_dim) == ("big", "ab", 5, 12)
@@ -39,7 +39,7 @@ def test_the_id_depends_on_teacher_and_projection_only(tmp_path: Path, component
     assert len(set(ids)) == 4
 
 
-def test_projecting_is_a_product_of_unit_length(tmp_path: Path, components: np.ndarray) -> None:
+def test_projection_is_a_matrix_product_scaled_to_unit_length(tmp_path: Path, components: np.ndarray) -> None:
     space = write_space(tmp_path, teacher="big", teacher_hash="ab", components=components)
     row = np.arange(12, dtype=np.float32)
     expected = np.array([component @ row for component in components])

@@ -29,7 +29,7 @@ def by_hand(text: str, table: np.ndarray) -> np.ndarray:
     return np.array(total) / sum(number**2 for number in total) ** 0.5
 
 
-def test_a_text_is_the_mean_of_its_tokens_whatever_its_length(static_folder: Path) -> None:
+def test_a_text_of_any_length_is_the_mean_of_its_tokens(static_folder: Path) -> None:
     encoder = Encoder.load(static_folder)
     assert (encoder.kind, encoder.dim, encoder.max_tokens) == (EncoderType.STATIC, 16, 20)
     expected = [by_hand(text, tiny_table()) for text in TEXTS]
@@ -54,7 +54,7 @@ def test_int8_rows_stay_close_and_take_a_quarter(static_folder: Path, tmp_path: 
     assert not np.array_equal(found, exact)
 
 
-def test_an_index_of_static_vectors_can_be_asked_by_a_transformer_of_the_space(
+def test_a_transformer_of_the_space_queries_an_index_of_static_vectors(
     static_folder: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
     words = "iron queen child war peace big small runs river"
@@ -73,14 +73,16 @@ def test_backends_are_for_transformers(static_folder: Path, backend: str) -> Non
     np.testing.assert_array_equal(vectors, Encoder.load(static_folder).encode(TEXTS))
 
 
-def test_a_kind_that_is_not_known_is_an_error(static_folder: Path, tmp_path: Path) -> None:
+def test_an_unknown_encoder_type_is_an_error(static_folder: Path, tmp_path: Path) -> None:
     folder = make_tiny_static(tmp_path / "static")
     (folder / "config.json").write_text('{"model_type": "rnn"}')
     with pytest.raises(EncoderError, match="expected model_type bert or static, got 'rnn'; upgrade"):
         Encoder.load(folder)
 
 
-def test_what_does_not_fit_is_refused_and_equal_tables_give_equal_bytes(tmp_path: Path, static_folder: Path) -> None:
+def test_inconsistent_arguments_are_refused_and_equal_tables_give_equal_bytes(
+    tmp_path: Path, static_folder: Path
+) -> None:
     arguments = {"name": "x", "space": "sha256:0", "tokenizer": tiny_tokenizer()}
     for table, message in (
         (tiny_table()[:-1], r"table: expected at least \d+ rows for the tokenizer"),

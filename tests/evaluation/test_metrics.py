@@ -71,7 +71,7 @@ values = st.integers(-4, 4)  # few values: ties are common
 
 @few
 @given(pairs=st.lists(st.tuples(values, values), min_size=2, max_size=30))
-def test_spearman_equals_scipy_and_only_looks_at_the_order(pairs):
+def test_spearman_equals_scipy_and_depends_only_on_the_order(pairs):
     a, b = map(list, zip(*pairs, strict=True))
     if len(set(a)) < 2 or len(set(b)) < 2:
         with pytest.raises(ShapeError, match="at least two different values"):
@@ -117,7 +117,7 @@ def test_neighbor_agreement_equals_brute_force_over_several_blocks(monkeypatch):
     assert search_agreement((ours[:20], ours[20:]), (teacher[:20], teacher[20:]), k) == pytest.approx(np.mean(shares))
 
 
-def test_vectors_that_are_turned_and_scaled_agree_wholly():
+def test_rotated_and_scaled_vectors_agree_fully():
     rng = np.random.default_rng(0)
     teacher = rng.normal(size=(40, 6))
     turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
@@ -129,7 +129,7 @@ def test_vectors_that_are_turned_and_scaled_agree_wholly():
     ("n_ours", "n_teacher", "k", "message"),
     [(5, 6, 2, "same texts"), (5, 5, 5, r"k in 1\.\.4"), (5, 5, 0, r"k in 1\.\.4"), (0, 0, 1, r"k in 1\.\.-1")],
 )
-def test_agreement_says_what_does_not_fit(n_ours, n_teacher, k, message):
+def test_the_errors_of_agreement_name_the_wrong_argument(n_ours, n_teacher, k, message):
     with pytest.raises(ShapeError, match=message):
         neighbor_agreement(np.ones((n_ours, 3)), np.ones((n_teacher, 4)), k)
 

@@ -21,7 +21,7 @@ def texts(n, seed):
 
 
 @pytest.mark.parametrize("block", [7, 2048])
-def test_metrics_equal_trec_eval_on_brute_force_whatever_the_block(tmp_path, tiny_encoder, monkeypatch, block):
+def test_metrics_equal_trec_eval_on_brute_force_for_any_block_size(tmp_path, tiny_encoder, monkeypatch, block):
     monkeypatch.setattr("hpdsearch.evaluation.retrieval.BLOCK", block)
     rng = np.random.default_rng(1)
     documents = list(dict.fromkeys(texts(150, seed=2)))  # equal texts would tie, and trec_eval ranks ties otherwise
@@ -68,7 +68,7 @@ DOCUMENT_VECTORS = {
 }
 
 
-def test_the_query_itself_is_left_out_ties_go_to_the_smaller_doc_id_and_counts_are_reported(tmp_path):
+def test_the_query_itself_is_excluded_ties_go_to_the_smaller_doc_id_and_counts_are_reported(tmp_path):
     """q1: a, c, q1 tie, b; its namesake is another text and stays. q2: itself is left out, then b, then a and c."""
     write_beir(tmp_path / "c")
     result = evaluated(tmp_path / "c", one_hot(QUERY_VECTORS), one_hot(DOCUMENT_VECTORS)).collections[0]
@@ -87,7 +87,7 @@ def test_the_query_itself_is_left_out_ties_go_to_the_smaller_doc_id_and_counts_a
 
 
 @pytest.mark.parametrize("block", [9, 2048])
-def test_of_more_equal_documents_than_are_kept_the_smaller_doc_ids_are(tmp_path, monkeypatch, block):
+def test_of_many_equal_documents_the_smaller_doc_ids_are_kept(tmp_path, monkeypatch, block):
     monkeypatch.setattr("hpdsearch.evaluation.retrieval.BLOCK", block)
     numbers = np.random.default_rng(0).permutation(130)
     corpus = [{"_id": f"{number:03}", "text": "the same"} for number in numbers]
@@ -124,13 +124,13 @@ def test_a_folder_of_collections_gives_the_plain_mean(tmp_path):
         ({"qrels": []}, r"test\.tsv: expected a relevant document for at least one"),
     ],
 )
-def test_what_is_wrong_is_named_with_file_and_line(tmp_path, change, message):
+def test_errors_name_file_and_line(tmp_path, change, message):
     write_beir(tmp_path / "c", **change)
     with pytest.raises(CorpusError, match=message):
         evaluated(tmp_path / "c", lambda texts: np.ones((len(texts), 2)))
 
 
-def test_missing_and_damaged_files_are_named(tmp_path):
+def test_errors_name_missing_and_damaged_files(tmp_path):
     folder = write_beir(tmp_path / "c")
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "x"}\n{"_id": \n')
     with pytest.raises(CorpusError, match=r"queries\.jsonl:2: expected a JSON object, got an error at column"):
@@ -146,7 +146,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         read_collections(tmp_path / "more")
 
 
-def test_rankings_hold_the_cosines_of_brute_force(tmp_path, tiny_encoder, monkeypatch):
+def test_rankings_equal_the_cosines_of_brute_force(tmp_path, tiny_encoder, monkeypatch):
     monkeypatch.setattr("hpdsearch.evaluation.retrieval.DEPTH", 4)
     (collection,) = read_collections(write_beir(tmp_path / "c"))
     rankings, known = rank_documents(collection, tiny_encoder.encode)

@@ -71,14 +71,14 @@ def test_a_file_and_the_table_of_sick_are_read(tmp_path):
         ({"STS.input.x.txt": "a\tb\nc\n", "STS.gs.x.txt": "1\n2\n"}, r"input\.x\.txt:2: expected sentence<TAB>"),
     ],
 )
-def test_what_is_wrong_is_named_with_file_and_line(tmp_path, files, message):
+def test_errors_name_file_and_line(tmp_path, files, message):
     for name, text in files.items():
         write(tmp_path / "T" / name, text)
     with pytest.raises(CorpusError, match=message):
         read_sts(tmp_path / "T")
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(CorpusError, match="nowhere: there is no such folder"):
         read_sts(tmp_path / "nowhere")
 

@@ -25,7 +25,7 @@ def cut(vectors: np.ndarray, dim: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dim", [1, 5, 16])
-def test_truncated_vectors_are_the_first_numbers_of_the_whole_ones(
+def test_truncated_vectors_are_the_leading_dimensions_of_the_full_ones(
     tiny_folder: Path, tiny_encoder: Encoder, dim: int
 ) -> None:
     encoder = Encoder.load(tiny_folder, dim=dim)
@@ -51,7 +51,7 @@ def test_an_index_keeps_its_dim_for_queries_and_added_documents(tmp_path: Path, 
         assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, encoder.encode(["cat dog"])[0]), 7)
 
 
-def test_another_member_of_the_space_asks_if_it_is_wide_enough(tmp_path: Path, tiny_folder: Path) -> None:
+def test_another_encoder_of_the_space_queries_if_it_has_enough_dimensions(tmp_path: Path, tiny_folder: Path) -> None:
     folder, whole = tmp_path / "index", Encoder.load(tiny_folder)
     Index.build(folder, DOCUMENTS, encoder=whole.truncate(6)).close()
     members = {dim: make_tiny_encoder(tmp_path / str(dim), dim=dim, precision=Precision.INT8) for dim in (5, 6, 8, 16)}
@@ -67,7 +67,7 @@ def test_another_member_of_the_space_asks_if_it_is_wide_enough(tmp_path: Path, t
         index.search("cat dog")
 
 
-def test_the_command_line_cuts_vectors_and_names_the_command_for_another_space(
+def test_the_command_line_truncates_vectors_and_names_the_command_for_another_space(
     tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

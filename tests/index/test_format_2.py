@@ -101,7 +101,7 @@ def test_the_folder_holds_every_feature_of_the_format() -> None:
     assert (purged, n_buffered) == ({-1, 0, 1}, 5)
 
 
-def test_it_opens_and_verifies_and_reading_changes_no_byte(
+def test_it_opens_it_verifies_and_reading_changes_no_byte(
     folder: Path, encoder: Encoder, documents: dict[str, Document]
 ) -> None:
     before = bytes_by_file(folder)
@@ -113,7 +113,7 @@ def test_it_opens_and_verifies_and_reading_changes_no_byte(
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda a: f"{a['mode']}, {a['query']}{', filtered' * bool(a['where'])}")
-def test_search_answers_as_the_version_did_that_wrote_it(folder: Path, answer: dict[str, object]) -> None:
+def test_search_returns_the_hits_of_the_version_that_wrote_it(folder: Path, answer: dict[str, object]) -> None:
     state = open_snapshot(folder)
     query = str(answer["query"])
     hits = search(state, [query], stored_vector, k=10, mode=Mode(answer["mode"]), where=answer["where"])[0]  # type: ignore[arg-type]

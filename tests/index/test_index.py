@@ -53,7 +53,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_is_built_is_what_is_opened(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_an_opened_index_answers_as_the_built_one(tmp_path: Path, tiny_encoder: Encoder) -> None:
     with Index.build(str(tmp_path / "a" / "index"), iter(DOCUMENTS), encoder=tiny_encoder) as built:
         assert held(built) == expected(DOCUMENTS)
         answer = built.search("cat dog")
@@ -66,7 +66,7 @@ def test_what_is_built_is_what_is_opened(tmp_path: Path, tiny_encoder: Encoder) 
         assert opened.count("half = 0") == 15
 
 
-def test_info_tells_what_the_index_is(folder: Path, tiny_encoder: Encoder, tiny_folder: Path) -> None:
+def test_info_describes_the_index(folder: Path, tiny_encoder: Encoder, tiny_folder: Path) -> None:
     with Index.open(folder) as index:
         index.add(some_documents(100, seed=4, first=25))  # too many to wait in the catalog
         index.delete("d00000")
@@ -105,7 +105,7 @@ def test_add_replaces_and_delete_removes(folder: Path) -> None:
         assert held(again) == wanted
 
 
-def test_delete_takes_all_or_none(folder: Path) -> None:
+def test_delete_removes_all_or_none(folder: Path) -> None:
     with Index.open(folder) as index:
         with pytest.raises(QueryError, match="1 of 2 doc_ids are not in the index: 'nobody'"):
             index.delete(["d00001", "nobody"])
@@ -163,14 +163,14 @@ def test_an_open_index_answers_from_its_state_while_it_is_overwritten(folder: Pa
     assert names(folder / "lexical") == {"000003"}
 
 
-def test_overwriting_what_is_not_there_builds_it(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_overwrite_without_an_index_builds_one(tmp_path: Path, tiny_encoder: Encoder) -> None:
     (tmp_path / "empty").mkdir()
     for place in ("empty", "none"):
         with Index.build(tmp_path / place, DOCUMENTS, encoder=tiny_encoder, overwrite=True) as index:
             assert held(index) == expected(DOCUMENTS)
 
 
-def test_a_change_sees_what_others_committed(folder: Path, tiny_encoder: Encoder) -> None:
+def test_a_change_includes_the_commits_of_others(folder: Path, tiny_encoder: Encoder) -> None:
     with Index.open(folder, encoder=tiny_encoder) as first, Index.open(folder, encoder=tiny_encoder) as second:
         first.add([Document("x", "the cat")])
         assert "x" not in held(second)
@@ -185,7 +185,7 @@ def test_a_change_sees_what_others_committed(folder: Path, tiny_encoder: Encoder
 # ---- encoders
 
 
-def test_an_encoder_of_another_space_is_refused_with_the_command_that_helps(
+def test_the_error_for_an_encoder_of_another_space_names_the_command_to_run(
     folder: Path, tmp_path: Path, tiny_encoder: Encoder, tiny_folder: Path
 ) -> None:
     other = Encoder.load(make_tiny_encoder(tmp_path / "other", space_seed=5))
@@ -205,7 +205,7 @@ def test_an_encoder_of_another_space_is_refused_with_the_command_that_helps(
             assert str(caught.value) == message
 
 
-def test_an_encoder_of_other_width_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_an_encoder_of_too_few_dimensions_is_refused(folder: Path, tmp_path: Path) -> None:
     narrow = make_tiny_encoder(tmp_path / "narrow", dim=8)
     with pytest.raises(EncoderError, match=r"holds vectors of 16 dimensions .* but encoder tiny has only 8"):
         Index.open(folder, encoder=Encoder.load(narrow))
@@ -224,7 +224,7 @@ def test_queries_may_be_encoded_by_another_encoder_of_the_space(
         assert index.info().encoder_sha256 == tiny_encoder.sha256
 
 
-def test_without_its_encoder_an_index_still_finds_words(tmp_path: Path) -> None:
+def test_without_its_encoder_an_index_still_answers_lexical_queries(tmp_path: Path) -> None:
     place = make_tiny_encoder(tmp_path / "encoder")
     Index.build(tmp_path / "index", DOCUMENTS, encoder=place).close()
     place.rename(tmp_path / "moved")
@@ -240,7 +240,7 @@ def test_without_its_encoder_an_index_still_finds_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chosen", [False, True])
-def test_an_index_that_was_overwritten_in_another_space_is_asked_in_that_space(
+def test_after_an_overwrite_in_another_space_queries_are_encoded_in_that_space(
     folder: Path, tmp_path: Path, tiny_encoder: Encoder, chosen: bool
 ) -> None:
     other = Encoder.load(make_tiny_encoder(tmp_path / "other", space_seed=5))
@@ -262,7 +262,7 @@ def test_an_index_that_was_overwritten_in_another_space_is_asked_in_that_space(
 # ---- folders that are refused
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_a_folder_with_other_files_is_left_unchanged(tmp_path: Path, tiny_encoder: Encoder) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     for overwrite in (False, True):
         with pytest.raises(
@@ -272,7 +272,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, tiny_encoder: En
     assert names(tmp_path) == {"thesis.tex"}
 
 
-def test_a_file_in_place_of_the_folder_is_left_alone(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_a_file_instead_of_the_folder_is_left_unchanged(tmp_path: Path, tiny_encoder: Encoder) -> None:
     (tmp_path / "index").write_text("x")
     for overwrite in (False, True):
         with pytest.raises(IndexFolderError, match="cannot be made"):
@@ -282,7 +282,7 @@ def test_a_file_in_place_of_the_folder_is_left_alone(tmp_path: Path, tiny_encode
     assert (tmp_path / "index").read_text() == "x"
 
 
-def test_a_database_of_another_program_is_left_alone(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_a_database_of_another_program_is_left_unchanged(tmp_path: Path, tiny_encoder: Encoder) -> None:
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as connection:
         connection.execute("CREATE TABLE photos(name)")
     before = (tmp_path / "catalog.sqlite").read_bytes()
@@ -294,7 +294,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path, tiny_encode
     assert (tmp_path / "catalog.sqlite").read_bytes() == before
 
 
-def test_where_no_index_is_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+def test_without_an_index_the_error_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(IndexFolderError, match="no such folder; make one with: hpdsearch index"):
         Index.open(tmp_path / "none")
     with pytest.raises(IndexFolderError, match="not an hpdsearch index"):
@@ -302,7 +302,7 @@ def test_where_no_index_is_the_error_says_how_to_make_one(tmp_path: Path) -> Non
     assert names(tmp_path) == set()
 
 
-def test_changing_what_has_vanished_is_refused_and_leaves_nothing(folder: Path, tiny_encoder: Encoder) -> None:
+def test_changing_a_vanished_index_is_an_error_and_creates_no_folder(folder: Path, tiny_encoder: Encoder) -> None:
     with Index.open(folder, encoder=tiny_encoder) as index:
         shutil.rmtree(folder)
         for change in (lambda: index.add(DOCUMENTS), lambda: index.delete("d00000"), index.verify):
@@ -320,7 +320,7 @@ def test_an_index_of_a_newer_format_is_refused(folder: Path, tiny_encoder: Encod
         Index.build(folder, DOCUMENTS, encoder=tiny_encoder, overwrite=True)
 
 
-def test_a_closed_index_says_so(folder: Path) -> None:
+def test_the_error_of_a_closed_index_says_so(folder: Path) -> None:
     index = Index.open(folder)
     index.close()
     index.close()
@@ -361,7 +361,7 @@ def test_an_overwrite_that_fails_leaves_the_index_as_it_was(folder: Path, tiny_e
     assert len(names(folder)) <= 9
 
 
-def test_an_interrupt_that_comes_with_the_commit_does_not_undo_it(
+def test_an_interrupt_right_after_the_commit_does_not_undo_it(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = CatalogWriter.commit
@@ -389,7 +389,7 @@ LEFTOVERS = (
 
 
 @pytest.mark.parametrize("change", ["add", "delete", "overwrite"])
-def test_the_next_writer_sweeps_what_a_dead_one_left_and_nothing_else(
+def test_the_next_writer_removes_the_files_of_a_dead_one_and_no_others(
     folder: Path, tiny_encoder: Encoder, change: str
 ) -> None:
     (folder / "lexical" / "000009").mkdir()
@@ -412,7 +412,7 @@ def test_the_next_writer_sweeps_what_a_dead_one_left_and_nothing_else(
         assert index.verify() == []
 
 
-def test_words_of_a_dead_overwrite_are_not_found_after_the_next(folder: Path, tiny_encoder: Encoder) -> None:
+def test_lexical_rows_of_a_failed_overwrite_are_not_found_after_the_next(folder: Path, tiny_encoder: Encoder) -> None:
     dead = LexicalWriter(folder / "lexical" / "000002")
     for row in range(30):
         dead.add(row, "", "xylophone")
@@ -436,7 +436,7 @@ def test_words_of_a_dead_overwrite_are_not_found_after_the_next(folder: Path, ti
 
 
 @pytest.mark.parametrize("change", ["a few", "many", "overwrite", "compact", "tune"])
-def test_an_index_that_changes_while_it_is_opened_is_opened_again(
+def test_an_open_during_which_the_index_changes_starts_again(
     folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The catalog is read, then a writer changes everything, then the other files are opened."""
@@ -474,7 +474,7 @@ def test_an_index_that_changes_while_it_is_opened_is_opened_again(
         Index.open(folder)
 
 
-def test_a_second_writer_is_told_who_is_writing(folder: Path, tiny_encoder: Encoder) -> None:
+def test_the_error_of_a_second_writer_names_the_process_that_writes(folder: Path, tiny_encoder: Encoder) -> None:
     index = Index.open(folder, encoder=tiny_encoder)
 
     def nested() -> Iterator[Document]:
@@ -491,7 +491,9 @@ def test_a_second_writer_is_told_who_is_writing(folder: Path, tiny_encoder: Enco
     assert held(index) == expected(DOCUMENTS) | {"x": "cat"}
 
 
-def test_two_first_builds_at_once_are_one_build_and_one_clear_error(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_of_two_first_builds_at_once_one_succeeds_and_one_is_a_clear_error(
+    tmp_path: Path, tiny_encoder: Encoder
+) -> None:
     def slow() -> Iterator[Document]:
         with pytest.raises(LockedError):
             Index.build(tmp_path / "index", DOCUMENTS[:3], encoder=tiny_encoder)
@@ -557,7 +559,7 @@ def test_threads_that_search_while_another_changes_see_only_committed_states(
     assert index.verify() == []
 
 
-def test_states_that_nobody_uses_let_go_of_their_files(folder: Path, tiny_encoder: Encoder) -> None:
+def test_unused_snapshots_close_their_files(folder: Path, tiny_encoder: Encoder) -> None:
     open_files = Path("/proc/self/fd")
     if not open_files.is_dir():
         pytest.skip("there is no /proc here")
@@ -625,7 +627,7 @@ def test_damaged_vectors_are_an_error_and_verify_names_the_file(
     assert problem.startswith(f"{path}: ")
 
 
-def test_a_missing_catalog_is_no_index(folder: Path, tiny_encoder: Encoder) -> None:
+def test_a_folder_without_a_catalog_is_no_index(folder: Path, tiny_encoder: Encoder) -> None:
     (folder / "catalog.sqlite").unlink()
     with pytest.raises(IndexFolderError, match="not an hpdsearch index"):
         Index.open(folder)
@@ -635,7 +637,7 @@ def test_a_missing_catalog_is_no_index(folder: Path, tiny_encoder: Encoder) -> N
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_strict_is_handed_on(tmp_path: Path, tiny_encoder: Encoder, strict: bool) -> None:
+def test_build_passes_strict_on(tmp_path: Path, tiny_encoder: Encoder, strict: bool) -> None:
     documents = [*DOCUMENTS, Document("empty", "")]
     if strict:
         with pytest.raises(CorpusError, match="document 'empty': has no text; fix it, or leave out --strict"):

@@ -84,7 +84,7 @@ def test_the_numbers_that_mark_the_file_are_those_of_the_page(catalog: sqlite3.C
     assert catalog.execute("PRAGMA user_version").fetchone()[0] == int(found[2])
 
 
-def test_the_tables_columns_and_settings_are_those_of_the_page(catalog: sqlite3.Connection) -> None:
+def test_the_tables_columns_and_settings_equal_the_page(catalog: sqlite3.Connection) -> None:
     tables = [name for (name,) in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     found = {table: [row[1] for row in catalog.execute(f"PRAGMA table_info({table})")] for table in tables}
     assert found == COLUMNS

@@ -191,7 +191,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paths", ["few rows", "many rows"])
-def test_an_index_is_what_a_dictionary_would_be(
+def test_an_index_holds_the_documents_that_a_dictionary_holds(
     tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, paths: str
 ) -> None:
     monkeypatch.setattr(ingest, "BLOCK_DOCUMENTS", 3)

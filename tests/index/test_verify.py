@@ -57,7 +57,7 @@ def lexical(folder: Path) -> Path:
     return inner
 
 
-def test_a_whole_index_has_no_problems(folder: Path, tiny_encoder: Encoder) -> None:
+def test_an_intact_index_has_no_problems(folder: Path, tiny_encoder: Encoder) -> None:
     assert find_problems(folder) == []
     with Index.open(folder, encoder=tiny_encoder) as index:
         assert index.verify() == []
@@ -72,7 +72,7 @@ def altered(path: Path, position: int) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["vectors-000001.f16", "index-000002.faiss"])
-def test_each_altered_byte_of_vectors_and_index_is_named(original: Path, tmp_path: Path, pattern: str) -> None:
+def test_verify_names_each_altered_byte_of_vectors_and_codes(original: Path, tmp_path: Path, pattern: str) -> None:
     size = (original / pattern).stat().st_size
     for position in (0, 1, size // 3, size - 1):
         folder = tmp_path / str(position)
@@ -81,7 +81,7 @@ def test_each_altered_byte_of_vectors_and_index_is_named(original: Path, tmp_pat
         assert find_problems(folder) == [f"{folder / pattern}: does not match its checksum"]
 
 
-def test_every_problem_is_named_not_only_the_first(folder: Path) -> None:
+def test_verify_names_every_problem(folder: Path) -> None:
     altered(folder / "vectors-000001.f16", 5)
     (folder / "vectors-000002.f16").write_bytes(b"")
     (folder / "index-000001.faiss").unlink()
@@ -100,7 +100,7 @@ def test_every_problem_is_named_not_only_the_first(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["term", "idx", "pos", "fieldnorm", "fast", "store", "del"])
-def test_an_altered_or_missing_file_of_words_is_named(original: Path, tmp_path: Path, ending: str) -> None:
+def test_verify_names_an_altered_or_missing_lexical_file(original: Path, tmp_path: Path, ending: str) -> None:
     n_files = len(list(lexical(original).glob(f"*.{ending}")))
     assert n_files > 0
     for number in range(n_files):
@@ -120,7 +120,7 @@ def test_an_altered_or_missing_file_of_words_is_named(original: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("what", ["folder", "meta.json", "meta.json cut", "meta.json foreign"])
-def test_a_missing_or_foreign_index_of_words_is_named(folder: Path, tiny_encoder: Encoder, what: str) -> None:
+def test_verify_names_a_missing_or_foreign_lexical_index(folder: Path, tiny_encoder: Encoder, what: str) -> None:
     path = lexical(folder)
     if what == "folder":
         shutil.rmtree(path)
@@ -136,7 +136,7 @@ def test_a_missing_or_foreign_index_of_words_is_named(folder: Path, tiny_encoder
         Index.open(folder, encoder=tiny_encoder)
 
 
-def test_passages_that_the_index_of_words_lacks_are_counted(folder: Path) -> None:
+def test_verify_counts_the_passages_that_the_lexical_index_lacks(folder: Path) -> None:
     writer = LexicalWriter(lexical(folder))
     writer.remove([7, 8, 9])
     writer.commit()
@@ -170,7 +170,7 @@ CATALOG_DAMAGE = {
 
 
 @pytest.mark.parametrize("sql", CATALOG_DAMAGE)
-def test_an_altered_catalog_is_named(folder: Path, sql: str) -> None:
+def test_verify_names_an_altered_catalog(folder: Path, sql: str) -> None:
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
         connection.execute(sql)
         connection.commit()
@@ -183,7 +183,7 @@ def test_an_altered_catalog_is_named(folder: Path, sql: str) -> None:
     assert str(folder) in problems[0]
 
 
-def test_what_cannot_be_opened_at_all_raises(tmp_path: Path) -> None:
+def test_verify_raises_if_the_folder_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(IndexFolderError, match="no such folder"):
         find_problems(tmp_path / "none")
 
@@ -200,7 +200,7 @@ def answers(folder: Path, encoder: Encoder) -> list[list[Hit]]:
 
 
 @pytest.mark.slow
-def test_damage_is_an_error_or_does_no_harm_or_is_named(
+def test_damage_is_an_error_or_harmless_or_named_by_verify(
     original: Path, tmp_path: Path, tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Bits flipped anywhere: never another exception, and no wrong answer that verify would not explain."""
@@ -244,7 +244,7 @@ def test_damage_is_an_error_or_does_no_harm_or_is_named(
         ("add", "_check_lexical", 1),
     ],
 )
-def test_a_writer_that_removes_what_is_yet_to_be_checked_makes_the_check_begin_again(
+def test_verify_starts_again_if_a_writer_removes_unchecked_files(
     folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str, before: str, n_checks: int
 ) -> None:
     check: Callable[..., list[str]] = getattr(verify, before)
@@ -284,7 +284,7 @@ def perform(change: str, folder: Path, encoder: Encoder) -> None:
             index.add(some_documents(300, seed=9))
 
 
-def test_files_that_a_writer_has_not_finished_are_no_problem(folder: Path) -> None:
+def test_unfinished_files_of_a_writer_are_no_problem(folder: Path) -> None:
     words = next(lexical(folder).glob("*.idx")).name.split(".")[0]
     for name in (f"{'0' * 32}.idx", f"{'0' * 32}.fieldnorm", f"{words}.999999.del", ".tmpAbCd"):
         (lexical(folder) / name).write_bytes(b"half")

@@ -39,7 +39,7 @@ def texts(index: Index) -> dict[str, str]:
     return {hit.doc_id: hit.text for hit in hits}
 
 
-def test_blocks_of_any_size_make_the_same_index(tmp_path: Path, tiny_encoder: Encoder, block: int) -> None:
+def test_blocks_of_any_size_give_the_same_index(tmp_path: Path, tiny_encoder: Encoder, block: int) -> None:
     documents = [*some_documents(7), Document("long", LONG, "red sea")]
     with Index.build(tmp_path / "index", iter(documents), encoder=tiny_encoder) as index:
         assert texts(index) == {document.doc_id: document.text for document in documents}
@@ -52,7 +52,7 @@ def test_blocks_of_any_size_make_the_same_index(tmp_path: Path, tiny_encoder: En
     assert all(text in LONG for text in found)
 
 
-def test_blocks_end_after_so_many_characters(
+def test_a_block_ends_at_its_character_limit(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
@@ -69,7 +69,9 @@ def test_blocks_end_after_so_many_characters(
     assert sizes == [3, 3, 1]
 
 
-def test_the_summary_counts_what_became_of_the_documents(tmp_path: Path, tiny_encoder: Encoder, block: int) -> None:
+def test_the_report_counts_skipped_split_and_replaced_documents(
+    tmp_path: Path, tiny_encoder: Encoder, block: int
+) -> None:
     documents = [
         Document("a", "cat"),
         Document("empty", ""),
@@ -104,7 +106,7 @@ def test_the_summary_counts_what_became_of_the_documents(tmp_path: Path, tiny_en
 
 
 @pytest.mark.parametrize("n", [5, 150])  # in the catalog; in a file
-def test_a_text_that_the_index_holds_is_not_encoded_again(
+def test_a_stored_text_is_not_encoded_again(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, block: int, n: int
 ) -> None:
     encoded: list[str] = []
@@ -131,7 +133,7 @@ def test_a_text_that_the_index_holds_is_not_encoded_again(
         assert index.verify() == []
 
 
-def test_a_document_is_no_duplicate_of_the_one_it_replaces(index: Index, block: int) -> None:
+def test_a_document_is_not_a_duplicate_of_the_one_it_replaces(index: Index, block: int) -> None:
     assert index.add([Document("a", "old cat")]).n_duplicates == 0
     assert index.add([Document("d", "old cat")]).n_duplicates == 1
 
@@ -146,9 +148,7 @@ def test_replacing_documents_leaves_the_others(index: Index, block: int) -> None
 
 @pytest.mark.parametrize("doc_id", ["a", "b", "c", "new"])
 @pytest.mark.parametrize("between", [0, 1, 5])
-def test_a_doc_id_that_comes_twice_is_refused_wherever_it_comes(
-    index: Index, block: int, doc_id: str, between: int
-) -> None:
+def test_a_doc_id_that_comes_twice_is_refused_in_any_block(index: Index, block: int, doc_id: str, between: int) -> None:
     others = [Document(f"other {i}", "cat") for i in range(between)]
     documents = [
         Document(doc_id, "first", source="corpus.jsonl:3"),
@@ -178,7 +178,7 @@ STRICT = {
 
 
 @pytest.mark.parametrize("message", STRICT)
-def test_strict_refuses_what_would_be_counted(index: Index, block: int, message: str) -> None:
+def test_strict_refuses_documents_that_would_be_counted(index: Index, block: int, message: str) -> None:
     generation = index.info().generation
     for source, place in (("", "document 'wrong': "), ("corpus.txt:4", "corpus.txt:4: ")):
         wrong = dataclasses.replace(STRICT[message], source=source)
@@ -210,7 +210,7 @@ IMPROPER = {
 
 
 @pytest.mark.parametrize("name", IMPROPER)
-def test_what_is_no_proper_document_is_refused(index: Index, name: str) -> None:
+def test_an_invalid_document_is_refused(index: Index, name: str) -> None:
     document, message = IMPROPER[name]
     with pytest.raises(CorpusError) as caught:
         index.add([Document("fine", "fine"), document])  # type: ignore[list-item]
@@ -241,7 +241,9 @@ def test_adding_nothing_commits_nothing(index: Index) -> None:
 
 
 @pytest.mark.parametrize("documents", [[], [Document("a", ""), Document("b", " \n")]])
-def test_an_index_of_nothing_is_refused(tmp_path: Path, tiny_encoder: Encoder, documents: list[Document]) -> None:
+def test_an_index_without_documents_is_refused(
+    tmp_path: Path, tiny_encoder: Encoder, documents: list[Document]
+) -> None:
     with pytest.raises(CorpusError, match=f"at least one document with text, got none \\({len(documents)} empty"):
         Index.build(tmp_path / "index", documents, encoder=tiny_encoder)
     assert not (tmp_path / "index").exists()

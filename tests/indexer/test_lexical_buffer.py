@@ -61,7 +61,7 @@ def test_a_buffered_passage_that_is_replaced_or_deleted_is_not_found(index: Inde
 
 
 @pytest.mark.parametrize("written", ['"max_doc": 1', '"num_deleted_docs": 1', '"fieldnorms": true', '"opstamp": 1'])
-def test_what_was_altered_in_the_list_of_lexical_files_is_damage(index: Index, written: str) -> None:
+def test_an_altered_list_of_lexical_files_is_corruption(index: Index, written: str) -> None:
     """Tantivy weighs words by the counts and settings in meta.json, which none of its own checksums cover."""
     index.merge_policy = MergePolicy(max_unpurged_rows=0)
     index.delete("d00001")

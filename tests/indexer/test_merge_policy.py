@@ -27,7 +27,7 @@ def grow(n: int, added: int) -> tuple[list[int], int]:
 
 
 @pytest.mark.parametrize(("n", "added"), [(10_000, 1), (100_000, 1), (3_000, 37), (500, 2_000)])
-def test_additions_leave_few_segments_and_rewrite_each_row_seldom(n: int, added: int) -> None:
+def test_additions_leave_few_segments_and_rewrite_rows_rarely(n: int, added: int) -> None:
     sizes, n_written = grow(n, added)
     total = n * added
     assert sum(sizes) == total
@@ -43,7 +43,7 @@ def test_a_small_transaction_never_rewrites_a_large_segment() -> None:
     assert POLICY.first_segment_to_merge([6 * LARGE, LARGE], 7 * LARGE) == 0
 
 
-def test_few_rows_are_buffered_and_never_more_than_those_that_give_them_their_weights() -> None:
+def test_few_rows_are_buffered_and_no_more_than_rows_on_disk() -> None:
     assert POLICY.fits_in_buffer(64, 1000)
     assert not POLICY.fits_in_buffer(65, 1000)
     assert POLICY.fits_in_buffer(5, 5)
@@ -51,7 +51,7 @@ def test_few_rows_are_buffered_and_never_more_than_those_that_give_them_their_we
     assert not POLICY.fits_in_buffer(1, 0)
 
 
-def test_a_segment_is_rewritten_when_tombstoned_rows_are_many_and_prevail() -> None:
+def test_a_segment_is_rewritten_when_most_of_its_many_rows_are_tombstoned() -> None:
     assert POLICY.needs_rewrite(1000, 499)
     assert not POLICY.needs_rewrite(1000, 500)
     assert not POLICY.needs_rewrite(256, 0)

@@ -34,7 +34,7 @@ def read(*paths: Path) -> Iterable[Document]:
     return read_corpus([str(path) for path in paths])
 
 
-def test_only_what_changed_is_encoded_and_what_is_gone_is_deleted(
+def test_only_new_texts_are_encoded_and_missing_documents_are_deleted(
     tmp_path: Path, tiny_encoder: Encoder, notes: Path
 ) -> None:
     with Index.build(tmp_path / "index", read(notes), encoder=tiny_encoder) as index:
@@ -95,7 +95,7 @@ def test_a_doc_id_that_comes_twice_is_refused_and_nothing_changes(
 
 
 @pytest.mark.parametrize("as_what", [str, Path, lambda path: [path]])
-def test_update_under_one_path_leaves_documents_of_other_places(
+def test_update_under_one_path_leaves_documents_of_other_paths(
     tmp_path: Path, tiny_encoder: Encoder, as_what: Any
 ) -> None:
     """A string is one path, not a list of characters: '/' would stand for every document with an absolute source."""
@@ -116,7 +116,7 @@ def test_a_document_that_is_empty_now_is_deleted_by_update(tmp_path: Path, tiny_
 
 
 @pytest.mark.parametrize("n_new", [3, 100])  # they wait in the catalog; they are written
-def test_new_words_are_found_when_so_many_documents_went_that_their_words_are_removed(
+def test_new_terms_are_found_after_many_deleted_rows_are_purged(
     tmp_path: Path, tiny_encoder: Encoder, n_new: int
 ) -> None:
     old = [replace(document, source=f"file:{i}") for i, document in enumerate(some_documents(1_200))]

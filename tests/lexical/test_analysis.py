@@ -12,7 +12,7 @@ from hpdsearch.lexical import (
 from hpdsearch.lexical.analysis import analyzer, split_into_stems
 
 
-def test_words_are_found_by_their_stem_case_and_accents_aside(tmp_path):
+def test_words_are_found_by_their_stem_without_case_and_accents(tmp_path):
     texts = ["Jumping FOXES", "naïve café", "the end", "Straße", "東京 tower", "x" * 300 + " giant", "don't stop"]
     reader = LexicalReader(write_folder(tmp_path / "l", [("", text) for text in texts]))
     for query, rows in [
@@ -31,7 +31,7 @@ def test_words_are_found_by_their_stem_case_and_accents_aside(tmp_path):
         assert sorted(reader.search(query, 10)[0].tolist()) == rows, query
 
 
-def test_stop_words_count_only_where_there_is_nothing_else(tmp_path):
+def test_stop_words_count_only_if_a_query_has_no_other_words(tmp_path):
     reader = LexicalReader(write_folder(tmp_path / "l", [("", "the who"), ("", "the lake"), ("", "lake district")]))
     assert sorted(reader.search("the", 10)[0].tolist()) == [0, 1]
     assert sorted(reader.search("the lake", 10)[0].tolist()) == [1, 2]
@@ -60,7 +60,7 @@ def test_highlights_are_characters_not_bytes(parts):
     assert [passage[start:end].lower().rstrip("s") for start, end in expected] == ["lake"] * len(parts)
 
 
-def test_highlights_by_hand():
+def test_highlights_equal_those_written_by_hand():
     assert highlights("naive Café", "Ünder NAÏVE cafés, 𝒳 naïvely") == ((6, 11), (12, 17), (21, 28))
     assert highlights("the lake", "the lake of the lakes") == ((4, 8), (16, 21))
     assert highlights("the", "the lake") == ((0, 3),)
@@ -70,7 +70,7 @@ def test_highlights_by_hand():
 
 @settings(max_examples=200)
 @given(st.text() | st.lists(st.sampled_from([*PIECES, "Lakes", "it's", "x_y", "naïve"])).map("".join))
-def test_highlights_are_the_same_where_tantivy_gives_no_offsets(text):
+def test_highlights_are_the_same_if_tantivy_gives_no_offsets(text):
     tokens = [(start, end) for start, end, stem in split_into_stems(text)]
     assert tuple(tokens) == find_spans({stem for _, _, stem in split_into_stems(text)}, text)
     assert [stem for _, _, stem in split_into_stems(text)] == list(analyzer().analyze(text))

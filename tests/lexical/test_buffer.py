@@ -40,7 +40,7 @@ def test_buffered_rows_score_as_they_would_in_the_folder(tmp_path):
             assert len(set(few.tolist())) == min(n, len(found))
 
 
-def test_buffered_rows_are_found_by_new_words_titles_and_among_only_some(folder):
+def test_buffered_rows_are_found_by_new_terms_by_title_and_in_filtered_search(folder):
     buffered = [(500, "Harbour", "kon"), (501, "", "the harbours of kon"), (502, "", "zuk")]
     reader = LexicalReader(folder, buffered)
     assert sorted(reader.search("harbour", 9)[0].tolist()) == [500, 501]
@@ -53,13 +53,13 @@ def test_buffered_rows_are_found_by_new_words_titles_and_among_only_some(folder)
     assert set(reader.search("kon", 999)[0].tolist()) == {*rows.tolist(), 500, 501}
 
 
-def test_buffered_rows_beside_an_empty_folder_are_found(tmp_path):
+def test_buffered_rows_of_an_otherwise_empty_folder_are_found(tmp_path):
     reader = LexicalReader(write_folder(tmp_path / "l", []), [(7, "", "kon tar"), (8, "", "kon tar rix pod")])
     assert reader.search("tar", 9)[0].tolist() == [7, 8]
     assert reader.search("rix", 9)[0].tolist() == [8]
 
 
-def test_statistics_count_what_was_removed_until_a_merge_as_tantivy_does(tmp_path):
+def test_statistics_count_removed_rows_until_a_merge_as_tantivy_does(tmp_path):
     pairs = [("", " ".join(passage)) for passage in long_passages(80, 5)]
     path = write_folder(tmp_path / "l", pairs, commits=2)
     writer = LexicalWriter(path)

@@ -46,7 +46,7 @@ def test_scores_and_order_are_those_of_bm25(folder, corpus, query):
     assert (np.diff(scores) <= 0).all()
 
 
-def test_fewer_rows_are_the_best_ones(folder):
+def test_a_smaller_k_returns_the_best_rows(folder):
     reader = LexicalReader(folder)
     _, scores = reader.search("kon rix plun", 1000)
     for n in (1, 7, 149):
@@ -90,14 +90,14 @@ def highlights(query, passage):
 @example('kon AND (tar OR "vilm')
 @example("body:kon +tar -vilm ^2 ~3 * ? [a TO b] row:5 \\")
 @example("\x00\ud7ff\U0010ffff\u202e")
-def test_any_characters_are_a_query(folder, text):
+def test_any_characters_can_be_a_query(folder, text):
     rows, scores = LexicalReader(folder).search(text, 5)
     assert len(rows) == len(scores) <= 5
     for start, end in highlights(text, text):
         assert 0 <= start < end <= len(text)
 
 
-def test_operators_are_words(folder):
+def test_operators_are_searched_as_words(folder):
     reader = LexicalReader(folder)
     for query in ("kon -tar", "kon AND tar", '"kon tar"', "body:kon^9 tar", "(kon tar"):
         words, _ = reader.search(" ".join(word for word in WORDS[:2]), 1000)
@@ -113,7 +113,7 @@ def test_an_empty_index_answers_nothing(tmp_path):
     remove_lexical_folder(path)
 
 
-def test_opening_again_answers_from_what_is_committed_now(tmp_path):
+def test_opening_again_reads_the_last_commit(tmp_path):
     path = write_folder(tmp_path / "l", [("", f"kon number{row}") for row in range(9)], commits=3)
     before = LexicalReader(path)
     same = LexicalReader(path, [(50, "", "kon")], before=before)

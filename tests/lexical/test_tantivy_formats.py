@@ -98,7 +98,7 @@ def test_the_constants_of_bm25_are_tantivy_s(explanations: dict[int, str]) -> No
     assert (found["k1"], found["b"]) == pytest.approx((K1, B)), CHANGED
 
 
-def test_the_score_is_the_bm25_that_we_compute(explanations: dict[int, str]) -> None:
+def test_the_score_equals_our_bm25(explanations: dict[int, str]) -> None:
     for row, explanation in explanations.items():
         found = values(explanation)
         n_rows, mean_length = collection_statistics(explanation)

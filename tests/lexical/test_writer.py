@@ -25,7 +25,7 @@ def test_removed_rows_are_gone_after_the_commit(folder, tmp_path):
     assert LexicalReader(path).n_rows == 27
 
 
-def test_many_rows_are_removed_at_once(tmp_path):
+def test_many_rows_are_removed_in_one_call(tmp_path):
     path = write_folder(tmp_path / "l", [("", "kon")] * 25_000)
     writer = LexicalWriter(path)
     writer.remove(range(0, 25_000, 2))
@@ -49,7 +49,7 @@ def test_remove_from_removes_that_row_and_all_above(tmp_path):
     assert LexicalReader(path).search("again", 9)[0].tolist() == [4]
 
 
-def test_readers_see_no_change_before_the_commit(tmp_path):
+def test_a_reader_sees_no_change_before_the_commit(tmp_path):
     path = write_folder(tmp_path / "l", [("", "kon")])
     writer = LexicalWriter(path)
     writer.add(1, "", "kon")
@@ -58,7 +58,7 @@ def test_readers_see_no_change_before_the_commit(tmp_path):
     assert LexicalReader(path).all_rows().tolist() == [0]
 
 
-def test_a_reader_keeps_its_state_while_a_writer_commits_and_merges(tmp_path):
+def test_a_reader_keeps_its_snapshot_while_a_writer_commits_and_merges(tmp_path):
     path = write_folder(tmp_path / "l", [("", f"kon number{row}") for row in range(20)])
     reader = LexicalReader(path)
     expected = reader.search("kon number7", 99)

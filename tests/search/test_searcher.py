@@ -77,16 +77,14 @@ def n_of(doc_id: str) -> int:
 
 
 @pytest.mark.parametrize("k", KS)
-def test_dense_search_finds_what_brute_force_finds(
-    grown: Index, passages: Passages, tiny_encoder: Encoder, k: int
-) -> None:
+def test_dense_search_equals_brute_force(grown: Index, passages: Passages, tiny_encoder: Encoder, k: int) -> None:
     assert len(passages) == len(grown) == 710
     for query, vector in zip(QUERIES, tiny_encoder.encode(QUERIES), strict=True):
         assert_best(grown.search(query, k, mode="dense"), dense_scores(passages, vector), k)
 
 
 @pytest.mark.parametrize("where", FILTERS)
-def test_filtered_dense_search_finds_what_brute_force_finds(
+def test_filtered_dense_search_equals_brute_force(
     grown: Index, passages: Passages, tiny_encoder: Encoder, where: str
 ) -> None:
     check_filtered_dense(grown, passages, tiny_encoder, where)
@@ -94,7 +92,7 @@ def test_filtered_dense_search_finds_what_brute_force_finds(
 
 @pytest.mark.usefixtures("through_the_index")
 @pytest.mark.parametrize("where", FILTERS)
-def test_filtered_dense_search_through_the_index_finds_the_same(
+def test_filtered_dense_search_through_the_codes_equals_brute_force(
     grown: Index, passages: Passages, tiny_encoder: Encoder, where: str
 ) -> None:
     check_filtered_dense(grown, passages, tiny_encoder, where)
@@ -129,7 +127,7 @@ def test_lexical_search_finds_every_document_that_shares_a_word(
             assert grown.search(query, k, mode="lexical", where=where) == ranking[:k]
 
 
-def test_a_query_of_stop_words_still_finds_them(grown: Index) -> None:
+def test_a_query_of_only_stop_words_finds_them(grown: Index) -> None:
     hits = grown.search("the of", 1000, mode="lexical")
     everything = grown.search("cat", 5000, mode="dense")
     assert {hit.doc_id for hit in hits} == {h.doc_id for h in everything if {"the", "of"} & set(h.text.split())}
@@ -153,7 +151,7 @@ def test_hybrid_is_the_weighted_sum_of_both_rankings(grown: Index, where: str | 
         assert all(score < worst + TOLERANCE for doc_id, score in expected.items() if doc_id not in found)
 
 
-def test_hybrid_by_hand(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encoder) -> None:
     documents = [Document("a", "cat dog"), Document("b", "cat cat dog"), Document("c", "sun moon snow")]
     with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
         dense = {hit.doc_id: hit.score for hit in index.search("cat dog", mode="dense")}
@@ -167,7 +165,7 @@ def test_hybrid_by_hand(tmp_path: Path, tiny_encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
-def test_a_list_of_queries_gives_what_each_gives_alone(grown: Index, mode: str) -> None:
+def test_a_list_of_queries_gives_the_hits_of_each_query(grown: Index, mode: str) -> None:
     for where in (None, "tenth >= 8"):
         together = grown.search(QUERIES, 12, mode=mode, where=where)
         for query, hits in zip(QUERIES, together, strict=True):
@@ -181,7 +179,7 @@ def test_a_list_of_queries_gives_what_each_gives_alone(grown: Index, mode: str) 
 
 @pytest.mark.usefixtures("through_the_index")
 @pytest.mark.parametrize("codec", [Codec.SQ8, Codec.PQ, Codec.RABITQ])
-def test_one_probe_of_many_lists_still_gives_every_hit_that_was_asked_for(
+def test_k_hits_are_returned_even_with_nprobe_1(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, codec: Codec
 ) -> None:
     monkeypatch.setattr(auto, "IVF_MINIMUM", 150)
@@ -233,7 +231,7 @@ def test_equal_scores_behind_a_filter_are_ordered_by_doc_id(
         assert [hit.doc_id for hit in hits] == [f"same{i}" for i in range(200, 200 + k)]
 
 
-def test_a_small_segment_that_was_seen_whole_does_not_decide_a_tie_in_a_large_one(
+def test_a_fully_scanned_small_segment_does_not_decide_a_tie_in_a_large_one(
     tmp_path: Path, tiny_encoder: Encoder
 ) -> None:
     order = np.random.default_rng(6).permutation(300)
@@ -249,7 +247,7 @@ def test_a_small_segment_that_was_seen_whole_does_not_decide_a_tie_in_a_large_on
     assert [hit.doc_id for hit in hits] == [f"same{i:03d}" for i in range(10)]
 
 
-def test_recall_takes_another_point_of_the_measured_curve(
+def test_ann_recall_selects_another_operating_point(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[OperatingPoint | None] = []
@@ -323,7 +321,7 @@ def test_highlights_are_the_words_of_the_query_in_the_passage(tmp_path: Path, ti
     assert len(expected) > 1
 
 
-def test_a_hit_gives_the_document_back_as_it_came(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_a_hit_holds_the_document_as_it_was_added(tmp_path: Path, tiny_encoder: Encoder) -> None:
     metadata = {"year": 1999, "tags": ["a", "ü"], "nested": {"x": None, "y": [1.5, True]}, "": ""}
     document = Document("ид 😀\n", " line one\r\n\r\nline\ttwo\x00 é ", "T\u2028 ", metadata, "corpus.jsonl:17")
     with Index.build(tmp_path / "index", [document], encoder=tiny_encoder) as index:
@@ -357,7 +355,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_question_is_refused_with_a_reason(twins: Index, wrong: str) -> None:
+def test_an_invalid_query_is_an_error_that_names_the_reason(twins: Index, wrong: str) -> None:
     arguments, kind, message = WRONG[wrong]
     for mode in ("dense", "lexical", "hybrid"):
         with pytest.raises(kind) as caught:
@@ -366,7 +364,7 @@ def test_a_wrong_question_is_refused_with_a_reason(twins: Index, wrong: str) -> 
 
 
 @pytest.mark.parametrize("k", [np.int64(3), True])
-def test_k_may_be_any_whole_number(twins: Index, k: int) -> None:
+def test_k_may_be_any_integer_type(twins: Index, k: int) -> None:
     assert len(twins.search("cat", k)) == int(k)
 
 
@@ -376,12 +374,12 @@ def test_a_huge_k_gives_all_documents(twins: Index) -> None:
 
 
 @pytest.mark.parametrize("query", ["\u200b", "?!", "😀", "\x00", "a" * 5000, "cat AND (dog OR", 'body:"cat" -dog ^2~'])
-def test_a_query_without_known_words_finds_by_meaning(twins: Index, query: str) -> None:
+def test_a_query_without_known_terms_is_answered_by_dense_search(twins: Index, query: str) -> None:
     assert len(twins.search(query, 7)) == 7
     assert all(-1 <= hit.score <= 1 for hit in twins.search(query, 7, mode="dense"))
 
 
-def test_forgotten_filters_are_asked_again(twins: Index) -> None:
+def test_evicted_filters_are_evaluated_again(twins: Index) -> None:
     for number in range(MAX_CACHED_FILTERS + 3):
         (hit,) = twins.search("cat dog", 5, where=f"number = {299 - number} and not half = 0 and not half = 1")
         assert hit.doc_id == f"same{299 - number:03d}"
@@ -391,7 +389,7 @@ def hit_of(doc_id: str, score: float) -> Hit:
     return Hit(doc_id, score, "", "", "")
 
 
-def test_the_oracle_refuses_a_wrong_answer() -> None:
+def test_the_oracle_rejects_a_wrong_answer() -> None:
     """`assert_best` itself: a worse document, a wrong score and ties in the wrong order do not pass."""
     scores = {"a": 0.5, "b": 0.5, "c": 0.4}
     assert_best([hit_of("a", 0.5), hit_of("b", 0.5)], scores, 2)

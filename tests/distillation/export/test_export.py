@@ -34,7 +34,7 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path, precision: Precision) 
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_onnx_reads_the_same_numbers_as_safetensors(tmp_path: Path, precision: Precision) -> None:
+def test_onnx_and_safetensors_hold_equal_weights(tmp_path: Path, precision: Precision) -> None:
     folder = make_tiny_encoder(tmp_path / "tiny", precision=precision)
     model = onnx.load(folder / "model.onnx")  # resolves what lies outside
     onnx.checker.check_model(folder / "model.onnx")
@@ -65,7 +65,7 @@ def test_int8_is_a_quarter_of_float(tmp_path: Path) -> None:
         assert int8[name].dtype == (np.int8 if is_large else np.float32)
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_inconsistent_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"max_tokens: expected at most 26 .* got 27"):
         export(tmp_path, max_tokens=27)
     with pytest.raises(ShapeError, match=r"head: expected shape \(dim, 32\), got \(32, 4\)"):

@@ -30,7 +30,7 @@ def cells(card: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.replace("\\|", "\0").strip("|").split("|")] for line in lines]
 
 
-def test_the_head_is_yaml_that_the_hub_understands() -> None:
+def test_the_front_matter_is_yaml_that_the_hub_understands() -> None:
     _, head, _ = render_model_card(FIELDS).split("---\n", 2)
     read = yaml.safe_load(head)
     assert (read["license"], read["pipeline_tag"], read["language"]) == ("apache-2.0", "sentence-similarity", ["en"])
@@ -54,7 +54,7 @@ def test_sources_results_and_licenses_are_tables() -> None:
         assert told in card
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_facts_are_omitted() -> None:
     bare = dataclasses.replace(FIELDS, student="", results={}, command="")
     card = render_model_card(bare)
     assert "## Results" not in card

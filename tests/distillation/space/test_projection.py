@@ -24,7 +24,7 @@ def by_svd(rows: np.ndarray, *, centered: bool) -> tuple[np.ndarray, np.ndarray]
 
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("whitening", [0.0, 0.25])
-def test_directions_energy_and_scales_are_those_of_the_whole_matrix(centered, whitening):
+def test_directions_energy_and_scales_equal_the_svd_of_the_full_matrix(centered, whitening):
     rows = embeddings()
     found = fit_projection([rows], ProjectionSpec(DIM, centered=centered, whitening=whitening))
     directions, variance = by_svd(rows, centered=centered)
@@ -44,7 +44,7 @@ def test_whitening_by_a_half_makes_all_directions_equally_large():
     np.testing.assert_allclose(sizes, sizes[0], rtol=1e-4)
 
 
-def test_centred_and_uncentred_differ_where_the_mean_is_not_zero():
+def test_centered_and_uncentered_fits_differ_if_the_mean_is_not_zero():
     rows = embeddings()
     centered, uncentred = (fit_projection([rows], ProjectionSpec(1, centered=value)) for value in (True, False))
     mean = rows.mean(axis=0) / np.linalg.norm(rows.mean(axis=0))
@@ -52,7 +52,7 @@ def test_centred_and_uncentred_differ_where_the_mean_is_not_zero():
 
 
 @pytest.mark.parametrize("centered", [False, True])
-def test_blocks_of_any_size_give_what_the_whole_gives(centered):
+def test_blocks_of_any_size_give_the_projection_of_one_block(centered):
     rows, spec = embeddings(), ProjectionSpec(DIM, centered=centered, whitening=0.125)
     whole = fit_projection([rows], spec)
     blocks = fit_projection(iter(np.split(rows, [0, 1, 3, 90, 90, 150])), spec)
@@ -60,7 +60,7 @@ def test_blocks_of_any_size_give_what_the_whole_gives(centered):
     np.testing.assert_allclose(blocks.explained_energy, whole.explained_energy, rtol=1e-12)
 
 
-def test_a_narrower_projection_is_the_front_of_a_wider_one():
+def test_a_narrower_projection_is_the_leading_part_of_a_wider_one():
     rows = embeddings()
     wide, narrow = (fit_projection([rows], ProjectionSpec(dim, whitening=0.2)) for dim in (WIDE, 3))
     np.testing.assert_array_equal(narrow.components, wide.components[:3])
@@ -73,7 +73,7 @@ def refused(rows: np.ndarray, **spec: object) -> str:
     return str(caught.value)
 
 
-def test_what_does_not_suffice_is_refused():
+def test_rows_that_do_not_determine_a_projection_are_refused():
     rows = embeddings()
     assert refused(rows[:7], dim=8) == "texts: expected at least 8 (dim), got 7; give more texts or a smaller --dim"
     assert refused(rows, dim=13) == "dim: expected at most 12 (the teacher's width), got 13"

@@ -45,12 +45,12 @@ def test_a_bert_folder_gives_its_weights_without_pooler_and_head(bert):
     assert init_model.tokenizer.encode("the cat").tokens == ["[CLS]", "the", "cat", "[SEP]"]
 
 
-def test_a_sentence_transformers_folder_is_a_base_too(tmp_path, bert):
+def test_a_sentence_transformers_folder_is_an_initial_model_too(tmp_path, bert):
     init_model = load_initial_model(make_tiny_teacher(tmp_path / "st"), max_tokens=20)
     assert init_model.tensors.keys() == load_initial_model(bert, max_tokens=20).tensors.keys()
 
 
-def test_half_precision_padding_and_truncation_of_a_folder_do_not_matter(tmp_path):
+def test_half_precision_padding_and_truncation_settings_of_a_folder_are_ignored(tmp_path):
     folder = make_plain_teacher(tmp_path / "half")
     before = load_initial_model(folder, max_tokens=20)
     weights = {name: tensor.bfloat16() for name, tensor in load_file(folder / "model.safetensors").items()}
@@ -65,7 +65,7 @@ def test_half_precision_padding_and_truncation_of_a_folder_do_not_matter(tmp_pat
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_weights_and_head_of_an_encoder_folder_come_back(tmp_path, precision):
+def test_weights_and_head_of_an_encoder_folder_are_loaded(tmp_path, precision):
     folder = make_tiny_encoder(tmp_path / "tiny", dim=6, precision=precision)
     init_model = load_initial_model(folder, max_tokens=5)
     given = tiny_bert()
@@ -117,7 +117,7 @@ def test_layers_are_chosen_evenly_or_by_their_numbers(layers, expected):
 
 
 @pytest.mark.parametrize("layers", [0, 7, -1, (), (6,), (0, -1)])
-def test_layers_that_are_not_there_are_refused(layers):
+def test_missing_layers_are_refused(layers):
     with pytest.raises(DistillError, match=r"layers: expected .*0?\.\.[56] \(layers of six\), got"):
         select_layers(six_layers(), layers)
 

@@ -65,7 +65,7 @@ def test_a_student_made_of_an_encoder_folder_embeds_as_the_encoder_does(tiny_fol
     np.testing.assert_allclose(found.numpy(), Encoder.load(tiny_folder).encode(texts), atol=2e-6)
 
 
-def test_order_and_company_of_the_texts_do_not_matter(init_model: InitialModel) -> None:
+def test_an_embedding_does_not_depend_on_order_or_batch(init_model: InitialModel) -> None:
     student = TransformerStudent(init_model, init_model.tensors)
     ids = tokenize(init_model, make_texts(), max_tokens=MAX_TOKENS)
     together = student.embed(ids)
@@ -77,7 +77,9 @@ def test_order_and_company_of_the_texts_do_not_matter(init_model: InitialModel) 
     np.testing.assert_allclose(heads, together, atol=2e-6)
 
 
-def test_every_tensor_of_a_transformer_student_learns_and_the_base_is_left_alone(init_model: InitialModel) -> None:
+def test_every_tensor_of_a_transformer_student_learns_and_the_initial_model_is_unchanged(
+    init_model: InitialModel,
+) -> None:
     student = TransformerStudent(init_model, init_model.tensors)
     before = {name: tensor.copy() for name, tensor in init_model.tensors.items()}
     for tensor in student.tensors.values():
@@ -106,7 +108,7 @@ def test_a_rotation_keeps_the_cosines_and_undoes_a_rotation() -> None:
     np.testing.assert_allclose(turned @ turned.T, unit @ unit.T, atol=1e-5)
 
 
-def test_a_rotation_into_fewer_dims_is_the_best_with_orthonormal_rows() -> None:
+def test_a_rotation_into_fewer_dimensions_is_the_best_map_with_orthonormal_rows() -> None:
     rng = np.random.default_rng(1)
     pooled, targets = (rng.normal(size=(40, dim)).astype(np.float32) for dim in (6, 4))
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
@@ -148,7 +150,9 @@ def test_a_rotation_into_a_space_wider_than_the_student_is_refused(start: HeadIn
         fit_head(np.ones((40, 6), dtype=np.float32), np.ones((40, 7), dtype=np.float32), start)
 
 
-def test_a_static_student_embeds_as_its_encoder_and_by_hand(init_model: InitialModel, tmp_path: Path) -> None:
+def test_a_static_student_embeds_as_its_encoder_and_as_hand_arithmetic(
+    init_model: InitialModel, tmp_path: Path
+) -> None:
     student = StaticStudent(init_model, tiny_table())
     texts = make_texts()
     ids = tokenize(init_model, texts, max_tokens=100)
@@ -161,7 +165,7 @@ def test_a_static_student_embeds_as_its_encoder_and_by_hand(init_model: InitialM
     np.testing.assert_allclose(found[1:], encoder.encode(texts)[1:], atol=1e-6)
 
 
-def test_a_token_table_reads_each_token_alone_and_rare_ones_weigh_more(init_model: InitialModel) -> None:
+def test_a_token_table_embeds_each_token_alone_and_rare_ones_weigh_more(init_model: InitialModel) -> None:
     student = TransformerStudent(init_model, init_model.tensors)
     n_words = init_model.tokenizer.get_vocab_size()
     counts = np.zeros(n_words, dtype=np.int64)

@@ -32,7 +32,7 @@ def built_in_tokenizer() -> Tokenizer:
 
 
 @pytest.mark.parametrize("make", [tiny_tokenizer, built_in_tokenizer])
-def test_the_corpus_is_cut_into_the_same_pieces_with_the_same_rows(make):
+def test_the_corpus_is_tokenized_into_the_same_pieces_with_the_same_rows(make):
     old = make()
     words = table(old, spare_rows=3)
     new, rows, kept = trim_vocabulary(old, words, iter(CORPUS))
@@ -50,7 +50,7 @@ def test_the_corpus_is_cut_into_the_same_pieces_with_the_same_rows(make):
 
 
 @pytest.mark.parametrize("make", [tiny_tokenizer, built_in_tokenizer])
-def test_only_unused_pieces_of_several_characters_are_left_out(make):
+def test_only_unused_pieces_of_several_characters_are_removed(make):
     old = make()
     new, _, kept = trim_vocabulary(old, table(old), CORPUS)
     used = {token for text in CORPUS for token in old.encode(text).tokens}
@@ -62,7 +62,7 @@ def test_only_unused_pieces_of_several_characters_are_left_out(make):
 
 
 @pytest.mark.parametrize("make", [tiny_tokenizer, built_in_tokenizer])
-def test_other_texts_are_spelt_with_smaller_pieces(make):
+def test_other_texts_are_tokenized_into_smaller_pieces(make):
     old = make()
     new, _, kept = trim_vocabulary(old, table(old), CORPUS)
     for text in OTHERS:

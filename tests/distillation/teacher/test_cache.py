@@ -42,7 +42,7 @@ def filled(folder: Path, n_shards: int = 3, rows: int = 5) -> list[str]:
     return texts
 
 
-def test_embeddings_come_back_as_float16_keeps_them_in_any_order(tmp_path):
+def test_embeddings_are_read_back_with_float16_precision_in_any_order(tmp_path):
     texts = filled(tmp_path)
     for cache in (open_at(tmp_path), open_at(tmp_path)):
         order = [*random.Random(0).sample(texts, len(texts)), texts[3], texts[3]]
@@ -97,7 +97,7 @@ DAMAGE = {"flipped": flip, "truncated": lambda path: path.write_bytes(path.read_
 
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_shard_is_noticed_and_its_texts_are_embedded_again(tmp_path, caplog, damage, number):
+def test_a_corrupt_shard_is_detected_and_its_texts_are_embedded_again(tmp_path, caplog, damage, number):
     texts = filled(tmp_path)
     path = tmp_path / f"shard-{number:06d}.safetensors"
     DAMAGE[damage](path)
@@ -133,7 +133,7 @@ def test_another_teacher_another_width_and_another_format_are_refused(tmp_path):
     "content",
     ["", "{", "[]", '{"format": 1}', '{"shards": [{"name": "../../x", "rows": 1, "sha256": ""}]}', "\x00\xff"],
 )
-def test_a_damaged_manifest_is_an_error_that_says_what_to_do(tmp_path, content):
+def test_the_error_for_a_corrupt_manifest_says_what_to_do(tmp_path, content):
     filled(tmp_path)
     path = tmp_path / "manifest.json"
     if "shards" in content:
@@ -169,7 +169,7 @@ def files_of_at_most(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_a_clear_error_and_loses_nothing_that_was_there(tmp_path):
+def test_a_full_disk_is_a_clear_error_and_loses_no_stored_embedding(tmp_path):
     texts = filled(tmp_path)
     cache, new = open_at(tmp_path), [f"new {number}" for number in range(10_000)]
     with (
@@ -186,7 +186,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing_that_was_there(tmp_path)
     assert len(open_at(tmp_path)) == 17
 
 
-def test_embeddings_that_do_not_fit_are_refused(tmp_path):
+def test_embeddings_of_a_wrong_shape_are_refused(tmp_path):
     cache = open_at(tmp_path)
     with pytest.raises(ShapeError, match=r"expected shape \(n, 8\), got \(1, 9\)"):
         cache.add(["a"], np.zeros((1, 9), dtype=np.float32))
@@ -247,7 +247,7 @@ def test_embed_fills_the_cache_with_the_teachers_vectors_each_text_once(tmp_path
     assert again.steps == [50]
 
 
-def test_the_cache_lies_in_the_users_cache_folder(tmp_path, teacher, monkeypatch):
+def test_the_cache_is_in_the_cache_folder_of_the_user(tmp_path, teacher, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     name = f"tiny-{teacher.sha256[:12]}"
     assert open_cache(teacher).folder == tmp_path / "xdg" / "hpdsearch" / "teachers" / name

@@ -15,14 +15,14 @@ def measured_anew():
 
 
 @pytest.mark.parametrize(("value", "dtype"), [("1", torch.bfloat16), ("0", torch.float32)])
-def test_the_environment_variable_decides(monkeypatch, value, dtype):
+def test_the_environment_variable_sets_the_precision(monkeypatch, value, dtype):
     monkeypatch.setenv("HPDSEARCH_BFLOAT16", value)
     monkeypatch.setattr(teacher, "_seconds", lambda *_: pytest.fail("nothing needs to be measured"))
     assert teacher.fastest_dtype("cpu") is dtype
 
 
 @pytest.mark.parametrize(("seconds", "dtype"), [((4.0, 1.0), torch.bfloat16), ((1.0, 1.0), torch.float32)])
-def test_without_it_the_faster_one_is_chosen(monkeypatch, seconds, dtype):
+def test_without_the_variable_the_faster_precision_is_chosen(monkeypatch, seconds, dtype):
     monkeypatch.delenv("HPDSEARCH_BFLOAT16", raising=False)
     monkeypatch.setattr(teacher, "_seconds", lambda tokens, _: seconds[tokens.dtype is torch.bfloat16])
     assert teacher.fastest_dtype("cpu") is dtype

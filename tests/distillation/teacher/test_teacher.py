@@ -73,7 +73,7 @@ def test_pooling_is_read_from_newer_files_too(tmp_path):
     np.testing.assert_allclose(found, unit(torch.cat([hidden.mean(0), hidden[0]])), atol=1e-5)
 
 
-def test_a_vector_does_not_depend_on_order_or_company(tmp_path):
+def test_a_vector_does_not_depend_on_order_or_batch(tmp_path):
     teacher = load(make_tiny_teacher(tmp_path / "t"))
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDS, size=rng.integers(0, 30))) for _ in range(300)]
@@ -88,7 +88,7 @@ def test_a_vector_does_not_depend_on_order_or_company(tmp_path):
 
 
 @pytest.mark.parametrize("pools_prompt", [True, False])
-def test_the_default_prompt_stands_before_every_text(tmp_path, pools_prompt):
+def test_the_default_prompt_is_prepended_to_every_text(tmp_path, pools_prompt):
     pooling = {"pooling_mode_mean_tokens": True, "include_prompt": pools_prompt}
     teacher = load(make_tiny_teacher(tmp_path / "t", prompt="the king: ", pooling=pooling))
     hidden = hidden_states(tmp_path / "t", teacher, "the king: cat sleeps")
@@ -125,7 +125,7 @@ def test_a_dense_module_and_its_activation_are_applied(tmp_path, activation, by_
     assert load(folder).sha256 == teacher.sha256
 
 
-def test_lower_casing_happens_where_the_files_ask_for_it(tmp_path):
+def test_texts_are_lower_cased_if_the_files_say_so(tmp_path):
     for lower_case in (False, True):
         folder = make_tiny_teacher(tmp_path / str(lower_case), lower_case=lower_case)
         stored = json.loads((folder / "tokenizer.json").read_text())
@@ -135,7 +135,7 @@ def test_lower_casing_happens_where_the_files_ask_for_it(tmp_path):
         assert np.allclose(upper, lower) == lower_case
 
 
-def test_bfloat16_blurs_the_same_vectors(tmp_path):
+def test_bfloat16_gives_nearly_the_same_vectors(tmp_path):
     folder = make_tiny_teacher(tmp_path / "t")
     exact, blurred = load(folder), Teacher.load(folder, device="cpu", dtype=torch.bfloat16)
     cosines = (exact.encode(TEXTS) * blurred.encode(TEXTS)).sum(axis=1)
@@ -145,7 +145,7 @@ def test_bfloat16_blurs_the_same_vectors(tmp_path):
     assert fastest_dtype("cpu") in (torch.float32, torch.bfloat16)
 
 
-def test_the_hash_changes_with_what_decides_the_vectors_and_with_nothing_else(tmp_path):
+def test_the_hash_depends_on_all_that_determines_the_vectors_and_on_nothing_else(tmp_path):
     folder = make_tiny_teacher(tmp_path / "t", prompt="the ")
     first = load(folder)
     copy = shutil.copytree(folder, tmp_path / "elsewhere")
@@ -228,7 +228,7 @@ def broken(folder: Path, what: str) -> None:
         ("truncated", r"cannot be opened as a teacher"),
     ],
 )
-def test_what_is_not_known_or_damaged_is_an_error_and_not_skipped(tmp_path, what, message):
+def test_unknown_and_damaged_files_are_errors_and_not_skipped(tmp_path, what, message):
     folder = make_tiny_teacher(tmp_path / "t", dense=(4, "activation.Tanh"))
     broken(folder, what)
     with pytest.raises(EncoderError, match=message):
@@ -246,12 +246,12 @@ def test_what_is_not_known_or_damaged_is_an_error_and_not_skipped(tmp_path, what
         ),
     ],
 )
-def test_a_teacher_that_is_nowhere_is_an_error_that_names_it(name, message):
+def test_the_error_for_a_missing_teacher_names_it(name, message):
     with pytest.raises(EncoderError, match=message):
         Teacher.load(name)
 
 
-def test_a_folder_of_something_else_and_a_single_string_are_refused(tmp_path):
+def test_a_foreign_folder_and_a_single_string_are_refused(tmp_path):
     with pytest.raises(EncoderError, match=r"expected modules.json or config.json of a teacher, found neither"):
         Teacher.load(tmp_path)
     with pytest.raises(EncoderError, match=r"dtype: expected .* got torch.float16"):

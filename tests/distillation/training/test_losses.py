@@ -19,7 +19,7 @@ def losses(student: torch.Tensor = STUDENT, teacher: torch.Tensor = TEACHER, **s
     }  # type: ignore
 
 
-def test_mse_is_the_mean_squared_distance():
+def test_mse_equals_the_mean_squared_distance():
     # Squared distances: 1 + 1, 0.16 + 0.64, 0.64 + 0.16.
     assert losses(mse_weight=0.5) == {"mse": pytest.approx(0.5 * (2.0 + 0.8 + 0.8) / 3)}
 
@@ -54,7 +54,7 @@ def test_matryoshka_dims_compare_the_truncated_student_with_the_full_teacher():
     assert both == pytest.approx((losses(kl_weight=1.0, temperature=1.0)["kl"] + truncated) / 2, rel=1e-4)
 
 
-def test_a_student_equal_to_the_teacher_loses_nothing():
+def test_a_student_equal_to_the_teacher_has_zero_loss():
     rows = torch.nn.functional.normalize(torch.tensor(np.random.default_rng(0).normal(size=(6, 4)))).requires_grad_()
     terms = distillation_losses(
         rows, rows.detach(), LossSpec(mse_weight=1, similarity_weight=1, kl_weight=1, matryoshka_dims=())

@@ -30,7 +30,7 @@ def drawn_lines(svg):
     return [[tuple(map(float, point.split())) for point in line] for line in clipped if len(line) > 2]
 
 
-def test_the_lines_go_through_the_logged_numbers(log, tmp_path):
+def test_the_lines_go_through_the_logged_values(log, tmp_path):
     assert plot_training(log, tmp_path / "log.svg")
     steps = [0, 10, 20, 30]
     logged = [[0.3, 0.15, 0.1], [0.5, 0.25, 0.1], [0.8, 0.4, 0.2], [25, 50, 62.5, 60]]  # terms, loss, agreement
@@ -43,7 +43,7 @@ def test_the_lines_go_through_the_logged_numbers(log, tmp_path):
     assert np.corrcoef(starts, [0.3, 0.5, 0.8])[0, 1] == pytest.approx(-1), "the losses share one axis"
 
 
-def test_the_picture_says_what_it_shows(log, tmp_path):
+def test_the_plot_has_title_labels_and_legend(log, tmp_path):
     plot_training(log, tmp_path / "log.svg")
     text = " ".join(ElementTree.parse(tmp_path / "log.svg").getroot().itertext())
     for words in ("training loss", "training step", "similarity", "place", "best checkpoint: 62.5 % at step 20", "[%]"):
@@ -59,7 +59,7 @@ def test_equal_logs_give_equal_bytes_in_any_process(log, tmp_path):
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
-def test_a_log_that_has_only_the_start_is_drawn(log, tmp_path):
+def test_a_log_with_only_its_first_row_is_plotted(log, tmp_path):
     log.write_text("step,agreement\n0,0.25\n")
     assert plot_training(log, tmp_path / "log.svg")
     assert "best checkpoint: 25.0 % at step 0" in (tmp_path / "log.svg").read_text()
@@ -72,7 +72,7 @@ def test_without_matplotlib_nothing_is_written(log, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [None, "", "step,agreement\n", "a,b\n1,2\n", "step,agreement\n0,much\n"])
-def test_what_is_no_log_is_an_error_that_names_the_file(content, log, tmp_path):
+def test_the_error_for_a_file_that_is_no_log_names_it(content, log, tmp_path):
     if content is None:
         log.unlink()
     else:

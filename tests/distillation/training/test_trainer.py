@@ -70,7 +70,7 @@ def assert_like(found: tuple[Student, float], folder: Path, whole: tuple[Student
     assert (folder / LOG).read_bytes() == (other / LOG).read_bytes()
 
 
-def test_training_brings_the_student_nearer_to_the_teacher(encoder, whole):
+def test_training_moves_the_student_nearer_to_the_teacher(encoder, whole):
     student, best, folder = whole
     texts, held_out = make_texts(student)
     before = make_student(encoder)
@@ -104,7 +104,7 @@ def test_the_best_checkpoint_is_restored_not_the_last(encoder, tmp_path):
     assert not any(tensor.requires_grad for tensor in student.tensors.values())
 
 
-def test_equal_seeds_give_equal_bits_and_another_seed_other_ones(encoder, tmp_path, whole):
+def test_equal_seeds_give_equal_bits_and_other_seeds_other_bits(encoder, tmp_path, whole):
     assert_like(run(encoder, tmp_path / "again", checkpoint_minutes=60), tmp_path / "again", whole)
     other, _ = run(encoder, tmp_path / "other", replace(SPEC, seed=1), checkpoint_minutes=60)
     assert not same(other, whole[0])
@@ -154,7 +154,7 @@ class Interrupting(Progress):
         return bar
 
 
-def test_an_interrupted_training_goes_on_to_the_same_end(encoder, tmp_path, whole):
+def test_an_interrupted_training_resumes_to_the_same_result(encoder, tmp_path, whole):
     for after in (1, 5, 14, 29):  # steps, counted from the first of all; the one in work is lost
         with pytest.raises(KeyboardInterrupt):
             run(encoder, tmp_path, progress=Interrupting(after * SPEC.batch_size))
@@ -166,7 +166,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end(encoder, tmp_path, whol
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_random_moments_goes_on_to_the_same_end(encoder, tmp_path, whole):
+def test_a_training_killed_at_random_moments_resumes_to_the_same_result(encoder, tmp_path, whole):
     child = subprocess.run(
         [sys.executable, tiny_training.__file__, encoder, tmp_path / "killed", str(KILLS)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
@@ -192,7 +192,7 @@ def test_a_resumed_training_keeps_the_precision_of_its_checkpoint(encoder, tmp_p
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
-def test_a_damaged_checkpoint_is_noticed_and_the_training_begins_anew(encoder, tmp_path, whole, damage):
+def test_after_a_damaged_checkpoint_the_training_starts_again(encoder, tmp_path, whole, damage):
     with pytest.raises(KeyboardInterrupt):
         run(encoder, tmp_path, progress=Interrupting(9 * SPEC.batch_size))
     content = bytearray((tmp_path / CHECKPOINT).read_bytes())
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_another_training_is_refused(encoder, tmp_path, whole):
         train(student, held_out, texts, replace(SPEC, epochs=0.2), tmp_path)
 
 
-def test_divergence_stops_with_advice(encoder, tmp_path):
+def test_divergence_ends_the_training_with_advice(encoder, tmp_path):
     with pytest.raises(
         DistillError, match=r"step \d+ of 30: the training diverged: .*lower --learning-rate \(now 1000"
     ):
@@ -226,7 +226,7 @@ def test_divergence_stops_with_advice(encoder, tmp_path):
         train(student, broken, held_out, replace(SPEC, group_size=1), tmp_path / "nan")
 
 
-def test_a_good_student_that_gets_lost_has_diverged_though_its_loss_is_finite(encoder, tmp_path):
+def test_a_student_that_loses_its_agreement_has_diverged_even_if_the_loss_is_finite(encoder, tmp_path):
     student = make_student(encoder)
     texts, held_out = (
         TrainingSet(part.token_ids, student.embed(part.token_ids).numpy()) for part in make_texts(student)
@@ -242,7 +242,7 @@ def test_fewer_texts_than_a_batch_are_refused(encoder, tmp_path):
         run(encoder, tmp_path, replace(SPEC, batch_size=201))
 
 
-def test_the_rate_rises_over_the_warm_up_and_falls_to_a_twentieth():
+def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_a_twentieth():
     shares = [learning_rate_factor(step, 200, warmup=0.1) for step in range(200)]
     assert shares[0] == pytest.approx(1 / 20)
     assert np.argmax(shares) == 19
@@ -265,7 +265,7 @@ def test_the_order_of_the_groups_is_a_permutation(n, group_size, seed, equal):
     assert sorted(order) == list(range(n))
 
 
-def test_texts_next_to_each_other_are_nearer_than_at_random():
+def test_texts_of_one_group_are_nearer_than_random_ones():
     targets = targets_on_a_sphere(512)
 
     def nearness(group_size: int, seed: int) -> float:
