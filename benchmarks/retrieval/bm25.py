@@ -25,16 +25,16 @@ BM25 = "BM25"
 def open_lexical(
     texts: Texts, group: IndexGroup, encoder: Encoder, n: int, work: Path, stack: ExitStack, *, rebuild: bool
 ) -> tuple[list[OpenIndex], list[Result]]:
-    """Return BM25 and hybrid search among the first n documents, and what building them took.
+    """Open BM25 and hybrid search over the first n documents; return both, and the measurements of building them.
 
     Args:
-        texts: all.
-        group: whose vectors hybrid search takes: an encoder's, at one width.
-        encoder: that one.
-        n: documents.
-        work: where the whole index is kept.
-        stack: closes them.
-        rebuild: build again what is there.
+        texts: documents and queries.
+        group: an encoder at one width, for the vectors of hybrid search.
+        encoder: this encoder.
+        n: number of documents.
+        work: folder in which the hybrid index is kept.
+        stack: closes both.
+        rebuild: build an existing index again.
     """
     lexical, built = _bm25(texts, n, stack)
     hybrid, index, seconds = _hybrid(texts, group, encoder, n, work / group.vectors.key, rebuild=rebuild)
@@ -54,19 +54,21 @@ def _bm25(texts: Texts, n: int, stack: ExitStack) -> tuple[OpenIndex, float]:
     start = time.perf_counter()
     reader = stack.enter_context(temporary_bm25_index(islice(texts.documents, n)))
     seconds = time.perf_counter() - start
-    keys = {"encoder": BM25, "dim": None, "index": "words", "kind": "words", "codec": ""}
+    keys = {"encoder": BM25, "dim": None, "index": "words", "kind": "words", "codec": ""}  # stored
 
-    def found() -> Rows:
-        return _pad_rows(reader.search(text, K)[0].tolist() for text in texts.questions)
+    def search_all() -> Rows:
+        return _pad_rows(reader.search(text, K)[0].tolist() for text in texts.query_texts)
 
-    asked = OpenIndex(BM25, keys, {}, lambda text: reader.search(text, K), texts.questions, found, is_ours=False)
-    return asked, seconds
+    opened = OpenIndex(
+        BM25, keys, {}, lambda text: reader.search(text, K), texts.query_texts, search_all, is_ours=False
+    )
+    return opened, seconds
 
 
 def _hybrid(
     texts: Texts, group: IndexGroup, encoder: Encoder, n: int, work: Path, *, rebuild: bool
 ) -> tuple[OpenIndex, Index, float]:
-    """Return hybrid search in a whole index whose vectors are given: its time is all but the encoding."""
+    """Build and open a hybrid index with given vectors, so that its latency does not include encoding."""
     given = _fix_encoder(texts, group, encoder, n)
     folder = work / f"hybrid-{n}-dim-{group.dim}"
     record = folder.with_suffix(".json")
@@ -79,26 +81,26 @@ def _hybrid(
     keys |= {"kind": "hybrid", "codec": "+".join(dict.fromkeys(one["codec"] for one in index.info().segments))}
     about = {"segments": [f"{one['rows']} rows {one['kind']} {one['codec']}" for one in index.info().segments]}
 
-    def found() -> Rows:
-        return _pad_rows([int(hit.doc_id) for hit in index.search(text, K)] for text in texts.questions)
+    def search_all() -> Rows:
+        return _pad_rows([int(hit.doc_id) for hit in index.search(text, K)] for text in texts.query_texts)
 
     name = f"{group.label} and {BM25}, {group.dim}, hybrid"
-    asked = OpenIndex(name, keys, about, lambda text: index.search(text, K), texts.questions, found)
-    return asked, index, json.loads(record.read_text())
+    opened = OpenIndex(name, keys, about, lambda text: index.search(text, K), texts.query_texts, search_all)
+    return opened, index, json.loads(record.read_text())
 
 
 def _fix_encoder(texts: Texts, group: IndexGroup, encoder: Encoder, n: int) -> Encoder:
-    """Return an encoder with the known vectors of the queries and the first n documents."""
+    """Return an encoder with the given vectors of the queries and the first n documents."""
     assert isinstance(group.vectors, EncodedTexts)
-    vectors = np.empty((n + len(texts.questions), encoder.model_dim), np.float16)
+    vectors = np.empty((n + len(texts.query_texts), encoder.model_dim), np.float16)
     at = 0
     for block in group.vectors.blocks(n):
         vectors[at : at + len(block)] = block
         at += len(block)
-    vectors[n:] = group.vectors.questions()
-    return FixedEncoder(encoder, [*texts.documents[:n], *texts.questions], vectors).truncate(group.dim)
+    vectors[n:] = group.vectors.query_vectors()
+    return FixedEncoder(encoder, [*texts.documents[:n], *texts.query_texts], vectors).truncate(group.dim)
 
 
 def _pad_rows(found: Iterator[Sequence[int]]) -> Rows:
-    """Return the rows (m, K) that were found, short ones filled with -1."""
+    """Return found rows as an array (m, K); short lists are padded with -1."""
     return np.array([[*rows, *[-1] * (K - len(rows))] for rows in found], np.int64)

@@ -1,4 +1,4 @@
-"""End-to-end latency of a query in one process and one thread: encoding and search."""
+"""Measure the end-to-end latency of a query, encoding and search, in one process on one thread."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +23,10 @@ class EndToEnd:
     """A query encoder and an index.
 
     Attributes:
-        asks: name of the encoder of the questions.
-        encode: one text -> its vector (1, dim), by one thread.
-        vectors: of all questions (m, dim), by the same encoder; they are judged.
-        system: what is searched.
+        query_encoder: name of the query encoder.
+        encode: one text -> its vector (1, dim), on one thread.
+        vectors: vectors (m, dim) of all queries by the same encoder, for nDCG@10.
+        system: the index.
     """
 
     query_encoder: str
@@ -36,17 +36,18 @@ class EndToEnd:
 
     @property
     def name(self) -> str:
-        """In full."""
-        return f"{self.query_encoder} asks {self.system.name}"
+        """Return the name in results; `report.labels` makes its label."""
+        return f"{self.query_encoder} asks {self.system.name}"  # stored
 
     def rows(self) -> Rows:
-        """Return the rows (m, K) that all questions find."""
+        """Return the found rows (m, K) of all queries."""
         assert self.system.search is not None
         return self.system.search(self.vectors, K)
 
     def time_stages(self, texts: Sequence[str], seconds: float, _: int) -> np.ndarray:
-        """Return the milliseconds (m, 2) of encoding and of searching of as many texts as the seconds allow."""
-        search, times = self.system.search, []
+        """Return the milliseconds (m, 2) of encoding and search per text, until the time is over."""
+        search = self.system.search
+        times = []
         assert search is not None
         end = time.perf_counter() + seconds
         faiss.omp_set_num_threads(1)
@@ -69,22 +70,26 @@ def measure_paths(
     *,
     seconds: float,
     repeats: int,
-    judge: Callable[[Rows], float],
+    evaluate: Callable[[Rows], float],
 ) -> Iterator[Result]:
-    """Yield the percentiles a round of each path, the paths taking turns, and nDCG@10 of what it finds.
+    """Yield percentiles per round of each path, with interleaved paths, and the nDCG@10 of each path.
 
     Args:
-        paths: each is walked with the texts.
-        texts: the questions.
-        n: documents searched.
-        seconds: a slow path walks fewer texts in a round beyond.
-        repeats: rounds.
-        judge: nDCG@10 of the rows (m, K) that the questions found.
+        paths: query encoders with an index.
+        texts: the queries.
+        n: number of documents.
+        seconds: time limit of a round for a slow path.
+        repeats: number of rounds.
+        evaluate: found rows (m, K) of the queries -> nDCG@10.
     """
     rounds = run_interleaved({path.name: partial(path.time_stages, texts, seconds) for path in paths}, repeats)
     for path in paths:
         listed = rounds[path.name]
-        keys: dict[str, Any] = {**path.system.keys, "queries_encoder": path.query_encoder, "searched": path.system.name}
+        keys: dict[str, Any] = {
+            **path.system.keys,
+            "queries_encoder": path.query_encoder,
+            "searched": path.system.name,
+        }  # stored
         keys |= {"queries_a_round": [len(times) for times in listed]}
         whole = [times.sum(axis=1) for times in listed]
         for percent in (50, 95, 99):
@@ -95,4 +100,4 @@ def measure_paths(
                 path.name, n, f"{part} p50", "ms", [np.median(times[:, column]) for times in listed], **keys
             )
         if path.system.is_judged:
-            yield measurement_at(path.name, n, "whole path nDCG@10", "", [judge(path.rows())], **keys)  # stored
+            yield measurement_at(path.name, n, "whole path nDCG@10", "", [evaluate(path.rows())], **keys)  # stored

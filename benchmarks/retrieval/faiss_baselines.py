@@ -1,11 +1,11 @@
-"""faiss alone over a vectors file: exact search, inverted lists, one byte a number, one bit a number with rescoring.
+"""Build and search plain faiss indexes of a vectors file: exact search, IVF, sq8, and binary codes with rescoring.
 
-Each is made, or opened and asked, in a process of its own; prints JSON.
+Each command has a process of its own and prints JSON.
 
     python -m benchmarks.retrieval.faiss_baselines build '{"vectors": "v.f16", "n": 9, "dim": 768, "index": "i", ...}'
     python -m benchmarks.retrieval.faiss_baselines serve '{... as above, and "queries": "q.npy", "setting": {...}}'
 
-The description also holds "kind", such as "flat f32"; `serve` takes "seconds" besides.
+The description also holds "kind", such as "flat f32"; `serve` also reads "seconds".
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.scale.child import memory_growth, query_for, resident_bytes
+from benchmarks.scale.child import memory_growth, resident_bytes, run_queries
 from benchmarks.scale.recall import K, Rows, recalls
 from benchmarks.scale.systems import iterate_blocks
 from benchmarks.scale.timing import CORES
@@ -32,11 +32,11 @@ from hpdsearch.dense.rescoring import MAX_PAIRS, score_and_sort
 from hpdsearch.dense.tuning import draw_held_out
 
 MODULE = "retrieval.faiss_baselines"
-FLAT, LISTS, BYTES, BITS = "flat f32", "ivf f32", "flat sq8", "flat binary"
+FLAT, IVF, SQ8, BINARY = "flat f32", "ivf f32", "flat sq8", "flat binary"
 SPECS = {
     FLAT: IndexSpec(Kind.FLAT, Codec.F32),
-    LISTS: IndexSpec(Kind.IVF, Codec.F32),
-    BYTES: IndexSpec(Kind.FLAT, Codec.SQ8),
+    IVF: IndexSpec(Kind.IVF, Codec.F32),
+    SQ8: IndexSpec(Kind.FLAT, Codec.SQ8),
 }
 RECALL_TARGET = IndexSpec().ann_recall
 
@@ -45,16 +45,18 @@ Setting = dict[str, int]
 
 
 def main() -> None:
-    """Do what the first argument names with what the second describes."""
-    work = {"build": build, "serve": serve}[sys.argv[1]]
-    print(json.dumps(work(json.loads(sys.argv[2]))))
+    """Run the task of the first argument with the JSON of the second, and print its report."""
+    task = {"build": build, "serve": serve}[sys.argv[1]]
+    print(json.dumps(task(json.loads(sys.argv[2]))))
 
 
-def build(asked: dict[str, Any]) -> dict[str, Any]:
-    """Make an index file, choose what it leaves open, and tell what that took."""
-    start, kind, path = time.perf_counter(), asked["kind"], Path(asked["index"])
-    vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
-    if kind == BITS:
+def build(task: dict[str, Any]) -> dict[str, Any]:
+    """Build an index file and choose nprobe or rescore; return time, size and this setting."""
+    start = time.perf_counter()
+    kind = task["kind"]
+    path = Path(task["index"])
+    vectors = VectorFile(Path(task["vectors"]), task["n"], task["dim"])
+    if kind == BINARY:
         faiss.write_index_binary(_build_binary(vectors), str(path))
     else:
         faiss.write_index(_fill_index(vectors, SPECS[kind]), str(path))
@@ -62,28 +64,28 @@ def build(asked: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "size_bytes": path.stat().st_size, "setting": setting}
 
 
-def serve(asked: dict[str, Any]) -> dict[str, Any]:
-    """Open an index, ask it one query after the other, and tell by how much the resident memory grew."""
-    queries = unit_rows(np.load(asked["queries"]))
+def serve(task: dict[str, Any]) -> dict[str, Any]:
+    """Open an index and search it; return the growth of resident memory."""
+    queries = unit_rows(np.load(task["queries"]))
     before = resident_bytes()
-    vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
-    search = make_search(load_index(asked["kind"], Path(asked["index"])), vectors, asked["setting"])
-    query_for(lambda query: search(query[None], K), queries, asked["seconds"])
+    vectors = VectorFile(Path(task["vectors"]), task["n"], task["dim"])
+    search = make_search(load_index(task["kind"], Path(task["index"])), vectors, task["setting"])
+    run_queries(lambda query: search(query[None], K), queries, task["seconds"])
     return {"grown": memory_growth(before)}
 
 
 def load_index(kind: str, path: Path) -> faiss.Index | faiss.IndexBinary:
     """Return the faiss index of a file made by `build`."""
-    return faiss.read_index_binary(str(path)) if kind == BITS else faiss.read_index(str(path))
+    return faiss.read_index_binary(str(path)) if kind == BINARY else faiss.read_index(str(path))
 
 
 def make_search(index: faiss.Index | faiss.IndexBinary, vectors: VectorFile, setting: Setting) -> Search:
-    """Return the search of an index: vectors (m, dim), n -> rows (m, n), best first.
+    """Return the search of an index: (vectors (m, dim), n) -> rows (m, n), best first.
 
     Args:
-        index: see `loaded`.
-        vectors: by which the candidates of one bit a number are scored again.
-        setting: nprobe of IVF; rescore of binary codes: candidates per requested hit.
+        index: from `load_index`.
+        vectors: vectors file, for rescoring the candidates of binary codes.
+        setting: nprobe of IVF; rescore of binary codes, the candidates per requested hit.
     """
     if isinstance(index, faiss.IndexBinary):
         return lambda queries, n: _rescore(index, vectors, queries, n, setting["rescore"])
@@ -93,11 +95,11 @@ def make_search(index: faiss.Index | faiss.IndexBinary, vectors: VectorFile, set
 
 
 def _rescore(index: faiss.IndexBinary, vectors: VectorFile, queries: Matrix, n: int, rescore: int) -> Rows:
-    wanted = min(n * rescore, index.ntotal)
-    step = max(1, MAX_PAIRS // wanted)
+    n_candidates = min(n * rescore, index.ntotal)
+    step = max(1, MAX_PAIRS // n_candidates)
     blocks = (queries[start : start + step] for start in range(0, len(queries), step))
     return np.concatenate(
-        [score_and_sort(vectors, block, index.search(signs(block), wanted)[1])[0][:, :n] for block in blocks]
+        [score_and_sort(vectors, block, index.search(signs(block), n_candidates)[1])[0][:, :n] for block in blocks]
     )
 
 
@@ -128,16 +130,17 @@ def _fill_index(vectors: VectorFile, spec: IndexSpec) -> faiss.Index:
 
 
 def _choose_setting(kind: str, path: Path, vectors: VectorFile) -> Setting:
-    """Return the smallest power of 2 that meets the recall target, on the vectors that tune our own indexes."""
-    if kind not in (LISTS, BITS):
+    """Return the smallest power of 2 that meets the recall target, on the same held-out vectors as our indexes."""
+    if kind not in (IVF, BINARY):
         return {}
-    asked, index = draw_held_out(vectors), load_index(kind, path)
-    tenth = asked.kth_scores.astype(np.float32)
-    name, most = ("nprobe", index.nlist) if kind == LISTS else ("rescore", vectors.n_rows // K)
+    held_out = draw_held_out(vectors)
+    index = load_index(kind, path)
+    tenth = held_out.kth_scores.astype(np.float32)
+    name, most = ("nprobe", index.nlist) if kind == IVF else ("rescore", vectors.n_rows // K)
     number = 1
     while number < most:
-        found = make_search(index, vectors, {name: number})(asked.queries, K + 1)
-        if recalls(found, asked.queries, vectors.rows, tenth, asked.positions)[0] >= RECALL_TARGET:
+        found = make_search(index, vectors, {name: number})(held_out.queries, K + 1)
+        if recalls(found, held_out.queries, vectors.rows, tenth, held_out.positions)[0] >= RECALL_TARGET:
             break
         number *= 2
     return {name: min(number, most)}

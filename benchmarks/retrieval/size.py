@@ -29,10 +29,13 @@ class CorpusSizeRun:
     """The measurements of the first n documents."""
 
     def __init__(self, n: int, texts: Texts, models: Models, options: argparse.Namespace) -> None:
-        self.n, self.texts, self.models, self.options = n, texts, models, options
+        self.n = n
+        self.texts = texts
+        self.models = models
+        self.options = options
 
     def measure(self) -> list[Result]:
-        """Build, serve, then open and ask every system."""
+        """Build every system, measure its memory, then open and search it."""
         options = self.options
         indexes = list(vector_indexes(self.models.groups(self.n), self.n, options.work, rebuild=options.rebuild))
         measured = [one for index in indexes for one in self.measure_build(index)]
@@ -49,13 +52,14 @@ class CorpusSizeRun:
             measured += self.measure_throughput(opened, measured)
             paths = self.models.paths(opened, stack)
             times = {"seconds": options.seconds, "repeats": options.repeats}
-            measured += measure_paths(paths, self.texts.questions, self.n, **times, judge=self.ndcg)
+            measured += measure_paths(paths, self.texts.query_texts, self.n, **times, evaluate=self.ndcg)
         return [*measured, *self.ratios(measured, [one.name for one in opened if one.is_ours])]
 
     def measure_build(self, index: VectorIndex) -> Iterator[Result]:
-        """Build an index and yield what that took."""
+        """Build an index and yield its time and sizes."""
         index.build(rebuild=self.options.rebuild)
-        size, file = index.made["size_bytes"], index.corpus.file.path
+        size = index.made["size_bytes"]
+        file = index.corpus.file.path
         found = {"build": ("s", index.made["seconds"]), "index on disk": ("MB", size / 1e6)}
         found |= {"vectors on disk": ("MB", file.stat().st_size / 1e6)} if index.needs_vectors else {}
         found |= {"bytes a document": ("B", size / self.n)}
@@ -63,7 +67,7 @@ class CorpusSizeRun:
             yield measurement_at(index.name, self.n, what, unit, [value], **index.keys)
 
     def measure_memory(self, indexes: Sequence[VectorIndex]) -> Iterator[Result]:
-        """Yield the memory of each index in processes of its own, taking turns."""
+        """Yield the memory of each index in processes of its own, interleaved."""
         cases = {index.name: partial(_serve, index) for index in indexes}
         repeats = 1 if self.options.quick else min(MEMORY_ROUNDS, self.options.repeats)
         rounds = run_interleaved(cases, repeats, warm_up=False)
@@ -73,8 +77,8 @@ class CorpusSizeRun:
                 yield measurement_at(index.name, self.n, what, "MB", [one[kind] / 1e6 for one in listed], **index.keys)
 
     def measure_latency(self, opened: Sequence[OpenIndex]) -> Iterator[Result]:
-        """Yield the latency of single questions, the systems taking turns."""
-        cases = {one.name: partial(time_queries, one.ask, one.questions, self.options.seconds) for one in opened}
+        """Yield the latency of single queries, with interleaved systems."""
+        cases = {one.name: partial(time_queries, one.search_one, one.queries, self.options.seconds) for one in opened}
         rounds = run_interleaved(cases, self.options.repeats)
         for one in opened:
             listed = rounds[one.name]
@@ -84,26 +88,26 @@ class CorpusSizeRun:
                 yield measurement_at(one.name, self.n, f"query p{percent}", "ms", values, **about)
 
     def measure_quality(self, opened: Sequence[OpenIndex]) -> Iterator[Result]:
-        """Yield what each system finds: of exact search, and of what was judged relevant."""
+        """Yield ann_recall@10 and nDCG@10 of each system."""
         faiss.omp_set_num_threads(CORES)
         for one in opened:
-            rows = one.find()
+            rows = one.search_all()
             if one.recall:
                 yield measurement_at(one.name, self.n, f"ann_recall@{K}", "", [one.recall(rows)], **one.keys)
             if one.is_judged:
                 yield measurement_at(one.name, self.n, NDCG, "", [self.ndcg(rows)], **one.keys)
 
     def ndcg(self, found: Rows) -> float:
-        """Return nDCG@10 x 100, the mean over the judged queries, of the rows (m, K) that the questions found."""
+        """Return nDCG@10 x 100, the mean over the judged queries, from the found rows (m, K)."""
         values = evaluate_run(self.texts.qrels, self.texts.run(found.tolist()))[NDCG]
         return float(np.mean(list(values.values())))
 
     def measure_throughput(self, opened: Sequence[OpenIndex], measured: Sequence[Result]) -> Iterator[Result]:
-        """Yield queries a second of many at once by all threads: as many as were asked in a round one at a time."""
+        """Yield queries per second of a batch on all threads, with as many queries as a round of single queries."""
         cases, sizes = {}, {}
         for one in opened:
             single = find_measurement(measured, one.name, self.n, "query p50")
-            if one.ask_first and single:
+            if one.search_first and single:
                 sizes[one.name] = min(single["queries_a_round"])
                 cases[one.name] = partial(_batch, one, sizes[one.name])
         rounds = run_interleaved(cases, self.options.repeats)
@@ -113,9 +117,9 @@ class CorpusSizeRun:
                 yield measurement_at(one.name, self.n, "batch", "queries/s", rounds[one.name], **about)
 
     def ratios(self, measured: Sequence[Result], ours: Sequence[str]) -> Iterator[Result]:
-        """Yield, round by round, how many times as fast and as small as the teacher's exact search each of ours is.
+        """Yield the speed and memory of each of our systems relative to the teacher's exact search, round by round.
 
-        The first of them is the paper's own ratio: exact search in float32 at both widths.
+        The first ratio is the one of the paper: exact search in float32 at both widths.
         """
         width = next(one["dim"] for one in measured if one["system"].startswith(f"{TEACHER}, "))
         teacher, paper = (f"{TEACHER}, {width}, {FLAT}", f"{self.models.encoder.name}, {self.models.narrow}, {FLAT}")
@@ -136,5 +140,5 @@ def _serve(index: VectorIndex, _: int) -> dict[str, int]:
 
 
 def _batch(system: OpenIndex, m: int, _: int) -> float:
-    assert system.ask_first is not None
-    return batch_rate(partial(system.ask_first, m), m)
+    assert system.search_first is not None
+    return batch_rate(partial(system.search_first, m), m)

@@ -1,4 +1,4 @@
-"""Vectors of the retrieval benchmark: of every text and query by an encoder, or back-projected ones."""
+"""Provide the vectors of the retrieval benchmark: texts and queries by an encoder, or back-projected vectors."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,53 +11,58 @@ from benchmarks.scale.vectors import VectorFolder, back_project, vector_file
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import VectorFile
 
-BLOCK = 10_000  # texts encoded and kept together
+BLOCK = 10_000  # texts per file of the cache
 
 
 class Texts:
     """Documents, queries and their vectors.
 
     Attributes:
-        documents: texts, the judged ones first; a smaller size is their beginning.
-        doc_ids: of them.
-        questions: texts of the judged queries, each once.
+        documents: texts, the judged ones first; a smaller size takes the first of them.
+        doc_ids: ids of the documents.
+        query_texts: distinct texts of the judged queries.
     """
 
     def __init__(self, mix: MixedCorpus) -> None:
-        self.documents, self.doc_ids = list(mix.documents.values()), list(mix.documents)
-        self.questions = list(dict.fromkeys(mix.queries.values()))
-        self.queries, self.qrels = mix.queries, mix.qrels
+        self.documents = list(mix.documents.values())
+        self.doc_ids = list(mix.documents)
+        self.query_texts = list(dict.fromkeys(mix.queries.values()))
+        self.queries = mix.queries
+        self.qrels = mix.qrels
 
     def run(self, found: Sequence[Sequence[int]]) -> dict[str, list[str]]:
-        """Return the doc_ids that each query found, of the rows that each question found; -1: none."""
-        rows = dict(zip(self.questions, found, strict=True))
+        """Return the found doc_ids of each query from the found rows of each query text; -1 stands for none."""
+        rows = dict(zip(self.query_texts, found, strict=True))
         return {
             query_id: [self.doc_ids[row] for row in rows[text] if row >= 0] for query_id, text in self.queries.items()
         }
 
 
 class EncodedTexts(VectorFolder):
-    """The vectors of texts by one encoder; what the cache lacks is encoded when it is first wanted.
+    """The vectors of texts by one encoder; texts that the cache lacks are encoded at their first use.
 
     Attributes:
-        name: of the encoder.
-        key: tells its vectors of these texts from all others.
+        name: name of the encoder.
+        key: folder name, unique for encoder and texts.
     """
 
     def __init__(self, source: EncoderSource, texts: Texts, cache: Path) -> None:
-        self.name, self._source, self._texts, self._cache = source.name, source, texts, cache
-        self.key = f"{source.key}-{hash_texts([*texts.questions, *texts.documents[:BLOCK]])}"
-        self.width = self.questions().shape[1]
+        self.name = source.name
+        self._source = source
+        self._texts = texts
+        self._cache = cache
+        self.key = f"{source.key}-{hash_texts([*texts.query_texts, *texts.documents[:BLOCK]])}"
+        self.width = self.query_vectors().shape[1]
         self.n_real = len(texts.documents)
 
-    def questions(self, dim: int | None = None) -> Matrix:
-        """Return the vectors (m, dim) of the questions, of unit length."""
-        return unit_rows(self._vectors("queries", self._texts.questions)[:, :dim])
+    def query_vectors(self, dim: int | None = None) -> Matrix:
+        """Return the vectors (m, dim) of the query texts, unit length."""
+        return unit_rows(self._vectors("queries", self._texts.query_texts)[:, :dim])
 
     def blocks(self, n: int, dim: int | None = None) -> Iterator[Matrix]:
-        """Yield the vectors of the first n documents, block by block (rows, dim), of unit length."""
+        """Yield the vectors of the first n documents in blocks (rows, dim), unit length."""
         for number, start in enumerate(range(0, n, BLOCK)):
-            # A whole block even if less of it is wanted: other sizes find it in the cache.
+            # Always encode a complete block, so that other sizes find it in the cache.
             vectors = self._vectors(f"{number:05d}", self._texts.documents[start : start + BLOCK])
             yield unit_rows(vectors[: n - start, :dim])
 
@@ -66,27 +71,32 @@ class EncodedTexts(VectorFolder):
 
 
 class BackProjectedTexts(VectorFolder):
-    """Back-projected vectors: an encoder's, in the teacher's width; a scan takes as long as over teacher vectors."""
+    """An encoder's vectors, back-projected to the teacher's width; a scan takes as long as over teacher vectors."""
 
     def __init__(self, encoded: EncodedTexts, components: Matrix, teacher: str) -> None:
         """Back-project by the transposed projection (dim, teacher_dim) of the encoder's space.
 
         Raises:
-            SystemExit: it is not as wide as the encoder's vectors.
+            SystemExit: the projection and the encoder differ in dimensions.
         """
         if encoded.width != len(components):
             raise SystemExit(
-                f"--space: expected a space of {encoded.width} numbers (encoder {encoded.name}), got {len(components)}"
+                f"--space: expected a space of {encoded.width} dimensions (encoder {encoded.name}), "
+                f"got {len(components)}"
             )
-        self._encoded, self._components, self.name = encoded, components, teacher
-        self.key, self.width, self.n_real = f"{encoded.key}-lifted", components.shape[1], encoded.n_real
+        self._encoded = encoded
+        self._components = components
+        self.name = teacher
+        self.key = f"{encoded.key}-lifted"  # stored: folder name
+        self.width = components.shape[1]
+        self.n_real = encoded.n_real
 
-    def questions(self, dim: int | None = None) -> Matrix:
-        """Return the vectors (m, teacher_dim) of the questions."""
-        return back_project(self._encoded.questions(), self._components)
+    def query_vectors(self, dim: int | None = None) -> Matrix:
+        """Return the vectors (m, teacher_dim) of the query texts."""
+        return back_project(self._encoded.query_vectors(), self._components)
 
     def blocks(self, n: int, dim: int | None = None) -> Iterator[Matrix]:
-        """Yield the vectors of the first n documents, block by block (rows, teacher_dim)."""
+        """Yield the vectors of the first n documents in blocks (rows, teacher_dim)."""
         for block in self._encoded.blocks(n):
             yield back_project(block, self._components)
 
@@ -94,5 +104,5 @@ class BackProjectedTexts(VectorFolder):
 def open_vectors(
     vectors: EncodedTexts | BackProjectedTexts, n: int, dim: int, work: Path, *, rebuild: bool
 ) -> VectorFile:
-    """Return the vectors file of the first n documents, written unless it is there, or to `rebuild`."""
+    """Return the vectors file of the first n documents; write it if it is missing or `rebuild` is set."""
     return vector_file(vectors, n, dim, work / vectors.key, rebuild=rebuild)

@@ -1,4 +1,4 @@
-"""Build an index, or open one and ask it, in a process of its own, whose memory is nothing else's; prints JSON.
+"""Build an index, or open and search one, in a process of its own, so that its memory can be measured; print JSON.
 
 python -m benchmarks.scale.child build '{"vectors": "v.f16", "n": 1000, "dim": 128, "index": "i.faiss", "spec": {...}}'
 python -m benchmarks.scale.child serve '{... as above, and "sha256": "...", "queries": "q.npy"}'
@@ -24,7 +24,7 @@ K = 10
 
 
 class PhaseClock(Progress):
-    """Takes the time of each phase of a work, by its name, in place of showing bars."""
+    """Measure the seconds of each phase by its name, instead of showing bars."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,12 +32,13 @@ class PhaseClock(Progress):
         self.total: float | None = None
 
     def phase(self, name: str, *, total: int | None, unit: str) -> Bar:
-        """Begin a phase; phases do not overlap."""
-        self._name, self._start = name, time.perf_counter()
+        """Start a phase; phases do not overlap."""
+        self._name = name
+        self._start = time.perf_counter()
         return self
 
     def update(self, n: float, /) -> None:
-        """Count nothing."""
+        """Do nothing: there is no bar."""
 
     def close(self) -> None:
         """End the phase."""
@@ -45,16 +46,17 @@ class PhaseClock(Progress):
 
 
 def main() -> None:
-    """Do what the first argument names with what the second describes."""
-    work = {"build": build, "serve": serve}[sys.argv[1]]
-    print(json.dumps(work(json.loads(sys.argv[2]))))
+    """Run the task of the first argument with the JSON of the second, and print its report."""
+    task = {"build": build, "serve": serve}[sys.argv[1]]
+    print(json.dumps(task(json.loads(sys.argv[2]))))
 
 
-def build(asked: dict[str, Any]) -> dict[str, Any]:
-    """Build an index file and tell what it took."""
-    clock, start = PhaseClock(), time.perf_counter()
-    vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
-    made = build_index(vectors, IndexSpec.from_dict(asked["spec"]), Path(asked["index"]), progress=clock)
+def build(task: dict[str, Any]) -> dict[str, Any]:
+    """Build an index file; return times, memory, size, spec and operating points."""
+    clock = PhaseClock()
+    start = time.perf_counter()
+    vectors = VectorFile(Path(task["vectors"]), task["n"], task["dim"])
+    made = build_index(vectors, IndexSpec.from_dict(task["spec"]), Path(task["index"]), progress=clock)
     return {
         "seconds": time.perf_counter() - start,
         "phases": dict(clock.seconds),
@@ -66,36 +68,37 @@ def build(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def serve(asked: dict[str, Any]) -> dict[str, Any]:
-    """Open an index, ask it one query after the other, and tell by how much the resident memory grew."""
-    queries = unit_rows(np.load(asked["queries"]))
+def serve(task: dict[str, Any]) -> dict[str, Any]:
+    """Open an index and search it; return the seconds of opening and the growth of resident memory."""
+    queries = unit_rows(np.load(task["queries"]))
     before = resident_bytes()
     start = time.perf_counter()
-    vectors = VectorFile(Path(asked["vectors"]), asked["n"], asked["dim"])
-    spec, rows = IndexSpec.from_dict(asked["spec"]), RowMap(0, asked["n"])
-    segment = Segment.open(rows, vectors, spec, Path(asked["index"]), asked["sha256"])
+    vectors = VectorFile(Path(task["vectors"]), task["n"], task["dim"])
+    spec = IndexSpec.from_dict(task["spec"])
+    rows = RowMap(0, task["n"])
+    segment = Segment.open(rows, vectors, spec, Path(task["index"]), task["sha256"])
     open_seconds = time.perf_counter() - start
-    query_for(lambda query: segment.nearest(query[None], K), queries, asked.get("seconds", np.inf))
+    run_queries(lambda query: segment.nearest(query[None], K), queries, task.get("seconds", np.inf))
     return {"open_seconds": open_seconds, "grown": memory_growth(before)}
 
 
-def query_for(ask: Callable[[Matrix], object], queries: Matrix, seconds: float) -> None:
-    """Ask one query after the other, as many as the seconds allow."""
+def run_queries(search: Callable[[Matrix], object], queries: Matrix, seconds: float) -> None:
+    """Run one query after the other until the time is over."""
     end = time.perf_counter() + seconds
     for query in queries:
-        ask(query)
+        search(query)
         if time.perf_counter() > end:
             break
 
 
 def memory_growth(before: dict[str, int]) -> dict[str, int]:
-    """Return by how much this process's resident memory has grown, as `resident_bytes` told it."""
+    """Return the growth of this process's resident memory since `before`, a value of `resident_bytes`."""
     after = resident_bytes()
     return {kind: after[kind] - before[kind] for kind in after}
 
 
 def resident_bytes() -> dict[str, int]:
-    """Return this process's resident memory: its own (anon), pages of files (file), and both."""
+    """Return the resident memory of this process: anonymous pages (anon), file pages (file), and their sum (all)."""
     status = Path("/proc/self/status").read_text()
     sizes = {kind: 1024 * int(size) for kind, size in re.findall(r"^Rss(Anon|File):\s+(\d+) kB$", status, re.MULTILINE)}
     return {"anon": sizes["Anon"], "file": sizes["File"], "all": sizes["Anon"] + sizes["File"]}

@@ -1,10 +1,11 @@
-"""Which codec keeps most at equal bytes? faiss's product quantizer (pq), RaBitQ and 8-bit numbers on real embeddings.
+"""Compare codecs on real embeddings: faiss's product quantizer (pq), RaBitQ and 8-bit scalars (sq8).
 
-For flat and ivf indexes, with and without a random rotation of the vectors: the share of the exact ten nearest vectors
-among the first 10 to 200 candidates that the codes name, which exact rescoring then sorts; milliseconds a query; bytes.
-Asked are vectors of the corpus (each left out for itself) and held-out questions. `auto` rests on this.
+The benchmark measures recall, milliseconds per query and bytes, for flat and ivf indexes, with and without a random
+rotation. Recall is the share of the exact ten nearest vectors among the first 10 to 200 candidates of the codes, before
+rescoring. Queries are vectors of the corpus, each left out of its own answer, and held-out queries. The defaults of
+`auto` follow these results.
 
-    python -m benchmarks.scale.codecs --vectors vectors/        # see scale/vectors.py for what lies there
+    python -m benchmarks.scale.codecs --vectors vectors/        # scale/vectors.py describes the folder
 """
 
 import sys
@@ -33,14 +34,14 @@ POINTS_PER_LIST, SAMPLE = 48, 100_000
 
 @dataclass(frozen=True)
 class CodecVariant:
-    """One way to keep vectors.
+    """An index type with a codec and its parameters.
 
     Attributes:
         kind: flat or ivf.
         codec: "sq8", "pq" or "rabitq".
-        dim: numbers a vector.
-        size: parts of 4 bits (pq) or bits a number (rabitq); 0 for sq8.
-        rotated: turned by a random rotation first.
+        dim: dimensions of a vector.
+        size: subquantizers of 4 bits (pq) or bits per dimension (rabitq); 0 for sq8.
+        rotated: vectors are first rotated at random.
         residual: pq codes the difference from the list's centroid (ivf).
     """
 
@@ -57,7 +58,7 @@ class CodecVariant:
         return -(-self.dim // self.size) * self.size if self.codec == "pq" else self.dim
 
     def factory(self, nlist: int) -> str:
-        """Return its faiss factory string."""
+        """Return the faiss factory string."""
         fine = {"sq8": "SQ8", "pq": f"PQ{self.size}x4fs", "rabitq": f"RaBitQfs{self.size if self.size > 1 else ''}"}
         parts = [f"RR{self.width}"] * self.rotated + [f"IVF{nlist}"] * (self.kind == "ivf")
         return ",".join([*parts, fine[self.codec] + "r" * self.residual])
@@ -66,21 +67,23 @@ class CodecVariant:
     def code_bytes(self) -> int:
         """Bytes of the code of a vector."""
         return {"sq8": self.dim, "pq": -(-self.size // 2), "rabitq": 0}[self.codec] or (
-            self.size * self.dim // 8 + (8 if self.size == 1 else 20)  # and what faiss adds to score by
+            self.size * self.dim // 8
+            + (8 if self.size == 1 else 20)  # the rest: factors that faiss stores for the score
         )
 
     @property
     def name(self) -> str:
-        """Its name in tables."""
-        words = {"sq8": "sq8", "pq": f"pq {self.size} parts", "rabitq": f"rabitq {self.size} bit"}[self.codec]
+        """Return the label in tables."""
+        label = {"sq8": "sq8", "pq": f"pq {self.size} parts", "rabitq": f"rabitq {self.size} bit"}[self.codec]
         more = ", rotated" * self.rotated + ", residual" * self.residual
-        return f"{self.dim} dims, {self.kind} {words}{more}"
+        return f"{self.dim} dims, {self.kind} {label}{more}"
 
 
 def codec_variants(dim: int) -> list[CodecVariant]:
-    """Return what is compared at a width: pq of several sizes, one of them with exactly rabitq's bytes."""
-    equal = 2 * (dim // 8 + 8)  # rabitq takes a bit a number and 8 bytes; a part of pq takes half a byte
-    half, third = dim // 2, -(-dim // 3)
+    """Return the variants of a width: pq of several sizes, one with exactly the bytes of rabitq."""
+    equal = 2 * (dim // 8 + 8)  # rabitq takes a bit per dimension and 8 bytes; a subquantizer takes half a byte
+    half = dim // 2
+    third = -(-dim // 3)
     return [
         CodecVariant("flat", "sq8", dim),
         *(CodecVariant("flat", "pq", dim, size, rotated=True) for size in sorted({dim // 4, third, equal, half, dim})),
@@ -101,9 +104,14 @@ def main() -> None:
     """Read the options, measure, write the result and the picture."""
     parser = argument_parser(__doc__, "index_codecs", repeats=3)
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors")
-    parser.add_argument("--n", type=positive, help="vectors to take; without: all that there are")
-    parser.add_argument("--queries", type=positive, default=1000, help="questions, and as many vectors of the corpus")
-    parser.add_argument("--dims", type=positive, nargs="+", default=[128, 256])
+    parser.add_argument("--n", type=positive, help="number of vectors; default: all")
+    parser.add_argument(
+        "--queries",
+        type=positive,
+        default=1000,
+        help="number of held-out queries, and of corpus vectors used as queries",
+    )
+    parser.add_argument("--dims", type=positive, nargs="+", default=[128, 256], help="dimensions to compare")
     options = parser.parse_args()
     faiss.omp_set_num_threads(1)
     source = VectorFolder(options.vectors)
@@ -133,35 +141,36 @@ def choose_nprobe(nlist: int) -> int:
 def measure(
     source: VectorFolder, n: int, dim: int, nlist: int, n_queries: int, repeats: int
 ) -> tuple[list[Result], list[dict[str, Any]]]:
-    """Return measurements of every way of this width, and its recall by number of candidates."""
-    vectors, questions = source.vectors(n, dim), source.queries(n_queries, dim)
+    """Return measurements of every variant of this width, and its recall by number of candidates."""
+    vectors = source.vectors(n, dim)
+    held_out = source.queries(n_queries, dim)
     own = np.sort(np.random.default_rng(SEED).choice(n, min(n_queries, n), replace=False))
-    asked = {"corpus vectors": (vectors[own], own), "questions": (questions, None)}
+    query_sets = {"corpus vectors": (vectors[own], own), "questions": (held_out, None)}  # stored
     blocks = [vectors[at : at + 10_000] for at in range(0, n, 10_000)]
-    tenth = {name: tenth_scores(blocks, queries, rows) for name, (queries, rows) in asked.items()}
+    tenth = {name: tenth_scores(blocks, queries, rows) for name, (queries, rows) in query_sets.items()}
     centroids = train_centroids(vectors, nlist)
     measurements, curves, indexes = [], [], {}
-    for way in codec_variants(dim):
+    for variant in codec_variants(dim):
         start = time.perf_counter()
-        indexes[way.name] = index = build(way, vectors, centroids)
-        measurements.append(measurement(f"{way.name}: whole index, a vector", "B", [written_bytes(index) / n]))
-        for name, (queries, rows) in asked.items():
+        indexes[variant.name] = index = build(variant, vectors, centroids)
+        measurements.append(measurement(f"{variant.name}: whole index, a vector", "B", [written_bytes(index) / n]))
+        for name, (queries, rows) in query_sets.items():
             _, found = index.search(queries, min(max(CANDIDATES) + 1, n))
             shares = recalls(found, queries, vectors.__getitem__, tenth[name], rows, first=CANDIDATES)
             curves.append(
                 {
-                    "name": way.name,
-                    **asdict(way),
-                    "code_bytes": way.code_bytes,
+                    "name": variant.name,
+                    **asdict(variant),
+                    "code_bytes": variant.code_bytes,
                     "asked": name,
                     "candidates": list(CANDIDATES),
                 }
             )
             curves[-1]["recall"] = [six_digits(share) for share in shares]
             at_timed = shares[CANDIDATES.index(TIMED_CANDIDATES)]
-            measurements.append(measurement(f"{way.name}: {name}, found in {TIMED_CANDIDATES}", "", [at_timed]))
-        print(f"{way.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    rounds = run_interleaved({name: partial(ask_all, index, questions) for name, index in indexes.items()}, repeats)
+            measurements.append(measurement(f"{variant.name}: {name}, found in {TIMED_CANDIDATES}", "", [at_timed]))
+        print(f"{variant.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    rounds = run_interleaved({name: partial(time_queries, index, held_out) for name, index in indexes.items()}, repeats)
     for name, listed in rounds.items():
         times = measurement(f"{name}: query", "ms", [np.median(times) for times in listed])
         measurements.append(times)
@@ -172,7 +181,7 @@ def measure(
 
 
 def train_centroids(vectors: Matrix, nlist: int) -> Matrix:
-    """Return centroids (nlist, dim), which all ivf indexes share, so that their codecs alone differ."""
+    """Return centroids (nlist, dim). All ivf indexes share them, so that only their codecs differ."""
     kmeans = faiss.Kmeans(
         vectors.shape[1], nlist, niter=10, seed=SEED, max_points_per_centroid=POINTS_PER_LIST, spherical=False
     )
@@ -181,16 +190,16 @@ def train_centroids(vectors: Matrix, nlist: int) -> Matrix:
     return found
 
 
-def build(way: CodecVariant, vectors: Matrix, centroids: Matrix) -> faiss.Index:
-    """Return the index of all vectors, trained on a sample."""
-    index = faiss.index_factory(way.dim, way.factory(len(centroids)), faiss.METRIC_INNER_PRODUCT)
-    if way.rotated:
+def build(variant: CodecVariant, vectors: Matrix, centroids: Matrix) -> faiss.Index:
+    """Train an index on a sample and add all vectors."""
+    index = faiss.index_factory(variant.dim, variant.factory(len(centroids)), faiss.METRIC_INNER_PRODUCT)
+    if variant.rotated:
         rotation = faiss.downcast_VectorTransform(index.chain.at(0))
         rotation.init(SEED)
         centroids = rotation.apply(centroids)
-    if way.kind == "ivf":
+    if variant.kind == "ivf":
         ivf = faiss.extract_index_ivf(index)
-        ivf.quantizer.add(centroids)  # training leaves them as they are then
+        ivf.quantizer.add(centroids)  # training keeps existing centroids
         ivf.nprobe = choose_nprobe(len(centroids))
     rows = np.random.default_rng(SEED).permutation(len(vectors))[:SAMPLE]
     index.train(vectors[np.sort(rows)])
@@ -200,7 +209,7 @@ def build(way: CodecVariant, vectors: Matrix, centroids: Matrix) -> faiss.Index:
 
 
 def written_bytes(index: faiss.Index) -> int:
-    """Return the bytes of the index as a file."""
+    """Return the size of the index as a file."""
     size = 0
 
     def count(data: bytes) -> int:
@@ -212,8 +221,8 @@ def written_bytes(index: faiss.Index) -> int:
     return size
 
 
-def ask_all(index: faiss.Index, queries: Matrix, _: int, *, seconds: float = 10) -> Sequence[float]:
-    """Return the milliseconds of each query, asked one at a time, as many as the seconds allow (20 at least)."""
+def time_queries(index: faiss.Index, queries: Matrix, _: int, *, seconds: float = 10) -> Sequence[float]:
+    """Return the milliseconds of each query, one at a time, until the time is over, but of at least 20."""
     times: list[float] = []
     for query in queries:
         start = time.perf_counter()

@@ -8,12 +8,12 @@ from hpdsearch.common.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, V
 # Markers and dashes tell the codecs apart in gray.
 COLORS = {"sq8": BLACK, "rabitq": VERMILION}
 PQ_STYLES = ((SKY, "^"), (GREEN, "s"), (ORANGE, "D"), (BLUE, "o"), (PURPLE, "P"))
-ASKED = "corpus vectors"
+QUERIES = "corpus vectors"
 
 
 def plot_codecs(made: dict[str, Any], svg: Path) -> None:
-    """Draw the curves of a result of scale/codecs.py."""
-    curves = [curve for curve in made["curves"] if curve["asked"] == ASKED]
+    """Draw the curves of a result of benchmarks.scale.codecs."""
+    curves = [curve for curve in made["curves"] if curve["asked"] == QUERIES]
     dims = sorted({curve["dim"] for curve in curves})
     with save_figure(svg, width=14, height=4.2 * len(dims)) as figure:
         panels = figure.subplots(len(dims), 2, squeeze=False)
@@ -24,11 +24,11 @@ def plot_codecs(made: dict[str, Any], svg: Path) -> None:
                 _draw(axes, chosen, sizes)
                 axes.set_title(f"{dim} dimensions, {kind}", loc="left", fontweight="bold")
         n = made["settings"]["vectors"][0]
-        figure.suptitle(f"Share of the exact ten nearest among the candidates\n{n}; queries: {ASKED}", fontsize=11)
+        figure.suptitle(f"Share of the exact ten nearest among the candidates\n{n}; queries: {QUERIES}", fontsize=11)
 
 
 def _draw(axes: Any, curves: list[dict[str, Any]], sizes: list[int]) -> None:
-    """Draw one panel; `sizes` are those of pq, which look alike in all panels of a width."""
+    """Draw one panel; `sizes` are the pq sizes of this width, so that a size has the same style in both panels."""
     for curve in sorted(curves, key=lambda curve: (curve["codec"], curve["size"], not curve["rotated"])):
         codec, size = curve["codec"], curve["size"]
         label = f"{codec} {curve['code_bytes']} B, {curve['milliseconds']:.2g} ms"

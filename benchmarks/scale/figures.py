@@ -9,28 +9,28 @@ from benchmarks.common.results import Result, measurement, target
 
 GROWING = ("query p50", "build")
 FASTER = {"times as fast as teacher's width, exact f32": 500, "times as fast as exact f32": 50}
-RESIDENT_MB = {"sq8": 160, "pq": 60, "rabitq": 50}  # at a million
+RESIDENT_MB = {"sq8": 160, "pq": 60, "rabitq": 50}  # at a million vectors
 
 
 def measurement_at(system: str, n: int, what: str, unit: str, values: Iterable[float], **about: Any) -> Result:
-    """Return a measurement of one system at one size, findable by `at`."""
+    """Return a measurement of one system at one size, with the keys of `find_measurement`."""
     return measurement(f"{n:,}: {system}: {what}", unit, values) | {"system": system, "n": n, "what": what} | about
 
 
 def find_measurement(made: Sequence[Result], system: str, n: int, what: str) -> Result | None:
-    """Return the measurement of one thing, or None if it was not measured."""
+    """Return the measurement with these keys, or None if there is none."""
     return next((one for one in made if (one.get("system"), one.get("n"), one.get("what")) == (system, n, what)), None)
 
 
 def figures(made: Sequence[Result]) -> tuple[list[Result], list[Result]]:
-    """Return the exponents of growth, and the targets of the sizes that were measured."""
+    """Return the exponents of growth, and the targets of the measured sizes."""
     names = dict.fromkeys(one["system"] for one in made)
     growth = [fitted for name in names for what in GROWING if (fitted := fit_growth(made, name, what))]
     return growth, [*targets_at_a_million(made), *targets_at_ten_million(made)]
 
 
 def fit_growth(made: Sequence[Result], system: str, what: str) -> Result | None:
-    """Return the exponent b of time = a * n ** b, fitted by least squares on logarithms; None from one size alone."""
+    """Return the exponent b of time = a * n ** b, fitted by least squares on logarithms; None for a single size."""
     points = [(one["n"], one["median"]) for one in made if (one["system"], one["what"]) == (system, what)]
     if len(points) < 2:
         return None
@@ -41,8 +41,9 @@ def fit_growth(made: Sequence[Result], system: str, what: str) -> Result | None:
 
 def targets_at_a_million(made: Sequence[Result]) -> list[Result]:
     """Return the targets for a million vectors."""
-    n, wanted = 1_000_000, []
-    for system in ("ivf pq",):  # `auto` keeps the flat index while a scan takes less than 5 ms
+    n = 1_000_000
+    wanted = []
+    for system in ("ivf pq",):  # `auto` chooses the flat index as long as a scan takes less than 5 ms
         wanted += [(system, "query p50", {"at_most": 0.5}), (system, "query p99", {"at_most": 2})]
         wanted += [(system, "ann_recall@10, corpus", {"at_least": 0.95})]
         wanted += [(system, what, {"at_least": times}) for what, times in FASTER.items()]

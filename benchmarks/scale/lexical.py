@@ -1,8 +1,8 @@
-"""How long do lexical, dense and hybrid search take in a whole index of a million texts? Encoding is left out.
+"""Measure the latency of lexical, dense and hybrid search in an index of a million texts, without encoding.
 
-One question at a time, hits with documents and highlights and all; the vectors are given.
+Queries run one at a time, and hits include documents and highlights. The vectors are given.
 
-    python -m benchmarks.scale.lexical --vectors vectors/ --texts texts.txt --questions questions.txt --work work/
+    python -m benchmarks.scale.lexical --vectors vectors/ --texts texts.txt --query-texts queries.txt --work work/
 """
 
 import time
@@ -25,39 +25,41 @@ LIMITS = {"lexical, p50": 10, "hybrid, p50": 12, "lexical, p99": 30, "hybrid, p9
 
 
 def main() -> None:
-    """Read the options, build unless it is there, ask, write the result."""
+    """Read the options, build the index if it is missing, search, write the result."""
     parser = argument_parser(__doc__, "scale_words")
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors, see scale/vectors.py")
-    parser.add_argument("--texts", type=Path, required=True, help="the text of each vector, one a line")
-    parser.add_argument("--questions", type=Path, required=True, help="the text of each vector in queries.npy")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the index, which is kept")
-    parser.add_argument("--n", type=positive, default=1_000_000, help="documents")
-    parser.add_argument("--asked", type=positive, default=1000, help="questions, in each mode and round")
-    parser.add_argument("--dim", type=positive, default=128)
+    parser.add_argument("--texts", type=Path, required=True, help="the text of each vector, one per line")
+    parser.add_argument("--query-texts", type=Path, required=True, help="the text of each vector in queries.npy")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the index; it is kept")
+    parser.add_argument("--n", type=positive, default=1_000_000, help="number of documents")
+    parser.add_argument("--n-queries", type=positive, default=1000, help="queries per mode and round")
+    parser.add_argument("--dim", type=positive, default=128, help="dimensions of the vectors")
     options = parser.parse_args()
-    encoder, lines, questions = load_fixed_encoder(
-        VectorFolder(options.vectors), options.texts, options.n, options.questions, options.asked, dim=options.dim
+    encoder, lines, queries = load_fixed_encoder(
+        VectorFolder(options.vectors), options.texts, options.n, options.query_texts, options.n_queries, dim=options.dim
     )
-    folder, measurements = options.work / f"words-{options.n}-dim-{options.dim}", []
+    folder = options.work / f"words-{options.n}-dim-{options.dim}"
+    measurements = []
     if not folder.exists():
-        clock, start = PhaseClock(), time.perf_counter()
+        clock = PhaseClock()
+        start = time.perf_counter()
         Index.build(folder, documents(lines), encoder=encoder, progress=clock).close()
         measurements.append(measurement("build, without encoding", "s", [time.perf_counter() - start]))
         measurements += [measurement(f"build, {phase}", "s", [seconds]) for phase, seconds in clock.seconds.items()]
     start = time.perf_counter()
     with Index.open(folder, encoder=encoder) as index:
         measurements.append(measurement("open", "s", [time.perf_counter() - start]))
-        measurements += measure(index, questions, options.repeats)
+        measurements += measure(index, queries, options.repeats)
         segments = [f"{s['rows']} rows {s['kind']} {s['codec']}" for s in index.info().segments]
-    names = ("repeats", "n", "asked", "dim")
-    settings = {name: getattr(options, name) for name in names} | {"k": K, "segments": segments}
+    settings = {name: getattr(options, name) for name in ("repeats", "n", "dim")}
+    settings |= {"asked": options.n_queries, "k": K, "segments": segments}  # stored key
     targets = [target(item, at_most=LIMITS[item["name"]]) for item in measurements if item["name"] in LIMITS]
     write_result(result("scale_words", settings, measurements, targets), options.output)
 
 
-def measure(index: Index, questions: Sequence[str], repeats: int) -> list[Result]:
-    """Ask all questions in every mode, taking turns, and return percentiles a round."""
-    rounds = run_interleaved({mode: partial(ask_all, index, questions, mode) for mode in MODES}, repeats)
+def measure(index: Index, queries: Sequence[str], repeats: int) -> list[Result]:
+    """Run all queries in every mode, interleaved, and return percentiles per round."""
+    rounds = run_interleaved({mode: partial(time_queries, index, queries, mode) for mode in MODES}, repeats)
     return [
         measurement(f"{mode}, p{percent}", "ms", [np.percentile(times, percent) for times in rounds[mode]])
         for mode in MODES
@@ -65,10 +67,10 @@ def measure(index: Index, questions: Sequence[str], repeats: int) -> list[Result
     ]
 
 
-def ask_all(index: Index, questions: Sequence[str], mode: str, _: int) -> list[float]:
-    """Return the milliseconds of each question."""
+def time_queries(index: Index, queries: Sequence[str], mode: str, _: int) -> list[float]:
+    """Return the milliseconds of each query."""
     times = []
-    for text in questions:
+    for text in queries:
         start = time.perf_counter()
         index.search(text, K, mode=mode)
         times.append((time.perf_counter() - start) * 1000)

@@ -1,4 +1,4 @@
-"""Pictures of scale.json: latency and building over the number of vectors, memory, and recall against latency."""
+"""Draw scale.json: latency, build time and memory by number of vectors, and recall against latency."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, GRAY
 from hpdsearch.common.plotting import BLUE, GREEN, ORANGE, VERMILION, save_figure
 
-# All but the teacher's width are one encoder: colors are for codecs here. Markers and dashes tell them apart in gray.
+# Almost all systems use one encoder, so colors stand for codecs. Markers and dashes tell the codecs apart in gray.
 CODEC_COLORS = {"sq8": ORANGE, "pq": BLUE, "rabitq": VERMILION, "f32": GRAY, "auto": GREEN}
 MARKERS = CODEC_MARKERS | {"auto": "*"}
 
@@ -39,7 +39,7 @@ def plot_scale(made: dict[str, Any], folder: Path) -> None:
 def _over_n(
     axes: Any, rows: Sequence[dict[str, Any]], whats: Sequence[str], exponents: dict[tuple[str, str], float]
 ) -> None:
-    """Draw a line a system, the highest first in the legend, with its exponent of growth."""
+    """Draw one line per system, the highest first in the legend, with its exponent of growth."""
     lines = {}
     for row in rows:
         if row["what"] in whats:
@@ -73,7 +73,7 @@ def _recall(axes: Any, curves: Sequence[dict[str, Any]]) -> None:
 
 
 def style(system: str) -> dict[str, Any]:
-    """Return how a system is drawn: a color and marker a codec, dotted for flat, dashed for the teacher's width."""
+    """Return the plot arguments of a system: color and marker by codec, dotted lines for flat indexes."""
     codec = system.split()[-1]
     teacher, flat = system.startswith("teacher"), "flat" in system or "exact" in system
     return {

@@ -1,7 +1,7 @@
-"""ann_recall@10 by brute force: how many of the ten exact nearest vectors were found, whatever program found them.
+"""Compute ann_recall@10 by brute force: the share of the ten exact nearest vectors among the found rows.
 
-A row counts if its exact score, computed here from the vectors, is not below that of the tenth best vector: of equal
-vectors any may be the tenth.
+A row counts if its exact score, computed here from the vectors, is not below that of the tenth best vector, because any
+of several equal vectors may be the tenth.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +22,11 @@ def tenth_scores(blocks: Iterable[Matrix], queries: Matrix, own: Rows | None = N
     """Return the K-th largest inner product (m,) of each query with all vectors.
 
     Args:
-        blocks: all vectors in order, (rows, dim) each.
-        queries: (m, dim).
-        own: (m,) the row that each query is itself, which is left out; None: they are no rows.
+        blocks: all vectors in order, in arrays (rows, dim).
+        queries: float32 (m, dim).
+        own: rows (m,) of the queries in the corpus, left out of their own answers; -1 or None: not in the corpus.
     """
-    best = np.full((len(queries), K), -np.inf, np.float32)  # the smallest first
+    best = np.full((len(queries), K), -np.inf, np.float32)  # the smallest score is first
     start = 0
     for block in blocks:
         scores = queries @ block.T
@@ -43,15 +43,15 @@ def tenth_scores(blocks: Iterable[Matrix], queries: Matrix, own: Rows | None = N
 def recalls(
     found: Rows, queries: Matrix, take: Take, tenth: Matrix, own: Rows | None = None, *, first: Sequence[int] = (K,)
 ) -> list[float]:
-    """Return the mean share of the K nearest among the first so many rows found, for each number of `first`.
+    """Return the mean share of the K nearest among the first found rows, for each number of rows in `first`.
 
     Args:
-        found: (m, n) rows, best first; -1: none.
-        queries: (m, dim).
-        take: gives the vectors of rows.
-        tenth: (m,) from `tenth_scores`.
-        own: (m,) rows that are not counted, from the same.
-        first: how many of the found rows may be looked at.
+        found: rows (m, n), best first; -1 for none.
+        queries: float32 (m, dim).
+        take: rows (n,) -> vectors (n, dim).
+        tenth: result (m,) of `tenth_scores`.
+        own: rows (m,) that do not count, as in `tenth_scores`.
+        first: numbers of leading rows to consider.
     """
     counted = found >= 0 if own is None else (found >= 0) & (found != own[:, None])
     for rows, there in zip(found, counted, strict=True):
@@ -59,5 +59,5 @@ def recalls(
     near = np.zeros(found.shape, bool)
     for number, rows in enumerate(found):
         near[number] = take(np.maximum(rows, 0)) @ queries[number] >= tenth[number] - TOLERANCE
-    place = np.cumsum(counted, axis=1)
-    return [float(np.minimum((near & counted & (place <= n)).sum(axis=1), K).mean() / K) for n in first]
+    position = np.cumsum(counted, axis=1)
+    return [float(np.minimum((near & counted & (position <= n)).sum(axis=1), K).mean() / K) for n in first]

@@ -1,10 +1,11 @@
-"""How do search, memory and building grow with the corpus, beside exact search and the teacher's width?
+"""Measure the growth of latency, memory and build time with the corpus, beside exact search and the teacher's width.
 
-At each size: faiss's exact float32 search and its inverted lists at the teacher's width, exact search at ours, and
-every kind and codec of our own; one query at a time, one thread, the systems taking turns. Then memory and building
-in processes of their own, and thousands of queries at once beside faiss alone.
+The systems at each size are faiss's exact float32 search and IVF at the teacher's width, exact search at our width,
+and every index type and codec of hpdsearch. Queries run one at a time on one thread, and the systems are interleaved.
+Memory and building are measured in processes of their own. Batches of thousands of queries are compared with plain
+faiss.
 
-    python -m benchmarks.scale.run --vectors vectors/ --work work/  # vectors/: scale/vectors.py
+    python -m benchmarks.scale.run --vectors vectors/ --work work/  # scale/vectors.py describes the folder
     python -m benchmarks.scale.run --vectors vectors/ --work work/ --quick
 """
 
@@ -54,38 +55,49 @@ def read_options() -> argparse.Namespace:
     parser = argument_parser(__doc__, "scale")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--vectors", type=Path, required=True, help="folder of vectors")
-    parser.add_argument("--work", type=Path, required=True, help="folder for index files, which are kept")
-    parser.add_argument("--n", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--dim", type=positive, default=128, help="width of our vectors")
-    parser.add_argument("--space", type=Path, default=SPACE, help="pads vectors back to the teacher's width")
+    parser.add_argument("--work", type=Path, required=True, help="folder for index files; they are kept")
+    parser.add_argument("--n", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000], help="sizes")
+    parser.add_argument("--dim", type=positive, default=128, help="dimensions of our vectors")
     parser.add_argument(
-        "--queries", type=positive, default=1000, help="questions; and vectors of the corpus, for recall"
+        "--space", type=Path, default=SPACE, help="space for the back-projection to the teacher's width"
     )
-    parser.add_argument("--batch", type=positive, default=10_000, help="questions at once")
-    parser.add_argument("--seconds", type=float, default=20, help="a system asks fewer questions in a round beyond")
-    parser.add_argument("--systems", nargs="+", choices=list(SPECS), default=list(SPECS), help="of our own")
-    parser.add_argument("--rebuild", action="store_true", help="write and build again what is in the work folder")
-    parser.add_argument("--quick", action="store_true", help="10,000 vectors, few questions, one round")
+    parser.add_argument(
+        "--queries",
+        type=positive,
+        default=1000,
+        help="number of held-out queries, and of corpus vectors used as queries",
+    )
+    parser.add_argument("--batch", type=positive, default=10_000, help="queries per batch")
+    parser.add_argument("--seconds", type=float, default=20, help="time limit of a round for a slow system")
+    parser.add_argument(
+        "--systems", nargs="+", choices=list(SPECS), default=list(SPECS), help="index types and codecs of hpdsearch"
+    )
+    parser.add_argument(
+        "--rebuild", action="store_true", help="write and build existing files of the work folder again"
+    )
+    parser.add_argument("--quick", action="store_true", help="10,000 vectors, few queries, one round")
     options = parser.parse_args()
     if options.quick:
         options.n = [min(10_000, options.n[0])]
-        options.queries, options.batch, options.repeats = min(options.queries, 100), min(options.batch, 200), 1
+        options.queries = min(options.queries, 100)
+        options.batch = min(options.batch, 200)
+        options.repeats = 1
     return options
 
 
 def write(
     options: argparse.Namespace, source: VectorFolder, made: Sequence[Result], curves: list[dict[str, Any]]
 ) -> None:
-    """Write what was measured so far, and draw it."""
+    """Write and draw the measurements made so far."""
     names = ("repeats", "n", "dim", "queries", "batch", "seconds", "rebuild")
     settings = describe_vectors(source, options.n) | {name: getattr(options, name) for name in names}
     settings |= {
-        "queries are": "held-out web questions; recall also for vectors of the corpus, each left out of its own answer",
-        "promise": RECALL_TARGET,
-        "single queries": f"one thread, {K} hits, at least {LEAST_QUERIES} questions a round where all take longer",
+        "queries are": "held-out web queries; recall also for vectors of the corpus, each left out of its own answer",
+        "promise": RECALL_TARGET,  # stored key
+        "single queries": f"one thread, {K} hits, at least {LEAST_QUERIES} queries per round for a slow system",
         "threads of batches": CORES,
-        "teacher's width": "our vectors of all directions, padded back by the transposed projection of the space: "
-        "the same cosines, and a scan takes the same time for any values",
+        "teacher's width": "our vectors, back-projected by the transposed projection of the space: "
+        "the cosines are the same, and so is the time of a scan",
         "not measured": [f"{name} beyond {largest:,}" for name, largest in LARGEST.items() if max(options.n) > largest],
     }
     growth, targets = figures(made)
@@ -95,7 +107,7 @@ def write(
 
 
 class CorpusSizeRun:
-    """All that is measured with one number of vectors."""
+    """The measurements at one number of vectors."""
 
     def __init__(self, source: VectorFolder, n: int, options: argparse.Namespace) -> None:
         self.source, self.n, self.options = source, n, options
@@ -104,11 +116,11 @@ class CorpusSizeRun:
         self.curves: list[dict[str, Any]] = []
 
     def path(self, name: str) -> Path:
-        """Return where an index of ours lies."""
+        """Return the path of an index."""
         return self.vectors.path.with_name(f"{self.vectors.path.stem}-{name.replace(' ', '-')}.faiss")
 
     def measure(self) -> list[Result]:
-        """Build, serve and ask every system."""
+        """Build, open and search every system."""
         options = self.options
         build = partial(systems.build_own, self.vectors, rebuild=options.rebuild)
         made = {name: build(SPECS[name], self.path(name)) for name in self.names}
@@ -121,7 +133,7 @@ class CorpusSizeRun:
         return measured
 
     def measure_build(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
-        """Yield what building an index of ours took."""
+        """Yield time, memory and size of a build."""
         yield measurement_at(name, self.n, "build", "s", [made["seconds"]])
         for phase, seconds in made["phases"].items():
             yield measurement_at(name, self.n, f"build, {phase}", "s", [seconds])
@@ -130,34 +142,36 @@ class CorpusSizeRun:
         yield measurement_at(name, self.n, "vectors on disk", "MB", [self.vectors.path.stat().st_size / 1e6])
 
     def measure_memory(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
-        """Yield what opening an index of ours and asking it costs in a process of its own."""
-        queries = self.options.work / f"questions-{self.options.queries}-dim-{self.options.dim}.npy"
+        """Yield time and memory of opening and searching an index in a process of its own."""
+        queries = self.options.work / f"queries-{self.options.queries}-dim-{self.options.dim}.npy"
         np.save(queries, self.source.queries(self.options.queries, self.options.dim))
         rounds = [systems.serve_own(self.vectors, made, self.path(name), queries) for _ in range(self.options.repeats)]
         yield measurement_at(name, self.n, "open", "s", [one["open_seconds"] for one in rounds])
-        for kind, words in (("all", "resident memory"), ("anon", "resident, its own"), ("file", "resident, of files")):
-            yield measurement_at(name, self.n, words, "MB", [one["grown"][kind] / 1e6 for one in rounds])
+        for kind, what in (("all", "resident memory"), ("anon", "resident, its own"), ("file", "resident, of files")):
+            yield measurement_at(name, self.n, what, "MB", [one["grown"][kind] / 1e6 for one in rounds])
 
     def open_systems(self, made: dict[str, dict[str, Any]]) -> Iterator[System]:
-        """Yield all systems of this size, ready to be asked."""
+        """Open all systems of this size."""
         options = self.options
         if self.n <= LARGEST[TEACHER_EXACT]:
             components = read_space(options.space).components
             nlist = max((one["spec"]["nlist"] for one in made.values()), default=0)
-            n_asked = (options.queries, options.queries)
+            n_queries = (options.queries, options.queries)
             yield from systems.open_teachers(
-                self.source, components, self.n, nlist, n_asked, RECALL_TARGET, options.work
+                self.source, components, self.n, nlist, n_queries, RECALL_TARGET, options.work
             )
-        asked = systems.sample_queries(self.vectors, self.source.queries(options.queries, options.dim), options.queries)
-        yield systems.exact(self.vectors, asked)
+        queries = systems.sample_queries(
+            self.vectors, self.source.queries(options.queries, options.dim), options.queries
+        )
+        yield systems.exact(self.vectors, queries)
         for name, one in made.items():
-            yield systems.open_own(name, self.vectors, one, self.path(name), asked)
+            yield systems.open_own(name, self.vectors, one, self.path(name), queries)
 
     def measure_latency(self, opened: list[System]) -> Iterator[Result]:
-        """Yield the latency of single queries, the systems taking turns, and what each system finds."""
+        """Yield the latency of interleaved single queries, and the recall of each system."""
         passes = {
             system.name: partial(
-                time_queries, single_query(system.search), system.asked.questions, self.options.seconds
+                time_queries, single_query(system.search), system.queries.held_out, self.options.seconds
             )
             for system in opened
         }
@@ -169,9 +183,9 @@ class CorpusSizeRun:
                 values = [np.percentile(times, percent) for times in listed]
                 yield measurement_at(system.name, self.n, f"query {what}", "ms", values, **about)
             faiss.omp_set_num_threads(CORES)
-            corpus, questions = system.asked.recall(system.search)
+            corpus, held_out = system.queries.recall(system.search)
             yield measurement_at(system.name, self.n, f"ann_recall@{K}, corpus", "", [corpus])
-            yield measurement_at(system.name, self.n, f"ann_recall@{K}, questions", "", [questions])
+            yield measurement_at(system.name, self.n, f"ann_recall@{K}, questions", "", [held_out])  # stored
             if "codes_bytes" in system.about:
                 yield measurement_at(
                     system.name, self.n, "memory of its vectors", "MB", [system.about["codes_bytes"] / 1e6]
@@ -181,10 +195,10 @@ class CorpusSizeRun:
                 yield from times_as_fast(slow, rounds, self.n)
 
     def measure_throughput(self, name: str, made: dict[str, Any]) -> Iterator[Result]:
-        """Yield queries a second of a whole batch, ours and faiss's alone on the same file, taking turns."""
+        """Yield queries per second of a batch, for hpdsearch and for plain faiss on the same file, interleaved."""
         queries = self.source.queries(self.options.batch, self.options.dim)
         spec = IndexSpec.from_dict(made["spec"])
-        own = systems.open_own(name, self.vectors, made, self.path(name), asked=None)
+        own = systems.open_own(name, self.vectors, made, self.path(name), queries=None)
         raw = systems.raw_candidates(self.path(name), spec)
         rounds = run_interleaved(
             {
@@ -200,7 +214,7 @@ class CorpusSizeRun:
 
 
 def times_as_fast(slow: str, rounds: dict[str, list[list[float]]], n: int) -> Iterator[Result]:
-    """Yield how many times as fast as a slow system each of ours is, by the medians of each round."""
+    """Yield the speed of each of our systems relative to a slow system, from the medians of each round."""
     for name in rounds:
         if name in SPECS:
             both = zip(rounds[slow], rounds[name], strict=True)

@@ -1,7 +1,7 @@
-"""Vectors of real texts for the benchmarks of scale, from a folder of .npy files; beyond them, copies with small noise.
+"""Read vectors of real texts for the benchmarks of scale, and add copies with small noise if more are needed.
 
-The folder holds `00000.npy`, `00001.npy`, ...: (rows, width) numbers, a vector a text, and `queries.npy`: those of
-texts that are not among them (here web questions). Narrower vectors are truncated and scaled to length 1.
+The folder holds `00000.npy`, `00001.npy`, ..., each (rows, dim) with one vector per text, and `queries.npy` with
+vectors of other texts (here web queries). Narrower vectors are truncated and normalized.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ import numpy as np
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import VectorFile, VectorWriter
 
-NOISE = 0.3  # length of the noise beside a vector's own length of 1; a copy has a cosine of about 0.96 with its text
+NOISE = 0.3  # length of the noise for a unit vector; a copy has a cosine of about 0.96 with its original
 SEED = 4
 
 
 class VectorFolder:
-    """The vectors of a folder, in order; a folder that is still being filled counts up to its first gap.
+    """The vectors of a folder, in order, up to the first missing file.
 
     Attributes:
         width: dimensions of a vector.
-        n_real: vectors there are; all beyond are copies with noise.
+        n_real: number of real vectors; all further vectors are copies with noise.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,13 +40,14 @@ class VectorFolder:
         self.n_real = sum(map(len, self._chunks))
 
     def blocks(self, n: int, dim: int | None = None) -> Iterator[Matrix]:
-        """Yield the first n vectors, block by block (rows, dim), of unit length; equal calls give equal vectors."""
-        made, spread = 0, None
+        """Yield the first n vectors in blocks (rows, dim), unit length; equal calls give equal vectors."""
+        made = 0
+        spread = None
         for copy in count():
             for number, chunk in enumerate(self._chunks):
                 block = chunk[: n - made].astype(np.float32)
                 if copy:
-                    # Noise of the same shape as the cloud of vectors: equally much in each direction would leave it.
+                    # The noise has the standard deviations of the vectors; isotropic noise would leave their subspace.
                     spread = self._chunks[0].astype(np.float32).std(axis=0) if spread is None else spread
                     noise = np.random.default_rng([SEED, copy, number]).normal(size=block.shape).astype(np.float32)
                     block += NOISE / np.linalg.norm(spread) * spread * noise
@@ -56,7 +57,7 @@ class VectorFolder:
                     return
 
     def vectors(self, n: int, dim: int | None = None) -> Matrix:
-        """Return the first n vectors (n, dim), of unit length."""
+        """Return the first n vectors (n, dim), unit length."""
         array = np.empty((n, dim or self.width), np.float32)
         at = 0
         for block in self.blocks(n, dim):
@@ -65,26 +66,26 @@ class VectorFolder:
         return array
 
     def queries(self, n: int, dim: int | None = None) -> Matrix:
-        """Return the vectors (n, dim) of the first n questions, of unit length.
+        """Return the vectors (n, dim) of the first n queries, unit length.
 
         Raises:
-            SystemExit: there are fewer.
+            SystemExit: the file has fewer.
         """
         path = self.folder / "queries.npy"
         found = np.load(path, mmap_mode="r")
         if len(found) < n:
-            raise SystemExit(f"{path}: expected at least {n:,} questions, got {len(found):,}")
+            raise SystemExit(f"{path}: expected at least {n:,} queries, got {len(found):,}")
         return unit_rows(found[:n, :dim])
 
     def description(self, n: int) -> str:
-        """Tell how many of the first n are vectors of real texts."""
+        """Describe the first n vectors: how many are of real texts."""
         if n <= self.n_real:
             return f"{n:,} vectors of real texts"
         return f"{self.n_real:,} vectors of real texts, repeated with noise of length {NOISE} up to {n:,}"
 
 
 def vector_file(source: VectorFolder, n: int, dim: int, work: Path, *, rebuild: bool = False) -> VectorFile:
-    """Return the vectors file of the first n vectors, written into `work` if it is not there, or to `rebuild`."""
+    """Return the vectors file of the first n vectors; write it into `work` if it is missing or `rebuild` is set."""
     real = min(n, source.n_real)
     path = work / f"vectors-{n}-of-{real}-dim-{dim}.f16"
     if rebuild or not path.exists():
@@ -96,15 +97,15 @@ def vector_file(source: VectorFolder, n: int, dim: int, work: Path, *, rebuild: 
 
 
 def back_project(vectors: Matrix, components: Matrix) -> Matrix:
-    """Back-project vectors (n, dim) to the teacher's width (n, teacher_dim); cosines stay.
+    """Back-project vectors (n, dim) to the teacher's width (n, teacher_dim); cosines are unchanged.
 
     Args:
-        vectors: of unit length.
-        components: (dim, teacher_dim), rows orthogonal.
+        vectors: unit vectors (n, dim).
+        components: projection (dim, teacher_dim), rows orthogonal.
     """
     return vectors @ unit_rows(components)
 
 
 def describe_vectors(source: VectorFolder, sizes: list[int]) -> dict[str, Any]:
-    """Return what a result says of the vectors."""
+    """Return the description of the vectors for a result."""
     return {"vectors": [source.description(n) for n in sizes], "n_real": source.n_real, "noise": NOISE}

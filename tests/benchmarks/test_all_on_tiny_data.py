@@ -41,7 +41,20 @@ def made(tmp_path_factory) -> SimpleNamespace:
     options = {
         "quality": ["--data", data, "--encoders", tiny, "--dims", 16, 8, *cache],
         "encoding": ["--quick", "--encoders", tiny, *few],
-        "retrieval": ["--quick", *mixed, "--dims", 8, 16, "--encoder", tiny, "--others", "--asks", tiny, *cache, *work],
+        "retrieval": [
+            "--quick",
+            *mixed,
+            "--dims",
+            8,
+            16,
+            "--encoder",
+            tiny,
+            "--others",
+            "--query-encoder",
+            tiny,
+            *cache,
+            *work,
+        ],
         "engines": [*mixed, "--engines", "hpdsearch", "--encoders", tiny, "--n-queries", 2, "--work", root / "engines"],
         "pareto": ["--results", results],
     }

@@ -1,4 +1,4 @@
-"""The retrieval benchmark: recall against brute force, quality and ratios by hand, and a tiny run of all of it."""
+"""Test the retrieval benchmark: recall against brute force, quality and ratios by hand, and a tiny complete run."""
 
 import argparse
 import importlib
@@ -33,7 +33,7 @@ retrieval_vectors = importlib.import_module("benchmarks.retrieval.vectors")
 measurement_at = importlib.import_module("benchmarks.scale.figures").measurement_at
 
 DIM = 32
-SMALL, LARGE = 5_000, 5_100  # the second is beyond what the teacher encodes
+SMALL, LARGE = 5_000, 5_100  # the second is larger than --teacher-up-to
 CORPUS = [{"_id": f"of-{word}", "title": "", "text": f"the {word} of the river"} for word in WORDS]
 QUERIES = {"cat": "a cat", "dog": "a dog", "again": "a cat", "ship": "the ship"}
 QRELS = [("cat", "of-cat", 1), ("dog", "of-dog", 2), ("again", "of-cat", 1), ("ship", "of-ship", 1)]
@@ -42,7 +42,7 @@ MIXED_IN = sorted(set(WORDS) - {"cat", "dog", "ship"})
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A judged collection of short texts, and a file of texts to mix in."""
+    """Write a judged collection of short texts, and a file of haystack texts."""
     folder = tmp_path_factory.mktemp("data")
     write_beir(folder / "retrieval" / "rivers", CORPUS, QUERIES, QRELS)
     rng = random.Random(0)
@@ -58,7 +58,7 @@ def texts(data) -> "retrieval_vectors.Texts":
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> VectorFile:
-    """Vectors in an ellipsoid."""
+    """Write vectors in an ellipsoid."""
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(6_000, 64)) * np.arange(1, 65) ** -0.3
     path = tmp_path_factory.mktemp("vectors") / "vectors.f16"
@@ -71,12 +71,12 @@ def file(tmp_path_factory) -> VectorFile:
 
 
 def brute_force(file: VectorFile, queries: np.ndarray) -> np.ndarray:
-    """The ten best rows of each query."""
+    """Return the ten best rows of each query."""
     return np.argsort(-queries @ file.block(0, file.n_rows).T, axis=1)[:, :10]
 
 
 def found_share(file: VectorFile, kind: str, path: Path, setting: dict) -> float:
-    """The recall of the questions by brute force, without the functions of the benchmark."""
+    """Return the recall by brute force, without the functions of the benchmark."""
     rng = np.random.default_rng(1)
     queries = file.rows(np.arange(100)) + 0.05 * rng.normal(size=(100, 64)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
@@ -91,22 +91,22 @@ def found_share(file: VectorFile, kind: str, path: Path, setting: dict) -> float
     ("kind", "name", "least", "code_bytes"),
     [("flat f32", "", 0.999, 256), ("flat sq8", "", 0.9, 64), ("ivf f32", "nprobe", 0.9, 264)],
 )
-def test_an_index_of_faiss_alone_finds_what_brute_force_finds(file, tmp_path, kind, name, least, code_bytes):
-    asked = {"vectors": str(file.path), "n": file.n_rows, "dim": 64, "index": str(tmp_path / "i"), "kind": kind}
-    made = retrieval_faiss.build(asked)
+def test_a_plain_faiss_index_agrees_with_brute_force(file, tmp_path, kind, name, least, code_bytes):
+    task = {"vectors": str(file.path), "n": file.n_rows, "dim": 64, "index": str(tmp_path / "i"), "kind": kind}
+    made = retrieval_faiss.build(task)
     assert list(made["setting"]) == ([name] if name else [])
     assert made["size_bytes"] == (tmp_path / "i").stat().st_size >= code_bytes * file.n_rows
     assert made["size_bytes"] < code_bytes * file.n_rows * 1.2
     assert found_share(file, kind, tmp_path / "i", made["setting"]) > least
 
 
-def test_bits_are_scored_again_by_the_smallest_power_of_two_that_keeps_the_promise(file, tmp_path):
-    asked = {"vectors": str(file.path), "n": file.n_rows, "dim": 64, "index": str(tmp_path / "i")}
-    made = retrieval_faiss.build({**asked, "kind": "flat binary"})
+def test_rescore_of_binary_codes_is_the_smallest_power_of_two_that_meets_the_recall_target(file, tmp_path):
+    task = {"vectors": str(file.path), "n": file.n_rows, "dim": 64, "index": str(tmp_path / "i")}
+    made = retrieval_faiss.build({**task, "kind": "flat binary"})
     rescore = made["setting"]["rescore"]
     assert rescore & (rescore - 1) == 0
     assert made["size_bytes"] == pytest.approx(64 / 8 * file.n_rows, rel=0.01)
-    # Of vectors of the corpus, each left out of its own answer, as brute force has it.
+    # Queries are vectors of the corpus, each left out of its own answer.
     queries, positions = file.rows(np.arange(0, 6_000, 20)), np.arange(0, 6_000, 20)
     scores = queries @ file.block(0, 6_000).T
     scores[np.arange(300), positions] = -1
@@ -123,7 +123,7 @@ def test_bits_are_scored_again_by_the_smallest_power_of_two_that_keeps_the_promi
     assert shares[1] < 0.95
 
 
-def test_the_sign_of_each_number_is_a_bit():
+def test_the_sign_of_each_dimension_is_a_bit():
     signs = retrieval_faiss.signs(np.array([[1, -1, 0.5, -2, 0, 3, -1, 1]], np.float32))
     assert signs.tolist() == [[0b10100101]]
 
@@ -132,51 +132,51 @@ def test_the_sign_of_each_number_is_a_bit():
 
 
 def source_of(calls: list) -> "embedded.Source":
-    def encode(asked: list[str]) -> np.ndarray:
-        calls.append(len(asked))
-        return np.array([np.random.default_rng(len(text) + ord(text[0])).normal(size=16) for text in asked], np.float32)
+    def encode(texts: list[str]) -> np.ndarray:
+        calls.append(len(texts))
+        return np.array([np.random.default_rng(len(text) + ord(text[0])).normal(size=16) for text in texts], np.float32)
 
     return embedded.EncoderSource("one", "one-key", encode)
 
 
-def test_texts_are_encoded_in_whole_blocks_that_every_size_finds_again(texts, tmp_path, monkeypatch):
+def test_texts_are_encoded_in_complete_blocks_that_every_size_reuses(texts, tmp_path, monkeypatch):
     monkeypatch.setattr(retrieval_vectors, "BLOCK", 120)
     calls: list[int] = []
     vectors = retrieval_vectors.EncodedTexts(source_of(calls), texts, tmp_path)
     small = np.vstack(list(vectors.blocks(150, 8)))
-    assert calls == [3, 120, 120]  # each question once
+    assert calls == [3, 120, 120]  # each query text once
     assert small.shape == (150, 8)
     np.testing.assert_allclose(np.linalg.norm(small, axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(np.vstack(list(vectors.blocks(300, 8)))[:150], small)
     assert calls == [3, 120, 120, 60]
     again = retrieval_vectors.EncodedTexts(source_of(calls), texts, tmp_path)
-    np.testing.assert_array_equal(again.questions(8), vectors.questions(8))
+    np.testing.assert_array_equal(again.query_vectors(8), vectors.query_vectors(8))
     assert len(calls) == 4
     names = sorted(path.name.rsplit("-", 1)[0] for path in (tmp_path / "one-key").iterdir())
     assert names == ["mixed-00000", "mixed-00001", "mixed-00002", "mixed-queries"]
     assert again.key == vectors.key
 
 
-def test_lifted_vectors_keep_their_cosines(texts, tmp_path):
+def test_back_projected_vectors_keep_their_cosines(texts, tmp_path):
     encoded = retrieval_vectors.EncodedTexts(source_of([]), texts, tmp_path)
     components = np.linalg.qr(np.random.default_rng(0).normal(size=(24, 16)))[0].T.astype(np.float32) * 3
     wide = retrieval_vectors.BackProjectedTexts(encoded, components, "some teacher")
     ours, theirs = (np.vstack(list(one.blocks(40))) for one in (encoded, wide))
     assert theirs.shape == (40, 24)
-    np.testing.assert_allclose(theirs @ wide.questions().T, ours @ encoded.questions().T, atol=1e-5)
-    with pytest.raises(SystemExit, match=r"expected a space of 16 numbers \(encoder one\), got 15"):
+    np.testing.assert_allclose(theirs @ wide.query_vectors().T, ours @ encoded.query_vectors().T, atol=1e-5)
+    with pytest.raises(SystemExit, match=r"expected a space of 16 dimensions \(encoder one\), got 15"):
         retrieval_vectors.BackProjectedTexts(encoded, components[:15], "some teacher")
 
 
-def test_quality_is_judged_on_the_ids_that_each_query_found(texts):
-    assert texts.questions == ["a cat", "a dog", "the ship"]
-    places = {doc_id: place for place, doc_id in enumerate(texts.doc_ids)}
-    cat, dog, ship = (places[f"rivers/{doc_id}"] for doc_id in ("of-cat", "of-dog", "of-ship"))
+def test_ndcg_is_computed_from_the_ids_that_each_query_found(texts):
+    assert texts.query_texts == ["a cat", "a dog", "the ship"]
+    rows = {doc_id: row for row, doc_id in enumerate(texts.doc_ids)}
+    cat, dog, ship = (rows[f"rivers/{doc_id}"] for doc_id in ("of-cat", "of-dog", "of-ship"))
     found = np.array([[cat, dog, -1], [cat, ship, dog], [cat, dog, -1]])
     run = texts.run(found.tolist())
     assert run["rivers/cat"] == run["rivers/again"] == ["rivers/of-cat", "rivers/of-dog"]
     size = retrieval_size.CorpusSizeRun(300, texts, None, argparse.Namespace())
-    # First, first (asked again), third, not found: the gain at rank 3 is halved.
+    # Ranks 1, 1 (the same text), 3, none: the gain at rank 3 is halved.
     assert size.ndcg(found) == pytest.approx(100 * (1 + 1 + 1 / np.log2(4) + 0) / 4)
 
 
@@ -203,7 +203,7 @@ def test_ratios_are_taken_round_by_round_against_the_teachers_exact_search(texts
     ]
 
 
-def test_every_index_at_the_narrowest_width_and_few_at_others(texts):
+def test_the_smallest_width_has_every_index_and_others_have_few(texts):
     models = argparse.Namespace(encoder=argparse.Namespace(name="base"), vectors=None, narrow=128)
     narrow, wide = (retrieval_models.Models.group(models, dim).indexes for dim in (128, 256))
     assert {f"{kind} {codec}" for kind in ("flat", "ivf") for codec in ("sq8", "pq", "rabitq")} < set(narrow)
@@ -215,7 +215,7 @@ def test_every_index_at_the_narrowest_width_and_few_at_others(texts):
 
 @pytest.fixture(scope="module")
 def made(data, tmp_path_factory) -> dict:
-    """The result of two sizes, the smaller one with real vectors of a teacher and all else."""
+    """Return the result of two sizes; the smaller one has real teacher vectors and all other systems."""
     folder = tmp_path_factory.mktemp("run")
     teacher = make_tiny_teacher(folder / "teacher")
     directions = np.linalg.qr(np.random.default_rng(0).normal(size=(HIDDEN, HIDDEN)))[0][:DIM]
@@ -227,14 +227,14 @@ def made(data, tmp_path_factory) -> dict:
         patch.setattr(retrieval_models, "CHOSEN", ("flat pq",))
         patch.setattr(retrieval_models, "OF_OTHERS", ("flat pq",))
         words = ["--data", data, "--mix", "rivers", "--fill", data / "fill.txt", "--n", LARGE, SMALL]
-        words += ["--dims", DIM, DIM // 2, "--encoder", encoder, "--others", static, "--asks", static]
+        words += ["--dims", DIM, DIM // 2, "--encoder", encoder, "--others", static, "--query-encoder", static]
         words += ["--others-at", SMALL, "--teacher", teacher, "--teacher-up-to", SMALL, "--space", folder / "space"]
         words += ["--student", make_tiny_teacher(folder / "mini", seed=1)]
         words += ["--cache", folder / "cache", "--work", folder / "work", "--repeats", 1, "--output", folder / "r.json"]
         patch.setattr(sys, "argv", ["retrieval.py", *map(str, words)])
         retrieval.main()
     text = (folder / "r.json").read_text()
-    assert str(folder.parent) not in text  # a result names no folders
+    assert str(folder.parent) not in text  # a result contains no folder
     return json.loads(text)
 
 
@@ -270,17 +270,17 @@ def test_every_system_has_quality_speed_and_bytes(made):
     assert found["spec"]["kind"] == "ivf"
 
 
-def test_words_and_hybrid_stand_beside_the_vectors(made):
+def test_bm25_and_hybrid_have_the_same_measurements_as_vectors(made):
     rows = rows_of(made, SMALL)
     for system in ("BM25", "tiny and BM25, 32, hybrid"):
         for what in ("build", "index on disk", "bytes a document", "query p50"):
             assert rows[system, what]["median"] > 0
-    assert rows["BM25", "nDCG@10"]["median"] == 100  # no other text holds the words that are asked
+    assert rows["BM25", "nDCG@10"]["median"] == 100  # no other text contains the terms of the queries
     assert rows["BM25", "query p50"]["dim"] is None
     assert rows["tiny and BM25, 32, hybrid", "query p50"]["index"] == "hybrid"
 
 
-def test_encoding_and_searching_stand_apart_on_the_whole_path(made):
+def test_end_to_end_latency_is_encoding_plus_search(made):
     rows = rows_of(made, SMALL)
     paths = [f"teacher asks teacher, {HIDDEN}, {index}" for index in ("flat f32", "ivf f32")]
     paths += ["tiny asks tiny, 16, ivf pq", "tiny asks tiny, 32, flat pq", "tiny-static asks tiny, 16, ivf pq"]
@@ -292,7 +292,7 @@ def test_encoding_and_searching_stand_apart_on_the_whole_path(made):
     assert quality[0] == quality[1]
 
 
-def test_beyond_what_the_teacher_encodes_its_rows_are_lifted_and_not_judged(made):
+def test_above_teacher_up_to_teacher_rows_are_back_projected_and_have_no_ndcg(made):
     rows = rows_of(made, LARGE)
     teacher = f"teacher, {HIDDEN}, flat f32"
     assert rows[teacher, "query p50"]["lifted"] is True
@@ -315,7 +315,7 @@ def test_wrong_options_say_what_was_expected(monkeypatch, data, capsys):
         return capsys.readouterr().err + str(error.value)
 
     assert "expected some of rivers, got lakes" in refused("--n", "5000", "--mix", "lakes")
-    assert "expected at least 5,000 (fewer have no inverted lists), got 100" in refused("--n", "100")
+    assert "expected at least 5,000 (smaller indexes have no IVF), got 100" in refused("--n", "100")
     assert "--model2vec needs --teacher" in refused("--model2vec")
     assert "--dims: expected at most 256" in refused(
         "--n", "5000", "--mix", "rivers", "--dims", "300", "--encoder", "static"

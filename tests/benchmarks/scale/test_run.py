@@ -1,4 +1,4 @@
-"""The benchmarks of scale: their arithmetic against brute force, and a tiny run of what each of them measures."""
+"""Test the benchmarks of scale: their arithmetic against brute force, and a tiny run of each."""
 
 import importlib
 import json
@@ -22,13 +22,13 @@ scale_recall = importlib.import_module("benchmarks.scale.recall")
 scale_vectors = importlib.import_module("benchmarks.scale.vectors")
 scale_words = importlib.import_module("benchmarks.scale.lexical")
 
-WIDTH = 256  # of the space whose projection lifts vectors to the teacher's width
+WIDTH = 256  # of the space whose projection gives the back-projection
 N_REAL = 5_000
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Vectors in an ellipsoid, in two files of unequal size, a third behind a gap, and questions."""
+    """Write vectors in an ellipsoid: two files of unequal size, a third after a gap, and query vectors."""
     folder = tmp_path_factory.mktemp("vectors")
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(N_REAL + 60, WIDTH)) * np.arange(1, WIDTH + 1) ** -0.5
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"{name}.npy", rows)
     np.save(folder / "queries.npy", vectors[N_REAL:])
     (folder / "texts.txt").write_text("".join(f"text number {number}\n" for number in range(N_REAL)))
-    (folder / "questions.txt").write_text("".join(f"question {number}?\n" for number in range(60)))
+    (folder / "queries.txt").write_text("".join(f"query {number}?\n" for number in range(60)))
     return folder
 
 
@@ -51,7 +51,7 @@ def run(main, monkeypatch, words: list, output: Path) -> dict:
     monkeypatch.setattr(sys, "argv", ["script", *map(str, words), "--output", str(output)])
     main()
     text = output.read_text()
-    assert str(output.parent) not in text  # a result names no folders
+    assert str(output.parent) not in text  # a result contains no folder
     return json.loads(text)
 
 
@@ -62,7 +62,7 @@ def test_a_folder_counts_up_to_its_first_gap(source, tmp_path):
     assert source.n_real == N_REAL
     with pytest.raises(SystemExit, match=r"expected vectors in 00000\.npy"):
         scale_vectors.VectorFolder(tmp_path)
-    with pytest.raises(SystemExit, match="expected at least 61 questions, got 60"):
+    with pytest.raises(SystemExit, match="expected at least 61 queries, got 60"):
         source.queries(61)
 
 
@@ -78,7 +78,7 @@ def test_beyond_the_real_vectors_come_copies_with_small_noise_the_same_each_time
     np.testing.assert_array_equal(source.vectors(N_REAL + 10), vectors[: N_REAL + 10])
 
 
-def test_the_vectors_file_holds_the_leading_numbers_and_is_used_again(source, tmp_path):
+def test_the_vectors_file_holds_the_leading_dimensions_and_is_reused(source, tmp_path):
     file = scale_vectors.vector_file(source, N_REAL + 20, 32, tmp_path)
     expected = source.vectors(N_REAL + 20)[:, :32]
     np.testing.assert_allclose(
@@ -88,7 +88,7 @@ def test_the_vectors_file_holds_the_leading_numbers_and_is_used_again(source, tm
     assert scale_vectors.vector_file(source, N_REAL + 20, 32, tmp_path).path.stat().st_mtime_ns == written
 
 
-def test_lifting_keeps_cosines(source):
+def test_back_projection_keeps_cosines(source):
     components = scale.read_space(scale.SPACE).components
     vectors = source.vectors(50)
     wide = scale_vectors.back_project(vectors, components)
@@ -110,7 +110,7 @@ def test_the_tenth_score_is_that_of_brute_force_without_the_query_itself(source)
     np.testing.assert_allclose(scale_recall.tenth_scores(blocks, queries, own), expected, atol=1e-6)
 
 
-def test_recall_counts_what_scores_like_the_tenth_by_hand():
+def test_rows_that_score_like_the_tenth_count_for_recall():
     # A row's score is its number / 100; rows 9 and 10 are equal, so the tenth best of 0..19 scores 0.10.
     vectors = np.array([[number / 100] for number in range(20)], np.float32)
     vectors[9] = vectors[10]
@@ -127,7 +127,7 @@ def test_recall_counts_what_scores_like_the_tenth_by_hand():
     assert share([19, 18, 17, 16, 15, 14, 13, 12, 11, 9]) == 1  # as good as row 10
     assert share([19, 18, 17, 16, 15, 14, 13, 12, 11, 8]) == 0.9
     assert share([19, 18, -1, -1]) == 0.2
-    assert share([5, 19, 18, 17], own=5, first=2) == 0.2  # the query itself takes no place
+    assert share([5, 19, 18, 17], own=5, first=2) == 0.2  # the query itself does not count
     assert share(list(range(19, 7, -1)), first=12) == 1  # eleven are as good as the tenth, ten count
     with pytest.raises(AssertionError, match="found twice"):
         share([19, 19])
@@ -144,7 +144,7 @@ def test_the_exponent_of_a_square_root_is_a_half():
     assert scale_figures.figures(made[:1])[0] == []
 
 
-def test_targets_are_those_of_the_sizes_measured():
+def test_targets_are_those_of_the_measured_sizes():
     made = [
         scale_figures.measurement_at("ivf rabitq", 1_000_000, "resident memory", "MB", [49, 51, 60]),
         scale_figures.measurement_at("ivf rabitq", 10_000_000, "resident memory", "MB", [599]),
@@ -162,7 +162,7 @@ def test_targets_are_those_of_the_sizes_measured():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_resident_memory_tells_a_programs_own_from_pages_of_files(tmp_path):
+def test_resident_memory_separates_anonymous_from_file_pages(tmp_path):
     (tmp_path / "file").write_bytes(bytes(30_000_000))
     code = (
         "import json, mmap, sys; from benchmarks.scale.child import resident_bytes; start = resident_bytes();"
@@ -182,16 +182,17 @@ def test_resident_memory_tells_a_programs_own_from_pages_of_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_system_is_built_asked_and_drawn(folder, tmp_path, monkeypatch):
+def test_every_system_is_built_searched_and_drawn(folder, tmp_path, monkeypatch):
     words = ["--vectors", folder, "--work", tmp_path / "work", "--n", 6000, "--queries", 40, "--batch", 60, "--quick"]
     made = run(scale.main, monkeypatch, [*words, "--systems", "flat sq8", "ivf pq"], tmp_path / "scale.json")
     rows = {(row["system"], row["what"]): row for row in made["measurements"] if "what" in row}
-    exact, lists = scale.TEACHER_EXACT, scale.TEACHER_IVF
+    exact = scale.TEACHER_EXACT
+    ivf = scale.TEACHER_IVF
     for system in (exact, scale.systems.EXACT):
         assert rows[system, "ann_recall@10, corpus"]["median"] == 1
         assert rows[system, "ann_recall@10, questions"]["median"] == 1
-    for system in (lists, "flat sq8", "ivf pq"):
-        assert rows[system, "ann_recall@10, corpus"]["median"] > 0.85  # few are asked; 0.95 is the promise
+    for system in (ivf, "flat sq8", "ivf pq"):
+        assert rows[system, "ann_recall@10, corpus"]["median"] > 0.85  # few queries; the recall target is 0.95
         assert rows[system, "query p50"]["median"] <= rows[system, "query p99"]["median"]
         assert rows[system, "query p50"]["queries_a_round"] == [40]
     assert rows[exact, "memory of its vectors"]["median"] == pytest.approx(6000 * 768 * 4 / 1e6)
@@ -214,9 +215,9 @@ def test_codecs_find_more_among_more_candidates_and_with_more_bytes(folder, tmp_
     for curve in found.values():
         assert curve["recall"] == sorted(curve["recall"])
         assert curve["milliseconds"] > 0
-    for asked in ("corpus vectors", "questions"):
-        assert found["64 dims, flat sq8", asked]["recall"][-1] == 1
-        few, many = (found[f"64 dims, flat pq {parts} parts, rotated", asked] for parts in (16, 64))
+    for queries in ("corpus vectors", "questions"):
+        assert found["64 dims, flat sq8", queries]["recall"][-1] == 1
+        few, many = (found[f"64 dims, flat pq {parts} parts, rotated", queries] for parts in (16, 64))
         assert (few["code_bytes"], many["code_bytes"]) == (8, 32)
         assert few["recall"][0] < many["recall"][0]
     sizes = {item["name"]: item["median"] for item in made["measurements"] if "whole index" in item["name"]}
@@ -226,18 +227,18 @@ def test_codecs_find_more_among_more_candidates_and_with_more_bytes(folder, tmp_
     assert "rabitq 16 B" in (tmp_path / "index_codecs.svg").read_text()
 
 
-def test_known_texts_get_the_vectors_given_for_them(source, folder):
-    texts = [folder / "texts.txt", 100, folder / "questions.txt", 5]
-    encoder, lines, questions = scale_encoder.load_fixed_encoder(source, *texts, dim=64)
-    vectors = encoder.encode([questions[4], lines[99], "some other text"])
+def test_known_texts_have_their_given_vectors(source, folder):
+    texts = [folder / "texts.txt", 100, folder / "queries.txt", 5]
+    encoder, lines, queries = scale_encoder.load_fixed_encoder(source, *texts, dim=64)
+    vectors = encoder.encode([queries[4], lines[99], "some other text"])
     given = np.vstack([source.queries(5, 64)[4], source.vectors(100, 64)[99]])
     np.testing.assert_allclose(vectors[:2], given, atol=1e-3)
     np.testing.assert_array_equal(vectors[2], Encoder.load("static", dim=64).encode(["some other text"])[0])
 
 
-def test_an_index_that_has_grown_is_asked_beside_a_fresh_one(folder, tmp_path, monkeypatch):
-    words = ["--vectors", folder, "--texts", folder / "texts.txt", "--questions", folder / "questions.txt"]
-    words += ["--adds", 12, "--every", 4, "--asked", 5, "--repeats", 2]
+def test_a_grown_index_is_compared_with_a_fresh_one(folder, tmp_path, monkeypatch):
+    words = ["--vectors", folder, "--texts", folder / "texts.txt", "--query-texts", folder / "queries.txt"]
+    words += ["--adds", 12, "--every", 4, "--n-queries", 5, "--repeats", 2]
     made = run(adds.main, monkeypatch, words, tmp_path / "adds.json")
     values = {item["name"]: item["values"] for item in made["measurements"]}
     assert len(values["one add, without encoding"]) == 12
@@ -250,9 +251,9 @@ def test_an_index_that_has_grown_is_asked_beside_a_fresh_one(folder, tmp_path, m
     ]
 
 
-def test_all_modes_are_asked_in_a_whole_index(folder, tmp_path, monkeypatch):
-    words = ["--vectors", folder, "--texts", folder / "texts.txt", "--questions", folder / "questions.txt"]
-    words += ["--work", tmp_path, "--n", 200, "--asked", 5, "--repeats", 2]
+def test_all_modes_are_measured_in_one_index(folder, tmp_path, monkeypatch):
+    words = ["--vectors", folder, "--texts", folder / "texts.txt", "--query-texts", folder / "queries.txt"]
+    words += ["--work", tmp_path, "--n", 200, "--n-queries", 5, "--repeats", 2]
     made = run(scale_words.main, monkeypatch, words, tmp_path / "words.json")
     values = {item["name"]: item["values"] for item in made["measurements"]}
     assert {f"{mode}, p{percent}" for mode in ("lexical", "dense", "hybrid") for percent in (50, 95, 99)} <= set(values)
