@@ -24,8 +24,9 @@ HEAD = """\
 Every command has `--help`. Results go to stdout, progress and errors to stderr. The exit code is 0 after success, 1
 after an error, and 2 after a wrong use of arguments and options.
 
-A command that reads or changes an index takes `-i INDEX`. INDEX is a folder or the name of a folder under `indexes/`.
-Without it, a command uses the only index under `indexes/`.
+Commands that open an index take `-i INDEX`. INDEX is a folder or the name of a folder under `indexes/`. All of these
+commands except `query` also take INDEX as their first argument. Where no INDEX is required and none is given, a command
+uses the only index under `indexes/`.
 """
 
 

@@ -191,7 +191,7 @@ def system_table(rows: Sequence[Result]) -> Rows:
     collections = list(rows[0]["retrieval"]["collections"])
     heading = ["system", "dim"]
     for metric in (STS, NDCG):
-        heading += [metric, "% of teacher", "less teacher's, 95 % interval"]
+        heading += [metric, "% of teacher", "minus teacher, 95 % interval"]
     for metric in (RECALL, MRR):
         heading += [metric, "% of teacher"]
     table = [[*heading, *tasks, *collections]]

@@ -43,7 +43,18 @@ def parts(made: Result) -> str:
 def exports(made: Result) -> str:
     """Return what int8 storage costs: the shipped encoders beside their float32 exports."""
     found = {(row["system"], row["dim"]): row for row in made["systems"]}
-    rows = [["encoder", "dim", f"{STS}, int8", "float32", "int8 less", f"{NDCG}, int8", "float32", "int8 less"]]
+    rows = [
+        [
+            "encoder",
+            "dim",
+            f"{STS}, int8",
+            "float32",
+            "int8 minus float32",
+            f"{NDCG}, int8",
+            "float32",
+            "int8 minus float32",
+        ]
+    ]
     for (name, dim), stored in found.items():
         if twin := found.get((f"{name} float32", dim)):
             ours, whole = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))
@@ -59,14 +70,14 @@ def speed(made: Result) -> str:
 
 def choice(made: Result) -> str:
     """Return what decides between the built-in encoders: the time of a query and the rate of indexing."""
-    rows = [["encoder", "one text, ms", "short texts a second", "of the rate of base"]]
+    rows = [["encoder", "one text, ms", "short texts per second", "relative to base"]]
     found = {name: find_measurements(made, system=name, threads=2) for name in ENCODERS}
     base_rate = found["base"]["short texts"]["median"]
     for name, values in found.items():
         rate = values["short texts"]["median"]
         single = number_text(values["single text"]["median"])
         rows.append([name, single, number_text(rate), f"{number_text(rate / base_rate)} x"])
-    return f"{markdown_table(rows)}\n\nOn 2 cores. {measured_on(made)}"
+    return f"{markdown_table(rows)}\n\nMeasured on 2 cores: {measured_on(made)}"
 
 
 def missed(made: Result) -> str:

@@ -48,8 +48,8 @@ def reasons() -> str:
         f" IVF index at 128 dimensions. Exact search at the teacher's width takes {teacher['query p50']} ms.",
         f"**Encoding**: `base` embeds {base_ratio} times as many short texts per second as its teacher, `static`"
         f" {static_ratio} times.",
-        f"**Start**: a query from the shell takes {seconds['hpdsearch query']:.2f} s, start of the process included."
-        f" A script on sentence-transformers takes {seconds['sentence-transformers script']:.2f} s.",
+        f"**Start**: a query from the shell takes {seconds['hpdsearch query']:.2f} s, including the start of the"
+        f" process. A script on sentence-transformers takes {seconds['sentence-transformers script']:.2f} s.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

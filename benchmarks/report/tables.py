@@ -89,7 +89,7 @@ def encoding(results: Results) -> str:
         return NOT_MEASURED
     made = results["encoding"]
     rates = ("short texts", "passages")
-    rows = [["encoder", "cores", *(f"{kind} a second" for kind in rates), "one text, p50 ms", "one text, p95 ms"]]
+    rows = [["encoder", "cores", *(f"{kind} per second" for kind in rates), "one text, p50 ms", "one text, p95 ms"]]
     rows[0] += [f"share of peak, {kind}, %" for kind in rates]
     for threads in sorted({one["threads"] for one in made["measurements"] if "threads" in one}):
         for name in list_systems(made, threads=threads):
