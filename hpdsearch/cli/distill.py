@@ -69,10 +69,21 @@ share = click.FloatRange(0, 1)
 
 @click.command()
 @click.argument("texts", nargs=-1, required=True)
-@click.option("--teacher", help="Learn from this model: a folder, or a name on the Hugging Face hub.")
-@click.option("--student", help="Start from this model: a built-in encoder, a folder, or a BERT on the hub.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Write the encoder folder here.")
-@click.option("--recipe", help="Read the other settings from a recipe. TEXTS is then the folder of its sources.")
+@click.option("--teacher", metavar="MODEL", help="Learn from this model: a folder, or a name on the Hugging Face hub.")
+@click.option(
+    "--student", metavar="MODEL", help="Start from this model: a built-in encoder, a folder, or a BERT on the hub."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    required=True,
+    help="Write the encoder folder here.",
+)
+@click.option(
+    "--recipe", metavar="RECIPE", help="Read the other settings from a recipe. TEXTS is then the folder of its sources."
+)
 @spec_option(
     "--layers",
     path="layers",
@@ -81,8 +92,12 @@ share = click.FloatRange(0, 1)
     help="Keep these layers of the student: 6, or 0,2,5.",
 )
 @spec_option("--static", path="static", is_flag=True, help="Make a table of token vectors instead of a Transformer.")
-@click.option("--space", help="Train into this space: a built-in one, a space folder, or the one of an encoder folder.")
-@spec_option("--dim", path="projection.dim", type=positive, help="Make a new space of this width.")
+@click.option(
+    "--space",
+    metavar="SPACE",
+    help="Train into this space: a built-in one, a space folder, or the one of an encoder folder.",
+)
+@spec_option("--dim", path="projection.dim", type=positive, metavar="DIM", help="Make a new space of this width.")
 @spec_option(
     "--centered",
     path="projection.centered",
@@ -94,25 +109,36 @@ share = click.FloatRange(0, 1)
     "--whitening",
     path="projection.whitening",
     type=click.FloatRange(0, 0.5),
-    help="Scale the directions of a new space by variance ** -WHITENING: 0 not at all, 0.5 fully.",
+    metavar="X",
+    help="Scale the directions of a new space by variance ** -X: 0 not at all, 0.5 fully.",
 )
 @spec_option(
     "--epochs",
     path="training.epochs",
     type=click.FloatRange(0, min_open=True),
+    metavar="N",
     help="Make this many passes over the training texts.",
 )
 @spec_option(
     "--learning-rate",
     path="training.learning_rate",
     type=click.FloatRange(0, min_open=True),
+    metavar="RATE",
     help="Set the peak learning rate.",
 )
 @spec_option(
-    "--batch-size", path="training.batch_size", type=click.IntRange(min=2), help="Train on this many texts per step."
+    "--batch-size",
+    path="training.batch_size",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Train on this many texts per step.",
 )
 @spec_option(
-    "--max-tokens", path="training.max_tokens", type=positive, help="Truncate training texts to this many tokens."
+    "--max-tokens",
+    path="training.max_tokens",
+    type=positive,
+    metavar="N",
+    help="Truncate training texts to this many tokens.",
 )
 @spec_option(
     "--train-word-embeddings",
@@ -126,6 +152,7 @@ share = click.FloatRange(0, 1)
     path="training.loss.mse_weight",
     former=("--place",),
     type=weight,
+    metavar="WEIGHT",
     help="Weight the squared distance to the target vector.",
 )
 @spec_option(
@@ -133,6 +160,7 @@ share = click.FloatRange(0, 1)
     path="training.loss.similarity_weight",
     former=("--similarity",),
     type=weight,
+    metavar="WEIGHT",
     help="Weight the squared error of the cosines within a batch.",
 )
 @spec_option(
@@ -140,6 +168,7 @@ share = click.FloatRange(0, 1)
     path="training.loss.kl_weight",
     former=("--ranking",),
     type=weight,
+    metavar="WEIGHT",
     help="Weight the KL divergence of the ranking within a batch.",
 )
 @spec_option(
@@ -147,6 +176,7 @@ share = click.FloatRange(0, 1)
     "n_held_out",
     path="n_held_out",
     type=positive,
+    metavar="N",
     help="Hold out this many texts for the quality report, at most a tenth.",
 )
 @spec_option(
@@ -154,6 +184,7 @@ share = click.FloatRange(0, 1)
     path="n_augmented",
     former=("--variants",),
     type=click.IntRange(min=0),
+    metavar="N",
     help="Add this many augmented texts per short text.",
 )
 @spec_option(
@@ -161,12 +192,14 @@ share = click.FloatRange(0, 1)
     path="n_teacher_texts",
     former=("--teacher-texts",),
     type=positive,
+    metavar="N",
     help="Embed only this many texts with the teacher, the others with the teacher assistant.",
 )
 @click.option(
     "--teacher-assistant",
     cls=RenamedOption,
     former=("--assistant",),
+    metavar="ENCODER",
     help="Embed texts with this encoder of the same space too.",
 )
 @spec_option(
@@ -174,6 +207,7 @@ share = click.FloatRange(0, 1)
     path="ensemble_weight",
     former=("--anchor",),
     type=weight,
+    metavar="WEIGHT",
     help="Add the vector of the teacher assistant, or of the untrained student, to the target with this weight.",
 )
 @spec_option(
@@ -181,6 +215,7 @@ share = click.FloatRange(0, 1)
     path="interpolate_init",
     former=("--untrained-share",),
     type=share,
+    metavar="SHARE",
     help="Average the final weights with this share of the initial ones.",
 )
 @spec_option(
@@ -188,6 +223,7 @@ share = click.FloatRange(0, 1)
     path="match_variance",
     former=("--restored",),
     type=share,
+    metavar="SHARE",
     help="Rescale each dimension towards the teacher's variance: 0 not at all, 1 fully.",
 )
 @spec_option(
@@ -196,10 +232,13 @@ share = click.FloatRange(0, 1)
 @spec_option(
     "--float32", "precision", path="precision", flag_value="float32", help="Store float32 weights instead of int8."
 )
-@spec_option("--seed", path="seed", type=int, help="Seed the split, the order, the augmentation and the training.")
+@spec_option(
+    "--seed", path="seed", type=int, metavar="N", help="Seed the split, the order, the augmentation and the training."
+)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     show_default="in your cache folder",
     help="Store the teacher's embeddings here for the next run.",
 )
@@ -221,16 +260,17 @@ def distill(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make an encoder of your own from a large teacher and your TEXTS.
+    """Distill an encoder from a large teacher, on your TEXTS.
 
     TEXTS are files and folders as for `hpdsearch index`, or the folder of a recipe's sources. If the command is stopped
     or killed, the same command continues where it stopped. If the student already maps into a space of this teacher, it
     keeps that space, unless --space, --dim, --centered or --whitening is given.
 
     \b
-    hpdsearch distill notes/ --teacher sentence-transformers/all-mpnet-base-v2 \\
-        --student sentence-transformers/all-MiniLM-L6-v2 -o my-encoder
-    hpdsearch distill notes/ --teacher my-teacher/ --student my-encoder --layers 3 -o my-small
+    Examples:
+      hpdsearch distill notes/ --teacher sentence-transformers/all-mpnet-base-v2 \\
+          --student sentence-transformers/all-MiniLM-L6-v2 -o my-encoder
+      hpdsearch distill notes/ --teacher my-teacher/ --student my-encoder --layers 3 -o my-small
     """
     from hpdsearch import distill as run
     from hpdsearch.distillation import recipe as recipes

@@ -27,7 +27,8 @@ def spec_options(command: Command) -> Command:
             former=("--kind",),
             type=EnumChoice("hpdsearch.dense", "IndexType"),
             default="auto",
-            help="Scan all vectors (flat), or probe inverted lists (ivf).",
+            help="Scan all vectors (flat), or probe inverted lists (ivf). "
+            "Segments under 5,000 vectors are always flat.",
         ),
         click.option(
             "--codec",

@@ -41,7 +41,8 @@ class IndexSpec:
     """Which index to build.
 
     Attributes:
-        kind: auto is flat while a scan of all codes stays within the latency goal, else ivf.
+        kind: auto is flat while a scan of all codes stays within the latency goal, else ivf. A segment of fewer than
+            5,000 vectors is always flat.
         codec: auto is sq8 for few vectors, else pq, or sq8 again where pq misses the recall target.
         ann_recall: recall target, 0 < ann_recall <= 1: the fastest nprobe and rescore that meet this ann_recall@10 are
             chosen.
