@@ -98,7 +98,7 @@ def memory_growth(before: dict[str, int]) -> dict[str, int]:
 
 
 def resident_bytes() -> dict[str, int]:
-    """Return the resident memory of this process: anonymous pages (anon), file pages (file), and their sum (all)."""
+    """Return the resident memory of this process: anonymous pages (anon), pages of files (file), and both (all)."""
     status = Path("/proc/self/status").read_text()
     sizes = {kind: 1024 * int(size) for kind, size in re.findall(r"^Rss(Anon|File):\s+(\d+) kB$", status, re.MULTILINE)}
     return {"anon": sizes["Anon"], "file": sizes["File"], "all": sizes["Anon"] + sizes["File"]}
