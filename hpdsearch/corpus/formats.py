@@ -55,9 +55,8 @@ def parse_object(line: str, where: str) -> dict[str, Any]:
         if "\\ud" in line or "\\uD" in line:
             json.dumps(record, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise CorpusError(
-            f"{where}: expected a JSON object, got an error at column {error.colno}: {error.msg}"
-        ) from None
+        column = min(error.pos, len(line.rstrip())) + 1
+        raise CorpusError(f"{where}: expected a JSON object, got an error at column {column}: {error.msg}") from None
     except UnicodeEncodeError:
         raise CorpusError(
             f"{where}: expected Unicode text, got half of a surrogate pair (\\ud800..\\udfff); remove it"

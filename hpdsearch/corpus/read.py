@@ -115,4 +115,4 @@ def describe_missing(n_empty: int, stats: ReadStats) -> str:
     if stats.other_files:
         others = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in stats.other_files.most_common(5))
         return f"none; a folder's .txt .md .rst .html .htm files are read, not its other files ({others})"
-    return f"none ({STDIN} or the files are empty)"
+    return f"none; the files, the folder or {STDIN} are empty"

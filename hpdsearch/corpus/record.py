@@ -62,7 +62,8 @@ def to_document(record: dict[str, Any], id_field: str | None, fields: Fields, wh
     """
     doc_id = where if id_field is None else to_doc_id(record.pop(id_field), id_field, where)
     if fields.text_field not in record:
-        raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {list_fields(record)}')
+        names = [*record] if id_field is None else [id_field, *record]
+        raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {list_fields(names)}')
     text = record.pop(fields.text_field)
     if type(text) is not str:
         raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {describe_json(text)}')
