@@ -12,6 +12,7 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+from benchmarks.common.labels import measurement_label
 from benchmarks.common.machine import commit, machine, package_versions
 
 FORMAT = 1
@@ -99,7 +100,7 @@ def measurement_rows(made: Result) -> Rows:
     rows = [["measurement", "unit", "median", "p95", "p99", "min", "max", "n"]]
     for item in made["measurements"]:
         numbers = [number_text(item[key]) if key in item else "" for key in rows[0][2:-1]]
-        rows.append([item["name"], item["unit"], *numbers, f"{len(item['values']):,}"])
+        rows.append([measurement_label(item), item["unit"], *numbers, f"{len(item['values']):,}"])
     return without_empty_columns(rows)
 
 

@@ -1,1 +1,1 @@
-"""Speed of the encoders: texts a second, latency of one text, share of the machine's peak."""
+"""Measure the speed of the encoders: texts per second, latency of one text, share of the processor's peak."""

@@ -8,9 +8,9 @@ from benchmarks.common.results import Result, measurement, ratios, target
 from benchmarks.encoding.models import MODEL2VEC
 from benchmarks.encoding.rounds import MATRICES, PASSAGES, PEAK, SHORT, SINGLE, TEACHER, Case, RoundResults
 
-Counts = Mapping[str, Sequence[int]]  # SHORT and PASSAGES -> a number for each text
+Counts = Mapping[str, Sequence[int]]  # SHORT or PASSAGES -> a count for each text
 Figures = tuple[list[Result], list[Result]]
-# What issue 3 asks for: times the teacher's rate on short texts; milliseconds of a single one.
+# Targets: rate relative to the teacher on short texts; milliseconds of a single text.
 MIN_RATIOS = {"base": 5, "small": 9, "static": 100}
 MAX_SINGLE_MS = {"base": 2}
 
@@ -18,12 +18,12 @@ MAX_SINGLE_MS = {"base": 2}
 def figures(
     made: RoundResults, tokens: Counts, operations: Mapping[str, Counts], all_threads: Sequence[int]
 ) -> Figures:
-    """Return measurements and targets; the targets are those with the most threads, single texts with the fewest.
+    """Return measurements and targets; rates are targets with the most threads, single texts with the fewest.
 
     Args:
-        made: the rounds.
-        tokens: of each text, without special ones: the same count for all systems.
-        operations: of each text, by the name of a system; those without are not held against the peak.
+        made: results of the rounds.
+        tokens: tokens of each text without special tokens, the same for all systems.
+        operations: system -> operations of each text; other systems have no share of the peak.
         all_threads: numbers of cores.
     """
     measurements, targets = [], []
@@ -51,12 +51,12 @@ def figures(
 def case_measurement(
     case: Case, unit: str, values: Sequence[float], *, percentiles: bool = False, **about: object
 ) -> Result:
-    """Return a measurement with the keys it is found by."""
+    """Return a measurement with the keys of its case."""
     return measurement(case.name, unit, values, percentiles=percentiles) | case._asdict() | about
 
 
 def text_rates(made: RoundResults, what: str, threads: int) -> dict[Case, list[float]]:
-    """Return texts a second of every system, one a round."""
+    """Return the texts per second of every system, one value per round."""
     return {
         case: [1 / seconds for (seconds,) in rounds]
         for case, rounds in made.seconds.items()
@@ -65,7 +65,7 @@ def text_rates(made: RoundResults, what: str, threads: int) -> dict[Case, list[f
 
 
 def tokens_a_second(made: RoundResults, rates: Mapping[Case, Sequence[float]], tokens: Sequence[int]) -> list[Result]:
-    """Return tokens a second of every system: those of the very texts that its passes took."""
+    """Return the tokens per second of every system, from the texts of its passes."""
     found = []
     for case, values in rates.items():
         mean = float(np.mean(tokens[: made.n_texts[case]]))
@@ -76,7 +76,7 @@ def tokens_a_second(made: RoundResults, rates: Mapping[Case, Sequence[float]], t
 
 
 def peaks(made: RoundResults, threads: int) -> list[Result]:
-    """Return the matrix products of each library, and last the best of a round; empty where none was measured."""
+    """Return the matrix products of each library, and last the best of each round; empty if none was measured."""
     found = {case: values for case, values in made.gflops.items() if case.threads == threads}
     best = [max(values) for values in zip(*found.values(), strict=True)]
     rows = [case_measurement(case, "GFLOP/s", values) for case, values in found.items()]
@@ -89,19 +89,19 @@ def shares(
     operations: Mapping[str, Counts],
     peak: Sequence[float],
 ) -> list[Result]:
-    """Return the percentage of the peak (GFLOP/s, one a round) that each Transformer reaches."""
+    """Return the percentage of the peak (GFLOP/s, one value per round) that each Transformer reaches."""
     found = []
     for case, values in rates.items():
         if case.system in operations:
-            of_text = float(np.mean(operations[case.system][case.what][: made.n_texts[case]]))
-            reached = [100 * rate * of_text / (1e9 * best) for rate, best in zip(values, peak, strict=True)]
+            text_operations = float(np.mean(operations[case.system][case.what][: made.n_texts[case]]))
+            reached = [100 * rate * text_operations / (1e9 * best) for rate, best in zip(values, peak, strict=True)]
             share = case._replace(what=f"share of peak, {case.what}")
-            found.append(case_measurement(share, "%", reached, gflop_a_text=of_text / 1e9))
+            found.append(case_measurement(share, "%", reached, gflop_a_text=text_operations / 1e9))
     return found
 
 
 def compare(rates: Mapping[Case, Sequence[float]], what: str, threads: int) -> list[Result]:
-    """Return each system's rate over the teacher's, and static's over model2vec's, round by round."""
+    """Return each system's rate relative to the teacher's, and static's relative to model2vec's, round by round."""
     by_name = {case.system: values for case, values in rates.items()}
     pairs = [(name, TEACHER) for name in by_name if name != TEACHER and TEACHER in by_name]
     if {"static", MODEL2VEC} <= by_name.keys():
@@ -114,7 +114,7 @@ def compare(rates: Mapping[Case, Sequence[float]], what: str, threads: int) -> l
 
 
 def ratio_targets(compared: Sequence[Result]) -> list[Result]:
-    """Return the targets among the ratios."""
+    """Return the ratios that have a target."""
     found = []
     for one in compared:
         above, below = one["ratio"]
@@ -125,7 +125,7 @@ def ratio_targets(compared: Sequence[Result]) -> list[Result]:
 
 
 def singles(made: RoundResults, threads: int) -> list[Result]:
-    """Return the milliseconds of every single text of all rounds; with 100 or more also their percentiles."""
+    """Return the milliseconds of all single texts of all rounds, with percentiles from 100 texts on."""
     found = []
     for case, rounds in made.seconds.items():
         if (case.what, case.threads) == (SINGLE, threads):

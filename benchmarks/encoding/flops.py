@@ -1,4 +1,4 @@
-"""How many floating point operations a Transformer needs for a text, from its shape and the text's tokens."""
+"""Count the floating point operations of a Transformer for a text, from its shape and the text's tokens."""
 
 import json
 from collections.abc import Sequence
@@ -16,9 +16,11 @@ class Shape:
     """The sizes that decide the number of operations.
 
     Attributes:
-        n_layers, hidden, inner: layers, their width, and the width inside their feed-forward part.
-        max_tokens: tokens of text that are read at once.
-        reads_on: a longer text is read in consecutive windows; else it is cut.
+        n_layers: number of layers.
+        hidden: width of a layer.
+        intermediate: width of the feed-forward part.
+        max_tokens: maximum tokens of a window, without special tokens.
+        splits_long_texts: longer texts are split into consecutive windows; otherwise they are truncated.
     """
 
     n_layers: int
@@ -29,13 +31,14 @@ class Shape:
 
 
 def count_operations(shape: Shape, n_tokens: int) -> int:
-    """Return the operations for a text of n_tokens tokens (special ones not among them): real tokens, no padding.
+    """Return the operations for a text of n_tokens tokens, without special tokens and padding.
 
-    Matrix products only, a multiplication and an addition being two: a layer's four square maps and its two maps of
-    the feed-forward part, for every token, and attention's two products, of every token with every other. The rest
-    (softmax, norms, pooling, the head of one vector a text) is about a hundredth of these.
+    Only matrix products count, and a multiply-add counts as two operations. A layer has four square maps and two
+    feed-forward maps per token, and two attention products per pair of tokens. The rest (softmax, norms, pooling, head)
+    is about one percent of these.
     """
-    total, layer = 0, 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
+    total = 0
+    layer = 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
     for first in range(0, max(1, n_tokens) if shape.splits_long_texts else 1, shape.max_tokens):
         window = min(n_tokens - first, shape.max_tokens) + N_SPECIAL
         total += shape.n_layers * (2 * layer * window + 4 * window**2 * shape.hidden)
@@ -43,7 +46,7 @@ def count_operations(shape: Shape, n_tokens: int) -> int:
 
 
 def read_shape(folder: Path) -> Shape | None:
-    """Return the shape of an encoder's or a sentence-transformers model's folder; None for a table of tokens."""
+    """Read the shape from the folder of an encoder or a sentence-transformers model; None for a token table."""
     config = json.loads((folder / "config.json").read_bytes())
     if "num_hidden_layers" not in config:
         return None
@@ -65,9 +68,9 @@ def _read_intermediate_size(path: Path) -> int:
 
 
 def count_text_operations(folder: Path, texts: Sequence[str]) -> list[int] | None:
-    """Return the operations for each text, its tokens counted by the model's own tokenizer; None for a table."""
+    """Return the operations of each text with the model's own tokenizer; None for a token table."""
     shape = read_shape(folder)
     if shape is None:
         return None
     tokens = TextTokenizer.load(folder / "tokenizer.json").ids(list(texts))
-    return [count_operations(shape, len(of_text)) for of_text in tokens]
+    return [count_operations(shape, len(ids)) for ids in tokens]

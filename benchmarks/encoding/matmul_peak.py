@@ -1,9 +1,9 @@
-"""How many operations a second does this machine do in a product of two square float32 matrices?
+"""Measure the floating point operations per second of a product of two square float32 matrices.
 
     echo '{}' | python -m benchmarks.encoding.matmul_peak numpy --threads 2
 
-Answers every line of its input with {"gflops": ...}, the best of some products, in a process that is held to as many
-cores as it has threads. encoding/run.py takes the best library's figure as the peak that an encoder could reach.
+The script answers every input line with {"gflops": ...}, the best of some products. The process is pinned to as many
+cores as it has threads. benchmarks.encoding.run uses the result of the best library as the peak.
 """
 
 import argparse
@@ -14,19 +14,19 @@ import sys
 import time
 from collections.abc import Callable
 
-SIZE = 2048  # rows and columns: 16 MB a matrix, so that the product is bound by arithmetic and not by memory
+SIZE = 2048  # rows and columns: at 16 MB per matrix arithmetic is the limit, not memory bandwidth
 TIMES = 3
 LIBRARIES = ("numpy", "torch")
 
 
 def main() -> None:
-    """Read the options, make the matrices, answer until the input ends."""
+    """Read the options, create the matrices, answer until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("library", choices=LIBRARIES)
     parser.add_argument("--threads", type=int, required=True, help="cores that the process may use")
     parser.add_argument("--size", type=int, default=SIZE, help="rows and columns of the matrices")
     options = parser.parse_args()
-    # Libraries count their threads when they are loaded: both must be said before.
+    # Libraries read both settings when they are imported.
     os.environ |= {f"{name}_NUM_THREADS": str(options.threads) for name in ("OMP", "OPENBLAS", "MKL")}
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def installed_libraries() -> list[str]:
-    """Return those of LIBRARIES that are installed here."""
+    """Return the installed ones of LIBRARIES."""
     return [name for name in LIBRARIES if importlib.util.find_spec(name)]
 
 
@@ -57,7 +57,7 @@ def product(library: str, size: int, threads: int) -> Callable[[], object]:
 
 
 def gflops(multiply: Callable[[], object], size: int) -> float:
-    """Return 10^9 operations a second of the fastest of TIMES products; a product is 2 size^3 operations."""
+    """Return the GFLOP/s of the fastest of TIMES products; a product has 2 size^3 operations."""
     seconds = []
     for _ in range(TIMES):
         start = time.perf_counter()

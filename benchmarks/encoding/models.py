@@ -1,4 +1,4 @@
-"""The models of the encoding benchmark: each is a process that has loaded one model and encodes on request."""
+"""Run the models of the encoding benchmark: each process loads one model and encodes on request."""
 
 import json
 import os
@@ -17,26 +17,26 @@ from benchmarks.common.model2vec import model2vec_python, model2vec_table
 from benchmarks.common.sentence_transformers import onnx_model, onnx_python, torch_python
 
 WORKER = PEERS / "encode_worker.py"
-TEACHER_WAYS = [(kind, setting) for kind in ("teacher", "own-teacher") for setting in ("float32", "bfloat16")]
+TEACHER_CONFIGURATIONS = [(kind, setting) for kind in ("teacher", "own-teacher") for setting in ("float32", "bfloat16")]
 MODEL2VEC, SENTENCE_TRANSFORMERS = "model2vec", "sentence-transformers"
-PEER_NAMES = (MODEL2VEC, SENTENCE_TRANSFORMERS)
+BASELINES = (MODEL2VEC, SENTENCE_TRANSFORMERS)
 PRECISIONS = ("float32", "bfloat16")
-# What stops a peer, and not the run: it cannot be installed, started or asked.
+# Errors that stop a baseline but not the run: it cannot be installed, started or called.
 FAILURES = (SystemExit, subprocess.SubprocessError, OSError, json.JSONDecodeError)
-LONGEST_MESSAGE = 200
+MAX_MESSAGE_LENGTH = 200
 
-Answer = Callable[[Mapping[str, Any]], Any]
-Ask = Callable[[Sequence[str], bool], list[float]]  # (texts, one by one) -> seconds, of all together or of each
+Request = Callable[[Mapping[str, Any]], Any]  # JSON -> JSON
+TimeEncoding = Callable[[Sequence[str], bool], list[float]]  # (texts, one by one) -> seconds in total, or per text
 
 
 @dataclass(frozen=True)
 class Model:
-    """The models that take part.
+    """A model to measure.
 
     Attributes:
-        command: of its process, without its threads.
-        folder: of a Transformer, whose operations are counted; None for a table.
-        is_peer: if it fails it is left out, and the result says how.
+        command: command of its process, without the threads.
+        folder: folder of a Transformer, for counting its operations; None for a token table.
+        is_baseline: a failure is reported and does not stop the run.
     """
 
     command: Command
@@ -45,119 +45,122 @@ class Model:
 
 
 def worker(kind: str, model: str | Path, setting: str = "", *, python: str | Path = sys.executable) -> Command:
-    """Return the command of a model's process, without its threads."""
+    """Return the command of a model's process, without the threads."""
     return [python, WORKER, kind, model, "--setting", setting]
 
 
-def teacher_ways(folder: Path) -> dict[str, Model]:
-    """Return the ways to run the teacher, by name."""
-    return {f"{kind} {setting}": Model(worker(kind, folder, setting), folder) for kind, setting in TEACHER_WAYS}
+def teacher_configurations(folder: Path) -> dict[str, Model]:
+    """Return the configurations of the teacher, by name."""
+    return {
+        f"{kind} {setting}": Model(worker(kind, folder, setting), folder) for kind, setting in TEACHER_CONFIGURATIONS
+    }
 
 
-def baseline_makers(peers: Sequence[str], teacher: Path, same_size: Path) -> dict[str, Callable[[], Model]]:
-    """Return what prepares the peers, by the name of the system; at first use that installs and exports.
+def baseline_makers(baselines: Sequence[str], teacher: Path, same_size: Path) -> dict[str, Callable[[], Model]]:
+    """Return functions that prepare the baselines, by name of the system; the first call installs and exports.
 
     Args:
-        peers: of PEER_NAMES.
-        teacher: its folder.
-        same_size: folder of the model that people use instead of an encoder of ours.
+        baselines: names out of BASELINES.
+        teacher: the teacher's folder.
+        same_size: folder of a model as large as `base`.
     """
     makers: dict[str, Callable[[], Model]] = {}
-    if MODEL2VEC in peers:
+    if MODEL2VEC in baselines:
         makers[MODEL2VEC] = lambda: Model(
             worker(MODEL2VEC, model2vec_table(teacher), python=model2vec_python()), is_baseline=True
         )
-    for folder in (same_size, teacher) if SENTENCE_TRANSFORMERS in peers else ():
+    for folder in (same_size, teacher) if SENTENCE_TRANSFORMERS in baselines else ():
         name = folder.resolve().name
-        makers |= {f"{name}, torch {precision}": _in_torch(folder, precision) for precision in PRECISIONS}
-        makers[f"{name}, ONNX"] = _in_onnx(folder)
+        makers |= {f"{name}, torch {precision}": _torch_maker(folder, precision) for precision in PRECISIONS}
+        makers[f"{name}, ONNX"] = _onnx_maker(folder)
     return makers
 
 
-def _in_torch(folder: Path, precision: str) -> Callable[[], Model]:
+def _torch_maker(folder: Path, precision: str) -> Callable[[], Model]:
     return lambda: Model(
         worker(SENTENCE_TRANSFORMERS, folder, precision, python=torch_python()), folder, is_baseline=True
     )
 
 
-def _in_onnx(folder: Path) -> Callable[[], Model]:
+def _onnx_maker(folder: Path) -> Callable[[], Model]:
     return lambda: Model(
         worker(SENTENCE_TRANSFORMERS, onnx_model(folder), "onnx", python=onnx_python()), folder, is_baseline=True
     )
 
 
 def prepare_baselines(makers: Mapping[str, Callable[[], Model]], failed: dict[str, str]) -> dict[str, Model]:
-    """Return the peers that could be prepared; how the others failed is added to `failed`."""
+    """Prepare the baselines and return them by name; errors are added to `failed`."""
     models = {}
     for name, make in makers.items():
         try:
             models[name] = make()
         except FAILURES as error:
-            fail(name, error, failed)
+            report_failure(name, error, failed)
     return models
 
 
-def fail(name: str, error: BaseException, failed: dict[str, str]) -> None:
-    """Add to `failed` in few words how a peer failed, and say it."""
+def report_failure(name: str, error: BaseException, failed: dict[str, str]) -> None:
+    """Add the shortened error of a baseline to `failed`, and print it."""
     if isinstance(error, subprocess.CalledProcessError):
         message = f"its packages could not be installed: pip ended with exit code {error.returncode}"
-    else:  # the last line of a traceback names the error; a result names no folder of this machine's user
+    else:  # the last line of a traceback is the error; ~ hides the home folder
         message = (str(error).strip().split("\n")[-1] or type(error).__name__).replace(str(Path.home()), "~")
-    failed[name] = message[:LONGEST_MESSAGE]
+    failed[name] = message[:MAX_MESSAGE_LENGTH]
     print(f"{name}: left out: {failed[name]}", file=sys.stderr)
 
 
 @contextmanager
-def json_process(command: Command, threads: int, environment: Mapping[str, str] | None = None) -> Iterator[Answer]:
-    """Run a process inside the block that answers a line of JSON with a line of JSON; give a function that asks it.
+def json_process(command: Command, threads: int, environment: Mapping[str, str] | None = None) -> Iterator[Request]:
+    """Run a process that answers a line of JSON with a line of JSON, and yield a function that sends a request.
 
     Raises:
-        SystemExit: it ended before it answered, when it started or when it was asked; the message ends as its stderr.
+        SystemExit: the process ended without an answer, at its start or at a request; the message contains its stderr.
     """
-    words = [*map(str, command), "--threads", str(threads)]
+    arguments = [*map(str, command), "--threads", str(threads)]
     env = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "MKL", "RAYON")}
     with (
-        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            words,
+            arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
-            bufsize=0,  # nothing is left to be flushed into a process that has died
+            stderr=errors,
+            bufsize=0,  # a buffer could not be flushed into a process that has died
             env={**os.environ, **(environment or {}), **env, "HF_HUB_OFFLINE": "1"},
         ) as process,
     ):
         assert process.stdin
         assert process.stdout
-        requests, answers = process.stdin, process.stdout
+        requests = process.stdin
+        answers = process.stdout
 
-        def answer() -> bytes:
+        def read_answer() -> bytes:
             line = answers.readline()
             if not line:
-                said.seek(0)
-                raise SystemExit(f"{' '.join(words)}:\nended before it answered\n{said.read().decode()}".strip())
+                errors.seek(0)
+                raise SystemExit(f"{' '.join(arguments)}:\nended before it answered\n{errors.read().decode()}".strip())
             return line
 
-        def ask(request: Mapping[str, Any]) -> Any:
+        def send(request: Mapping[str, Any]) -> Any:
             try:
                 requests.write(json.dumps(request).encode() + b"\n")
             except BrokenPipeError:
-                answer()
-            return json.loads(answer())
+                read_answer()
+            return json.loads(read_answer())
 
-        answer()  # "ready"
-        yield ask
+        read_answer()  # "ready"
+        yield send
 
 
 @contextmanager
-def model_process(command: Command, threads: int) -> Iterator[Ask]:
-    """Run a model's process inside the block, and give a function that has it encode texts."""
-    with tempfile.TemporaryDirectory() as scratch, json_process(command, threads) as answer:
+def model_process(command: Command, threads: int) -> Iterator[TimeEncoding]:
+    """Run a model's process, and yield a function that measures its encoding of texts."""
+    with tempfile.TemporaryDirectory() as scratch, json_process(command, threads) as request:
         path = Path(scratch) / "texts.json"
 
-        def ask(texts: Sequence[str], one_by_one: bool) -> list[float]:
+        def time_encoding(texts: Sequence[str], one_by_one: bool) -> list[float]:
             path.write_text(json.dumps(list(texts)), encoding="utf-8")
-            seconds: list[float] = answer({"texts": str(path), "one_by_one": one_by_one})["seconds"]
+            seconds: list[float] = request({"texts": str(path), "one_by_one": one_by_one})["seconds"]
             return seconds
 
-        yield ask
+        yield time_encoding

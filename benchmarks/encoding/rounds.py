@@ -1,4 +1,4 @@
-"""The rounds of the encoding benchmark: all models and the matrix product are interleaved, per number of cores."""
+"""Run the rounds of the encoding benchmark, with interleaved models and matrix products, per number of cores."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +9,22 @@ from typing import NamedTuple
 
 from benchmarks.common.harness import Command, module_command, module_environment, run_interleaved
 from benchmarks.common.results import Result, measurement
-from benchmarks.encoding.models import FAILURES, Answer, Ask, Model, fail, json_process, model_process
+from benchmarks.encoding.models import (
+    FAILURES,
+    Model,
+    Request,
+    TimeEncoding,
+    json_process,
+    model_process,
+    report_failure,
+)
 
 TEACHER = "teacher"
 SHORT, PASSAGES, SINGLE = "short texts", "passages", "single text"
 MATRICES, PEAK = "matrix product", "peak"
-# A processor without instructions for bfloat16 takes ten times as long with it: a pass begins with these few.
+# Texts of the first pass: bfloat16 is ten times as slow on a processor without instructions for it.
 N_PROBE = {SHORT: 4, PASSAGES: 1}
-N_TEACHER_PROBE = 16  # short texts that decide which way the teacher runs
+N_TEACHER_PROBE = 16  # short texts of the probe that chooses the teacher's configuration
 WARM_UP = ["the first call", "is not", "counted"]
 
 Run = Callable[[int], list[float]]  # number of the round, -1 for the warm-up -> seconds, or GFLOP/s
@@ -40,10 +48,10 @@ class Workload:
     """The texts to encode.
 
     Attributes:
-        texts: SHORT and PASSAGES, all that a pass may take.
-        queries: for SINGLE.
-        pass_seconds: about what a pass takes; decides how many texts.
-        n_singles: single texts a round at most; slow models get as many as take twice pass_seconds.
+        texts: SHORT or PASSAGES -> all available texts.
+        queries: texts for SINGLE.
+        pass_seconds: approximate time of a pass; it decides the number of texts.
+        n_singles: maximum single texts per round; a round takes at most about 2 pass_seconds.
     """
 
     texts: Mapping[str, Sequence[str]]
@@ -57,12 +65,12 @@ class RoundResults:
     """The results of the rounds.
 
     Attributes:
-        seconds: a text, by case, one list a round: of SINGLE each text's, else one number.
-        n_texts: texts of a pass (SHORT, PASSAGES): the first ones.
-        gflops: of matrix products, by case (system: MATRICES and the library), one a round.
-        probes: of the ways to run the teacher.
-        chosen: the fastest of them, by threads.
-        failed: how a peer failed, by its name; it has no seconds.
+        seconds: case -> for each round a list of seconds per text: one mean, or for SINGLE one value per text.
+        n_texts: case -> number of texts of a pass (SHORT, PASSAGES); a pass takes the first ones.
+        gflops: case -> GFLOP/s of matrix products, one value per round.
+        probes: measurements of the teacher's configurations.
+        chosen: threads -> the fastest configuration.
+        failed: name -> error of a baseline that failed; it has no seconds.
     """
 
     seconds: dict[Case, list[list[float]]] = field(default_factory=dict)
@@ -81,18 +89,18 @@ def measure(
     all_threads: Sequence[int],
     repeats: int,
 ) -> RoundResults:
-    """Measure all models with each number of threads, in turns.
+    """Measure all models with each number of threads, interleaved.
 
     Args:
-        models: by name.
-        teachers: the ways to run the teacher, by name; the fastest takes part. Empty for no teacher.
-        libraries: that multiply matrices, see matmul_peak.
-        work: what is encoded.
+        models: models by name.
+        teachers: configurations of the teacher by name; the fastest is measured. Empty without a teacher.
+        libraries: libraries for matrix products, see matmul_peak.
+        work: texts to encode.
         all_threads: numbers of cores.
-        repeats: rounds.
+        repeats: number of rounds.
 
     Raises:
-        SystemExit: a model that is no peer cannot be opened or asked.
+        SystemExit: a model that is not a baseline failed.
     """
     made = RoundResults()
     cases: dict[Case, Run] = {}
@@ -102,14 +110,14 @@ def measure(
                 command = module_command("encoding.matmul_peak", library)
                 peak = running.enter_context(json_process(command, threads, module_environment()))
                 cases[Case(f"{MATRICES}, {library}", PEAK, threads)] = partial(gflops, peak)
-            fastest = {TEACHER: choose(teachers, threads, work.texts[SHORT], made)} if teachers else {}
+            fastest = {TEACHER: choose_teacher(teachers, threads, work.texts[SHORT], made)} if teachers else {}
             for system, model in (fastest | dict(models)).items():
                 try:
                     cases |= make_cases(
                         system, running.enter_context(model_process(model.command, threads)), work, threads
                     )
                 except FAILURES as error:
-                    _leave_out(system, model, error, made.failed)
+                    _handle_failure(system, model, error, made.failed)
         tolerant = {case.name: _tolerate_failures(case, run, models, made.failed) for case, run in cases.items()}
         rounds = run_interleaved(tolerant, repeats)
     for case, run in cases.items():
@@ -122,17 +130,19 @@ def measure(
     return made
 
 
-def make_cases(system: str, ask: Ask, work: Workload, threads: int) -> dict[Case, Run]:
-    """Return the cases of a model that is running."""
+def make_cases(system: str, time_encoding: TimeEncoding, work: Workload, threads: int) -> dict[Case, Run]:
+    """Return the cases of a running model."""
     runs: dict[Case, Run] = {
-        Case(system, what, threads): Pass(ask, texts, N_PROBE[what], work.pass_seconds)
+        Case(system, what, threads): Pass(time_encoding, texts, N_PROBE[what], work.pass_seconds)
         for what, texts in work.texts.items()
     }
-    return runs | {Case(system, SINGLE, threads): Singles(ask, work.queries, work.n_singles, 2 * work.pass_seconds)}
+    return runs | {
+        Case(system, SINGLE, threads): Singles(time_encoding, work.queries, work.n_singles, 2 * work.pass_seconds)
+    }
 
 
 def _tolerate_failures(case: Case, run: Run, models: Mapping[str, Model], failed: dict[str, str]) -> Run:
-    """Return the case as it is run: a peer that fails is left out from then on."""
+    """Wrap a case so that a baseline that fails is skipped from then on."""
 
     def call(number: int) -> list[float]:
         if case.system in failed:
@@ -140,20 +150,20 @@ def _tolerate_failures(case: Case, run: Run, models: Mapping[str, Model], failed
         try:
             return run(number)
         except FAILURES as error:
-            _leave_out(case.system, models.get(case.system), error, failed)
+            _handle_failure(case.system, models.get(case.system), error, failed)
             return []
 
     return call
 
 
-def _leave_out(system: str, model: Model | None, error: BaseException, failed: dict[str, str]) -> None:
+def _handle_failure(system: str, model: Model | None, error: BaseException, failed: dict[str, str]) -> None:
     if model is None or not model.is_baseline:
         raise error
-    fail(system, error, failed)
+    report_failure(system, error, failed)
 
 
-def choose(teachers: Mapping[str, Model], threads: int, texts: Sequence[str], made: RoundResults) -> Model:
-    """Return the fastest way to run the teacher; the probes and the choice go into `made`."""
+def choose_teacher(teachers: Mapping[str, Model], threads: int, texts: Sequence[str], made: RoundResults) -> Model:
+    """Return the fastest configuration of the teacher; add the probes and the choice to `made`."""
     rates = {way: probe(model.command, threads, texts[:N_TEACHER_PROBE]) for way, model in teachers.items()}
     made.chosen[threads] = max(rates, key=lambda way: rates[way])
     for way, rate in rates.items():
@@ -163,52 +173,60 @@ def choose(teachers: Mapping[str, Model], threads: int, texts: Sequence[str], ma
 
 
 def probe(command: Command, threads: int, texts: Sequence[str]) -> float:
-    """Return the texts a second of a few texts; a first call is not counted."""
-    with model_process(command, threads) as ask:
-        ask(WARM_UP, False)
-        return len(texts) / ask(texts, False)[0]
+    """Return the texts per second of a few texts, after one call as a warm-up."""
+    with model_process(command, threads) as time_encoding:
+        time_encoding(WARM_UP, False)
+        return len(texts) / time_encoding(texts, False)[0]
 
 
-def gflops(answer: Answer, number: int) -> list[float]:
-    """Return 10^9 operations a second of a matrix product."""
-    return [answer({})["gflops"]]
+def gflops(request: Request, number: int) -> list[float]:
+    """Return the GFLOP/s of a matrix product."""
+    return [request({})["gflops"]]
 
 
 class Pass:
-    """Encodes as many of the texts as take about `pass_seconds`, found out in the warm-up; returns seconds a text."""
+    """Encode as many texts as take about `pass_seconds`; the warm-up determines their number."""
 
-    def __init__(self, ask: Ask, texts: Sequence[str], n_probe: int, pass_seconds: float) -> None:
-        self.ask, self.texts, self.n, self.pass_seconds = ask, texts, min(n_probe, len(texts)), pass_seconds
+    def __init__(self, time_encoding: TimeEncoding, texts: Sequence[str], n_probe: int, pass_seconds: float) -> None:
+        self.time_encoding = time_encoding
+        self.texts = texts
+        self.n = min(n_probe, len(texts))
+        self.pass_seconds = pass_seconds
 
     def __call__(self, number: int) -> list[float]:
-        """Return the seconds a text of this round; in the warm-up, number -1, find how many texts to take."""
+        """Return the seconds per text of this round; in the warm-up, number -1, first determine the number of texts."""
         if number < 0:
             self._find_n()
         return [self._seconds() / self.n]
 
     def _find_n(self) -> None:
-        while self._seconds() < self.pass_seconds:  # the first call with so many texts is slower than the next
+        while self._seconds() < self.pass_seconds:  # the first call with this number of texts is slower than the next
             wanted = min(len(self.texts), math.ceil(self.n * self.pass_seconds / self._seconds()))
-            is_near = wanted < 4 * self.n  # near enough to be trusted
+            is_near = wanted < 4 * self.n  # a short extrapolation is reliable
             self.n = max(self.n, wanted)
             if is_near:
                 break
 
     def _seconds(self) -> float:
-        return self.ask(self.texts[: self.n], False)[0]
+        return self.time_encoding(self.texts[: self.n], False)[0]
 
 
 class Singles:
-    """Encodes single texts, one call each, others in every round as long as there are others."""
+    """Encode single texts, one call each, with different texts in each round."""
 
-    def __init__(self, ask: Ask, queries: Sequence[str], n: int, pass_seconds: float) -> None:
-        """Take n texts a round, or as many as take about `pass_seconds`, found out in the warm-up."""
-        self.ask, self.queries, self.n, self.pass_seconds = ask, queries, n, pass_seconds
+    def __init__(self, time_encoding: TimeEncoding, queries: Sequence[str], n: int, pass_seconds: float) -> None:
+        """Use n texts per round, or as many as take about `pass_seconds`; the warm-up determines their number."""
+        self.time_encoding = time_encoding
+        self.queries = queries
+        self.n = n
+        self.pass_seconds = pass_seconds
 
     def __call__(self, number: int) -> list[float]:
-        """Return the seconds of each text of this round; -1 is the warm-up."""
+        """Return the seconds of each text of this round; number -1 is the warm-up."""
         if number < 0:
-            seconds = self.ask(WARM_UP, True)
+            seconds = self.time_encoding(WARM_UP, True)
             self.n = max(1, min(self.n, int(self.pass_seconds / min(seconds))))
             return seconds
-        return self.ask([self.queries[(number * self.n + i) % len(self.queries)] for i in range(self.n)], True)
+        return self.time_encoding(
+            [self.queries[(number * self.n + i) % len(self.queries)] for i in range(self.n)], True
+        )

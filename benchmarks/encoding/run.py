@@ -1,14 +1,13 @@
-"""How many texts a second do the encoders encode, how long does one take, and how near is that to the machine's peak?
+"""Measure texts per second, the latency of one text and the share of the processor's peak, for every encoder.
 
     python -m benchmarks.encoding.run --peers model2vec sentence-transformers
-    python -m benchmarks.encoding.run --quick          # our encoders alone: half a minute
+    python -m benchmarks.encoding.run --quick          # only our encoders: half a minute
 
-Beside the teacher, sentence-transformers (in torch and in ONNX) and model2vec. Short texts are dictionary entries of
-17 to 23 tokens, passages are such entries in a row until they have 200. Each model is a process of its own that loads
-it once and is held to 1 core, or to 2; all take turns in each round, and so do products of large float32 matrices:
-their best rate is the peak that the share of peak is of. The teacher runs in torch in four ways (as users of
-transformers run it and as distillation does, each in float32 and in bfloat16); a probe finds the fastest, which then
-takes part in the rounds.
+The baselines are the teacher, sentence-transformers (in torch and in ONNX) and model2vec. Short texts are dictionary
+entries of 17 to 23 tokens; a passage is a sequence of entries with 200 tokens or more. Each model has a process of its
+own that loads it once and is pinned to 1 or 2 cores. All models are interleaved in each round, together with products
+of large float32 matrices, whose best rate is the peak. The teacher has four configurations in torch: plain transformers
+or the batches of distillation, each in float32 and bfloat16. A probe chooses the fastest configuration for the rounds.
 """
 
 import argparse
@@ -28,13 +27,13 @@ from benchmarks.encoding.figures import figures
 from benchmarks.encoding.flops import count_text_operations
 from benchmarks.encoding.matmul_peak import SIZE, installed_libraries
 from benchmarks.encoding.models import (
+    BASELINES,
     MODEL2VEC,
-    PEER_NAMES,
     SENTENCE_TRANSFORMERS,
     Model,
     baseline_makers,
     prepare_baselines,
-    teacher_ways,
+    teacher_configurations,
     worker,
 )
 from benchmarks.encoding.rounds import PASSAGES, SHORT, TEACHER, RoundResults, Workload, measure
@@ -44,8 +43,8 @@ from hpdsearch.encoder.folder import find_folder
 from hpdsearch.encoder.threads import usable_cores
 
 SHORT_TOKENS, PASSAGE_TOKENS = range(17, 24), 200  # without special tokens
-N_TEXTS = {SHORT: 16_384, PASSAGES: 1024}  # at most in a pass
-ORDINARY = MODELS / "all-mpnet-base-v2"
+N_TEXTS = {SHORT: 16_384, PASSAGES: 1024}  # maximum per pass
+DEFAULT_TEACHER = MODELS / "all-mpnet-base-v2"
 QUICK = {"repeats": 2, "seconds": 0.3, "singles": 20}
 
 
@@ -53,15 +52,18 @@ def main() -> None:
     """Read the options, measure, write the result."""
     options = parse_options()
     failed: dict[str, str] = {}
-    own = {Encoder.load(place).name: place for place in options.encoders}
-    models = {name: Model(worker("encoder", place, options.backend), find_folder(place)) for name, place in own.items()}
+    own = {Encoder.load(location).name: location for location in options.encoders}
+    models = {
+        name: Model(worker("encoder", location, options.backend), find_folder(location))
+        for name, location in own.items()
+    }
     if options.peers:
         models |= prepare_baselines(baseline_makers(options.peers, options.teacher, options.student), failed)
     counter = Encoder.load(options.encoders[0])
     texts = make_texts((document.text for document in read_corpus(SAMPLE)), counter, options.seed)
     made = measure(
         models,
-        teacher_ways(options.teacher) if options.teacher else {},
+        teacher_configurations(options.teacher) if options.teacher else {},
         ["numpy"] if options.quick else installed_libraries(),
         Workload(texts, read_queries(), options.seconds, options.singles),
         options.threads,
@@ -76,48 +78,50 @@ def main() -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    """Return the options; `teacher` is None if none takes part.
+    """Return the options; `teacher` is None without a teacher.
 
     Raises:
-        SystemExit: a model's folder is missing, or options that exclude each other were given.
+        SystemExit: a model's folder is missing, or options exclude each other.
     """
     parser = argument_parser(__doc__, "encoding")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
-    parser.add_argument("--teacher", type=Path, help=f"the teacher's folder; {ORDINARY} if there is one")
-    parser.add_argument("--peers", nargs="+", choices=PEER_NAMES, default=[], help="baselines to run; default: none")
+    parser.add_argument("--teacher", type=Path, help=f"teacher's folder; default: {DEFAULT_TEACHER} if it exists")
+    parser.add_argument("--peers", nargs="+", choices=BASELINES, default=[], help="baselines to run; default: none")
     parser.add_argument(
         "--student",
         type=Path,
         default=MODELS / "all-MiniLM-L6-v2",
-        help="the other model that sentence-transformers runs beside the teacher: base is as large",
+        help="second model for sentence-transformers, as large as base",
     )
-    parser.add_argument("--quick", action="store_true", help="our encoders alone, few rounds")
-    parser.add_argument("--threads", type=positive, nargs="+", default=sorted({1, min(2, usable_cores())}))
-    parser.add_argument("--seconds", type=float, default=1.0, help="about what a pass takes: decides how many texts; 1")
-    parser.add_argument("--singles", type=positive, default=40, help="texts a round at most, one by one; 40")
+    parser.add_argument("--quick", action="store_true", help="only our encoders, few rounds")
+    parser.add_argument(
+        "--threads", type=positive, nargs="+", default=sorted({1, min(2, usable_cores())}), help="cores"
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, help="approximate seconds of a pass; default: 1")
+    parser.add_argument("--singles", type=positive, default=40, help="maximum single texts per round; default: 40")
     parser.add_argument("--backend", default="onnx", help="backend of the encoders; default: onnx")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of the texts; 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of texts; default: 0")
     options = parser.parse_args()
     if options.quick:
         if options.teacher or options.peers:
-            parser.error("--quick measures our encoders alone: expected neither --teacher nor --peers with it")
-        parser.set_defaults(**QUICK)  # what was given by hand stays
+            parser.error("--quick measures only our encoders: expected neither --teacher nor --peers with it")
+        parser.set_defaults(**QUICK)  # options on the command line take precedence
         return parser.parse_args()
-    if options.teacher is None and ORDINARY.is_dir():
-        options.teacher = ORDINARY
+    if options.teacher is None and DEFAULT_TEACHER.is_dir():
+        options.teacher = DEFAULT_TEACHER
     if options.peers and options.teacher is None:
-        parser.error("--peers: expected the teacher's folder, which they run too; give --teacher FOLDER")
+        parser.error("--peers: expected the teacher's folder, which baselines run, too; give --teacher FOLDER")
     for folder in (options.teacher, options.student if SENTENCE_TRANSFORMERS in options.peers else None):
         if folder and not (folder / "config.json").is_file():
             raise SystemExit(f"{folder}: expected a folder with a model, but there is no config.json in it")
     if options.teacher is None:
-        print(f"without a teacher: none is at {ORDINARY}, and no --teacher was given", file=sys.stderr)
+        print(f"no teacher is measured: expected a folder {DEFAULT_TEACHER}, or --teacher FOLDER", file=sys.stderr)
     return options
 
 
 def make_texts(entries: Iterable[str], encoder: Encoder, seed: int) -> dict[str, list[str]]:
-    """Return SHORT and PASSAGES, made of entries in a seeded order, each once; tokens are counted by the encoder."""
+    """Make SHORT and PASSAGES from distinct entries in a seeded order; the encoder counts the tokens."""
     texts = list(dict.fromkeys(entries))
     random.Random(seed).shuffle(texts)
     counts = map(len, encoder.token_spans(texts))
@@ -135,7 +139,7 @@ def make_texts(entries: Iterable[str], encoder: Encoder, seed: int) -> dict[str,
 def model_operations(
     models: Mapping[str, Model], teacher: Path | None, texts: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, list[int]]]:
-    """Return the operations for each text by system; tables have none."""
+    """Return the operations of each text by system; token tables have none."""
     folders = {name: model.folder for name, model in models.items()} | {TEACHER: teacher}
     counted = {
         folder: {what: count_text_operations(folder, listed) for what, listed in texts.items()}
@@ -151,12 +155,12 @@ def model_operations(
 def describe_settings(
     options: argparse.Namespace, own: Mapping[str, str], made: RoundResults, tokens: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """Return what a result says of what was asked for."""
+    """Return the settings for the result."""
     settings = {
         "repeats": options.repeats,
         "threads": options.threads,
         "seconds_a_pass": options.seconds,
-        "encoders": [f"{name} {Encoder.load(place).sha256}" for name, place in own.items()],
+        "encoders": [f"{name} {Encoder.load(location).sha256}" for name, location in own.items()],
         "backend": options.backend,
         "peers": options.peers,
         "texts": file_identity(SAMPLE),
@@ -172,7 +176,7 @@ def describe_settings(
 
 
 def collect_versions(made: RoundResults) -> dict[str, str]:
-    """Return the versions of what the peers that took part run on."""
+    """Return the package versions of the measured baselines."""
     systems = {case.system for case in made.seconds}
     return sentence_transformers_versions(systems) | (model2vec_versions() if MODEL2VEC in systems else {})
 

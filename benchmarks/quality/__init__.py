@@ -1,1 +1,1 @@
-"""Quality of the encoders: sentence similarity and retrieval with exact search."""
+"""Measure the quality of the encoders: sentence similarity, and retrieval with exact search."""

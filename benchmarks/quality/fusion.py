@@ -1,8 +1,9 @@
-"""How should dense and lexical rankings be fused? nDCG@10 of several ways, chosen without the collection judged.
+"""Compare ways to fuse dense and lexical rankings by nDCG@10, each chosen without the evaluated collection.
 
     python -m benchmarks.quality.fusion --data FOLDER --encoder base
 
-FOLDER/retrieval holds BEIR folders. Vectors are kept by common/vector_cache.py: a repeat encodes nothing.
+FOLDER/retrieval contains BEIR folders. benchmarks.common.vector_cache keeps the vectors, so that a repeat encodes
+nothing.
 """
 
 import argparse
@@ -26,14 +27,14 @@ from hpdsearch.evaluation.retrieval import is_query_itself
 from hpdsearch.lexical import temporary_bm25_index
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
-CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # what hpdsearch.search.fusion does
+CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # as in hpdsearch.search.fusion
 DEPTHS = (50, 100, 200)
 CONSTANTS = (10, 20, 60)
-ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the dense ranking
+ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # weight of the dense ranking
 
 Ranking = list[tuple[str, float]]  # doc_id and score, best first
 Fuse = Callable[[Ranking, Ranking], dict[str, float]]
-Table = dict[str, dict[str, float]]  # way of ranking -> collection -> nDCG@10 x 100
+Table = dict[str, dict[str, float]]  # ranking or fusion method -> collection -> nDCG@10 x 100
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--output", "-o", type=Path, default=RESULTS / "fusion.json", help="result file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/")
-    parser.add_argument("--encoder", default="base", help="name or folder")
+    parser.add_argument("--encoder", default="base", help="built-in name or encoder folder")
     parser.add_argument("--dim", type=positive, default=256, help="dimensions to keep")
-    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="vectors, kept")
+    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="folder for vectors; they are kept")
     options = parser.parse_args()
     collections = read_collections(options.data / "retrieval")
     encoder = Encoder.load(options.encoder, backend="onnx")
@@ -83,32 +84,34 @@ def main() -> None:
 
 
 def rank_collection(collection: Collection, encode: Encode) -> Rankings:
-    """Rank a collection's documents for its queries, by cosine and by BM25; equal scores by doc_id."""
+    """Rank a collection's documents by cosine and by BM25; equal scores are ordered by doc_id."""
     documents = dict(sorted(collection.documents()))
-    doc_ids, texts, depth = list(documents), list(collection.queries.values()), max(DEPTHS) + 1
+    doc_ids = list(documents)
+    texts = list(collection.queries.values())
+    depth = max(DEPTHS) + 1
     scores = cosine_matrix(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))
     dense, lexical = {}, {}
     with temporary_bm25_index(documents.values()) as reader:
         best = top_rows(scores, min(depth, len(doc_ids)))
         for (query_id, query), line, rows in zip(collection.queries.items(), scores, best, strict=True):
             itself = query_id if is_query_itself(query, documents.get(query_id, "")) else None
-            dense[query_id] = _without(itself, ((doc_ids[row], float(line[row])) for row in rows))
+            dense[query_id] = _leave_out(itself, ((doc_ids[row], float(line[row])) for row in rows))
             found = zip(*(part.tolist() for part in reader.search(query, depth)), strict=True)
-            lexical[query_id] = _without(itself, ((doc_ids[row], score) for row, score in found))
+            lexical[query_id] = _leave_out(itself, ((doc_ids[row], score) for row, score in found))
     return Rankings(collection, dense, lexical)
 
 
 def score_methods(rankings: Sequence[Rankings]) -> Table:
-    """Return the nDCG@10 of each ranking alone and of each way to fuse them, by collection."""
-    alone: dict[str, Fuse] = {"dense": lambda dense, _: dict(dense), "lexical": lambda _, lexical: dict(lexical)}
+    """Return the nDCG@10 of each ranking and of each fusion method, by collection."""
+    single: dict[str, Fuse] = {"dense": lambda dense, _: dict(dense), "lexical": lambda _, lexical: dict(lexical)}
     return {
-        name: {each.collection.name: _mean_ndcg(each, way) for each in rankings}
-        for name, way in [*alone.items(), *fusion_methods().items()]
+        name: {each.collection.name: _mean_ndcg(each, fuse) for each in rankings}
+        for name, fuse in [*single.items(), *fusion_methods().items()]
     }
 
 
 def fusion_methods() -> dict[str, Fuse]:
-    """Return every way to fuse, by name."""
+    """Return every fusion method by name."""
     made: dict[str, Fuse] = {}
     for depth in DEPTHS:
         for constant in CONSTANTS:
@@ -125,7 +128,10 @@ def fusion_methods() -> dict[str, Fuse]:
 
 
 def rrf(constant: int, alpha: float) -> Fuse:
-    """Sum of weight / (constant + rank)."""
+    """Return reciprocal rank fusion: the sum of weight / (constant + rank).
+
+    Source: Cormack, Clarke and Buettcher, SIGIR 2009.
+    """
 
     def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
         fused: dict[str, float] = {}
@@ -137,20 +143,26 @@ def rrf(constant: int, alpha: float) -> Fuse:
     return fuse
 
 
-def convex(of_dense: Callable[[Ranking], Ranking], of_lexical: Callable[[Ranking], Ranking], alpha: float) -> Fuse:
-    """Weighted sum of normalized scores; what a ranking does not hold has the score of its last document, or 0."""
+def convex(
+    normalize_dense: Callable[[Ranking], Ranking], normalize_lexical: Callable[[Ranking], Ranking], alpha: float
+) -> Fuse:
+    """Return a convex combination of normalized scores.
+
+    A document outside the dense ranking gets the score of its last document; outside the lexical ranking it gets 0.
+    """
 
     def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
-        near, words = dict(of_dense(dense)), dict(of_lexical(lexical))
-        far = min(near.values(), default=0.0)
-        either = near.keys() | words.keys()
-        return {doc_id: alpha * near.get(doc_id, far) + (1 - alpha) * words.get(doc_id, 0.0) for doc_id in either}
+        cosines = dict(normalize_dense(dense))
+        bm25 = dict(normalize_lexical(lexical))
+        lowest = min(cosines.values(), default=0.0)
+        doc_ids = cosines.keys() | bm25.keys()
+        return {doc_id: alpha * cosines.get(doc_id, lowest) + (1 - alpha) * bm25.get(doc_id, 0.0) for doc_id in doc_ids}
 
     return fuse
 
 
 def min_max(ranking: Ranking) -> Ranking:
-    """Scores between 0, of the last, and 1, of the first."""
+    """Scale the scores linearly: the last becomes 0, the first 1."""
     if not ranking:
         return []
     high, low = ranking[0][1], ranking[-1][1]
@@ -158,17 +170,17 @@ def min_max(ranking: Ranking) -> Ranking:
 
 
 def scale_by_max(ranking: Ranking) -> Ranking:
-    """Scores as parts of the first one."""
+    """Divide the scores by the first one."""
     return [(doc_id, score / ranking[0][1]) for doc_id, score in ranking]
 
 
 def keep_scores(ranking: Ranking) -> Ranking:
-    """Scores as they are."""
+    """Return the scores unchanged."""
     return ranking
 
 
 def choose_without(table: Table) -> Table:
-    """Return, for each family of ways, each collection's value under the way that is best on all the others."""
+    """Return, for each family of methods, each collection's value with the method that is best on all others."""
     families = {"best rrf": "rrf", "best min-max": "min-max", "best cosine + BM25/max": "cosine", "best of all": ""}
     fused = {name: values for name, values in table.items() if name not in ("dense", "lexical")}
     return {
@@ -181,7 +193,7 @@ def choose_without(table: Table) -> Table:
 
 
 def summary(table: Table, chosen: Table) -> list[list[str]]:
-    """Return the rows to print: the rankings, the usual fusion and ours, the best of each family, honest choices."""
+    """Return the rows to print: both rankings, two fixed fusions, the best of each family, the chosen methods."""
     means = {name: fmean(values.values()) for name, values in table.items()}
     best = [max((n for n in table if n.startswith(p)), key=means.__getitem__) for p in ("rrf", "min-max", "cosine")]
     shown = {name: table[name] for name in dict.fromkeys(["dense", "lexical", USUAL, CHOSEN, *best])} | chosen
@@ -212,7 +224,7 @@ def _cut(depth: int, fuse: Fuse) -> Fuse:
     return lambda dense, lexical: fuse(dense[:depth], lexical[:depth])
 
 
-def _without(itself: str | None, ranking: Iterable[tuple[str, float]]) -> Ranking:
+def _leave_out(itself: str | None, ranking: Iterable[tuple[str, float]]) -> Ranking:
     return sorted(((d, s) for d, s in ranking if d != itself), key=lambda pair: (-pair[1], pair[0]))[: max(DEPTHS)]
 
 

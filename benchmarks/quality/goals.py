@@ -1,4 +1,4 @@
-"""Compute the quality targets from the rows of the systems: percent of the teacher, margins over baselines."""
+"""Compute the quality targets from the rows of the systems: percent of the teacher, and margins over baselines."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,15 +13,15 @@ GOALS: dict[tuple[str, int], dict[str, float]] = {
     ("small", 256): {STS: 98.5, NDCG: 92},
     ("static", 256): {STS: 92, NDCG: 78},
 }
-Figure = tuple[Result, float]  # a measurement, and what it should be at least
+Figure = tuple[Result, float]  # a measurement and its lower limit
 
 
 def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], list[Result]]:
-    """Return the wanted figures as measurements and targets: those whose systems were measured.
+    """Return the measurements and targets of all measured systems.
 
     Args:
-        rows: see quality_judge.system_row.
-        student: name of the base that the students begin with.
+        rows: from `judge.system_row`.
+        student: name of the model from which the students start.
     """
     by_name = {(row["system"], row["dim"]): row for row in rows}
     found = [*_teacher_goals(by_name), *_baseline_goals(by_name, student)]
@@ -29,7 +29,7 @@ def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], l
 
 
 def _teacher_goals(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
-    """Yield what is kept of the teacher."""
+    """Yield the percentages of the teacher's scores."""
     for (name, dim), limits in GOALS.items():
         kept = by_name.get((name, dim), {}).get("of_teacher", {})
         for metric, limit in limits.items():
@@ -39,19 +39,19 @@ def _teacher_goals(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
 
 
 def _baseline_goals(by_name: dict[tuple[str, int], Result], student: str) -> Iterator[Figure]:
-    peers = [
+    pairs = [
         (("base", 256), (student, 384)),
         (("base", 256), (f"{student} projected", 256)),
         (("base", 128), (f"{student} projected", 128)),
         (("static", 256), ("model2vec", 256)),
     ]
-    for ours, theirs in peers:
+    for ours, theirs in pairs:
         if ours in by_name and theirs in by_name:
             yield from _compare(by_name[ours], by_name[theirs])
 
 
 def _compare(ours: Result, theirs: Result) -> Iterator[Figure]:
-    """Yield how far a system is above another that it must be above: on both means, and on most collections."""
+    """Yield the margins of a system over a baseline: on both means, and on the number of collections."""
     above = f"above {theirs['system']}, {theirs['dim']}"
     pairs = zip(ours["retrieval"]["collections"].values(), theirs["retrieval"]["collections"].values(), strict=True)
     wins = [one[NDCG] > other[NDCG] for one, other in pairs]

@@ -1,7 +1,9 @@
-"""How sure a difference of two systems is: 95 % intervals by the paired bootstrap, over queries and over pairs.
+"""Compute 95 % intervals of the difference of two systems by the paired bootstrap, over queries or sentence pairs.
 
-What is drawn again, a query or a pair of sentences, is drawn for both systems alike, with replacement, as many as the
-collection or task has; so a small one weighs as much in each draw as in the mean.
+Each draw takes the same queries or pairs for both systems, with replacement, and as many as the collection or task has.
+So a small collection has the same weight in each draw as in the mean.
+
+Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 ROUNDS = 1000
-BLOCK = 100  # draws made at once: memory stays at BLOCK x pairs
+BLOCK = 100  # draws per step; memory is BLOCK x pairs
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -19,12 +21,12 @@ Counts = npt.NDArray[np.int64]
 def interval_over_queries(
     ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], seed: int
 ) -> tuple[float, float]:
-    """Return the interval (low, high) of what one system has above the other, the mean over collections.
+    """Return the interval (low, high) of the difference ours - theirs, as the mean over collections.
 
     Args:
-        ours: of each collection the value of each query, by query_id.
+        ours: for each collection, query_id -> value.
         theirs: the same collections and queries.
-        seed: of the draws.
+        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     draws = np.zeros(ROUNDS)
@@ -36,44 +38,44 @@ def interval_over_queries(
 
 
 def interval_over_pairs(
-    ours: Sequence[Floats], theirs: Sequence[Floats], people: Sequence[Floats], seed: int
+    ours: Sequence[Floats], theirs: Sequence[Floats], human: Sequence[Floats], seed: int
 ) -> tuple[float, float]:
-    """Return the interval (low, high) of what one system has above the other in Spearman x 100, the mean over tasks.
+    """Return the interval (low, high) of the difference ours - theirs in Spearman x 100, as the mean over tasks.
 
-    Every draw is ranked again, both systems and the people's scores, equal values sharing their mean rank. A draw in
-    which a list holds one value only has no correlation and is left out; that happens to tasks of few pairs.
+    Every draw is ranked again for both systems and the human scores; equal values share their mean rank. A draw in
+    which all values of a list are equal has no correlation and is left out. This happens only to tasks with few pairs.
 
     Args:
-        ours: of each task the cosine of each pair, (n_pairs,).
+        ours: for each task, the cosines (n_pairs,).
         theirs: the same tasks and pairs.
-        people: their scores.
-        seed: of the draws.
+        human: for each task, the human scores (n_pairs,).
+        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     draws = np.zeros(ROUNDS)
-    for one, other, scores in zip(ours, theirs, people, strict=True):
+    for one, other, scores in zip(ours, theirs, human, strict=True):
         for first in range(0, ROUNDS, BLOCK):
             counts = _draw_counts(len(scores), min(BLOCK, ROUNDS - first), rng)
-            wanted = _rank_draws(scores, counts)
-            above = [_correlations(_rank_draws(cosines, counts), wanted, counts) for cosines in (one, other)]
-            draws[first : first + len(counts)] += 100 * (above[0] - above[1]) / len(ours)
+            human_ranks = _rank_draws(scores, counts)
+            found = [_correlations(_rank_draws(cosines, counts), human_ranks, counts) for cosines in (one, other)]
+            draws[first : first + len(counts)] += 100 * (found[0] - found[1]) / len(ours)
     return _interval(draws)
 
 
 def _draw_counts(n: int, rounds: int, rng: np.random.Generator) -> Counts:
-    """Return how often each of n pairs is among n draws with replacement, (rounds, n)."""
+    """Return how often each of n pairs occurs in n draws with replacement, (rounds, n)."""
     drawn = rng.integers(n, size=(rounds, n)) + n * np.arange(rounds)[:, None]
     return np.bincount(drawn.ravel(), minlength=rounds * n).reshape(rounds, n)
 
 
 def _rank_draws(values: Floats, counts: Counts) -> Floats:
-    """Return the rank of each value (n,) among the drawn ones, (rounds, n), less the mean rank.
+    """Return the rank of each value (n,) among the drawn values minus the mean rank, (rounds, n).
 
-    The values are sorted once, whatever is drawn: what stands before a value is a running sum of counts.
+    The values are sorted once for all draws: the rank of a value follows from the cumulative counts of smaller values.
     """
     group = np.unique(values, return_inverse=True)[1]
     order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))  # where another value begins
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))  # start of each group of equal values
     equal = np.add.reduceat(counts[:, order], starts, axis=1)  # (rounds, n_values)
     ranks = np.cumsum(equal, axis=1) - (equal - 1) / 2
     centered: Floats = ranks[:, group] - (len(values) + 1) / 2

@@ -17,7 +17,7 @@ from hpdsearch.lexical import temporary_bm25_index
 from hpdsearch.search.fusion import fuse
 from hpdsearch.search.ranking import Ranked
 
-FLOAT_BYTES = 4  # of one number of a vector as float32
+FLOAT_BYTES = 4  # one dimension as float32
 
 Rankings = Mapping[str, list[tuple[str, float]]]  # query_id -> doc_ids and scores, best first
 
@@ -40,9 +40,9 @@ class System:
     """A system to measure.
 
     Attributes:
-        what: its kind; of a HYBRID the words of the collections are ranked, too.
-        name: shown in the tables.
-        dim: width of the vectors.
+        kind: kind of the system; HYBRID adds the BM25 ranking.
+        name: name in results.
+        dim: dimensions of the vectors.
         encode: texts -> vectors (n, dim).
         encode_documents: the same for documents, if another system encodes them.
     """
@@ -59,10 +59,10 @@ class SystemScores:
     """The scores of a system.
 
     Attributes:
-        what, name: see System.
-        dim: None for words, which have no width.
-        cosines: of each task, (n_pairs,); empty for what ranks documents only.
-        values: of each collection: metric -> query_id -> value x 100.
+        kind, name: see System.
+        dim: None for BM25.
+        cosines: task -> cosines (n_pairs,); empty for a system that only ranks documents.
+        values: collection -> metric -> query_id -> value x 100.
     """
 
     kind: RowKind
@@ -72,47 +72,47 @@ class SystemScores:
     values: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     def spearman(self, tasks: Sequence[StsTask]) -> dict[str, float]:
-        """Return Spearman x 100 by task; empty if there is none."""
+        """Return Spearman x 100 by task; empty without cosines."""
         return {
             task.name: 100 * spearman(self.cosines[task.name], _human_scores(task)) for task in tasks if self.cosines
         }
 
     @property
     def means(self) -> dict[str, dict[str, float]]:
-        """Collection -> metric -> mean over the queries, x 100."""
+        """Return collection -> metric -> mean over the queries, x 100."""
         return {name: {m: fmean(v.values()) for m, v in found.items()} for name, found in self.values.items()}
 
     def mean(self, metric: str) -> float:
-        """Return the plain mean over the collections."""
+        """Return the unweighted mean over the collections."""
         return fmean(means[metric] for means in self.means.values())
 
 
 def measure(
-    system: System, tasks: Sequence[StsTask], collections: Sequence[Collection], words: Mapping[str, Rankings]
+    system: System, tasks: Sequence[StsTask], collections: Sequence[Collection], bm25: Mapping[str, Rankings]
 ) -> SystemScores:
-    """Measure a system on all there is.
+    """Evaluate a system on all tasks and collections.
 
     Args:
-        system: what is measured.
-        tasks: of STS; hybrids and asymmetric systems have none.
-        collections: what is asked.
-        words: the BM25 ranking of each collection, see rank_words.
+        system: the system.
+        tasks: STS tasks; hybrid and asymmetric systems skip them.
+        collections: retrieval collections.
+        bm25: the BM25 rankings of each collection, see `rank_bm25`.
     """
-    one_sided = system.kind in (RowKind.HYBRID, RowKind.ASYMMETRIC)
-    cosines = {} if one_sided else {task.name: pair_cosines(task, system.encode) for task in tasks}
+    only_ranks = system.kind in (RowKind.HYBRID, RowKind.ASYMMETRIC)
+    cosines = {} if only_ranks else {task.name: pair_cosines(task, system.encode) for task in tasks}
     values = {}
     for each in collections:
         rankings: Rankings = rank_documents(each, system.encode, system.encode_documents)[0]
         if system.kind is RowKind.HYBRID:
-            by_words = words[each.name]
-            rankings = {query_id: fuse_rankings(ranking, by_words[query_id]) for query_id, ranking in rankings.items()}
+            lexical = bm25[each.name]
+            rankings = {query_id: fuse_rankings(ranking, lexical[query_id]) for query_id, ranking in rankings.items()}
         values[each.name] = _evaluate(each, rankings)
     return SystemScores(system.kind, system.name, system.dim, cosines, values)
 
 
-def measure_bm25(collections: Sequence[Collection], words: Mapping[str, Rankings]) -> SystemScores:
-    """Judge BM25."""
-    values = {each.name: _evaluate(each, words[each.name]) for each in collections}
+def measure_bm25(collections: Sequence[Collection], bm25: Mapping[str, Rankings]) -> SystemScores:
+    """Evaluate BM25 on all collections."""
+    values = {each.name: _evaluate(each, bm25[each.name]) for each in collections}
     return SystemScores(RowKind.WORDS, "BM25", None, {}, values)
 
 
@@ -122,8 +122,8 @@ def _evaluate(collection: Collection, rankings: Rankings) -> dict[str, dict[str,
 
 
 def rank_bm25(collection: Collection) -> Rankings:
-    """Rank the documents of each query by BM25, title and text as one, the query itself left out."""
-    documents = dict(sorted(collection.documents()))  # equal scores: the smaller row first, so the smaller doc_id
+    """Rank the documents of each query by BM25 over title and text; the query itself is left out."""
+    documents = dict(sorted(collection.documents()))  # sorted: equal scores are ordered by row, so by doc_id
     doc_ids = list(documents)
     rankings = {}
     with temporary_bm25_index(documents.values()) as reader:
@@ -136,7 +136,7 @@ def rank_bm25(collection: Collection) -> Rankings:
 
 
 def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Fuse two rankings as hpdsearch.search.fusion does, which knows documents by number; equal scores by doc_id."""
+    """Fuse two rankings with hpdsearch.search.fusion; equal scores are ordered by doc_id."""
     doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
     number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
     both = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))
@@ -144,15 +144,16 @@ def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[st
 
 
 def system_row(found: SystemScores, teacher: SystemScores | None, tasks: Sequence[StsTask], seed: int) -> Result:
-    """Return what the result file says of a system.
+    """Return the row of a system for the result file.
 
-    `of_teacher` holds percentages by metric, `less_teacher` the difference of the means over tasks and collections, in
-    points, with its 95 % interval. Neither is there without a teacher.
+    `of_teacher` holds percentages by metric. `less_teacher` holds the difference of the means over tasks and
+    collections in points, with its 95 % interval. Both are missing without a teacher.
     """
     row: Result = {"what": found.kind.value, "system": found.name, "dim": found.dim}
     if found.dim:
         row["bytes_a_vector"] = FLOAT_BYTES * found.dim
-    means, whole = _mean_scores(found, tasks), _mean_scores(teacher, tasks) if teacher else {}
+    means = _mean_scores(found, tasks)
+    teacher_means = _mean_scores(teacher, tasks) if teacher else {}
     if found.cosines:
         row["sts"] = {"average": six_digits(means[STS]), "tasks": _six(found.spearman(tasks))}
     row["retrieval"] = {
@@ -160,16 +161,18 @@ def system_row(found: SystemScores, teacher: SystemScores | None, tasks: Sequenc
         "collections": {name: _six(values) for name, values in found.means.items()},
     }
     if teacher:
-        row["of_teacher"] = _six({metric: 100 * value / whole[metric] for metric, value in means.items()})
+        row["of_teacher"] = _six({metric: 100 * value / teacher_means[metric] for metric, value in means.items()})
         row["less_teacher"] = {
-            metric: _six(dict(zip(("mean", "low", "high"), (means[metric] - whole[metric], *interval), strict=True)))
+            metric: _six(
+                dict(zip(("mean", "low", "high"), (means[metric] - teacher_means[metric], *interval), strict=True))
+            )
             for metric, interval in _intervals(found, teacher, tasks, seed).items()
         }
     return row
 
 
 def _mean_scores(found: SystemScores, tasks: Sequence[StsTask]) -> dict[str, float]:
-    """Return the mean of each metric, STS first if there is one."""
+    """Return the mean of each metric, STS first if there are tasks."""
     scores = found.spearman(tasks)
     return ({STS: fmean(scores.values())} if scores else {}) | {metric: found.mean(metric) for metric in MEASURES}
 
@@ -186,7 +189,7 @@ def _intervals(
 
 
 def system_table(rows: Sequence[Result]) -> Rows:
-    """Return a heading and a line a system: its means, and each task's and collection's value."""
+    """Return a heading and one row per system: its means, then the value of each task and collection."""
     tasks = list(next((row["sts"]["tasks"] for row in rows if "sts" in row), {}))
     collections = list(rows[0]["retrieval"]["collections"])
     heading = ["system", "dim"]
@@ -196,8 +199,10 @@ def system_table(rows: Sequence[Result]) -> Rows:
         heading += [metric, "% of teacher"]
     table = [[*heading, *tasks, *collections]]
     for row in rows:
-        sts, retrieval = row.get("sts", {"tasks": {}}), row["retrieval"]
-        of_teacher, less = row.get("of_teacher", {}), row.get("less_teacher", {})
+        sts = row.get("sts", {"tasks": {}})
+        retrieval = row["retrieval"]
+        of_teacher = row.get("of_teacher", {})
+        less = row.get("less_teacher", {})
         means = {STS: sts.get("average"), **retrieval["means"]}
         cells = [row["system"], str(row["dim"] or "")]
         for metric in (STS, NDCG):

@@ -10,12 +10,14 @@ from benchmarks.common.style import color
 from hpdsearch.common.plotting import save_figure
 
 LABELS = {STS: "sentence similarity: Spearman, % of the teacher", NDCG: "retrieval: nDCG@10, % of the teacher"}
-LEFT_OUT = ("float32", "asks", "hybrid")  # twins of a line that is there, or more than vectors
+LEFT_OUT = ("float32", "asks", "hybrid")  # stored names: variants of a drawn system, or not only vectors
 
 
 def plot_quality(made: Result, path: Path) -> None:
-    """Draw a line a system over its widths; nothing without a teacher to compare with."""
-    rows = [row for row in made["systems"] if row.get("of_teacher") and not any(w in row["system"] for w in LEFT_OUT)]
+    """Draw one line per system over its dimensions; draw nothing without a teacher."""
+    rows = [
+        row for row in made["systems"] if row.get("of_teacher") and not any(part in row["system"] for part in LEFT_OUT)
+    ]
     if not rows:
         return
     with save_figure(path, width=12, height=5.2) as figure:
@@ -31,7 +33,7 @@ def plot_quality(made: Result, path: Path) -> None:
 
 
 def _lines(axes: Any, rows: Sequence[Result], metric: str) -> None:
-    """Draw one metric; a system without vectors is a level line."""
+    """Draw one metric; a system without vectors is a horizontal line."""
     for name in dict.fromkeys(row["system"] for row in rows):
         points = [
             (row["dim"], row["of_teacher"][metric])

@@ -1,11 +1,11 @@
-"""How good is the encoder family, beside its teacher, MiniLM, model2vec and BM25? Sentence similarity and retrieval.
+"""Measure the quality of the encoders, their teacher, MiniLM, model2vec and BM25 on sentence similarity and retrieval.
 
     python -m benchmarks.quality.run --data FOLDER --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 --model2vec \
         --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --fit-texts texts/*.txt.gz
 
-FOLDER/sts holds STS tasks, FOLDER/retrieval BEIR folders, as `hpdsearch evaluate` reads them. Every system encodes each
-text once; its narrower vectors are these vectors truncated. Vectors are kept: a repeat encodes nothing. Search is
-exact. Without a teacher there are no per cents and no intervals.
+FOLDER/sts contains STS tasks and FOLDER/retrieval BEIR folders, in the formats of `hpdsearch evaluate`. Every system
+encodes each text once, and narrower vectors are truncated from these. The vectors are kept, so that a repeat encodes
+nothing. Search is exact. Without a teacher there are no percentages and no intervals.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.common.harness import CACHE, file_identity, open_bytes, positive
+from benchmarks.common.labels import system_label
 from benchmarks.common.machine import package_versions
 from benchmarks.common.model2vec import DIM as MODEL2VEC_DIM
 from benchmarks.common.model2vec import model2vec_source, model2vec_versions
@@ -41,9 +42,9 @@ from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts
 
 DIMS = (256, 192, 128, 96, 64)
-PEER_DIMS = (256, 128)
+BASELINE_DIMS = (256, 128)
 T = TypeVar("T", StsTask, Collection)
-FIT = "fit"  # the part of the texts that MiniLM's own directions are fitted on
+FIT = "fit"  # name of the texts on which MiniLM's projection is fitted
 
 
 def main() -> None:
@@ -51,16 +52,17 @@ def main() -> None:
     options = parse_options()
     tasks = select_named(read_sts(options.data / "sts", options.subset), options.only)
     collections = select_named(read_collections(options.data / "retrieval"), options.only)
-    words = {each.name: rank_bm25(each) for each in collections}
-    rows, teacher = [], None
+    bm25 = {each.name: rank_bm25(each) for each in collections}
+    rows = []
+    teacher = None
     for system in iterate_systems(options, collect_texts(tasks, collections)):
         print(f"{system.name}, {system.dim}", file=sys.stderr)
-        found = measure(system, tasks, collections, words)
+        found = measure(system, tasks, collections, bm25)
         teacher = found if system.kind is RowKind.TEACHER else teacher
         rows.append(system_row(found, teacher, tasks, options.seed))
-    rows.append(system_row(measure_bm25(collections, words), teacher, tasks, options.seed))
+    rows.append(system_row(measure_bm25(collections, bm25), teacher, tasks, options.seed))
     measurements, targets = measure_goals(rows, options.student.resolve().name if options.student else "")
-    loaded = [Encoder.load(place) for place in [*options.encoders, *options.float_encoders]]
+    loaded = [Encoder.load(location) for location in [*options.encoders, *options.float_encoders]]
     settings = {
         "subset": options.subset,
         "tasks": [f"{task.name} ({len(task.pairs)} pairs)" for task in tasks],
@@ -76,7 +78,7 @@ def main() -> None:
     }
     versions = package_versions(["ir-measures"]) | (model2vec_versions() if options.model2vec else {})
     made = result("quality", settings, measurements, targets, versions=versions)
-    print(plain_table(system_table(rows)))
+    print(plain_table([[system_label(row[0]), *row[1:]] for row in system_table(rows)]))
     write_result(made | {"systems": rows}, options.output)
 
 
@@ -87,20 +89,28 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds sts/ and retrieval/")
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
     parser.add_argument("--float-encoders", nargs="+", default=[], help="folders of their float32 exports")
-    parser.add_argument("--teacher", type=Path, help="its folder; model2vec is distilled from it too")
-    parser.add_argument("--teacher-cache", type=Path, help="one cache folder of its embeddings, which holds every text")
-    parser.add_argument("--space", type=Path, help="space of the family; without: the built-in one of the encoders")
-    parser.add_argument("--student", type=Path, help="folder of the model that the students begin with (MiniLM)")
-    parser.add_argument("--fit-texts", type=Path, nargs="+", default=[], help="a text a line: for its own directions")
-    parser.add_argument("--n-fit", type=positive, default=10_000, help="lines to fit on, in equal parts of each file")
-    parser.add_argument("--model2vec", action="store_true", help="also distill the teacher with model2vec")
-    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="the systems' vectors, kept")
+    parser.add_argument("--teacher", type=Path, help="teacher's folder; model2vec is distilled from it, too")
+    parser.add_argument("--teacher-cache", type=Path, help="cache folder of the teacher's embeddings, with every text")
+    parser.add_argument("--space", type=Path, help="folder of the space; default: the built-in space of the encoders")
+    parser.add_argument("--student", type=Path, help="folder of the model from which the students start (MiniLM)")
+    parser.add_argument(
+        "--fit-texts", type=Path, nargs="+", default=[], help="texts, one per line, to fit the projection of --student"
+    )
+    parser.add_argument(
+        "--n-fit", type=positive, default=10_000, help="number of lines to fit on, in equal parts from each file"
+    )
+    parser.add_argument("--model2vec", action="store_true", help="also measure model2vec, distilled from the teacher")
+    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="folder for vectors; they are kept")
     parser.add_argument("--backend", default="onnx", help="backend of the encoders")
-    parser.add_argument("--subset", default="test", help="of the STS tasks")
-    parser.add_argument("--dims", type=positive, nargs="+", default=DIMS, help="widths of the family and the teacher")
-    parser.add_argument("--peer-dims", type=positive, nargs="+", default=PEER_DIMS, help="widths of all others")
+    parser.add_argument("--subset", default="test", help="subset of the STS tasks")
+    parser.add_argument(
+        "--dims", type=positive, nargs="+", default=DIMS, help="dimensions of the encoders and the teacher"
+    )
+    parser.add_argument(
+        "--peer-dims", type=positive, nargs="+", default=BASELINE_DIMS, help="dimensions of the other systems"
+    )
     parser.add_argument("--only", nargs="+", help="only these tasks and collections")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of the lines to fit on")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and of the lines to fit on")
     options = parser.parse_args()
     if options.model2vec and not options.teacher:
         parser.error("--model2vec needs --teacher: the folder that it distills")
@@ -108,7 +118,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
-    """Yield what is measured, the teacher first if there is one; each encodes when its turn comes."""
+    """Yield the systems, the teacher first if there is one; each encodes its texts at its first use."""
     teacher: tuple[str, Encode] | None = None
     if options.teacher_cache:
         teacher = open_teacher_cache(options.teacher_cache)
@@ -126,8 +136,8 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
                 )
     if options.student:
         yield from student_systems(options, texts)
-    for place in [*options.encoders, *options.float_encoders]:
-        yield from encoder_systems(options, texts, place, teacher, space)
+    for location in [*options.encoders, *options.float_encoders]:
+        yield from encoder_systems(options, texts, location, teacher, space)
     if options.model2vec:
         vectors = cached_encoder(model2vec_source(options.teacher), texts, options.cache)
         for dim in valid_dims(MODEL2VEC_DIM, options.peer_dims):
@@ -135,11 +145,11 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
 
 
 def encoder_systems(
-    options: argparse.Namespace, texts: Texts, place: str, teacher: tuple[str, Encode] | None, space: Space | None
+    options: argparse.Namespace, texts: Texts, location: str, teacher: tuple[str, Encode] | None, space: Space | None
 ) -> Iterator[System]:
-    """Yield an encoder at every width, in asymmetric search over the teacher's documents, and in hybrid search."""
-    in_float = place in options.float_encoders
-    encoder = Encoder.load(place, backend=options.backend)
+    """Yield an encoder at every width, in asymmetric search with the teacher's documents, and in hybrid search."""
+    in_float = location in options.float_encoders
+    encoder = Encoder.load(location, backend=options.backend)
     name = f"{encoder.name} float32" if in_float else encoder.name
     vectors = cached_encoder(encoder_source(encoder, name, options.backend), texts, options.cache)
     for dim in valid_dims(encoder.dim, options.dims):
@@ -148,13 +158,13 @@ def encoder_systems(
         documents = project(teacher[1], space.components)
         for dim in valid_dims(encoder.dim, options.peer_dims):
             both = truncate(vectors, dim), truncate(documents, dim)
-            yield System(RowKind.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)
+            yield System(RowKind.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)  # stored
     if not in_float:
         yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors)
 
 
 def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
-    """Yield the students' base in its own space, and projected on its own leading directions."""
+    """Yield the students' initial model at full width, and projected on its own principal directions."""
     source = teacher_source(options.student)
     lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
     encode = cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
@@ -168,7 +178,7 @@ def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
 
 
 def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
-    """Return about n different lines, the same number from each file as far as it has them."""
+    """Return about n distinct lines, the same number from each file if the file has enough."""
     rng = np.random.default_rng(seed)
     chosen: dict[str, None] = {}
     for path in sorted(paths):
@@ -180,7 +190,7 @@ def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
 
 
 def find_space(folder: Path | None, encoders: Sequence[str]) -> Space | None:
-    """Return the space in a folder, else the built-in one of the first encoder, if there is one."""
+    """Return the space of a folder, or the built-in space of the first encoder; None if there is none."""
     if folder:
         return read_space(folder)
     wanted = Encoder.load(encoders[0]).space
@@ -190,10 +200,10 @@ def find_space(folder: Path | None, encoders: Sequence[str]) -> Space | None:
 
 
 def select_named(found: list[T], only: Sequence[str] | None) -> list[T]:
-    """Return those of the tasks or collections that are asked for.
+    """Return the tasks or collections with the given names, or all for None.
 
     Raises:
-        SystemExit: none of them is there.
+        SystemExit: none has such a name.
     """
     kept = [each for each in found if only is None or each.name in only]
     if not kept:
@@ -202,22 +212,22 @@ def select_named(found: list[T], only: Sequence[str] | None) -> list[T]:
 
 
 def valid_dims(full: int, wanted: Sequence[int]) -> list[int]:
-    """Return the wanted widths that a vector of `full` numbers has; its full width if it is below them all."""
+    """Return the wanted dimensions up to `full`; `full` itself if all are larger."""
     return [dim for dim in wanted if dim <= full] or [full]
 
 
 def encoder_width(encode: Encode, texts: Texts) -> int:
-    """Return the width of the vectors."""
+    """Return the dimensions of the vectors."""
     return int(encode(next(iter(texts.values()))[:1]).shape[1])
 
 
 def truncate(encode: Encode, dim: int) -> Encode:
-    """Truncate vectors to `dim` dimensions; evaluation normalizes them again."""
+    """Return an encoder of vectors truncated to `dim` dimensions; the evaluation normalizes them."""
     return lambda texts: encode(texts)[:, :dim]
 
 
 def project(encode: Encode, components: np.ndarray) -> Encode:
-    """Return the vectors on the directions (dim, teacher_dim)."""
+    """Return an encoder of vectors projected by components (dim, teacher_dim)."""
     return lambda texts: encode(texts) @ components.T
 
 

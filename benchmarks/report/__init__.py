@@ -1,1 +1,1 @@
-"""Result files -> tables, pictures and pages."""
+"""Turn result files into tables, pictures and pages."""

@@ -1,6 +1,6 @@
-"""The tables of docs/encoders.md, from results/quality.json, results/encoding.json and the recipes.
+"""Make the tables of docs/encoders.md from results/quality.json, results/encoding.json and the recipes.
 
-The page names them between the markers of cog. `make pages` writes the tables, and a test compares them.
+The page calls `make_table` between the markers of cog. `make pages` writes the tables, and a test compares them.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ENCODERS = ("base", "small", "static")
 
 
 def make_table(name: str, results: Path = RESULTS) -> str:
-    """Return a block of the page, between empty lines: the recipes, or a table by its name in TABLES."""
+    """Return a block of the page between empty lines: the recipes, or a table by its name in TABLES."""
     if name == "recipes":
         return f"\n{recipes()}\n"
     benchmark, make = TABLES[name]
@@ -31,17 +31,17 @@ def targets(made: Result) -> str:
 
 
 def means(made: Result) -> str:
-    """Return each system's means, as the report has them."""
+    """Return the table of the means of each system at every width."""
     return all_quality({"quality": made})
 
 
 def parts(made: Result) -> str:
-    """Return each system's value of every task and collection, and what they were measured on."""
-    return f"{report_parts({'quality': made})}\n\n{measured_on(made)}"
+    """Return the table of every task and collection, and the environment."""
+    return f"{report_parts({'quality': made})}\n\n{environment(made)}"
 
 
 def exports(made: Result) -> str:
-    """Return what int8 storage costs: the shipped encoders beside their float32 exports."""
+    """Return the table that compares the shipped int8 encoders with their float32 exports."""
     found = {(row["system"], row["dim"]): row for row in made["systems"]}
     rows = [
         [
@@ -57,19 +57,19 @@ def exports(made: Result) -> str:
     ]
     for (name, dim), stored in found.items():
         if twin := found.get((f"{name} float32", dim)):
-            ours, whole = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))
-            cells = [[f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}"] for a, b in zip(ours, whole, strict=True)]
+            int8, float32 = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))
+            cells = [[f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}"] for a, b in zip(int8, float32, strict=True)]
             rows.append([name, str(dim), *cells[0], *cells[1]])
     return markdown_table(rows) if len(rows) > 1 else "Not measured: `--float-encoders` of `benchmarks.quality.run`."
 
 
 def speed(made: Result) -> str:
-    """Return rates and single texts, as the report has them."""
-    return f"{encoding({'encoding': made})}\n\n{measured_on(made)}"
+    """Return the table of rates and single texts, and the environment."""
+    return f"{encoding({'encoding': made})}\n\n{environment(made)}"
 
 
 def choice(made: Result) -> str:
-    """Return what decides between the built-in encoders: the time of a query and the rate of indexing."""
+    """Return the table for choosing a built-in encoder: the time of a query and the rate of indexing."""
     rows = [["encoder", "one text, ms", "short texts per second", "relative to base"]]
     found = {name: find_measurements(made, system=name, threads=2) for name in ENCODERS}
     base_rate = found["base"]["short texts"]["median"]
@@ -77,11 +77,11 @@ def choice(made: Result) -> str:
         rate = values["short texts"]["median"]
         single = number_text(values["single text"]["median"])
         rows.append([name, single, number_text(rate), f"{number_text(rate / base_rate)} x"])
-    return f"{markdown_table(rows)}\n\nMeasured on 2 cores: {measured_on(made)}"
+    return f"{markdown_table(rows)}\n\nMeasured on 2 cores: {environment(made)}"
 
 
 def missed(made: Result) -> str:
-    """Return the quality targets that are missed, and by how much."""
+    """Return the table of missed quality targets with their distance to the limit."""
     rows = [["missed target", "missed by"]]
     for item in made["targets"]:
         if not item["met"]:
@@ -90,28 +90,28 @@ def missed(made: Result) -> str:
 
 
 def recipes() -> str:
-    """Return the settings of the recipes that differ from one encoder to another."""
-    names = ("encoder", "student", "layers", "texts drawn", "by the teacher", "epochs", "learning rate")
+    """Return the table of the recipe settings that differ between encoders."""
+    names = ("encoder", "student", "layers", "texts", "teacher texts", "epochs", "learning rate")
     rows = [[*names, "ensemble weight", "interpolate init", "match variance"]]
     for name in recipe_names():
         recipe = read_recipe(name)
         spec = make_spec(recipe.spec)
         training = spec.resolve_training()
         layers = ", ".join(map(str, spec.layers)) if isinstance(spec.layers, tuple) else spec.layers or "all"
-        taught = "all" if spec.n_teacher_texts is None else f"{spec.n_teacher_texts:,}"
+        teacher_texts = "all" if spec.n_teacher_texts is None else f"{spec.n_teacher_texts:,}"
         cells = [
             name,
             Path(recipe.student).name,
             "token table" if spec.static else layers,
             f"{recipe.n_texts:,}",
-            taught,
+            teacher_texts,
         ]
         cells += [f"{training.epochs:g}", f"{training.learning_rate:g}", f"{spec.ensemble_weight:g}"]
         rows.append([str(cell) for cell in (*cells, f"{spec.interpolate_init:g}", f"{spec.match_variance:g}")])
     return markdown_table(rows)
 
 
-def measured_on(made: Result) -> str:
+def environment(made: Result) -> str:
     """Return machine, date and commit."""
     return f"{machine_text(made)}; {made['date'][:10]}, commit {made['commit'] or 'unknown'}."
 

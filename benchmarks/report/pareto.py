@@ -1,9 +1,9 @@
-"""What does quality cost? nDCG@10 against bytes a document and against microseconds a query, every system a point.
+"""Compare nDCG@10 with bytes per document and with microseconds per query; every system is a point.
 
     python -m benchmarks.report.pareto     # joins results/retrieval.json and results/encoding.json
 
-Bytes, search time and quality of a point are of one index of one run: judged queries among many other texts, one
-thread. The time of a whole query adds the encoder's, measured apart (encoding.json).
+Bytes, search time and quality of a point belong to one index of one run: judged queries over a haystack of texts, on
+one thread. The end-to-end time adds the time of the encoder from encoding.json.
 """
 
 import argparse
@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.labels import index_label
 from benchmarks.common.results import RESULTS, Result, measurement, result, write_result
 from benchmarks.common.style import CODEC_MARKERS, ENCODER_COLORS, point_style
-from benchmarks.report.labels import index_label
 from benchmarks.report.show_results import read_result
 from hpdsearch.common.plotting import save_figure
 
@@ -26,12 +26,15 @@ class CostPoint:
     """One system.
 
     Attributes:
-        system: its full name.
-        encoder, dim, index: what it is made of; dim None: no vectors.
-        n: documents that it searches.
+        system: full name.
+        encoder: name of the document encoder, or BM25.
+        dim: dimensions; None without vectors.
+        index: index type and codec.
+        n: number of documents.
         ndcg: nDCG@10 x 100 of the judged queries.
-        size_bytes: bytes a document in memory.
-        search_us, encode_us: microseconds a query, one thread; None: not measured, or nothing to encode (0).
+        size_bytes: bytes per document in memory.
+        search_us: microseconds per search on one thread.
+        encode_us: microseconds per query encoding on one thread; None if not measured, 0 for BM25.
     """
 
     system: str
@@ -46,7 +49,7 @@ class CostPoint:
 
     @property
     def whole_us(self) -> float | None:
-        """Microseconds from text to rows."""
+        """Return the microseconds from the query text to the hits."""
         return None if self.encode_us is None else self.search_us + self.encode_us
 
 
@@ -61,7 +64,7 @@ def main() -> None:
     settings = {
         "joined from": [f"{one['benchmark']}, {one['date']}, commit {one['commit']}" for one in sources],
         "n": points[0].n,
-        "encode": "median of a single text, one core, from encoding.json; the fastest way that a model was run in",
+        "encode": "median of a single text, one core, from encoding.json; the fastest configuration of a model",
         "best": {
             name: [one.system for one in pareto_front(points, name)] for name in ("size_bytes", "search_us", "whole_us")
         },
@@ -72,19 +75,19 @@ def main() -> None:
 
 
 def join_results(retrieval: Result, encoding: Result) -> list[CostPoint]:
-    """Return a point for each index that was asked the judged queries, at the size with the most of them.
+    """Return a point for each index with nDCG@10, at the size with the most such indexes.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: no index has nDCG@10.
     """
     systems: dict[tuple[int, str], dict[str, Result]] = {}
     for one in retrieval["measurements"]:
         if "system" in one and "n" in one:
             systems.setdefault((one["n"], one["system"]), {})[one["what"]] = one
-    whole = {key: found for key, found in systems.items() if {BYTES, SEARCH, QUALITY} <= found.keys()}
-    if not whole:
+    complete = {key: found for key, found in systems.items() if {BYTES, SEARCH, QUALITY} <= found.keys()}
+    if not complete:
         raise SystemExit(f"retrieval.json: expected systems with {BYTES}, {SEARCH} and {QUALITY}, got none")
-    sizes = [n for n, _ in whole]
+    sizes = [n for n, _ in complete]
     chosen = max(dict.fromkeys(sizes), key=sizes.count)
     teacher = encoding["settings"].get("teacher")
     encode = {
@@ -92,12 +95,12 @@ def join_results(retrieval: Result, encoding: Result) -> list[CostPoint]:
         for one in encoding["measurements"]
         if one.get("what") == "single text" and one.get("threads") == 1
     }
-    return [_make_point(found, encode) for (n, _), found in whole.items() if n == chosen]
+    return [_make_point(found, encode) for (n, _), found in complete.items() if n == chosen]
 
 
 def _make_point(found: dict[str, Result], encode: dict[str, float]) -> CostPoint:
     one = found[QUALITY]
-    asks = one.get("queries_encoder", one["encoder"])
+    query_encoder = one.get("queries_encoder", one["encoder"])  # stored key
     return CostPoint(
         one["system"],
         one["encoder"],
@@ -107,14 +110,14 @@ def _make_point(found: dict[str, Result], encode: dict[str, float]) -> CostPoint
         one["median"],
         found[BYTES]["median"],
         1000 * found[SEARCH]["median"],
-        0.0 if one["dim"] is None else _encode_us(asks, encode),
+        0.0 if one["dim"] is None else _encode_us(query_encoder, encode),
     )
 
 
 def _encode_us(encoder: str, encode: dict[str, float]) -> float | None:
-    """Return what a query's encoding takes; of a model that was run in several ways, by the fastest of them."""
-    ways = [took for name, took in encode.items() if name == encoder or name.startswith(f"{encoder}, ")]
-    return min(ways, default=None)
+    """Return the time of encoding a query, with the fastest configuration of the encoder; None if not measured."""
+    times = [time for name, time in encode.items() if name == encoder or name.startswith(f"{encoder}, ")]
+    return min(times, default=None)
 
 
 def pareto_front(points: Sequence[CostPoint], cost: str) -> list[CostPoint]:
@@ -128,7 +131,7 @@ def pareto_front(points: Sequence[CostPoint], cost: str) -> list[CostPoint]:
 
 
 def point_measurements(one: CostPoint) -> Iterable[Result]:
-    """Yield a point as measurements."""
+    """Yield the measurements of a point."""
     about = {"system": one.system, "encoder": one.encoder, "dim": one.dim, "index": one.index, "n": one.n}
     values = {QUALITY: (one.ndcg, ""), BYTES: (one.size_bytes, "B"), "search": (one.search_us, "us")}
     if one.whole_us is not None:
@@ -138,11 +141,11 @@ def point_measurements(one: CostPoint) -> Iterable[Result]:
 
 
 def draw(points: Sequence[CostPoint], path: Path) -> None:
-    """Draw quality against bytes, search time and the time of a whole query."""
+    """Draw quality against bytes, search time and end-to-end time."""
     panels = {
-        "size_bytes": "memory of the index: bytes a document",
-        "search_us": "search alone: microseconds a query",
-        "whole_us": "encoding and search: microseconds a query",
+        "size_bytes": "memory of the index: bytes per document",
+        "search_us": "search only: microseconds per query",
+        "whole_us": "encoding and search: microseconds per query",
     }
     with save_figure(path, width=13, height=5.6) as figure:
         for axes, (cost, label) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
@@ -162,7 +165,7 @@ def draw(points: Sequence[CostPoint], path: Path) -> None:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:,g}")
             axes.set_xlabel(label)
-        figure.axes[0].set_ylabel(f"nDCG@10 x 100, judged queries among {points[0].n:,} texts")
+        figure.axes[0].set_ylabel(f"nDCG@10 x 100, judged queries over {points[0].n:,} texts")
         figure.legend(handles=_legend(points), loc="outside lower center", ncols=6, fontsize=9)
 
 
@@ -171,7 +174,7 @@ def _look(one: CostPoint) -> dict[str, Any]:
 
 
 def _legend(points: Sequence[CostPoint]) -> list[Any]:
-    """Return the handles: a color an encoder, a marker an index, hollow for narrow vectors."""
+    """Return the handles of the legend: colors for encoders, markers for indexes, hollow markers for few dimensions."""
     from matplotlib.lines import Line2D
 
     encoders = dict.fromkeys(one.encoder for one in points)

@@ -1,6 +1,6 @@
-"""The generated blocks of README.md: every number comes from a result file, or is the size of a shipped encoder.
+"""Make the generated blocks of README.md. Every number is from a result file, or the size of a shipped encoder.
 
-README names these functions between the markers of cog. `make pages` writes the blocks, and a test compares them.
+README calls these functions between the markers of cog. `make pages` writes the blocks, and a test compares them.
 """
 
 import json
@@ -35,9 +35,9 @@ def reasons() -> str:
     base_ratio = ratios["base / teacher, short texts, 2 cores"]
     static_ratio = ratios["static / teacher, short texts, 2 cores"]
     seconds = {row["name"]: row["median"] for row in _read("startup")["measurements"]}
-    flat = _among_a_million("base", 256, "flat pq")
-    ivf = _among_a_million("base", 128, "ivf pq")
-    teacher = _among_a_million("all-mpnet-base-v2", 768, "flat f32")
+    flat = _medians_at_a_million("base", 256, "flat pq")
+    ivf = _medians_at_a_million("base", 128, "ivf pq")
+    teacher = _medians_at_a_million("all-mpnet-base-v2", 768, "flat f32")
     lines = [
         f"**Quality**: `base` keeps {base['STS']:.1f} % of the STS score of its teacher, all-mpnet-base-v2. On seven"
         f" retrieval collections it keeps {base['nDCG@10']:.1f} % of the nDCG@10, and with hybrid search"
@@ -97,7 +97,7 @@ def _machine() -> str:
     return f"All numbers on this page were measured on {'; '.join(machines)}, {first_and_last}."
 
 
-def _among_a_million(encoder: str, dim: int, index: str) -> dict[str, str]:
+def _medians_at_a_million(encoder: str, dim: int, index: str) -> dict[str, str]:
     """Return the medians of an index of a million documents, by what was measured."""
     key = {"encoder": encoder, "dim": dim, "index": index, "n": MILLION}
     rows = [row for row in _read("retrieval")["measurements"] if key.items() <= row.items()]

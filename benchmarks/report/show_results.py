@@ -1,4 +1,4 @@
-"""Print what the result files say as Markdown: targets first, then every measurement.
+"""Print result files as Markdown: targets first, then every measurement.
 
 python -m benchmarks.report.show_results                       # all of benchmarks/results/
 python -m benchmarks.report.show_results benchmarks/results/startup.json
@@ -15,10 +15,8 @@ from benchmarks.common.results import FORMAT, RESULTS, Result, markdown_table, m
 def main() -> None:
     """Read the options and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "results", nargs="*", type=Path, help="result files; all of benchmarks/results/ if none is named"
-    )
-    parser.add_argument("--targets", action="store_true", help="only the targets")
+    parser.add_argument("results", nargs="*", type=Path, help="result files; default: all of benchmarks/results/")
+    parser.add_argument("--targets", action="store_true", help="print only the targets")
     options = parser.parse_args()
     paths = options.results or sorted(RESULTS.glob("*.json"))
     if not paths:
@@ -31,7 +29,7 @@ def read_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
-        SystemExit: it has another format.
+        SystemExit: the file has another format.
     """
     made: Result = json.loads(path.read_text(encoding="utf-8"))
     if made.get("format") != FORMAT:
@@ -40,14 +38,14 @@ def read_result(path: Path) -> Result:
 
 
 def targets(results: Sequence[Result]) -> str:
-    """Return one table of the targets of all results."""
+    """Return one table with the targets of all results."""
     rows = [["benchmark", *target_rows(results[0])[0]]]
     rows += [[made["benchmark"], *row] for made in results for row in target_rows(made)[1:]]
     return markdown_table(rows)
 
 
 def section(made: Result) -> str:
-    """Return the measurements of one result under a heading, with what they were measured on."""
+    """Return the measurements and the environment of one result under a heading."""
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     settings = ", ".join(f"{name} {setting_text(value)}" for name, value in made["settings"].items())
     lines = [
@@ -60,7 +58,7 @@ def section(made: Result) -> str:
 
 
 def machine_text(made: Result) -> str:
-    """Return the machine in a few words."""
+    """Return a short description of the machine."""
     machine = made["machine"]
     memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
     parts = [
@@ -74,7 +72,7 @@ def machine_text(made: Result) -> str:
 
 
 def setting_text(value: object) -> str:
-    """Return a setting as a reader wants it: a file by its name, a list by its items, a sum by its beginning."""
+    """Format a setting: a file by its name, a list by its items, a checksum by its first digits."""
     if isinstance(value, dict):
         return str(value.get("name", value))
     if isinstance(value, str) and value.startswith("sha256:"):

@@ -1,11 +1,11 @@
-"""The summary table: one row per system with its quality, speed and bytes."""
+"""Make the summary table: one row per system with its quality, speed and bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchmarks.common.labels import index_label
 from benchmarks.common.quality_names import NDCG, STS
 from benchmarks.common.results import Result, Rows, markdown_table, number_text, without_empty_columns
-from benchmarks.report.labels import index_label
 
 Results = Mapping[str, Result]
 
@@ -15,10 +15,12 @@ class SummaryRow:
     """One system and its names in each result.
 
     Attributes:
-        name: shown.
-        quality, dim: its row in quality.json.
-        encoder, index: its measurements in retrieval.json; with dim.
-        single: its name in encoding.json, or what its names begin with: the fastest way that it was run in is shown.
+        name: label in the table.
+        quality: name in quality.json.
+        dim: dimensions in quality.json and retrieval.json; None for BM25.
+        encoder: encoder in retrieval.json.
+        index: index in retrieval.json.
+        single: name in encoding.json, or prefix of the names of its configurations; the table shows the fastest.
     """
 
     name: str
@@ -46,14 +48,14 @@ ROWS = (
 
 
 def summary(results: Results) -> str:
-    """Return the table; missing measurements are empty cells, systems without any are left out."""
+    """Return the table; a missing measurement is an empty cell, and a system without measurements has no row."""
     sizes = _sizes(results)
     heading = ["system", "dim", "index", f"{STS}, % of teacher", f"{NDCG}, % of teacher", "one text, ms"]
     heading += [f"search among {n:,}, ms" for n in sizes]
-    rows: Rows = [[*heading, "bytes a document"]]
+    rows: Rows = [[*heading, "bytes per document"]]
     for line in ROWS:
-        of = _teacher_percent(results, line)
-        cells = [_fixed(of.get(STS)), _fixed(of.get(NDCG)), _single(results, line)]
+        percent = _teacher_percent(results, line)
+        cells = [_fixed(percent.get(STS)), _fixed(percent.get(NDCG)), _single(results, line)]
         cells += [_measured(results, line, n, "query p50") for n in sizes]
         cells += [
             next((found for n in reversed(sizes) if (found := _measured(results, line, n, "bytes a document"))), "")
@@ -64,7 +66,7 @@ def summary(results: Results) -> str:
 
 
 def _sizes(results: Results) -> list[int]:
-    """Return the sizes of retrieval.json that are shown: where most systems were measured, and the largest."""
+    """Return the sizes of retrieval.json to show: the one with the most measurements, and the largest."""
     measured = [one["n"] for one in results.get("retrieval", {"measurements": []})["measurements"] if "n" in one]
     return sorted({max(set(measured), key=measured.count), max(measured)}) if measured else []
 
@@ -77,16 +79,16 @@ def _teacher_percent(results: Results, line: SummaryRow) -> Mapping[str, float]:
 
 
 def _single(results: Results, line: SummaryRow) -> str:
-    took = [
+    times = [
         one["median"]
         for one in results.get("encoding", {"measurements": []})["measurements"]
-        if (one.get("what"), one.get("threads")) == ("single text", 1) and _is_way(one["system"], line.single)
+        if (one.get("what"), one.get("threads")) == ("single text", 1) and _is_configuration(one["system"], line.single)
     ]
-    return number_text(min(took)) if took else ""
+    return number_text(min(times)) if times else ""
 
 
-def _is_way(system: str, single: str) -> bool:
-    """Tell whether a system of encoding.json is a model, or a way to run it."""
+def _is_configuration(system: str, single: str) -> bool:
+    """Tell whether a system of encoding.json is a model or one of its configurations."""
     teacher = single == TEACHER and system == "teacher"
     return teacher or system == single or system.startswith(f"{single}, ")
 

@@ -1,28 +1,28 @@
-"""Tables and paragraphs of REPORT.md by name; each is generated from the result files."""
+"""Make the tables and paragraphs of REPORT.md from the result files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from benchmarks.common.labels import BACK_PROJECTED, dimension_label, index_label, system_label
 from benchmarks.common.quality_names import N_MEANS, NDCG
 from benchmarks.common.results import Result, Rows, markdown_table, number_text, without_empty_columns
 from benchmarks.quality.judge import system_table
-from benchmarks.report.labels import BACK_PROJECTED, dimension_label, index_label, system_label
 from benchmarks.report.show_results import machine_text, setting_text
 from benchmarks.report.show_results import targets as targets_of
 from benchmarks.report.summary import summary
 
 Results = Mapping[str, Result]
 NOT_MEASURED = "Not measured in this run."
-FAILED = "Did not run, or not to the end"
-SHOWN_DIMS = (256, 128)  # the default and the paper's; the table has all
+FAILED = "Failed or did not finish"
+SHOWN_DIMS = (256, 128)  # the default and the width of the paper; docs/encoders.md has all
 LATENCIES = ("query p50", "query p95", "query p99")
 
 
 def find_measurements(made: Result, **wanted: object) -> dict[str, Result]:
-    """Return the measurements of one system by what they measure.
+    """Return the measurements with the given keys, by their "what".
 
     Args:
         made: a result.
-        wanted: keys that each of them must have.
+        wanted: required keys and values.
     """
     found = (one for one in made["measurements"] if all(one.get(key) == value for key, value in wanted.items()))
     return {one["what"]: one for one in found if "what" in one}
@@ -35,7 +35,7 @@ def list_systems(made: Result, **wanted: object) -> list[str]:
 
 
 def format_median(one: Result | None, *, span: bool = False) -> str:
-    """Return a measurement's median, with its range if it was repeated and `span`; "" if there is none."""
+    """Format a measurement's median, with `span` also the range of repeated values; "" for None."""
     if one is None:
         return ""
     text = number_text(one["median"])
@@ -45,7 +45,7 @@ def format_median(one: Result | None, *, span: bool = False) -> str:
 
 
 def table(rows: Rows) -> str:
-    """Return rows below a heading as Markdown; a sentence if there are none."""
+    """Format rows below a heading as Markdown; without rows return a sentence."""
     return markdown_table(without_empty_columns(rows)) if len(rows) > 1 else NOT_MEASURED
 
 
@@ -53,7 +53,7 @@ def table(rows: Rows) -> str:
 
 
 def quality(results: Results) -> str:
-    """Return the mean scores of each system at its full width and at SHOWN_DIMS; docs/encoders.md has all widths."""
+    """Return the mean scores of each system at its full width and at SHOWN_DIMS."""
     systems = results.get("quality", {"systems": []})["systems"]
     full = {row["system"]: row["dim"] for row in reversed(systems)}
     return _mean_scores([row for row in systems if row["dim"] in (*SHOWN_DIMS, full[row["system"]])])
@@ -84,7 +84,7 @@ def parts(results: Results) -> str:
 
 
 def encoding(results: Results) -> str:
-    """Return rates and single texts of every encoder, a line a number of cores."""
+    """Return rates and latency of every encoder, with one row per number of cores."""
     if "encoding" not in results:
         return NOT_MEASURED
     made = results["encoding"]
@@ -108,7 +108,7 @@ def encoding(results: Results) -> str:
 
 
 def retrieval(results: Results) -> str:
-    """Return a table a size: one row a system, quality beside speed beside bytes."""
+    """Return one table per size with the quality, speed and bytes of every system."""
     if "retrieval" not in results:
         return NOT_MEASURED
     made = results["retrieval"]
@@ -130,14 +130,14 @@ def _retrieval_at(made: Result, n: int) -> str:
     ]
     columns = (NDCG, "ann_recall@10", *LATENCIES, "batch", "resident memory", "bytes a document", "index on disk")
     columns += ("vectors on disk", "build")
-    rows = [[*heading, "resident MB", "bytes a document", "index MB", "vectors MB", "build s"]]
+    rows = [[*heading, "resident MB", "bytes per document", "index MB", "vectors MB", "build s"]]
     for name in list_systems(made, n=n):
         found = find_measurements(made, system=name, n=n)
         if "query p50" in found:
             about = found["query p50"]
             rows.append(
                 [
-                    _encoder_of(about),
+                    _encoder_label(about),
                     str(about["dim"] or ""),
                     index_label(about["index"]),
                     *(format_median(found.get(c)) for c in columns),
@@ -146,13 +146,13 @@ def _retrieval_at(made: Result, n: int) -> str:
     return table(rows)
 
 
-def _encoder_of(about: Result) -> str:
-    """Return the encoder's name, marked if its vectors are back-projected."""
+def _encoder_label(about: Result) -> str:
+    """Return the name of the encoder, with a mark for back-projected vectors."""
     return about["encoder"] + (f", {BACK_PROJECTED}" if about.get("lifted") else "")
 
 
 def end_to_end(results: Results) -> str:
-    """Return the latency of a query from its text to its hits, and its parts: encoding and search."""
+    """Return the latency of a query from its text to its hits, with encoding and search separately."""
     if "retrieval" not in results:
         return NOT_MEASURED
     made = results["retrieval"]
@@ -167,7 +167,7 @@ def end_to_end(results: Results) -> str:
 
 
 def ratios(results: Results) -> str:
-    """Return how many times as fast and as small each index of ours is, the paper's own ratio among them."""
+    """Return the speed and memory of our indexes relative to the teacher's exact search, and the paper's ratio."""
     if "retrieval" not in results:
         return NOT_MEASURED
     made = results["retrieval"]
@@ -196,7 +196,7 @@ ENGINE_COLUMNS = {
 
 
 def engines(results: Results) -> str:
-    """Return a row a program, also one that failed."""
+    """Return one row per program, and the lists of failures and notes."""
     if "engines" not in results:
         return NOT_MEASURED
     made = results["engines"]
@@ -204,8 +204,8 @@ def engines(results: Results) -> str:
     for name in list_systems(made):
         found = find_measurements(made, system=name)
         rows.append([name, *(format_median(found.get(what)) for what in ENGINE_COLUMNS)])
-    said = [(FAILED, made.get("failed", {})), ("Notes", made.get("notes", {}))]
-    return "\n\n".join([table(rows), *(_bullet_list(title, items) for title, items in said if items)])
+    lists = [(FAILED, made.get("failed", {})), ("Notes", made.get("notes", {}))]
+    return "\n\n".join([table(rows), *(_bullet_list(title, items) for title, items in lists if items)])
 
 
 def _bullet_list(title: str, items: Mapping[str, str]) -> str:
@@ -228,7 +228,7 @@ def losses(results: Results) -> str:
 
 
 def _engine_losses(results: Results) -> Iterable[str]:
-    """Yield each column of the engines in which another program is ahead of hpdsearch's default."""
+    """Yield each column of the programs in which another program is better than hpdsearch's default."""
     if "engines" not in results:
         return
     made = results["engines"]
@@ -236,9 +236,9 @@ def _engine_losses(results: Results) -> Iterable[str]:
     ours = next((name for name in names if name.startswith("hpdsearch")), None)
     others = [name for name in names if not name.startswith("hpdsearch")]
     for what, heading in ENGINE_COLUMNS.items():
-        # A search mode of hpdsearch that scores higher than its default is a loss, too.
-        asked = names if what == NDCG else [*others, *([ours] if ours else [])]
-        found = {name: find_measurements(made, system=name).get(what) for name in asked}
+        # A search mode of hpdsearch that scores higher than its default is also a loss.
+        compared = names if what == NDCG else [*others, *([ours] if ours else [])]
+        found = {name: find_measurements(made, system=name).get(what) for name in compared}
         there = {name: one["median"] for name, one in found.items() if one}
         if ours not in there or len(there) < 2:
             continue
@@ -284,7 +284,7 @@ def _quality_losses(results: Results) -> Iterable[str]:
 
 
 def machine(results: Results) -> str:
-    """Return the machine of the results, and the days on which they were made."""
+    """Return the machines of the results, and the dates of the measurements."""
     days: dict[str, set[str]] = {}
     for made in results.values():
         days.setdefault(machine_text(made), set()).add(made["date"][:10])
@@ -323,6 +323,6 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "engines": engines,
     "losses": losses,
     "machine": machine,
-    "measured on": environment,
+    "environment": environment,
     "targets": targets,
 }

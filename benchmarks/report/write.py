@@ -1,9 +1,9 @@
-"""Result files -> REPORT.md and the links to its pictures.
+"""Write REPORT.md from the result files, with links to its pictures.
 
     python -m benchmarks.report.write
 
-REPORT.template.md holds the text; `{{NAME}}` stands for a table or a paragraph of `tables`. The text holds no number,
-so every number on the page is generated from a result file. A test compares REPORT.md with the result files.
+REPORT.template.md contains the text; `{{NAME}}` is replaced by a table or paragraph of `tables`. The text has no
+numbers, so every number of the report is from a result file. A test compares REPORT.md with the result files.
 """
 
 import argparse
@@ -19,33 +19,33 @@ from benchmarks.report.tables import TABLES, Results
 
 TEMPLATE = BENCHMARKS / "REPORT.template.md"
 PICTURE = re.compile(r"!\[([^\]]*)\]\(results/([^)]*)\)")
-PLACE = re.compile(r"\{\{(.+?)\}\}")
-# A number by itself; digits inside a name (f32, nDCG@10, all-MiniLM-L6-v2) are part of the name.
+PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
+# A separate number; digits inside a name (f32, nDCG@10, all-MiniLM-L6-v2) are part of the name.
 NUMBER = re.compile(r"(?<![\w@.,-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w@-]|\.\d)")
-NOT_SAID = re.compile(r"`[^`]*`|<!--.*?-->|\]\([^)]*\)", re.DOTALL)  # code, comments, links
+NOT_PROSE = re.compile(r"`[^`]*`|<!--.*?-->|\]\([^)]*\)", re.DOTALL)  # code, comments, links
 
 
 def main() -> None:
-    """Read the options and write the pages."""
+    """Read the options and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
-    parser.add_argument("--page", type=Path, default=BENCHMARKS / "REPORT.md")
+    parser.add_argument("--page", type=Path, default=BENCHMARKS / "REPORT.md", help="output page")
     options = parser.parse_args()
     print(write_report(options.results, options.page))
 
 
 def write_report(results: Path, page: Path, template: Path = TEMPLATE) -> Path:
-    """Write the page of the results in a folder, and their picture, and return the page's path."""
+    """Write the report of a folder of results and draw quality.svg; return the path of the report."""
     made = read_results(results)
     if "quality" in made:
         plot_quality(made["quality"], results / "quality.svg")
-    words = link_pictures(template.read_text(encoding="utf-8"), results, page)
-    page.write_text(fill_template(words, made), encoding="utf-8")
+    text = link_pictures(template.read_text(encoding="utf-8"), results, page)
+    page.write_text(fill_template(text, made), encoding="utf-8")
     return page
 
 
 def link_pictures(template: str, results: Path, page: Path) -> str:
-    """Return the words with each picture's link as it is from the page; without those that were not drawn."""
+    """Make the links of pictures relative to the page, and replace links of missing pictures by a note."""
 
     def link(match: re.Match[str]) -> str:
         picture = results / match[2]
@@ -59,7 +59,7 @@ def read_results(folder: Path) -> Results:
     """Return the results of a folder by the names of their files.
 
     Raises:
-        SystemExit: there are none.
+        SystemExit: the folder has no results.
     """
     found = {path.stem: read_result(path) for path in sorted(folder.glob("*.json"))}
     if not found:
@@ -68,24 +68,23 @@ def read_results(folder: Path) -> Results:
 
 
 def fill_template(template: str, results: Results) -> str:
-    """Return the page.
+    """Replace the placeholders and return the page.
 
     Raises:
-        SystemExit: the words hold a number, name something unknown, or the page has a number that no result holds.
+        SystemExit: the template contains a number or an unknown placeholder.
     """
     require_no_numbers(template)
-    page = PLACE.sub(lambda match: _make_table(match[1].strip(), results), template)
-    return page
+    return PLACEHOLDER.sub(lambda match: _make_table(match[1].strip(), results), template)
 
 
 def require_no_numbers(template: str) -> None:
-    """Refuse words that hold a number.
+    """Check that the template contains no number.
 
     Raises:
-        SystemExit: they do; the message names the line.
+        SystemExit: it contains one; the message has the line.
     """
     for number, line in enumerate(template.splitlines(), 1):
-        if found := NUMBER.search(NOT_SAID.sub("", PLACE.sub("", line))):
+        if found := NUMBER.search(NOT_PROSE.sub("", PLACEHOLDER.sub("", line))):
             raise SystemExit(
                 f"{TEMPLATE.name}:{number}: expected numbers from result files only, got {found[0]!r}; "
                 "generate it in benchmarks/report/tables.py"

@@ -36,7 +36,7 @@ class EndToEnd:
 
     @property
     def name(self) -> str:
-        """Return the name in results; `report.labels` makes its label."""
+        """Return the name in results; `common.labels` makes its label."""
         return f"{self.query_encoder} asks {self.system.name}"  # stored
 
     def rows(self) -> Rows:

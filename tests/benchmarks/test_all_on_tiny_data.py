@@ -1,4 +1,4 @@
-"""All benchmarks one after the other on tiny data: each metric by hand and by a second library, down to the report."""
+"""Run all benchmarks on tiny data, and check each metric by hand and with a second library, and the report."""
 
 import importlib
 import json
@@ -30,7 +30,7 @@ QRELS = {"q1": {"cat": 2, "both": 1}, "q2": {"none": 1}}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    """The results of every script, and the report, of one tiny encoder."""
+    """Run every benchmark with one tiny encoder, and return the results and the report."""
     root = tmp_path_factory.mktemp("harness")
     data, results = root / "data", root / "results"
     write_data(data)
@@ -72,7 +72,7 @@ def made(tmp_path_factory) -> SimpleNamespace:
 
 
 def back_project(vectors):
-    """Vectors of the tiny space's width, turned into a wider one."""
+    """Back-project vectors of the tiny space to a larger width."""
     vectors_module = importlib.import_module("benchmarks.retrieval.vectors")
     components = np.linalg.qr(np.random.default_rng(0).normal(size=(32, 32)))[0][:16].astype(np.float32)
     return vectors_module.BackProjectedTexts(vectors, components, "big")
@@ -100,12 +100,12 @@ def row(made, name, dim):
 
 
 def by_hand() -> float:
-    """BM25 finds "both" (two words of q1) before "cat" (one), and "none" for q2."""
+    """Return nDCG@10: BM25 ranks "both" (two terms of q1) before "cat" (one term), and finds "none" for q2."""
     discount = 1 / math.log2(3)
     return 100 * ((1 + 2 * discount) / (2 + discount) + 1) / 2
 
 
-def test_words_have_the_quality_that_hand_arithmetic_gives_them(made):
+def test_bm25_has_the_scores_of_hand_arithmetic(made):
     means = row(made, "BM25", None)["retrieval"]["means"]
     assert means["nDCG@10"] == pytest.approx(by_hand(), abs=1e-3)
     assert means["recall@100"] == means["MRR@10"] == 100
@@ -113,7 +113,7 @@ def test_words_have_the_quality_that_hand_arithmetic_gives_them(made):
     assert among_many["median"] == pytest.approx(by_hand(), abs=1e-3)
 
 
-def test_vectors_have_the_quality_that_a_second_library_gives_them(made):
+def test_vectors_have_the_scores_of_a_second_library(made):
     for dim in (16, 8):
         encode = made.encoder.truncate(dim).encode
         scores = encode(list(QUERIES.values())) @ encode(list(DOCUMENTS.values())).T
@@ -124,14 +124,14 @@ def test_vectors_have_the_quality_that_a_second_library_gives_them(made):
             assert means[ours] == pytest.approx(100 * np.mean([one[theirs] for one in found.values()]), abs=1e-3)
 
 
-def test_sentence_similarity_is_the_rank_correlation_of_a_second_library(made):
+def test_sts_is_the_rank_correlation_of_a_second_library(made):
     encode = made.encoder.encode
     cosines = [float(encode([one])[0] @ encode([other])[0]) for _, one, other in PAIRS]
     wanted = 100 * spearmanr(cosines, [score for score, _, _ in PAIRS]).statistic
     assert row(made, "tiny", 16)["sts"]["average"] == pytest.approx(wanted, abs=1e-3)
 
 
-def test_an_exact_index_finds_what_the_vectors_find_by_brute_force(made):
+def test_an_exact_index_agrees_with_brute_force(made):
     rows = {one["name"]: one["median"] for one in made.retrieval["measurements"]}
     assert rows["5,000: tiny, 8, flat f32: ann_recall@10"] == 1
     data = json.loads((made.root / "engines" / "queries.json").read_text())
@@ -150,13 +150,13 @@ def test_an_exact_index_finds_what_the_vectors_find_by_brute_force(made):
     assert whole["hpdsearch, tiny, dense alone: nDCG@10"] == pytest.approx(wanted, abs=1e-3)
 
 
-def test_rates_and_times_are_of_this_encoder(made):
+def test_rates_and_times_are_measured(made):
     found = {(one["system"], one["what"]): one for one in made.encoding["measurements"] if "system" in one}
     assert found["tiny", "short texts"]["median"] > 0
     assert found["tiny", "single text"]["unit"] == "ms"
 
 
-def test_the_curve_and_the_report_hold_every_system(made):
+def test_pareto_and_report_contain_every_system(made):
     systems = {one["system"] for one in made.pareto["points"]}
     assert systems >= {"tiny, 8, flat f32", "tiny, 16, flat pq", "tiny, 8, ivf pq", "BM25"}
     for heading in ("## Summary", "## Where hpdsearch loses", "## Quality", "### 5,000 documents", "## Programs"):

@@ -1,4 +1,4 @@
-"""python -m benchmarks: what it runs, the data that it makes of what ships, and the collection among other texts."""
+"""Test `python -m benchmarks`: its commands, its quick data, and the judged collections in a haystack."""
 
 import importlib
 import sys
@@ -20,17 +20,17 @@ def quick(tmp_path_factory):
     return folder, quick_data.make_quick_data(folder)
 
 
-def test_the_quick_collection_asks_words_for_their_definitions(quick):
+def test_the_quick_collection_has_words_as_queries_and_definitions_as_documents(quick):
     folder, _ = quick
     (collection,) = read_collections(folder / "retrieval")
     documents = dict(collection.documents())
     assert len(documents) == quick_data.N_DOCUMENTS
     assert len(collection.queries) == quick_data.N_QUERIES
     assert all(len(relevant) == 1 and relevant.keys() <= documents.keys() for relevant in collection.qrels.values())
-    assert not any('"' in text for text in documents.values()), "usage examples would hold the word that is asked"
+    assert not any('"' in text for text in documents.values()), "usage examples would contain the query"
 
 
-def test_the_quick_sentence_pairs_go_from_equal_to_unrelated(quick):
+def test_the_quick_sentence_pairs_range_from_equal_to_unrelated(quick):
     (task,) = read_sts(quick[0] / "sts")
     scores = [score for _, _, score in task.pairs]
     assert len(task.pairs) == 60
@@ -39,7 +39,7 @@ def test_the_quick_sentence_pairs_go_from_equal_to_unrelated(quick):
     assert len({text for pair in task.pairs for text in pair[:2]}) == 120
 
 
-def test_quick_texts_are_none_of_the_judged_ones(quick):
+def test_the_quick_haystack_has_no_judged_document(quick):
     folder, (fill,) = quick
     (collection,) = read_collections(folder / "retrieval")
     assert not {text for _, text in collection.documents()} & set(fill.read_text().splitlines())
@@ -59,7 +59,7 @@ def fill(tmp_path):
     return path
 
 
-def test_the_judged_documents_stand_first_and_keep_their_judgements(collections, fill):
+def test_judged_documents_come_first_and_keep_their_grades(collections, fill):
     made = mixed.mix_corpus(collections, [fill], 12)
     documents = list(collections[0].documents())
     assert len(made.documents) == 12
@@ -70,7 +70,7 @@ def test_the_judged_documents_stand_first_and_keep_their_judgements(collections,
         assert made.qrels[f"alpha/{query_id}"] == {f"alpha/{doc_id}": grade for doc_id, grade in judged.items()}
 
 
-def test_what_is_mixed_in_is_short_different_and_the_same_every_time(collections, fill):
+def test_haystack_texts_are_short_distinct_and_reproducible(collections, fill):
     large, small = (mixed.mix_corpus(collections, [fill], n) for n in (30, 12))
     assert list(small.documents.items()) == list(large.documents.items())[:12]
     texts = list(large.documents.values())[large.n_judged :]
@@ -87,7 +87,7 @@ def test_too_few_texts_or_too_many_judged_ones_are_errors(collections, fill):
 
 
 def run_with(monkeypatch, *words):
-    """What bench.py would start: the names of the scripts and their options."""
+    """Return the options of each started benchmark by its name."""
     started = []
     monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, words)])
     monkeypatch.setattr(bench, "write_report", lambda results, page: page)
@@ -104,7 +104,7 @@ def bench_done():
     return type("Done", (), {"returncode": 0})()
 
 
-def test_every_script_gets_the_data_and_models_that_it_needs(monkeypatch, tmp_path):
+def test_every_benchmark_gets_its_data_and_models(monkeypatch, tmp_path):
     words = [
         "all",
         "--data",
@@ -132,12 +132,12 @@ def test_every_script_gets_the_data_and_models_that_it_needs(monkeypatch, tmp_pa
     ]
 
 
-def test_without_peers_nothing_of_others_is_asked_for(monkeypatch, tmp_path):
+def test_without_peers_no_baseline_runs(monkeypatch, tmp_path):
     started = run_with(monkeypatch, "all", "--data", "d", "--output", tmp_path)
     assert not {"--model2vec", "--peers"} & {word for options in started.values() for word in options}
 
 
-def test_quick_needs_no_model_and_keeps_the_results_apart(monkeypatch, tmp_path):
+def test_quick_needs_no_model_and_has_a_results_folder_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(bench, "QUICK", tmp_path / "quick")
     started = run_with(monkeypatch, "quick", "encoding", "retrieval")
@@ -145,19 +145,21 @@ def test_quick_needs_no_model_and_keeps_the_results_apart(monkeypatch, tmp_path)
     assert not {"--teacher", "--student"} & {word for options in started.values() for word in options}
     assert all(options[1].startswith(str(tmp_path / "quick")) for options in started.values())
     work = Path(started["retrieval"][started["retrieval"].index("--work") + 1])
-    assert (tmp_path / "cache" / "quick" / "retrieval") not in work.parents, "collections lie there, and nothing else"
+    assert (tmp_path / "cache" / "quick" / "retrieval") not in work.parents, (
+        "the collections folder must contain nothing else"
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "message"), [(["sorting", "quick"], "got sorting"), (["all"], "expected --data FOLDER")]
 )
-def test_wrong_use_says_what_was_expected(monkeypatch, capsys, words, message):
+def test_wrong_options_are_errors_with_the_expected_value(monkeypatch, capsys, words, message):
     with pytest.raises(SystemExit):
         run_with(monkeypatch, *words)
     assert message in capsys.readouterr().err
 
 
-def test_a_script_that_fails_ends_the_run_with_its_name(monkeypatch, tmp_path):
+def test_a_failed_benchmark_stops_the_run_with_its_name(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "quality", "--data", "d", "--output", str(tmp_path)])
     failed = type("Failed", (), {"returncode": 3})()
     monkeypatch.setattr(bench.subprocess, "run", lambda command, check, env: failed)

@@ -1,18 +1,18 @@
-"""ir-measures' values: by hand, and against hpdsearch's own metrics."""
+"""Test the values of ir-measures by hand and against hpdsearch's own metrics."""
 
 import math
 import random
 
 import pytest
 
-from benchmarks.common import ir_metrics as judging
+from benchmarks.common import ir_metrics
 from hpdsearch.evaluation import mrr_at_k, ndcg_at_k, recall_at_k
 
 METRICS = ["nDCG@10", "recall@100", "MRR@10"]
 
 
 def values(grades, found):
-    made = judging.evaluate_run({"q": grades}, {"q": found})
+    made = ir_metrics.evaluate_run({"q": grades}, {"q": found})
     return [made[metric]["q"] for metric in METRICS]
 
 
@@ -24,7 +24,7 @@ def test_values_by_hand():
     assert values(grades, ["c", "b", "a", "x"]) == pytest.approx([100 * ndcg, 100 * 2 / 3, 50])
 
 
-def test_the_order_given_is_the_order_judged_whatever_the_ids():
+def test_the_given_order_counts_whatever_the_ids_are():
     assert values({"a": 1}, ["a", "z"])[2] == 100
     assert values({"z": 1}, ["a", "z"])[2] == 50
     many = [f"{number:03}" for number in range(150)]
@@ -32,23 +32,23 @@ def test_the_order_given_is_the_order_judged_whatever_the_ids():
     assert values({"010": 1, "099": 1, "100": 1}, many) == pytest.approx([0, 100 * 2 / 3, 0])
 
 
-def test_a_query_without_hits_counts_as_nothing_found():
-    made = judging.evaluate_run({"one": {"a": 1}, "two": {"a": 1}, "three": {"a": 1}}, {"two": [], "three": ["a"]})
+def test_a_query_without_hits_scores_zero():
+    made = ir_metrics.evaluate_run({"one": {"a": 1}, "two": {"a": 1}, "three": {"a": 1}}, {"two": [], "three": ["a"]})
     assert made == {metric: {"one": 0, "two": 0, "three": 100} for metric in METRICS}
     assert [list(found) for found in made.values()] == [["one", "two", "three"]] * 3
 
 
-def test_queries_that_nobody_judged_do_not_count():
-    made = judging.evaluate_run({"one": {"a": 1}}, {"one": ["a"], "other": ["b"]})
+def test_queries_without_judgments_are_ignored():
+    made = ir_metrics.evaluate_run({"one": {"a": 1}}, {"one": ["a"], "other": ["b"]})
     assert made == {metric: {"one": 100} for metric in METRICS}
 
 
-def test_nothing_relevant_and_grades_below_zero_gain_nothing():
+def test_grades_of_zero_and_below_have_no_gain():
     assert values({"a": 0}, ["a"]) == [0, 0, 0]
     assert values({"a": -1, "b": 1}, ["a", "b"]) == pytest.approx([100 / math.log2(3), 100, 50])
 
 
-def test_a_document_named_twice_is_an_error():
+def test_a_duplicate_document_is_an_error():
     with pytest.raises(SystemExit, match="query q: expected doc_ids that differ, got 'b' twice"):
         values({"a": 1}, ["a", "b", "b"])
 
@@ -58,7 +58,7 @@ def test_a_second_implementation_agrees_on_seeded_rankings():
     documents = [f"d{number}" for number in range(300)]
     qrels = {f"q{n}": {doc: rng.choice([0, 0, 1, 2, 3]) for doc in rng.sample(documents, 25)} for n in range(50)}
     run = {query_id: rng.sample(documents, rng.choice([3, 10, 100, 200])) for query_id in qrels}
-    made = judging.evaluate_run(qrels, run)
+    made = ir_metrics.evaluate_run(qrels, run)
     for query_id, grades in qrels.items():
         wanted = [ndcg_at_k(run[query_id], grades), recall_at_k(run[query_id], grades), mrr_at_k(run[query_id], grades)]
         assert [made[metric][query_id] for metric in METRICS] == pytest.approx([100 * value for value in wanted])

@@ -1,4 +1,4 @@
-"""The benchmark of speed: what each model's process answers, and the figures of a result by hand."""
+"""Test the encoding benchmark: the answers of each model's process, and the figures of a result by hand."""
 
 import importlib
 import json
@@ -34,7 +34,7 @@ LINES = ["the dog sleeps", "a fish in the sea", "snow and wind", "old iron ship"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Tiny models of each kind."""
+    """Make tiny models of each kind."""
     root = tmp_path_factory.mktemp("models")
     return SimpleNamespace(
         teacher=make_tiny_teacher(root / "big"),
@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     )
 
 
-def test_the_models_of_all_kinds_encode_alike_in_their_worker(made):
+def test_the_worker_encodes_like_each_kind_of_model(made):
     teacher = str(made.teacher)
     ways = [encode_worker.OPENERS[kind](teacher, "float32", 1) for kind in ("teacher", "own-teacher")]
     np.testing.assert_allclose(np.asarray(ways[0](LINES)), ways[1](LINES), atol=1e-5)
@@ -64,9 +64,9 @@ def work_of(**about):
 
 
 @pytest.mark.slow
-def test_models_take_turns_in_processes_of_their_own(made):
-    taking_part = {"static": model_of(made.static), "tiny": model_of(made.tiny)}
-    found = rounds.measure(taking_part, {"slow": model_of(made.tiny)}, ["numpy"], work_of(), [1], 2)
+def test_models_are_interleaved_in_processes_of_their_own(made):
+    measured = {"static": model_of(made.static), "tiny": model_of(made.tiny)}
+    found = rounds.measure(measured, {"slow": model_of(made.tiny)}, ["numpy"], work_of(), [1], 2)
     kinds = (rounds.SHORT, rounds.PASSAGES, rounds.SINGLE)
     assert list(found.seconds) == [(name, kind, 1) for name in ("teacher", "static", "tiny") for kind in kinds]
     for case, values in found.seconds.items():
@@ -92,28 +92,28 @@ def test_a_model_that_cannot_be_opened_stops_the_run(tmp_path):
         rounds.measure({"none": model_of(tmp_path / "none")}, {}, [], work_of(), [1], 1)
 
 
-DIES_WHEN_ASKED = "import sys; print('ready', flush=True); input(); sys.exit('no such instruction')"
+DIES_AT_A_REQUEST = "import sys; print('ready', flush=True); input(); sys.exit('no such instruction')"
 
 
-def test_a_peer_that_fails_is_left_out_and_the_result_says_how(made, tmp_path):
-    peers = {
+def test_a_baseline_that_fails_is_skipped_and_reported(made, tmp_path):
+    baselines = {
         "tiny": model_of(made.tiny, is_baseline=True),
         "not there": models.Model([tmp_path / "no-python"], is_baseline=True),
         "not opened": model_of(tmp_path / "none", is_baseline=True),
-        "dies": models.Model([sys.executable, "-c", DIES_WHEN_ASKED], is_baseline=True),
+        "dies": models.Model([sys.executable, "-c", DIES_AT_A_REQUEST], is_baseline=True),
     }
-    found = rounds.measure(peers, {}, [], work_of(), [1], 1)
+    found = rounds.measure(baselines, {}, [], work_of(), [1], 1)
     assert {case.system for case in found.seconds} == {"tiny"}
     assert list(found.failed) == ["not there", "not opened", "dies"]
     assert "No such file" in found.failed["not there"]
     assert "expected an encoder folder" in found.failed["not opened"]
     assert found.failed["dies"] == "no such instruction"
-    own = models.Model([sys.executable, "-c", DIES_WHEN_ASKED])
+    own = models.Model([sys.executable, "-c", DIES_AT_A_REQUEST])
     with pytest.raises(SystemExit, match="no such instruction"):
         rounds.measure({"dies": own}, {}, [], work_of(), [1], 1)
 
 
-def test_a_peer_that_cannot_be_prepared_is_left_out():
+def test_a_baseline_that_cannot_be_prepared_is_skipped_and_reported():
     def installs():
         raise subprocess.CalledProcessError(1, ["pip", "install", "that"])
 
@@ -129,47 +129,47 @@ def test_a_peer_that_cannot_be_prepared_is_left_out():
     }
 
 
-def test_the_peers_run_the_model_of_the_same_size_and_the_teacher_in_every_way(tmp_path):
-    names = list(models.baseline_makers(models.PEER_NAMES, tmp_path / "big", tmp_path / "mini"))
+def test_baselines_run_the_model_of_the_same_size_and_the_teacher_in_every_configuration(tmp_path):
+    names = list(models.baseline_makers(models.BASELINES, tmp_path / "big", tmp_path / "mini"))
     ways = ("torch float32", "torch bfloat16", "ONNX")
     assert names == ["model2vec", *(f"{name}, {way}" for name in ("mini", "big") for way in ways)]
     assert not models.baseline_makers([], tmp_path / "big", tmp_path / "mini")
 
 
-def test_a_pass_takes_as_many_texts_as_fill_its_time():
-    asked = []
+def test_a_pass_has_as_many_texts_as_fill_its_time():
+    calls = []
 
-    def ask(texts, one_by_one):  # a model of 1,000 texts a second
-        asked.append(len(texts))
+    def time_encoding(texts, one_by_one):  # a model of 1,000 texts a second
+        calls.append(len(texts))
         return [len(texts) / 1000]
 
-    run = rounds.Pass(ask, ["text"] * 5000, 16, 2.0)
+    run = rounds.Pass(time_encoding, ["text"] * 5000, 16, 2.0)
     run(-1)
-    assert asked[-1] == run.n == 2000
+    assert calls[-1] == run.n == 2000
     assert run(0) == [0.001]
-    assert rounds.Pass(ask, ["text"] * 100, 16, 2.0)(-1) == [0.001]
-    assert asked[-1] == 100, "no more than there are"
-    asked.clear()
-    slow = rounds.Pass(ask, ["text"] * 100, 4, 0.003)
+    assert rounds.Pass(time_encoding, ["text"] * 100, 16, 2.0)(-1) == [0.001]
+    assert calls[-1] == 100, "not more than there are"
+    calls.clear()
+    slow = rounds.Pass(time_encoding, ["text"] * 100, 4, 0.003)
     slow(-1)
-    assert asked == [4, 4], "the fewest already fill the time"
+    assert calls == [4, 4], "the fewest already fill the time"
 
 
 def test_single_texts_differ_from_round_to_round():
-    asked = []
+    calls = []
 
-    def ask(texts, one_by_one):  # 10 ms a text
-        asked.append((texts, one_by_one))
+    def time_encoding(texts, one_by_one):  # 10 ms a text
+        calls.append((texts, one_by_one))
         return [0.01] * len(texts)
 
-    run = rounds.Singles(ask, list("abcdef"), 3, 1.0)
+    run = rounds.Singles(time_encoding, list("abcdef"), 3, 1.0)
     for number in (-1, 0, 1):
         run(number)
-    assert asked == [(rounds.WARM_UP, True), (["a", "b", "c"], True), (["d", "e", "f"], True)]
-    bounded = rounds.Singles(ask, list("abcdef"), 3, 0.0201)
+    assert calls == [(rounds.WARM_UP, True), (["a", "b", "c"], True), (["d", "e", "f"], True)]
+    bounded = rounds.Singles(time_encoding, list("abcdef"), 3, 0.0201)
     bounded(-1)
     assert len(bounded(1)) == 2, "as many as fill the time"
-    assert asked[-1] == (["c", "d"], True)
+    assert calls[-1] == (["c", "d"], True)
 
 
 # ---- operations and the peak
@@ -182,15 +182,15 @@ def test_operations_by_hand():
     # Windows of 2 and of 1 token: 4 tokens (1024 + 256) and 3 (768 + 144).
     assert operations.count_operations(replace(shape, max_tokens=2), 3) == 2 * (1280 + 912)
     assert operations.count_operations(replace(shape, max_tokens=2, splits_long_texts=False), 3) == 2 * 1280
-    assert operations.count_operations(shape, 0) == 2 * (512 + 64), "the two special tokens alone"
+    assert operations.count_operations(shape, 0) == 2 * (512 + 64), "only the two special tokens"
 
 
-def test_operations_are_those_that_torch_counts(made):
+def test_operations_agree_with_those_that_torch_counts(made):
     network = AutoModel.from_pretrained(made.teacher, attn_implementation="eager").eval()
     text = "the dog sleeps in the house"
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.tensor([[2, *range(10, 16), 3]]))
-    pooler = 2 * network.config.hidden_size**2  # of BERT's own; none of ours uses it
+    pooler = 2 * network.config.hidden_size**2  # a part of BERT that no encoder of ours has
     assert operations.count_text_operations(made.teacher, [text]) == [counter.get_total_flops() - pooler]
 
 
@@ -209,14 +209,14 @@ def test_the_peak_is_the_rate_of_the_fastest_product():
     assert matmul_peak.installed_libraries() == ["numpy", "torch"]
 
 
-# ---- texts, figures, the whole
+# ---- texts, figures, a complete run
 
 
 def tiny_entries():
     return [" ".join((WORDS * 2)[i % 40 : i % 40 + i // 40]) for i in range(40, 1200)] * 2  # a token a word
 
 
-def test_short_texts_and_passages_have_the_tokens_they_should(made):
+def test_short_texts_and_passages_have_the_required_tokens(made):
     encoder, entries = Encoder.load(made.tiny), tiny_entries()
     texts = encoding.make_texts(entries, encoder, seed=0)
     wanted = {entry for entry in entries if 17 <= len(entry.split()) <= 23}
@@ -227,7 +227,7 @@ def test_short_texts_and_passages_have_the_tokens_they_should(made):
     assert all(200 <= len(text.split()) < 223 for text in texts[rounds.PASSAGES])
 
 
-def test_speed_figures_by_hand():
+def test_figures_by_hand():
     rates = {"teacher": [10, 20], "static": [2000, 1000], "model2vec": [1000, 1000], "base": [40, 120]}
     found = rounds.RoundResults()
     for threads in (1, 2):
@@ -245,7 +245,7 @@ def test_speed_figures_by_hand():
     medians = {item["name"]: item["median"] for item in measurements}
     assert medians["base, short texts, 1 core"] == 80
     assert medians["base, short texts, 2 cores"] == 160
-    assert medians["base, short texts, tokens, 2 cores"] == 160 * 21, "of the two texts that a pass takes"
+    assert medians["base, short texts, tokens, 2 cores"] == 160 * 21, "of the two texts of a pass"
     assert medians["base, single text, 1 core"] == 2.5
     assert medians["matrix product, peak, 1 core"] == 12.5, "of 9 and 16"
     by_keys = {(item.get("system"), item.get("what"), item["threads"]): item for item in measurements}
@@ -268,11 +268,11 @@ def run_main(monkeypatch, *words):
 
 
 @pytest.mark.slow
-def test_a_quick_run_needs_nothing_but_encoders(made, tmp_path, monkeypatch):
+def test_a_quick_run_needs_only_encoders(made, tmp_path, monkeypatch):
     sample = tmp_path / "sample.jsonl"
     sample.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(tiny_entries())))
     monkeypatch.setattr(encoding, "SAMPLE", sample)
-    monkeypatch.setattr(encoding, "ORDINARY", made.teacher)
+    monkeypatch.setattr(encoding, "DEFAULT_TEACHER", made.teacher)
     words = ["--quick", "--encoders", made.tiny, made.static, "--threads", 1, "--seconds", 0.01]
     run_main(monkeypatch, *words, "--output", tmp_path / "made.json")
     result = json.loads((tmp_path / "made.json").read_text())
@@ -295,7 +295,7 @@ def test_options_that_exclude_each_other_and_missing_folders_are_named(tmp_path,
         assert "expected neither --teacher nor --peers" in capsys.readouterr().err
     with pytest.raises(SystemExit, match=r"expected a folder with a model, but there is no config\.json"):
         run_main(monkeypatch, "--teacher", tmp_path)
-    monkeypatch.setattr(encoding, "ORDINARY", tmp_path / "none")
+    monkeypatch.setattr(encoding, "DEFAULT_TEACHER", tmp_path / "none")
     with pytest.raises(SystemExit):
         run_main(monkeypatch, "--peers", "model2vec")
     assert "give --teacher FOLDER" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The fusion benchmark: what it computes, by hand."""
+"""Test the fusion benchmark by hand."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_weighted_sums_by_hand():
     assert fusion.fusion_methods()[fusion.CHOSEN](DENSE, []) == pytest.approx({"a": 0.72, "b": 0.48, "c": 0.4})
 
 
-def test_each_collection_is_judged_by_the_way_that_is_best_on_the_others():
+def test_each_collection_is_evaluated_with_the_method_that_is_best_on_the_others():
     flat = dict.fromkeys(["x", "y", "z"], 0.0)
     table = {fusion.USUAL: {"x": 9.0, "y": 1.0, "z": 1.0}, "rrf 10, depth 50": {"x": 0.0, "y": 4.0, "z": 4.0}}
     table |= {"min-max": flat, "cosine": flat}

@@ -1,4 +1,4 @@
-"""Figures of the quality benchmark, by hand and against scipy: intervals, fusion, what was wanted."""
+"""Test intervals, fusion and targets of the quality benchmark, by hand and against scipy."""
 
 import numpy as np
 import pytest
@@ -28,50 +28,50 @@ def test_the_interval_over_queries_is_that_of_the_paired_bootstrap():
 
 
 def task(n, seed, noises, decimals=1):
-    """Return people's scores with many equal ones, and a noisy copy of them a noise."""
+    """Return human scores with many equal values, and one noisy copy per noise."""
     rng = np.random.default_rng(seed)
-    people = np.round(rng.uniform(0, 5, n), decimals)
-    return people, [np.round(people + rng.normal(0, noise, n), 1) for noise in noises]
+    human = np.round(rng.uniform(0, 5, n), decimals)
+    return human, [np.round(human + rng.normal(0, noise, n), 1) for noise in noises]
 
 
-def test_every_draw_is_ranked_as_scipy_ranks_it():
-    people, (ours,) = task(40, 0, [1.0])
+def test_every_draw_has_the_correlation_of_scipy():
+    human, (ours,) = task(40, 0, [1.0])
     counts = quality_intervals._draw_counts(40, 30, np.random.default_rng(3))
     assert (counts.sum(axis=1) == 40).all()
-    ranks = [quality_intervals._rank_draws(values, counts) for values in (ours, people)]
+    ranks = [quality_intervals._rank_draws(values, counts) for values in (ours, human)]
     found = quality_intervals._correlations(*ranks, counts)
-    for of_draw, value in zip(counts, found, strict=True):
-        rows = np.repeat(np.arange(40), of_draw)
-        assert value == pytest.approx(spearmanr(ours[rows], people[rows]).statistic)
+    for draw, value in zip(counts, found, strict=True):
+        rows = np.repeat(np.arange(40), draw)
+        assert value == pytest.approx(spearmanr(ours[rows], human[rows]).statistic)
 
 
 def test_the_interval_over_pairs_is_that_of_a_bootstrap_with_scipy():
     tasks = [task(60, 1, [0.8, 2.0]), task(25, 2, [0.5, 1.5])]
-    people = [scores for scores, _ in tasks]
+    human = [scores for scores, _ in tasks]
     ours, theirs = ([systems[which] for _, systems in tasks] for which in (0, 1))
     rng = np.random.default_rng(9)
     draws = np.zeros(1000)
-    for a, b, scores in zip(ours, theirs, people, strict=True):
+    for a, b, scores in zip(ours, theirs, human, strict=True):
         for number in range(1000):
             rows = rng.choice(len(scores), len(scores))
             above = spearmanr(a[rows], scores[rows]).statistic - spearmanr(b[rows], scores[rows]).statistic
             draws[number] += 100 * above / 2
     wanted = np.percentile(draws, [2.5, 97.5])
-    assert interval_over_pairs(ours, theirs, people, seed=0) == pytest.approx(wanted, abs=1.5)
-    assert interval_over_pairs(ours, ours, people, seed=0) == (0, 0)
-    assert interval_over_pairs(ours, theirs, people, seed=0) == interval_over_pairs(ours, theirs, people, seed=0)
+    assert interval_over_pairs(ours, theirs, human, seed=0) == pytest.approx(wanted, abs=1.5)
+    assert interval_over_pairs(ours, ours, human, seed=0) == (0, 0)
+    assert interval_over_pairs(ours, theirs, human, seed=0) == interval_over_pairs(ours, theirs, human, seed=0)
 
 
-def test_draws_without_a_correlation_are_left_out():
-    # Of three pairs every ninth draw holds one pair three times; all others order ours right and theirs wrong.
-    ours, people = np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])
-    assert interval_over_pairs([ours], [-ours], [people], seed=0) == pytest.approx((200, 200))
+def test_draws_without_a_correlation_are_ignored():
+    # One draw in nine has one of the three pairs three times; all others give correlation 1 for ours and -1 for theirs.
+    ours, human = np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])
+    assert interval_over_pairs([ours], [-ours], [human], seed=0) == pytest.approx((200, 200))
 
 
 def test_fused_scores_by_hand():
     dense = [("a", 0.9), ("b", 0.6), ("c", 0.5)]
     lexical = [("c", 8.0), ("d", 2.0)]
-    # d has the cosine of the last of the dense ranking, a and b BM25 0.
+    # d gets the cosine of the last dense hit; a and b get BM25 0.
     wanted = {"a": 0.8 * 0.9, "c": 0.8 * 0.5 + 0.2, "b": 0.8 * 0.6, "d": 0.8 * 0.5 + 0.2 * 2 / 8}
     found = quality_judge.fuse_rankings(dense, lexical)
     assert found == [(doc_id, pytest.approx(score)) for doc_id, score in wanted.items()]
@@ -87,7 +87,7 @@ def row_by_hand(name, dim, sts, *ndcg, of_teacher=None):
     return row | {"retrieval": {"means": means, "collections": collections}, "of_teacher": kept}
 
 
-def test_wanted_figures_by_hand():
+def test_targets_by_hand():
     rows = [
         row_by_hand("base", 256, 80, 50, 40, 30, of_teacher=(99.5, 95.9)),
         row_by_hand("mini", 384, 79, 49, 45, 29),
@@ -111,7 +111,7 @@ def test_wanted_figures_by_hand():
     ]
 
 
-def test_without_a_teacher_nothing_is_wanted_in_per_cent():
+def test_without_a_teacher_there_is_no_target_in_percent():
     row = row_by_hand("base", 256, 80, 50)
     del row["of_teacher"]
     assert quality_targets.measure_goals([row], "") == ([], [])

@@ -1,4 +1,4 @@
-"""The benchmark of quality: every row is what hpdsearch.evaluation says when asked directly; and the page of it."""
+"""Test the quality benchmark: every row agrees with hpdsearch.evaluation, and the page shows the result."""
 
 import importlib
 import json
@@ -43,7 +43,7 @@ LINES += ["a child with a book", "gold and stone", "the king is old", "rain on t
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    """Data, models, and the result of one run of quality.py over them."""
+    """Write data and models, and return them with the result of one run."""
     root = tmp_path_factory.mktemp("family")
     task = root / "data" / "sts" / "pairs"
     task.mkdir(parents=True)
@@ -105,7 +105,7 @@ def require_row(made, name, dim, encode, documents=None):
         assert row["sts"]["tasks"] == pytest.approx({task.name: task.spearman for task in sts.tasks}, abs=1e-3)
 
 
-def test_every_system_is_a_row_in_the_order_of_measuring(made):
+def test_every_system_is_a_row_in_the_order_of_measurement(made):
     wanted = [("big", 32), ("big projected", 8), ("big projected", 4), ("mini", 32), ("mini projected", 8)]
     wanted += [("mini projected", 4), ("static", 8), ("static", 4), ("static asks big projected", 8)]
     wanted += [("static asks big projected", 4), ("static hybrid", 8), ("tiny", 16), ("tiny", 8), ("tiny", 4)]
@@ -113,7 +113,7 @@ def test_every_system_is_a_row_in_the_order_of_measuring(made):
     assert list(made.rows) == wanted
 
 
-def test_rows_say_what_they_are_and_how_many_bytes_their_vectors_take(made):
+def test_rows_have_their_kind_and_bytes_per_vector(made):
     kinds = {name: row["what"] for (name, _), row in made.rows.items()}
     assert kinds == {
         "big": "teacher",
@@ -132,7 +132,7 @@ def test_rows_say_what_they_are_and_how_many_bytes_their_vectors_take(made):
     assert "bytes_a_vector" not in made.rows["BM25", None]
 
 
-def test_encoders_are_measured_at_every_width_as_if_loaded_with_it(made):
+def test_encoders_score_at_every_width_as_if_loaded_with_it(made):
     for folder, dims in ((made.static, (8, 4)), (made.tiny, (16, 8, 4))):
         for dim in dims:
             encoder = Encoder.load(folder, dim=dim)
@@ -140,24 +140,24 @@ def test_encoders_are_measured_at_every_width_as_if_loaded_with_it(made):
     require_row(made, "tiny float32", 8, Encoder.load(made.whole, dim=8).encode)
 
 
-def test_the_teacher_is_measured_whole_and_on_the_space(made):
+def test_the_teacher_is_measured_at_full_width_and_projected(made):
     require_row(made, "big", 32, made.teacher)
     require_row(made, "big projected", 4, lambda texts: made.space.project(made.teacher(texts))[:, :4])
 
 
-def test_the_students_base_is_projected_on_directions_of_its_own(made):
+def test_the_initial_model_is_projected_on_its_own_directions(made):
     directions = np.linalg.svd(made.student(LINES).astype(np.float64))[2]  # rows, largest singular value first
     require_row(made, "mini", 32, made.student)
     require_row(made, "mini projected", 8, lambda texts: made.student(texts) @ directions[:8].T)
 
 
-def test_asymmetric_search_asks_the_projected_teachers_documents(made):
+def test_asymmetric_search_encodes_documents_with_the_projected_teacher(made):
     encode = Encoder.load(made.static, dim=4).encode
     require_row(made, "static asks big projected", 4, encode, lambda t: made.space.project(made.teacher(t))[:, :4])
     assert "sts" not in made.rows["static asks big projected", 4]
 
 
-def test_words_are_judged_like_vectors(made):
+def test_bm25_is_evaluated_like_vectors(made):
     # alpha: q1 finds the equal texts a (relevance 2) and c, not b (1); q2 finds only itself, which does not count;
     # q3 finds d, and "lost" is in no corpus. beta: q2 finds e, and itself again; q5 shares no word with a.
     second = 1 / math.log2(3)
@@ -168,11 +168,11 @@ def test_words_are_judged_like_vectors(made):
     assert found["beta"]["nDCG@10"] == pytest.approx(beta, abs=1e-3)
 
 
-def test_a_hybrid_ranks_as_an_index_of_the_same_texts(made, tmp_path):
+def test_a_hybrid_ranks_like_an_index_of_the_same_texts(made, tmp_path):
     encoder = Encoder.load(made.tiny)
-    words = {each.name: judge.rank_bm25(each) for each in made.collections}
+    bm25 = {each.name: judge.rank_bm25(each) for each in made.collections}
     system = judge.System(judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode)
-    found = judge.measure(system, made.tasks, made.collections, words)
+    found = judge.measure(system, made.tasks, made.collections, bm25)
     for collection in made.collections:
         documents = [Document(doc_id, text) for doc_id, text in collection.documents()]
         index = Index.build(tmp_path / collection.name, documents, encoder=encoder)
@@ -190,12 +190,12 @@ def test_a_hybrid_row_by_brute_force(made):
     encoder, row = Encoder.load(made.tiny), made.rows["tiny hybrid", 16]["retrieval"]["collections"]
     for collection in made.collections:
         documents = dict(collection.documents())
-        by_words = judge.rank_bm25(collection)
+        rankings = judge.rank_bm25(collection)
         values = []
         for query_id, query in collection.queries.items():
             others = {doc_id: text for doc_id, text in documents.items() if (query_id, doc_id) != ("q2", "q2")}
             cosines = encoder.encode(list(others.values())) @ encoder.encode([query])[0]
-            bm25 = dict(by_words[query_id])
+            bm25 = dict(rankings[query_id])
             best = max(bm25.values(), default=1)
             scores = {
                 doc_id: round(0.8 * round(float(cosine), 6) + 0.2 * bm25.get(doc_id, 0) / best, 6)
@@ -205,7 +205,7 @@ def test_a_hybrid_row_by_brute_force(made):
         assert row[collection.name]["nDCG@10"] == pytest.approx(np.mean(values), abs=1e-3)
 
 
-def test_per_cent_and_differences_are_against_the_whole_teacher(made):
+def test_percentages_and_differences_compare_with_the_teacher_at_full_width(made):
     big, tiny = made.rows["big", 32], made.rows["tiny", 8]
     assert big["of_teacher"] == {"STS": 100, "nDCG@10": 100, "recall@100": 100, "MRR@10": 100}
     assert big["less_teacher"] == {key: {"mean": 0, "low": 0, "high": 0} for key in ("STS", "nDCG@10")}
@@ -223,17 +223,17 @@ def test_per_cent_and_differences_are_against_the_whole_teacher(made):
     assert list(made.rows["tiny hybrid", 16]["less_teacher"]) == ["nDCG@10"]
 
 
-def test_a_result_names_no_folder_and_what_it_was_measured_on(made):
+def test_a_result_lists_tasks_and_collections_but_no_folder(made):
     assert str(made.root) not in json.dumps(made.result)
     assert made.result["settings"]["tasks"] == ["pairs (5 pairs)"]
     assert made.result["settings"]["collections"] == ["alpha (3 queries)", "beta (4 queries)"]
 
 
 def test_a_text_is_encoded_once_and_a_repeat_encodes_nothing(tmp_path):
-    asked: list[str] = []
+    encoded: list[str] = []
 
     def encode(texts):
-        asked.extend(texts)
+        encoded.extend(texts)
         return np.array([[len(text), 1] for text in texts], dtype=np.float32)
 
     texts = {"one": ["a", "bb"], "two": ["bb", "cccc"]}
@@ -241,9 +241,9 @@ def test_a_text_is_encoded_once_and_a_repeat_encodes_nothing(tmp_path):
     for _ in range(2):
         vectors = embedded.cached_encoder(source, texts, tmp_path)
         np.testing.assert_array_equal(vectors(["cccc", "a", "bb"]), [[4, 1], [1, 1], [2, 1]])
-    assert asked == ["a", "bb", "bb", "cccc"]  # once a collection
+    assert encoded == ["a", "bb", "bb", "cccc"]  # once per collection
     embedded.cached_encoder(source, {"one": ["a", "bb", "ccc"]}, tmp_path)
-    assert asked[4:] == ["a", "bb", "ccc"], "another collection under the same name"
+    assert encoded[4:] == ["a", "bb", "ccc"], "another collection under the same name"
 
 
 def test_a_cache_of_teacher_embeddings_is_opened_by_its_own_manifest(made, tmp_path):
@@ -261,7 +261,7 @@ def test_a_cache_of_teacher_embeddings_is_opened_by_its_own_manifest(made, tmp_p
 # ---- the page
 
 
-def test_the_tables_of_the_page_hold_the_values_of_the_result(made, tmp_path):
+def test_the_tables_of_the_page_contain_the_values_of_the_result(made, tmp_path):
     (tmp_path / "quality.json").write_text(json.dumps(made.result))
     row = made.rows["tiny", 8]
     less = row["less_teacher"]["STS"]

@@ -1,4 +1,4 @@
-"""The report: every number on it is in a result file; the cost curve: what nothing else beats, by hand."""
+"""Test the report, whose numbers all come from result files, and the Pareto front by hand."""
 
 import importlib
 import json
@@ -26,23 +26,23 @@ def measured(system, what, value, unit="", **about):
 @pytest.mark.parametrize(
     "text", ["It takes 5 ms.", "About 97.9 % is kept.", "| base | 1,000 |", "- twice: +0.5 points"]
 )
-def test_a_number_written_into_the_words_is_refused(text):
+def test_a_number_in_the_template_is_an_error(text):
     with pytest.raises(SystemExit, match=r"REPORT.template.md:2: expected numbers from result files only"):
         write_report.require_no_numbers(f"# Title\n{text}\n")
 
 
-def test_digits_in_names_code_and_links_are_no_numbers():
+def test_digits_in_names_code_and_links_are_not_numbers():
     words = "nDCG@10 of all-MiniLM-L6-v2 as f32, `k=10`, [here](results/a-1.svg), BM25, recall@100, {{quality}}"
     write_report.require_no_numbers(words)
 
 
-def test_the_words_of_the_report_hold_no_number_and_name_only_what_there_is():
+def test_the_template_has_no_number_and_no_unknown_table():
     template = write_report.TEMPLATE.read_text()
     write_report.require_no_numbers(template)
-    assert {name.strip() for name in write_report.PLACE.findall(template)} <= tables.TABLES.keys()
+    assert {name.strip() for name in write_report.PLACEHOLDER.findall(template)} <= tables.TABLES.keys()
 
 
-def test_an_unknown_name_in_the_words_is_an_error():
+def test_an_unknown_table_in_the_template_is_an_error():
     with pytest.raises(SystemExit, match=r"\{\{qualty\}\}: expected one of summary, quality"):
         write_report.fill_template("{{qualty}}", {"retrieval": result_with()})
 
@@ -52,7 +52,7 @@ def test_without_results_there_is_no_report(tmp_path):
         write_report.read_results(tmp_path)
 
 
-def test_pictures_are_linked_from_where_the_page_lies(tmp_path):
+def test_links_to_pictures_are_relative_to_the_page(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "a.svg").write_text("")
     words = "![one](results/a.svg) ![other](results/b.svg)"
@@ -61,7 +61,7 @@ def test_pictures_are_linked_from_where_the_page_lies(tmp_path):
         assert made == f"![one]({link}) *(not drawn in this run)*"
 
 
-def test_what_others_do_better_is_said():
+def test_losses_list_every_column_in_which_another_program_is_better():
     here = [("hpdsearch base", 120, 60), ("bm25s", 5, 55), ("script", 400, 61)]
     engines = result_with(
         *(measured(name, "indexing", seconds, "s") for name, seconds, _ in here),
@@ -74,14 +74,14 @@ def test_what_others_do_better_is_said():
     ]
 
 
-def test_a_target_that_was_not_met_is_said():
+def test_losses_list_missed_targets():
     slow = report.measurement("query", "ms", [3.0])
     made = report.result("scale", {}, [slow], [report.target(slow, at_most=2)])
     assert tables.losses({"scale": made}) == "- Target missed (scale): query, at most 2.00 ms: 3.00 ms."
 
 
 def systems():
-    """n=1000: name -> (encoder, index, nDCG@10, bytes, ms)."""
+    """Return name -> (encoder, index, nDCG@10, bytes, ms), for n = 1000."""
     return {
         "a": ("big", "flat f32", 60.0, 3072, 4.0),
         "b": ("base", "flat pq", 59.0, 64, 0.2),
@@ -112,17 +112,17 @@ def test_points_are_joined_by_hand(sources):
     assert points["b"].whole_us == 6200
     assert points["d"].whole_us == pytest.approx(310)
     assert points["a"].size_bytes == 3072
-    assert points["a"].whole_us == 24_000, "the fastest way that the teacher was run in"
+    assert points["a"].whole_us == 24_000, "the fastest configuration of the teacher"
 
 
-def test_the_best_at_each_price_are_those_that_nothing_beats(sources):
+def test_the_pareto_front_by_hand(sources):
     points = pareto.join_results(*sources)
     assert [one.system for one in pareto.pareto_front(points, "size_bytes")] == ["b", "a"]
     assert [one.system for one in pareto.pareto_front(points, "search_us")] == ["c", "b", "a"]
     assert [one.system for one in pareto.pareto_front(points, "whole_us")] == ["d", "c", "b", "a"]
 
 
-def test_the_cost_curve_is_written_and_drawn(sources, tmp_path, monkeypatch):
+def test_points_and_front_are_written_and_drawn(sources, tmp_path, monkeypatch):
     for name, made in zip(("retrieval", "encoding"), sources, strict=True):
         (tmp_path / f"{name}.json").write_text(json.dumps(made))
     words = ["pareto.py", "--results", str(tmp_path), "--output", str(tmp_path / "pareto.json")]
@@ -132,10 +132,10 @@ def test_the_cost_curve_is_written_and_drawn(sources, tmp_path, monkeypatch):
     assert [one["system"] for one in made["points"]] == list("abcd")
     assert made["settings"]["best"]["size_bytes"] == ["b", "a"]
     picture = (tmp_path / "pareto.svg").read_text()
-    assert all(label in picture for label in ("bytes a document", "microseconds a query", "static"))
+    assert all(label in picture for label in ("bytes per document", "microseconds per query", "static"))
 
 
-def test_a_result_without_judged_systems_gives_no_curve(sources):
+def test_a_result_without_ndcg_is_an_error(sources):
     with pytest.raises(SystemExit, match="expected systems with bytes a document"):
         pareto.join_results(result_with(), sources[1])
 
