@@ -59,7 +59,7 @@ def _skip_if_distill_is_missing(error: ImportError) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the tiny encoder; not to be altered."""
+    """Return the folder of the tiny encoder. Tests must not change it."""
     return make_tiny_encoder(tmp_path_factory.mktemp("encoders") / "tiny")
 
 

@@ -21,7 +21,7 @@ HOMES = {
 
 
 def imported_modules(source: str, package: str) -> Iterator[str]:
-    """Every module that a source imports anywhere, in functions and under TYPE_CHECKING too, with its full name."""
+    """Return the full name of every module that a source imports, also in functions and under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,7 +44,7 @@ def test_heavy_libraries_are_imported_only_where_they_belong(path):
 
 
 def loaded_by(*code: str) -> set[str]:
-    """The libraries in sys.modules after running some lines in a new interpreter."""
+    """Return the libraries in sys.modules after running some lines in a new interpreter."""
     lines = [*code, "import sys", "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"]
     run = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
     return set(run.stdout.rsplit("LOADED", 1)[1].split())

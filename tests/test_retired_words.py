@@ -1,4 +1,4 @@
-"""The list of retired words (pyproject.toml) is checked by a script that finds them wherever prose stands."""
+"""A script finds the retired words (pyproject.toml) in the prose of the project."""
 
 import importlib.util
 from pathlib import Path

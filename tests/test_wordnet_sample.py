@@ -1,4 +1,4 @@
-"""The sample corpus as it ships, and the script that makes it from WordNet's data files."""
+"""The shipped sample corpus, and the script that makes it from WordNet's data files."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ LICENSE = [
     "  1 This software and database is being provided to you, the LICENSEE, by",
     "  2 Princeton University under the following license.  By obtaining, using",
 ]
-# Two synsets a file, in the form of wndb(5WN): head, gloss. Below is what a reader should see.
+# Two synsets a file, in the form of wndb(5WN): head, gloss. The expected records stand below.
 DATA = {
     "noun": [
         "02958343 06 n 03 car 0 motor_car 1 auto 0 002 @ 03791235 n 0000 ~ 02701002 n 0000 | "

@@ -1,4 +1,4 @@
-"""A folder with a catalog of three documents."""
+"""Return a folder with a catalog of three documents."""
 
 import pytest
 from catalogs import DOCUMENTS, write

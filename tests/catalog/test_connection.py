@@ -66,7 +66,7 @@ def test_an_empty_catalog_file_holds_no_commit(tmp_path):
 
 
 def read_only(folder, *, keep_wal):
-    """Open a copy of a folder as a user who may not write there; with the writer's last commit still in its log."""
+    """Open a read-only copy of a folder, in which the last commit is still in SQLite's log."""
     code = """if True:
         import os, sys
         from pathlib import Path

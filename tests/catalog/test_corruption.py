@@ -1,4 +1,4 @@
-"""A damaged catalog is an error or a problem, never another exception and never another answer."""
+"""A damaged catalog leads to an error or a problem, never to another exception or a wrong answer."""
 
 import random
 import shutil
@@ -108,7 +108,7 @@ def test_altered_settings_and_segments_are_corruption(folder, statement):
 
 
 def everything(folder):
-    """All that a catalog says, or the kind of error or problem that it ends with."""
+    """Return the contents of a catalog, or the kind of the error or problem."""
     try:
         catalog = Catalog.open(folder)
     except IndexFolderError as error:
@@ -146,7 +146,7 @@ def twelve(tmp_path_factory):
 
 
 def test_a_flipped_bit_is_an_error_a_problem_or_harmless(twelve, tmp_path):
-    """Of bytes that are in use, and of some that are not; never another exception, never another answer."""
+    """The bits are in used and in unused bytes. Another exception or a wrong answer never comes."""
     folder = Path(shutil.copytree(twelve, tmp_path / "copy"))
     path, expected, rng = folder / FILE_NAME, everything(twelve), random.Random(0)
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Filters as text: the tree, the errors and the limits of size."""
+"""The parser of filters: the tree, the errors and the limits of size."""
 
 import pytest
 from filters import matching
@@ -71,7 +71,7 @@ def test_any_text_is_a_filter_or_a_filter_error(text):
 
 
 def nested(levels):
-    """So many levels, each `y = 1 or y = 3 and (...)`: the order that costs SQLite's parser most."""
+    """Return a filter of n levels, each `y = 1 or y = 3 and (...)`: this order costs SQLite's parser most."""
     text = "x in (1, 'a', null)"
     for level in range(levels):
         text = f"y not in (1, 'a', null) {('or', 'and')[level % 2]} y = 3 and ({text})"

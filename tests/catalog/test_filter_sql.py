@@ -14,7 +14,7 @@ from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
 
 
 def values_of(metadata, field):
-    """The values that a field has: dots walk into objects, lists count as their members, null as nothing."""
+    """Return the values of a field: dots select members of objects, a list counts as its members, null as no value."""
 
     def walk(value, path):
         if isinstance(value, list):
@@ -110,7 +110,7 @@ def depth(tree):
 
 
 def spelled(draw, tree):
-    """One of the many ways to write a tree down."""
+    """Return one of the many texts of a tree."""
 
     def case(word):
         return draw(st.sampled_from([word, word.upper(), word.title()]))
@@ -218,13 +218,13 @@ CORPUS = [
         ("author is null", [0, 1, 2, 3, 4]),  # its fields are author.name and author.born
         ("author.born = 1971", [4]),
         ("author.born != 1971", [0, 1, 2, 3]),
-        ("author.born > 1970 and author.born < 1971", [4]),  # one member for each
+        ("author.born > 1970 and author.born < 1971", [4]),  # one attribute for each member
         ("not year > 2019 and lang = 'en'", [0]),
         ("not (year > 2019 and lang = 'en')", [0, 1, 3, 4]),
         ("lang = 'de' or lang = 'en' and year = 2019", [0, 1]),
         ("(lang = 'de' or lang = 'en') and year = 2019", [0]),
         ("not not lang = 'de'", [1]),
-        ("LANG = 'de'", []),  # names of fields are taken as they are
+        ("LANG = 'de'", []),  # names of fields are not changed
     ],
 )
 def test_filters_select_the_documents_chosen_by_hand(where, docs):
@@ -240,7 +240,7 @@ def test_numbers_are_parsed_in_all_spellings():
         ("x = .5", [2]),
         ("x = 5.", [4]),
         ("x = 3", [5]),
-        ("x < 1e400", [0, 1, 2, 3, 4, 5]),  # what is not written like a number has none
+        ("x < 1e400", [0, 1, 2, 3, 4, 5]),  # a text that is not written like a number has no value
     ]:
         assert matching(where, corpus) == docs, where
 

@@ -1,4 +1,4 @@
-"""Changing a catalog: what is written is read, in one transaction."""
+"""The writer of a catalog: one transaction writes exactly the given documents, segments and settings."""
 
 import json
 import subprocess
@@ -102,7 +102,7 @@ def test_same_text_needs_equal_title_and_text(folder):
 
 
 def test_document_numbers_are_never_reused(folder):
-    """Who replaces the last document may meet its doc_id again, and must see that it is a new one."""
+    """The doc_id of the last document may come again after a replacement, and must count as a new document."""
     writer = CatalogWriter.open(folder)
     first_new = writer.next_doc()
     assert first_new == 3

@@ -1,4 +1,4 @@
-"""A small index of words and a way to run the command line on it."""
+"""A small index of words, and functions that run the command line on it."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder that reads the documents whole: it spells their words letter by letter."""
+    """Return an encoder whose window holds each document, although it splits words into letters."""
     return make_tiny_encoder(tmp_path_factory.mktemp("encoders") / "tiny", max_tokens=120)
 
 
@@ -44,6 +44,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def indexed(run: Run, corpus: Path, tiny_folder: Path) -> Run:
-    """The same, with indexes/words built."""
+    """Return the same function, with indexes/words built."""
     assert run("index", corpus, "--encoder", tiny_folder).exit_code == 0
     return run

@@ -28,7 +28,7 @@ def distill(folder: Path, *arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models, texts.txt and the sources of a recipe."""
+    """Return a folder with models, texts.txt and the sources of a recipe."""
     folder = make_models(tmp_path_factory.mktemp("models"))
     (folder / "texts.txt").write_text("\n".join(make_texts()) + "\n")
     (folder / "sources").mkdir()
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> tuple[Path, Result]:
-    """The encoder folder that the command made, and what it said."""
+    """Return the encoder folder that the command made, and its output."""
     result = distill(folder, folder / "texts.txt", *OPTIONS, "-o", folder / "mine")
     return folder / "mine", result
 

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands say, and docs/filters.md is what filters do."""
+"""docs/cli.md equals the help of the commands, and the examples of docs/filters.md work."""
 
 import re
 import runpy
@@ -24,7 +24,7 @@ def test_the_reference_of_the_command_line_is_up_to_date():
 
 @pytest.fixture(scope="module")
 def filtered(tmp_path_factory, tiny_folder):
-    """An index of the corpus of docs/filters.md."""
+    """Return an index of the corpus of docs/filters.md."""
     from hpdsearch.corpus import read_corpus
 
     folder = tmp_path_factory.mktemp("filters")

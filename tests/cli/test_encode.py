@@ -1,4 +1,4 @@
-"""encode and encoders."""
+"""The commands encode and encoders."""
 
 import json
 

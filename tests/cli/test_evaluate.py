@@ -1,4 +1,4 @@
-"""evaluate sts and evaluate retrieval: scipy and trec_eval on vectors made here are the oracles."""
+"""The commands evaluate sts and evaluate retrieval; scipy and trec_eval on vectors made here are the oracles."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def teacher_folder(tmp_path_factory):
 
 @pytest.fixture
 def space(tmp_path, teacher_folder):
-    """A space of the teacher's, and an encoder folder that says it is of that space."""
+    """Return a space of the teacher, and the folder of an encoder of that space."""
     from hpdsearch.distillation.teacher.teacher import Teacher
 
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(Teacher.load(teacher_folder).dim, 16)))[0]

@@ -1,4 +1,4 @@
-"""index, add, delete, info, verify: output and exit codes."""
+"""The commands index, add, delete, info and verify: output and exit codes."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The command line itself: help, version, exit codes, former names, INDEX as an argument or with -i."""
+"""The command group: help, version, exit codes, former names, INDEX as an argument or with -i."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from hpdsearch.encoder import DEFAULT_ENCODER
 
 
 def leaves(command, words):
-    """Yield the words and the command of every command that does something."""
+    """Yield the path of names and the command of every command that is no group."""
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
             yield from leaves(child, (*words, name))

@@ -1,4 +1,4 @@
-"""reindex, compact, verify, operating points of info, index --update, query --ann-recall: output, files and errors."""
+"""The commands reindex, compact, verify, info, index --update, query --ann-recall: output, files and errors."""
 
 import json
 import re
@@ -19,7 +19,7 @@ QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a 
 
 @pytest.fixture(scope="session")
 def measured(tmp_path_factory, tiny_folder):
-    """Folder of an index whose one segment has a curve: 2,500 vectors, pq, tuned to find half of the nearest."""
+    """Return an index whose one segment has operating points: 2,500 vectors, pq, recall target 0.5."""
     folder = tmp_path_factory.mktemp("measured") / "big"
     spec = IndexSpec(Kind.FLAT, Codec.PQ, ann_recall=0.5)
     Index.build(folder, some_documents(2_500), encoder=tiny_folder, spec=spec).close()
@@ -28,7 +28,7 @@ def measured(tmp_path_factory, tiny_folder):
 
 @pytest.fixture
 def big(run, measured):
-    """A copy of it, as indexes/big."""
+    """Return a copy of it, as indexes/big."""
     shutil.copytree(measured, "indexes/big")
     return run
 
@@ -91,7 +91,7 @@ def test_reindex_without_options_restores_a_high_ann_recall(big, tiny_folder):
 
 
 def exact_share(run, encoder, *options):
-    """Share of hits that score at least as much as the tenth of exact search, over QUERIES."""
+    """Return the share of hits, over QUERIES, with at least the score of the tenth hit of exact search."""
     passages = stored_passages(Path("indexes/big"), encoder)
     n_found = 0
     for query in QUERIES:

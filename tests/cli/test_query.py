@@ -1,4 +1,4 @@
-"""query: one query, a file of queries, an interactive session; which index is searched."""
+"""The command query: one query, a file of queries, an interactive session, and the choice of the index."""
 
 import json
 from pathlib import Path

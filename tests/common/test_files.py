@@ -28,7 +28,7 @@ def test_a_file_is_replaced_atomically(tmp_path):
             file.write(b"new")
             assert path.read_bytes() == b"the old and longer one"
         assert path.read_bytes() == b"new"
-        assert reader.read() == b"the old and longer one"  # who had it open keeps it
+        assert reader.read() == b"the old and longer one"  # an open file stays readable
     assert names(tmp_path) == ["a.bin"]
 
 
@@ -58,7 +58,7 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 
 def test_the_bytes_are_synced_before_the_rename(tmp_path, monkeypatch):
-    """Order of the calls to the system: write, fsync of the file, rename, fsync of the folder."""
+    """The system calls come in this order: write, fsync of the file, rename, fsync of the folder."""
     calls = []
     real_fsync, real_replace = os.fsync, type(tmp_path).replace
 
@@ -80,7 +80,7 @@ def test_the_bytes_are_synced_before_the_rename(tmp_path, monkeypatch):
 
 
 def test_sha256_equals_the_published_examples(tmp_path):
-    """The examples of FIPS 180-2, appendix B."""
+    """The examples are those of FIPS 180-2, appendix B."""
     for data, expected in [
         (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),

@@ -16,7 +16,7 @@ def read_html(tmp_path, raw):
 
 
 def test_a_page_becomes_its_title_and_its_paragraphs():
-    """The page is Latin-1, as its meta element says, and has a menu, a footer, a script and a style sheet."""
+    """The page has a menu, a footer, a script and a style sheet, and its meta element names Latin-1."""
     (document,) = read_corpus(PAGE)
     assert document.title == "The old harbour"
     assert document.text == (

@@ -21,7 +21,7 @@ WORDPIECE = BertWordPieceTokenizer({token: i for i, token in enumerate(VOCABULAR
 
 
 def word_spans(texts):
-    """A tokenizer of words and marks: one token per word of any length."""
+    """Tokenizes words and punctuation marks: one token per word of any length."""
     return [[match.span() for match in WORD_OR_MARK.finditer(text)] for text in texts]
 
 
@@ -47,7 +47,7 @@ def parts(text, result):
 
 
 def assert_covered(text, result):
-    """Every character but white space is in a passage, in order, and no passage is inside another."""
+    """Check that the passages cover all characters except white space, in order, and that none contains another."""
     covered = set()
     for passage in result.passages:
         assert 0 <= passage.start < passage.end <= len(text)
@@ -160,7 +160,7 @@ def test_a_list_item_that_begins_at_the_limit_is_a_good_end():
     ],
 )
 def test_abbreviations_initials_and_numbers_do_not_end_sentences(not_an_end):
-    """Two marks are near the middle: the nearer one ends no sentence, so the other one is chosen."""
+    """Two marks are near the middle. The nearer one ends no sentence, so the text is split at the other one."""
     first = "one two three four five six seven eight nine ten eleven twelve. "
     text = first + f"Some words {not_an_end} follow here and more words come then to the end of it all now"
     assert parts(text, split(text, max_tokens=28, overlap=0))[0] == first.strip()
@@ -246,7 +246,7 @@ def test_hangul_is_counted_in_letters_not_syllables():
 
 
 def test_no_character_becomes_more_letters_than_it_has_bytes():
-    """The rule by which short texts need not be tokenized, for each character of Unicode."""
+    """The rule that spares the tokenization of short texts holds for each character of Unicode."""
     normalizer = BertNormalizer()
     for code in range(0x80, 0x110000):
         if not 0xD800 <= code < 0xE000 and unicodedata.category(chr(code)) != "Cn":

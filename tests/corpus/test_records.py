@@ -32,7 +32,7 @@ def write_parquet(tmp_path, columns):
     return tmp_path / "a.parquet"
 
 
-# ---- what is written is what is read
+# ---- round trips
 
 
 @ONE_FOLDER

@@ -1,4 +1,4 @@
-"""What `auto` builds: by count, by the measured time of a scan, by memory."""
+"""The choices of `auto`: by the number of vectors, by the measured time of a scan, by the memory limit."""
 
 import math
 
@@ -15,7 +15,7 @@ SAMPLE = ellipsoid(4_096, 32)
 
 
 def tries(spec, n, dim=32):
-    """Kind, codec, parts and lists of what is built in turn."""
+    """Build an index for each spec; return kind, codec, n_subquantizers and nlist of each."""
     found = auto.candidate_specs(spec, n, dim, lambda m: SAMPLE[:m, :dim])
     return [(one.kind, one.codec, one.n_subquantizers, one.nlist) for one in found]
 

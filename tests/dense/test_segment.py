@@ -15,7 +15,7 @@ from hpdsearch.dense.faiss_factory import CORES
 from hpdsearch.errors import CorruptIndexError
 
 N, DIM, FIRST_ROW = 6_000, 32, 1000
-# Fixed nprobe and rescore: what is found does not depend on what was measured.
+# nprobe and rescore are fixed, so that the results do not depend on a measurement.
 ALL = [
     IndexSpec(kind, codec, nlist=32 if kind is Kind.IVF else 0, nprobe=32 if kind is Kind.IVF else 0, rescore=20)
     for kind in (Kind.FLAT, Kind.IVF)
@@ -31,12 +31,12 @@ BEST = np.argsort(-COSINES, axis=1)
 
 @pytest.fixture(scope="module")
 def segments(tmp_path_factory):
-    """One segment of VECTORS for each spec."""
+    """Return one segment of VECTORS for each spec."""
     return {spec: segment(tmp_path_factory.mktemp("segment"), VECTORS, spec, FIRST_ROW) for spec in ALL}
 
 
 def files_of(seg):
-    """Path and sha256 of a segment's index file."""
+    """Return path and sha256 of a segment's index file."""
     path = seg.vectors.path.parent / "i.faiss"
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -46,7 +46,7 @@ def recall(rows, expected):
 
 
 def require_answer(rows, scores, queries, vectors, first_row=FIRST_ROW):
-    """Rows are real and come once, scores are true cosines, best first, equal ones by row; short lists end in -1."""
+    """Check rows and scores: each row once, exact cosines, best first, equal ones by row; short lists end in -1."""
     assert rows.dtype == np.int64
     assert scores.dtype == np.float32
     for row, score, exact in zip(rows, scores, brute_force(vectors, queries), strict=True):
@@ -65,7 +65,7 @@ def test_search_returns_the_nearest_rows_with_exact_cosines(segments, spec, n):
     rows, scores = segments[spec].nearest(QUERIES, n)
     require_answer(rows, scores, QUERIES, VECTORS)
     assert rows.shape == (40, max(n, min(n, 10) * 20))
-    # One wanted hit gets 20 candidates, 10 get 200, 333 get 333.
+    # k = 1 gets 20 candidates, k = 10 gets 200, k = 333 gets 333.
     assert recall(rows[:, :n] - FIRST_ROW, BEST[:, :n]) >= RECALL[spec.codec] - (0 if n == 10 else 0.45)
 
 
@@ -75,7 +75,7 @@ def test_a_query_gets_equal_bits_alone_and_in_a_batch(segments, spec):
     for query, row, score in zip(QUERIES, rows, scores, strict=True):
         (alone,), (alone_score,) = segments[spec].nearest(query[None], 10)
         same = np.isin(alone, row)
-        assert same.mean() > 0.9  # the last candidates may differ, where codes tie
+        assert same.mean() > 0.9  # the last candidates may differ if codes tie
         by_row = dict(zip(row.tolist(), score.tolist(), strict=True))
         assert [by_row[r] for r in alone[same].tolist()] == alone_score[same].tolist()
         np.testing.assert_array_equal(segments[spec].score(query, row), score)
@@ -148,7 +148,7 @@ def test_a_selective_filter_finds_its_rows_as_well_as_no_filter(tmp_path):
         assert 0.6 < without - 0.03 <= found
 
 
-# ---- any shape
+# ---- shapes
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
@@ -217,7 +217,7 @@ def test_rows_with_gaps_keep_their_numbers(tmp_path):
     np.testing.assert_array_equal(seg.score(VECTORS[0], rows[0]), scores[0])
 
 
-# ---- many at once
+# ---- blocks and threads
 
 
 def test_queries_in_several_blocks_get_the_results_of_one_block(segments, monkeypatch):

@@ -23,7 +23,7 @@ def tuned(request, tmp_path_factory):
 
 
 def ann_recall(seg, queries, own=None, point=None):
-    """Recall@10 counted in numpy: each query's own row is left out of both answers; equal scores count."""
+    """Compute ann_recall@10 in numpy: each query's own row is left out of both results; equal scores count as found."""
     exact = brute_force(VECTORS, queries)
     others = np.ones(N, bool)
     found = []
@@ -46,7 +46,7 @@ def test_operating_points_have_the_ann_recall_that_numpy_counts(tuned):
     np.testing.assert_allclose(asked.kth_scores, np.sort(exact, axis=1)[:, -10], atol=1e-6)
     for point in tuned.operating_points.points:
         counted = ann_recall(tuned, asked.queries, asked.positions, point)
-        assert point.ann_recall == pytest.approx(counted, abs=0.004)  # codes tie, and then either may be taken
+        assert point.ann_recall == pytest.approx(counted, abs=0.004)  # if codes tie, either row is correct
 
 
 def test_the_recall_target_is_met_for_other_queries(tuned):
@@ -75,7 +75,7 @@ def test_parameters_that_the_user_set_are_not_tuned(tmp_path):
 
 
 def test_sq8_meets_a_recall_target_that_pq_misses(tmp_path):
-    vectors = ellipsoid(12_000, 8)  # four parts of four bits tell little apart
+    vectors = ellipsoid(12_000, 8)  # four subquantizers of four bits distinguish few vectors
     seg = segment(tmp_path, vectors, IndexSpec(ann_recall=0.99))
     assert (seg.spec.codec, seg.operating_points.is_met) == (Codec.SQ8, True)
 
@@ -99,7 +99,7 @@ def test_duplicates_of_a_neighbor_count_as_found(tmp_path):
     assert seg.operating_points.points[-1].ann_recall == 1
 
 
-# ---- by hand
+# ---- hand arithmetic
 
 
 def test_the_lower_bound_equals_hand_arithmetic():
@@ -107,7 +107,7 @@ def test_the_lower_bound_equals_hand_arithmetic():
     p, n, z = 0.9, 1000, 1.645
     wilson = (p + z * z / (2 * n) - z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
     assert lower_bound(np.full(100, 0.9)) == pytest.approx(wilson)
-    # All or nothing: each query is one draw, a hundred in all.
+    # Each query finds all or nothing, so each is one draw: a hundred draws in all.
     n = 100
     wilson = (p + z * z / (2 * n) - z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
     assert lower_bound(np.repeat([1.0, 0.0], [90, 10])) == pytest.approx(wilson)
@@ -116,7 +116,7 @@ def test_the_lower_bound_equals_hand_arithmetic():
 
 def test_the_lower_bound_is_below_the_true_value_19_times_in_20():
     rng = np.random.default_rng(0)
-    truths = rng.beta(18, 2, size=(2_000, 300))  # each query has its own chance, 0.9 in the mean
+    truths = rng.beta(18, 2, size=(2_000, 300))  # each query has its own probability, 0.9 on average
     bounds = [lower_bound(rng.binomial(10, chances) / 10) for chances in truths]
     assert np.mean(np.array(bounds) < 0.9) == pytest.approx(0.95, abs=0.02)
 

@@ -25,7 +25,7 @@ def written(path, vectors, *, blocks=1):
 
 
 def fmix32(x):
-    """murmur3's finalizer, in whole numbers."""
+    """Return murmur3's finalizer, in Python integers."""
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) % 2**32
     x = ((x ^ (x >> 13)) * 0xC2B2AE35) % 2**32
     return x ^ (x >> 16)
@@ -119,7 +119,7 @@ def test_the_error_for_a_missing_shorter_or_longer_file_names_it(tmp_path):
         VectorFile(path, 100, 5)
 
 
-@pytest.mark.parametrize("resident", [0, 1 << 24])  # read by pread, and through the map
+@pytest.mark.parametrize("resident", [0, 1 << 24])  # read by pread and through the memory map
 @pytest.mark.parametrize("dim", [5, 16])
 def test_every_flipped_bit_is_detected_in_its_row_and_in_no_other(tmp_path, monkeypatch, dim, resident):
     monkeypatch.setattr(module, "MAX_RESIDENT", resident)
@@ -185,7 +185,7 @@ def test_zeroed_pages_are_detected(tmp_path):
 
 
 def mapped_bytes(path):
-    """Resident bytes of a file in this process, by the kernel's books."""
+    """Return the resident bytes of a file in this process, from /proc/self/smaps."""
     resident = mapping = 0
     for line in Path("/proc/self/smaps").read_text().splitlines():
         fields = line.split()
@@ -196,7 +196,7 @@ def mapped_bytes(path):
     return resident
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs the kernel's books of a process")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc/self/smaps")
 def test_reading_all_rows_keeps_few_pages_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 20)
     monkeypatch.setattr(module, "PIECE_ROWS", 16)
@@ -228,12 +228,12 @@ def test_many_threads_read_the_rows_that_one_reads(tmp_path, monkeypatch):
         assert all(pool.map(read, range(200)))
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the kernel's books of a process")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc/self/smaps")
 def test_a_file_is_closed_with_its_last_reader(tmp_path):
     gc.collect()
     before = len(list(Path("/proc/self/fd").iterdir()))
     file = vector_file(tmp_path / "v", random_rows(10, 4))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before + 2  # ours and the map's
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 2  # our descriptor and that of the memory map
     del file
     gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -19,7 +19,7 @@ STATE = {"step": 7, "best": 0.1 + 0.2, "rows": [{"agreement": 1 / 3, "ü": None}
 
 def test_tensors_and_numbers_are_read_back_bit_by_bit(tmp_path):
     write_checkpoint(tmp_path / "c", {"a": torch.zeros(3)}, {})
-    write_checkpoint(tmp_path / "c", TENSORS, STATE)  # replaces the one before
+    write_checkpoint(tmp_path / "c", TENSORS, STATE)  # replaces the previous one
     tensors, state = read_checkpoint(tmp_path / "c")
     assert state == STATE
     assert tensors.keys() == TENSORS.keys()

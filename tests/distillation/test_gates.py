@@ -16,7 +16,7 @@ SPEC = GateSpec(k=5, matryoshka_dims=(4, DIM))
 
 @pytest.fixture
 def held_out():
-    """Vectors of each stage, each a little worse than the one before, and texts that have nothing to do with them."""
+    """Return vectors of each stage, each a little worse than the one before, and texts that are unrelated to them."""
     rng = np.random.default_rng(2)
     teacher = unit_rows(rng.normal(size=(N, TEACHER_DIM)) * np.geomspace(4, 0.5, TEACHER_DIM))
     projected = unit_rows(teacher[:, :DIM])
@@ -27,7 +27,7 @@ def held_out():
 
 
 def shares_by_brute_force(ours, teacher, k):
-    """Share of each text's k nearest by the teacher that are among our k nearest."""
+    """Return the share of each text's k nearest by the teacher that are among our k nearest."""
     found = []
     for vectors in (ours, teacher):
         units = vectors.astype(np.float64) / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -62,7 +62,7 @@ def test_bm25_finds_the_texts_that_share_terms():
 def test_if_bm25_agrees_fully_with_the_teacher_the_encoder_fails_its_gate(held_out):
     group = np.arange(N) // 6
     teacher = np.eye(TEACHER_DIM)[group] + np.random.default_rng(0).normal(size=(N, TEACHER_DIM)) * 0.01
-    texts = [f"{WORDS[18 + number]} tale" for number in group]  # six texts a word, so five neighbours
+    texts = [f"{WORDS[18 + number]} tale" for number in group]  # six texts a word, so five neighbors
     report = evaluate_gates(**held_out | {"texts": texts, "teacher": teacher}, spec=SPEC)
     assert report.agreements["bm25"].mean == 1
     assert not report.passed

@@ -32,7 +32,7 @@ from hpdsearch.records import Document
 pytestmark = pytest.mark.slow
 
 UNREACHABLE = GateSpec(min_relative_agreement=1.5)
-QUICK = replace(SPEC, training=replace(TRAINING, epochs=0.2))  # where it does not matter what is learned
+QUICK = replace(SPEC, training=replace(TRAINING, epochs=0.2))  # for tests in which the learned weights do not matter
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(models: Path) -> Distilled:
-    """Distilled without interruption into models/whole/encoder; not to be altered."""
-    return run(models, models / "whole")
+    """Return a distillation without interruption, in models/uninterrupted/encoder. Tests must not change it."""
+    return run(models, models / "uninterrupted")
 
 
 @pytest.fixture
 def place(models: Path, made: Distilled, tmp_path: Path) -> Path:
-    """A folder with a copy of the cache."""
-    shutil.copytree(models / "whole" / "cache", tmp_path / "cache")
+    """Return a folder with a copy of the cache."""
+    shutil.copytree(models / "uninterrupted" / "cache", tmp_path / "cache")
     return tmp_path
 
 
@@ -64,7 +64,7 @@ def test_the_encoder_approaches_the_projected_teacher(models, made):
     space = read_space(made.folder / "space")
     wanted = space.project(Teacher.load(models / "teacher").encode(texts))
     encoder, before = Encoder.load(made.folder), Encoder.load(models / "student")
-    assert (made.promoted, made.folder, encoder.name) == (True, models / "whole" / "encoder", "encoder")
+    assert (made.promoted, made.folder, encoder.name) == (True, models / "uninterrupted" / "encoder", "encoder")
     assert encoder.space == space.id == made.space.id
     assert (encoder.encode(texts) * wanted).sum(axis=1).mean() > 0.8
     assert abs((before.encode(texts) * wanted).sum(axis=1).mean()) < 0.5
@@ -131,7 +131,7 @@ def test_a_full_disk_is_a_clear_error_and_the_run_resumes_with_free_space(models
 
 def test_changed_texts_start_a_new_training(models, made, place, caplog):
     spec, texts = replace(QUICK, gates=UNREACHABLE), make_texts(n=250, seed=5)
-    first = Encoder.load(run(models, place, spec=spec).folder).sha256  # leaves its checkpoint
+    first = Encoder.load(run(models, place, spec=spec).folder).sha256  # this run leaves its checkpoint
     again, fresh = (run(models, folder, texts, spec=spec, cache=place / "cache") for folder in (place, place / "new"))
     assert contents(again.folder) == contents(fresh.folder)
     assert caplog.text.count("checkpoint.bin: has other settings or texts") == 1
@@ -202,7 +202,7 @@ def test_the_teacher_assistant_embeds_the_remaining_texts(models, made, place):
     done = run(models, place, spec=spec, space=made.folder, teacher_assistant=made.folder, cache=cache, force=True)
     assert done.n_texts == 216
     (manifest,) = cache.rglob("manifest.json")
-    assert '"rows": 124' in manifest.read_text()  # 100 and the 24 held out
+    assert '"rows": 124' in manifest.read_text()  # 100 texts and the 24 held-out ones
 
 
 def test_a_larger_ensemble_weight_moves_the_student_towards_the_assistant(models, made, place):
@@ -276,7 +276,7 @@ def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, mad
     texts = [text for text in make_texts() if "queen" not in text.split()]
     trimmed = run(models, place, texts, spec=replace(QUICK, trim_vocabulary=True), force=True)
     sizes = [len(Encoder.load(folder).token_spans(["queen"])[0]) for folder in (trimmed.folder, made.folder)]
-    assert sizes == [5, 1]  # spelt
+    assert sizes == [5, 1]  # split into pieces
 
 
 def test_documents_are_split_into_passages_and_strings_are_not(models, made, place):
@@ -348,7 +348,7 @@ def test_an_impossible_training_is_an_error_before_the_teacher_embeds_texts(mode
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """Models that something is wrong with, and the good ones."""
+    """Return the models, with further ones that are invalid."""
     folder = tmp_path_factory.mktemp("others")
     make_tiny_teacher(folder / "wide", dense=(300, "activation.Tanh"))
     make_plain_teacher(folder / "mpnet", mpnet=True)

@@ -38,7 +38,7 @@ RECIPE: dict[str, Any] = {
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """Sources a (40 lines) and b (6 lines, of which one is blank and one also in a)."""
+    """Write the sources a (40 lines) and b (6 lines, one of them blank and one also in a)."""
     for name, lines in (
         ("a", [f"a {number}" for number in range(40)]),
         ("b", ["é 1", "b 2", "b 3", "b 4", " ", "a 1"]),

@@ -22,7 +22,7 @@ def test_results_come_in_the_order_of_the_items():
     waits = threading.Barrier(3, timeout=20)
 
     def squared(number: int) -> tuple[int, int]:
-        waits.wait()  # only threads that run at the same time get past this
+        waits.wait()  # only threads that run at the same time pass this barrier
         return number**2, torch.get_num_threads()
 
     with Workers(3) as workers:
@@ -68,7 +68,7 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(tmp_path):
     before = {name: tensor.clone() for name, tensor in student.tensors.items()}
     train(student, texts, held_out, spec, tmp_path / "run")
     moved = {name: student.tensors[name] - tensor for name, tensor in before.items()}
-    # Adam's first step goes against the gradient's sign, whatever its length.
+    # Adam's first step depends on the sign of the gradient only.
     for name in ("head.weight", "encoder.layer.0.attention.self.query.weight"):
         clear = whole.tensors[name].grad.abs() > 1e-5
         assert clear.any()

@@ -37,7 +37,7 @@ def test_batches_hold_every_position_once_within_budget_and_padding_share(
     for batch in found:
         assert len(batch) == 1 or batch[0] * len(batch) <= budget
         assert sum(batch[0] - length for length in batch) <= share * budget
-    for batch, after in pairwise(found):  # each is as large as allowed
+    for batch, after in pairwise(found):  # each batch is as large as allowed
         wider = [*batch, after[0]]
         assert batch[0] * len(wider) > budget or sum(batch[0] - length for length in wider) > share * budget
 

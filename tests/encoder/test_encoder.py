@@ -46,7 +46,7 @@ def random_texts(n: int, *, longest: int, seed: int = 0) -> list[str]:
 
 
 def oracle(texts: list[str], encoder: Encoder, *, dim: int = 16, space_seed: int = 0) -> Matrix:
-    """Vectors by transformers' own BertModel, one text at a time."""
+    """Return the vectors of transformers' BertModel, one text at a time."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -84,7 +84,7 @@ def test_vectors_are_those_of_transformers_bert(tiny_folder: Path, tiny_encoder:
 
 
 def test_tiny_texts_get_different_vectors(tiny_encoder: Encoder) -> None:
-    """If all vectors were alike, a comparison with an oracle would show little."""
+    """If all vectors were alike, a comparison with an oracle would prove little."""
     vectors = tiny_encoder.encode(TEXTS)
     assert (vectors @ vectors.T - np.eye(len(TEXTS))).max() < 0.98
 
@@ -245,7 +245,7 @@ def test_a_static_encoder_loads_no_runtime_at_all(tmp_path: Path) -> None:
 def test_a_forked_child_can_encode_and_nothing_warns(tiny_folder: Path) -> None:
     done = run_python(
         "import os, warnings; from hpdsearch.encoder import Encoder\n"
-        "warnings.filterwarnings('ignore', 'This process', DeprecationWarning)\n"  # Python 3.12 warns of every fork
+        "warnings.filterwarnings('ignore', 'This process', DeprecationWarning)\n"  # Python 3.12 warns of every fork of a process with threads
         f"encoder = Encoder.load({str(tiny_folder)!r}, threads=2)\n"
         "texts = [' '.join(['cat'] * (1 + i % 15)) for i in range(3000)]\n"
         "before = encoder.encode(texts)\n"

@@ -19,12 +19,12 @@ DTYPES = {"F32": "float32", "I8": "int8"}
 
 
 def section(heading: str) -> str:
-    """The text below a heading of the page, up to the next heading."""
+    """Return the text below a heading of the page, up to the next heading."""
     return re.split(r"^#+ .*\n", PAGE.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def rows(text: str, header: str) -> Iterator[list[str]]:
-    """The cells of the table in the text whose first column has this header."""
+    """Return the cells of the table in the text whose first column has this header."""
     for line in text.split(f"| {header} |", 1)[1].split("\n")[2:]:
         if not line.startswith("|"):
             return
@@ -32,7 +32,7 @@ def rows(text: str, header: str) -> Iterator[list[str]]:
 
 
 def code(text: str) -> list[str]:
-    """The pieces of a text that are set as code."""
+    """Return the inline code of a text."""
     return re.findall(r"`([^`]+)`", text)
 
 

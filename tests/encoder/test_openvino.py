@@ -1,4 +1,4 @@
-"""The openvino backend, and backend auto, which measures once whether openvino is faster."""
+"""The backend openvino, and the backend auto, which measures once whether openvino is faster."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_threads_share_an_openvino_encoder(tiny_folder: Path) -> None:
 
 
 class Sleeper:
-    """A session whose calls take a given time."""
+    """A backend session whose calls take a given time."""
 
     threads = token_budget = 1
 
@@ -95,7 +95,7 @@ def test_the_faster_backend_is_chosen_and_the_choice_is_cached(tmp_path: Path, m
     assert any("Abacus 9 amx_bf16" in key for key in json.loads(path.read_text()))
     path.write_text("{")
     assert choose("a", onnx=0.004, openvino=0.001) == "openvino"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(path))  # a file: no folder can be made in it
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path))  # a file, so that no folder can be made in it
     assert choose("a", onnx=0.004, openvino=0.001) == "openvino"
 
 
@@ -117,7 +117,7 @@ def test_a_model_that_openvino_cannot_load_runs_on_onnxruntime(
 
 
 def loaded_by_auto(folder: Path, cache: Path, before: str = "") -> str:
-    """The session's class that backend auto loads in a new process, and whether openvino was imported."""
+    """Return the class of the session that auto loads in a new process, and whether it imported openvino."""
     lines = [
         before,
         "import sys; from hpdsearch.encoder import Encoder",

@@ -22,7 +22,7 @@ def static_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_hand(text: str, table: np.ndarray) -> np.ndarray:
-    """The mean of the tokens' rows in float64, in plain Python."""
+    """Return the mean of the tokens' rows in float64, in plain Python."""
     total = [0.0] * table.shape[1]
     for token in tiny_tokenizer().encode(text, add_special_tokens=False).ids:
         total = [a + float(b) for a, b in zip(total, table[token], strict=True)]

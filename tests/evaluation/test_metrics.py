@@ -96,7 +96,7 @@ def nearest_by_brute_force(query, rows, k, skip=None):
 
 
 def test_neighbor_agreement_equals_brute_force_over_several_blocks(monkeypatch):
-    monkeypatch.setattr("hpdsearch.evaluation.metrics.BLOCK", 7)  # 30 texts are then five blocks, the last one cut
+    monkeypatch.setattr("hpdsearch.evaluation.metrics.BLOCK", 7)  # 30 texts are then five blocks, the last one shorter
     rng = np.random.default_rng(3)
     teacher = rng.normal(size=(30, 12))
     ours = (teacher + rng.normal(size=(30, 12)))[:, :8]

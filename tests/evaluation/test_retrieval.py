@@ -24,7 +24,9 @@ def texts(n, seed):
 def test_metrics_equal_trec_eval_on_brute_force_for_any_block_size(tmp_path, tiny_encoder, monkeypatch, block):
     monkeypatch.setattr("hpdsearch.evaluation.retrieval.BLOCK", block)
     rng = np.random.default_rng(1)
-    documents = list(dict.fromkeys(texts(150, seed=2)))  # equal texts would tie, and trec_eval ranks ties otherwise
+    documents = list(
+        dict.fromkeys(texts(150, seed=2))
+    )  # equal texts would tie, and trec_eval orders ties the other way round
     corpus = [{"_id": f"d{number}", "title": text[:4], "text": text[4:]} for number, text in enumerate(documents)]
     queries = {f"q{number}": text for number, text in enumerate(texts(12, seed=3))}
     qrels = [
@@ -54,7 +56,7 @@ def test_metrics_equal_trec_eval_on_brute_force_for_any_block_size(tmp_path, tin
 
 
 def one_hot(table):
-    """Return an encode function that looks texts up."""
+    """Return an encode function that looks up the vectors of texts."""
     return lambda texts: np.array([table[text] for text in texts], dtype=np.float32)
 
 
@@ -69,7 +71,7 @@ DOCUMENT_VECTORS = {
 
 
 def test_the_query_itself_is_excluded_ties_go_to_the_smaller_doc_id_and_counts_are_reported(tmp_path):
-    """q1: a, c, q1 tie, b; its namesake is another text and stays. q2: itself is left out, then b, then a and c."""
+    """q1: a, c, q1 tie, then b; the document q1 has another text and stays. q2: itself is excluded; b, then a and c."""
     write_beir(tmp_path / "c")
     result = evaluated(tmp_path / "c", one_hot(QUERY_VECTORS), one_hot(DOCUMENT_VECTORS)).collections[0]
     ideal = 2 + 1 / np.log2(3)
@@ -77,7 +79,7 @@ def test_the_query_itself_is_excluded_ties_go_to_the_smaller_doc_id_and_counts_a
         {
             "q1": 100 * (2 + 1 / np.log2(5)) / ideal,
             "q2": 100 / np.log2(3),
-            "q3": 100 / (1 + 1 / np.log2(3)),  # "lost" is relevant and cannot be found
+            "q3": 100 / (1 + 1 / np.log2(3)),  # "lost" is relevant, but not in the corpus
         }
     )
     assert dict(result.values["MRR@10"]) == pytest.approx({"q1": 100, "q2": 50, "q3": 100})

@@ -1,4 +1,4 @@
-"""Every script in examples/ runs as its docstring says, and prints the hits that it promises."""
+"""Every script in examples/ runs as its docstring says, and prints the hits that it names."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Writes small BEIR folders."""
+"""Small BEIR folders."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What a search must find, worked out the long way: plain numpy and plain SQL over what lies in the index folder."""
+"""Expected results of a search, computed by brute force: plain numpy and plain SQL over the files of an index folder."""
 
 import sqlite3
 import zlib
@@ -16,7 +16,7 @@ TOLERANCE = 1e-6  # two encodings of one query may differ in the last bit
 
 
 def some_documents(n: int, *, seed: int = 0, first: int = 0, longest: int = 8) -> list[Document]:
-    """Return short texts with metadata for filters of every selectivity; number i is in i % 2, i % 10 and i % 100."""
+    """Return short texts with metadata for filters of every selectivity; document i holds i, i % 2, i % 10 and i % 100."""
     rng = np.random.default_rng(seed)
     documents = []
     for i in range(first, first + n):
@@ -27,9 +27,9 @@ def some_documents(n: int, *, seed: int = 0, first: int = 0, longest: int = 8) -
 
 
 def stored_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.ndarray]:
-    """Return the stored vector, of unit length, of each (doc_id, passage) in force.
+    """Return the stored vector, scaled to unit length, of each live (doc_id, passage).
 
-    Each is held against the encoder's own vector of that text, so a vector under the wrong row does not pass.
+    Each vector is compared with the encoder's vector of the text, so that a vector in the wrong row is an error.
     """
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as connection:
         sql = "SELECT first_row, end_row, n_rows, row_map, vectors_file FROM segments"
@@ -75,7 +75,7 @@ def assert_best(hits: Sequence[Hit], scores: Mapping[str, float], k: int) -> Non
 
 
 def fused_scores(dense: Sequence[Hit], lexical: Sequence[Hit]) -> dict[str, float]:
-    """Return 0.8 cosine + 0.2 BM25 / best BM25; without a cosine the last one counts, without a BM25 0."""
+    """Return 0.8 cosine + 0.2 BM25 / best BM25; a missing cosine counts as the lowest one, a missing BM25 as 0."""
     cosines = {hit.doc_id: hit.score for hit in dense}
     words = {hit.doc_id: hit.score / lexical[0].score for hit in lexical}
     last = min(cosines.values())

@@ -1,4 +1,4 @@
-"""Writes and reads small catalogs."""
+"""Small catalogs, written and read."""
 
 import sqlite3
 
@@ -28,7 +28,7 @@ def write(folder, documents, *, first_row=0, clear=True):
 
 
 def read(folder):
-    """Every document in a folder, and what problems() says."""
+    """Return every document in a folder, and the problems."""
     catalog = Catalog.open(folder)
     try:
         return [stored.document for stored in catalog.all_documents()], catalog.find_problems()

@@ -1,4 +1,4 @@
-"""Four documents to ask for."""
+"""Four documents for tests of the command line."""
 
 DOCUMENTS = [
     {"id": "c1", "title": "claustrophobia", "text": "a morbid fear of being closed in a confined space", "year": 1879},

@@ -1,7 +1,7 @@
-"""Runs the commands and the Python of a page in a folder of its own, and compares the output that the page shows.
+"""Run the commands and the Python of a page in a folder of its own, and compare the output that the page shows.
 
-`hpdsearch` and `python` run this checkout. `pip` only checks that the extras exist, `make` that the targets do, and
-`python -m venv` makes an empty environment: what they install is tested in tests/packaging/.
+`hpdsearch` and `python` run this checkout. `pip` only checks that the extras exist, and `make` that the targets exist.
+`python -m venv` makes an empty environment. Installations are tested in tests/packaging/.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Runs a filter in SQLite over documents' metadata."""
+"""Run a filter in SQLite over the metadata of documents."""
 
 import sqlite3
 
@@ -12,7 +12,7 @@ CREATE TABLE attributes(field TEXT, text TEXT, number REAL, doc INTEGER, PRIMARY
 
 
 def matching(where, corpus):
-    """Numbers of the documents (metadata by position) that SQLite finds for a filter."""
+    """Return the numbers of the documents that SQLite selects by a filter; a document's number is its position."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.executescript(SCHEMA)

@@ -1,4 +1,4 @@
-"""Writes small lexical folders."""
+"""Small lexical folders."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """A real distillation that takes a second: the tiny teacher into the tiny encoder, on 240 texts of a few words.
 
-As a script it distils in children that are killed at each stage: FOLDER (with teacher and student), then the result
-of an uninterrupted one is in FOLDER/whole/encoder, that of the killed ones in FOLDER/killed/encoder.
+As a script it distills in child processes that are killed at each stage, one after the other. Its argument is a folder
+with teacher/ and student/; the result of the killed runs is in killed/encoder.
 """
 
 import os
@@ -31,7 +31,7 @@ TRAINING = TrainingSpec(
 )
 SPEC = DistillSpec(training=TRAINING, projection=ProjectionSpec(dim=DIM))
 OPTIONS = f"--dim {DIM} --epochs 6 --batch-size 24 --learning-rate 0.015 --train-word-embeddings --mse-weight 5".split()
-# Where a child is killed: when this file appears or changes, and up to so many seconds after it.
+# A child is killed when this file appears or changes, and up to so many seconds later.
 MOMENTS = (
     ("cache", 0.0),
     ("encoder/training/settings.json", 0.1),
@@ -60,7 +60,7 @@ def make_models(folder: Path) -> Path:
 
 
 def run(models: Path, place: Path, texts: list[str] | None = None, **options: Any) -> Distilled:
-    """Distil into place/encoder, with the teacher's embeddings in place/cache."""
+    """Distill into folder/encoder, with the teacher's embeddings in folder/cache."""
     torch.set_num_threads(1)
     given = {"teacher": models / "teacher", "student": models / "student", "spec": SPEC, "output": place / "encoder"}
     return distill(texts or make_texts(), **(given | {"cache": place / "cache"} | options))
@@ -77,17 +77,19 @@ def time_of(path: Path) -> int:
 
 
 def child(models: Path, place: Path) -> int:
-    """Distil in a child and return its process id."""
+    """Distill in a child and return its process id."""
     number = os.fork()
     if not number:
-        if not (place / "encoder" / "encoder.json").exists():  # else one was done before its turn to die came
+        if not (
+            place / "encoder" / "encoder.json"
+        ).exists():  # otherwise an earlier child finished before it was killed
             run(models, place)
         os._exit(0)
     return number
 
 
 def kill_at_each_moment(models: Path) -> None:
-    """Print the exit code of each child."""
+    """Distill in children that are killed at each moment, and print the exit code of each."""
     import matplotlib.figure  # noqa: F401  what every child would load again
     import onnxruntime  # noqa: F401
     import transformers.models.bert.modeling_bert  # noqa: F401

@@ -34,7 +34,7 @@ def make_tiny_encoder(
     precision: Precision = Precision.FLOAT32,
     max_tokens: int = MAX_TOKENS,
 ) -> Path:
-    """Write an encoder folder of seeded random weights; other seeds are other spaces with other vectors."""
+    """Write an encoder folder of seeded random weights; another seed gives another space with other vectors."""
     return export_encoder(
         folder,
         name="tiny",
@@ -65,7 +65,7 @@ def make_tiny_static(
 
 
 def tiny_space(seed: int = 0) -> str:
-    """Return the id of a space that nobody has fitted."""
+    """Return the id of a space without a projection."""
     return f"sha256:{hashlib.sha256(f'tiny {seed}'.encode()).hexdigest()}"
 
 

@@ -76,11 +76,11 @@ def make_plain_teacher(folder: Path, *, mpnet: bool = False, seed: int = 0) -> P
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
     sizes = _SIZES | {"vocab_size": tokenizer.get_vocab_size()}
-    if mpnet:  # its table starts behind the padding's position
+    if mpnet:  # its position table starts after the position of the padding
         model = MPNetModel(MPNetConfig(**sizes, max_position_embeddings=POSITIONS + 2))
     else:
         model = BertModel(BertConfig(**sizes, max_position_embeddings=POSITIONS))
-    with torch.no_grad():  # as drawn, the words would hardly differ
+    with torch.no_grad():  # with the initial weights the vectors of words would hardly differ
         model.embeddings.word_embeddings.weight.mul_(30)
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(

@@ -1,6 +1,6 @@
 """A real training that takes half a second: the tiny Transformer learns the vectors of a table of tokens.
 
-As a script it trains in children that are killed at random moments: ENCODER FOLDER KILLS.
+As a script it trains in child processes that are killed at random moments: ENCODER FOLDER KILLS.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ WORDS = np.array(["cat", "dog", "bird", "fish", "sun", "rain", "snow", "wind", "
 
 
 def make_student(folder: Path) -> TransformerStudent:
-    """Return the tiny encoder as a student; its folder is made if need be."""
+    """Return the tiny encoder as a student; its folder is made if it is missing."""
     init_model = load_initial_model(folder if folder.is_dir() else make_tiny_encoder(folder, dim=DIM))
     return TransformerStudent(init_model, init_model.tensors)
 
@@ -53,7 +53,7 @@ def run(
     checkpoint_minutes: float = 0.0,
     progress: Progress = SILENT,
 ) -> tuple[TransformerStudent, float]:
-    """Train in `folder` from where it was left; return the student and its agreement."""
+    """Start or resume the training in `folder`; return the student and its agreement."""
     torch.set_num_threads(1)
     student = make_student(encoder)
     texts, held_out = make_texts(student)
@@ -62,13 +62,13 @@ def run(
 
 
 def progress_of(folder: Path) -> int:
-    """Return a number that changes whenever the training in a folder comes forward."""
+    """Return a number that changes whenever the training in a folder advances."""
     return (folder / LOG).stat().st_mtime_ns if (folder / LOG).exists() else 0
 
 
 def train_and_kill(encoder: Path, folder: Path, kills: int) -> None:
     """Train in children, killing some; print for each killed one whether it left a checkpoint, then the exit code."""
-    torch.optim.AdamW([torch.zeros(1)])  # loads a second's worth of modules, which every child would load again
+    torch.optim.AdamW([torch.zeros(1)])  # imports modules for a second, which every child would import again
     moments = random.Random(3)
     for number in range(kills + 1):
         child = multiprocessing.get_context("fork").Process(target=run, args=(encoder, folder))

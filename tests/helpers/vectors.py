@@ -1,4 +1,4 @@
-"""Seeded vectors, vectors files, segments, and brute force in numpy that knows nothing of them."""
+"""Seeded vectors, vectors files, segments, and an independent brute-force search in numpy."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from hpdsearch.dense import RowMap, Segment, VectorFile, VectorWriter, build_ind
 
 
 def ellipsoid(n, dim, seed=0):
-    """Unit vectors whose directions differ in weight, as those of texts do."""
+    """Return unit vectors (n, dim) whose variance differs by direction, like that of text embeddings."""
     return unit_rows(np.random.default_rng(seed).normal(size=(n, dim)) / np.sqrt(1 + np.arange(dim)))
 
 
 def clustered(n, dim, seed=0, n_clusters=400):
-    """Unit vectors around centers, nearer to them than to others."""
+    """Return unit vectors (n, dim) around cluster centers."""
     rng = np.random.default_rng(seed)
     centers = ellipsoid(n_clusters, dim, seed=seed + 1)
     return unit_rows(centers[rng.integers(0, n_clusters, n)] + 0.6 * ellipsoid(n, dim, seed=seed + 2))
@@ -25,7 +25,7 @@ def vector_file(path, vectors):
 
 
 def segment(folder, vectors, spec, first_row=1000):
-    """A segment of all rows, built and opened."""
+    """Build a segment of all rows and open it."""
     folder.mkdir(exist_ok=True)
     file = vector_file(folder / "v.f16", vectors)
     built = build_index(file, spec, folder / "i.faiss")
@@ -34,7 +34,7 @@ def segment(folder, vectors, spec, first_row=1000):
 
 
 def brute_force(vectors, queries):
-    """Cosines (m, n) of the vectors as they lie in the file, in float64."""
+    """Return the cosines (m, n) of queries and the vectors as stored in the file, in float64."""
     stored = vectors.astype(np.float16).astype(np.float64)
     norms = np.linalg.norm(stored, axis=1, keepdims=True)
     return queries.astype(np.float64) @ (stored / np.where(norms == 0, 1, norms)).T

@@ -15,7 +15,12 @@ from hpdsearch.errors import EncoderError
 from hpdsearch.index import Index
 from hpdsearch.records import Document
 
-TEXTS = ["the cat sings", "gold", "", "the king of stone and the old tree in the rain " * 9]  # the last: many windows
+TEXTS = [
+    "the cat sings",
+    "gold",
+    "",
+    "the king of stone and the old tree in the rain " * 9,
+]  # the last text has many windows
 DOCUMENTS = some_documents(30)
 
 

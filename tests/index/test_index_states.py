@@ -1,4 +1,4 @@
-"""An index through random changes, held against a plain dictionary after each of them."""
+"""An index goes through random changes, and is compared with a plain dictionary after each of them."""
 
 import tempfile
 from dataclasses import replace
@@ -27,7 +27,7 @@ from hpdsearch.indexer import ingest
 from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.records import Document
 
-# Merges, and writings of vectors and of lexical rows, happen often.
+# With these limits, merges and writes of vectors and lexical rows happen often.
 POLICY = MergePolicy(small_segment_rows=2, max_buffered_rows=5, max_unpurged_rows=5)
 WORDS = ("cat", "dog", "moon", "queen", "river")
 doc_ids = st.integers(0, 14).map(str)
@@ -53,7 +53,7 @@ modes = st.sampled_from(("dense", "lexical", "hybrid"))
 
 
 def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
-    """Return the machine; `model` is what the index must hold."""
+    """Return the state machine; its `model` holds the documents that the index must hold."""
 
     class IndexStates(RuleBasedStateMachine):
         @initialize(some=first_blocks.filter(lambda some: any(document.text.strip() for document in some)))
@@ -96,7 +96,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
 
         @rule(some=blocks, again=st.sets(doc_ids, max_size=10))
         def update(self, some: list[Document], again: set[str]) -> None:
-            """Read the files of `some` anew: what they held before is there still if it is among `again`."""
+            """Update from the files of `some`; their earlier documents are still in them if `again` holds the doc_id."""
             new = {document.doc_id: document for document in map(placed, some) if document.text.strip()}
             under = sorted({document.source.partition(":")[0] for document in new.values()})
             read = {key: held for key, held in self.model.items() if held.source.partition(":")[0] in under}
@@ -132,7 +132,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
         def overwrite(self) -> None:
             half = dict(sorted(self.model.items())[::2])
             other = Index.build(self.folder, half.values(), encoder=encoder, overwrite=True, merge_policy=POLICY)
-            assert len(self.index) == len(self.model)  # it answers from what it opened
+            assert len(self.index) == len(self.model)  # it answers from the snapshot that it opened
             self.index.close()
             self.index, self.model = other, half
             self.changed = True

@@ -1,4 +1,4 @@
-"""Verify names what is not as it was written, and nothing else, whatever writers do meanwhile."""
+"""Verify names each file that was altered, and no other, while writers change the index."""
 
 import shutil
 import sqlite3
@@ -25,11 +25,11 @@ QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace")
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
-    """Folder of an index with two segments, of 90 rows and 70, whose words are written in two blocks.
+    """Return the folder of an index with two segments, of 90 and 70 rows, whose lexical rows are written in two blocks.
 
-    14 rows are dead: of d00080 to d00089, which were replaced, of d00002 and d00112, which were deleted, both in the
-    lexical index still, and of d00003 and d00113, which are purged from it. 3 rows wait in the catalog.
-    Not to be altered.
+    14 rows are tombstoned. The lexical index still holds those of d00080 to d00089, which were replaced, and of d00002
+    and d00112, which were deleted; those of d00003 and d00113 are purged from it. 3 rows are buffered in the catalog.
+    Tests must not change the folder.
     """
     folder = tmp_path_factory.mktemp("verify") / "index"
     with Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
@@ -48,7 +48,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) ->
 
 @pytest.fixture
 def folder(original: Path, tmp_path: Path) -> Path:
-    """Copy of it."""
+    """Return a copy of it."""
     return Path(shutil.copytree(original, tmp_path / "index"))
 
 
@@ -203,7 +203,7 @@ def answers(folder: Path, encoder: Encoder) -> list[list[Hit]]:
 def test_damage_is_an_error_or_harmless_or_named_by_verify(
     original: Path, tmp_path: Path, tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Bits flipped anywhere: never another exception, and no wrong answer that verify would not explain."""
+    """Flipped bits lead to no other exception, and to no wrong answer that verify does not explain."""
     right = answers(original, tiny_encoder)
     chance = np.random.default_rng(11)
     outcomes: dict[str, set[str]] = {}
@@ -225,7 +225,7 @@ def test_damage_is_an_error_or_harmless_or_named_by_verify(
             shutil.rmtree(folder)
     assert outcomes[".f16"] == outcomes[".faiss"] == {"error"}
     assert "right" in outcomes[".sqlite"]
-    capfd.readouterr()  # Tantivy's panics, which are caught
+    capfd.readouterr()  # drops the messages of Tantivy's panics, which hpdsearch catches
 
 
 # ---- writers at work

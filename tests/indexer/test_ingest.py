@@ -1,4 +1,4 @@
-"""What becomes of documents on their way into an index: counts, replacements, refusals; in blocks of any size."""
+"""Ingest: counts, replacements and refusals of documents, in blocks of any size."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -20,14 +20,14 @@ LONG = " ".join(f"The {word} sleeps on the red house." for word in WORDS[:12])
 
 @pytest.fixture(params=[1, 3, 4096])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Documents a block."""
+    """Set the number of documents of a block."""
     monkeypatch.setattr(ingest_module, "BLOCK_DOCUMENTS", request.param)
     return int(request.param)
 
 
 @pytest.fixture
 def index(tmp_path: Path, tiny_encoder: Encoder) -> Iterator[Index]:
-    """Documents a, b, c, made in one block."""
+    """Return an index of the documents a, b and c, built in one block."""
     documents = [Document(doc_id, f"old {word}") for doc_id, word in (("a", "cat"), ("b", "dog"), ("c", "moon"))]
     with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as made:
         yield made
@@ -105,7 +105,7 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
     assert set(texts(index)) == {"a", "twin", "other title", "long", "long title"}
 
 
-@pytest.mark.parametrize("n", [5, 150])  # in the catalog; in a file
+@pytest.mark.parametrize("n", [5, 150])  # buffered in the catalog; in a file
 def test_a_stored_text_is_not_encoded_again(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, block: int, n: int
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_stored_text_is_not_encoded_again(
         summary = index.add([*other_titles, *again, *held])
         assert (summary.n_reused, summary.n_replaced, summary.n_documents) == (2 * n + 2, n + 1, 2 * n + 4)
         assert encoded == [f"war\n{document.text}" for document in held[:2]]
-        passages = stored_passages(index.folder, tiny_encoder)  # each held against the encoder's own vector
+        passages = stored_passages(index.folder, tiny_encoder)  # each is compared with the encoder's vector
         cuts = [{text for doc_id, text in passages if doc_id == name} for name in ("long", "again long")]
         assert cuts[0] == cuts[1]
         assert len(cuts[0]) > 3

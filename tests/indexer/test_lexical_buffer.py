@@ -1,4 +1,4 @@
-"""Lexical rows are buffered in the catalog and written later; searches find them in either place."""
+"""Lexical rows are buffered in the catalog and written later; searches find them in both."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hpdsearch.records import Document
 
 @pytest.fixture
 def index(tmp_path: Path, tiny_encoder: Encoder) -> Index:
-    """An index of 100 documents whose lexical rows are on disk."""
+    """Return the folder of an index of 100 documents whose lexical rows are on disk."""
     return Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder)
 
 
@@ -62,7 +62,7 @@ def test_a_buffered_passage_that_is_replaced_or_deleted_is_not_found(index: Inde
 
 @pytest.mark.parametrize("written", ['"max_doc": 1', '"num_deleted_docs": 1', '"fieldnorms": true', '"opstamp": 1'])
 def test_an_altered_list_of_lexical_files_is_corruption(index: Index, written: str) -> None:
-    """Tantivy weighs words by the counts and settings in meta.json, which none of its own checksums cover."""
+    """BM25 weights depend on the counts and settings in meta.json, which Tantivy's own checksums do not cover."""
     index.merge_policy = MergePolicy(max_unpurged_rows=0)
     index.delete("d00001")
     assert index.verify() == []

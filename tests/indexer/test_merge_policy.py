@@ -11,7 +11,7 @@ LARGE = POLICY.max_rewritten_rows
 
 
 def grow(n: int, added: int) -> tuple[list[int], int]:
-    """Return the sizes of the segments after n additions of `added` rows, and the rows written in all."""
+    """Return the sizes of the segments after n additions of `added` rows, and the total of written rows."""
     sizes: list[int] = []
     n_written = 0
     for _ in range(n):
@@ -32,7 +32,7 @@ def test_additions_leave_few_segments_and_rewrite_rows_rarely(n: int, added: int
     total = n * added
     assert sum(sizes) == total
     assert len(sizes) <= math.log2(total / SMALL) + 2 + total / LARGE
-    # Each row is written about SMALL / 2 times within the tail if it came alone, and log2 times after that.
+    # A row that was added alone is written about SMALL / 2 times in the tail, and log2(total / SMALL) times after that.
     assert n_written / total <= SMALL / added / 2 + 2 + math.log2(total / SMALL)
 
 

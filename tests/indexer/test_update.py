@@ -1,4 +1,4 @@
-"""Updating: the index ends as if the files had been indexed anew, and only new texts are encoded."""
+"""Update gives the index that indexing the files again would give, and encodes only new texts."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from hpdsearch.records import Document
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """A folder of notes."""
+    """Return a folder of notes."""
     folder = tmp_path / "notes"
     (folder / "deep").mkdir(parents=True)
     (folder / "cat.txt").write_text("the old cat sleeps")
@@ -115,7 +115,7 @@ def test_a_document_that_is_empty_now_is_deleted_by_update(tmp_path: Path, tiny_
         assert index.verify() == []
 
 
-@pytest.mark.parametrize("n_new", [3, 100])  # they wait in the catalog; they are written
+@pytest.mark.parametrize("n_new", [3, 100])  # the rows are buffered in the catalog; the rows are written
 def test_new_terms_are_found_after_many_deleted_rows_are_purged(
     tmp_path: Path, tiny_encoder: Encoder, n_new: int
 ) -> None:

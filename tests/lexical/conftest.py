@@ -1,4 +1,4 @@
-"""A lexical folder of 150 passages."""
+"""Fixtures: a lexical folder of 150 passages."""
 
 import random
 

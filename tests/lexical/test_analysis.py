@@ -23,7 +23,7 @@ def test_words_are_found_by_their_stem_without_case_and_accents(tmp_path):
         ("東京", [4]),
         ("towers", [4]),
         ("giant", [5]),
-        ("x" * 300, []),  # no word is so long
+        ("x" * 300, []),  # no word of the text is so long
         ("stopping", [6]),
         ("ends", [2]),
         ("fo", []),

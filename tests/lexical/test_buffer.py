@@ -14,7 +14,7 @@ from hpdsearch.lexical import (
 
 
 def long_passages(n, seed):
-    """Passages of 1 to 400 words, whose lengths Tantivy keeps in one byte."""
+    """Return passages of 1 to 400 words; Tantivy stores their lengths in one byte."""
     rng = random.Random(seed)
     return [rng.choices(WORDS, k=int(math.exp(rng.uniform(0, 6)))) for _ in range(n)]
 

@@ -34,7 +34,7 @@ def test_opening_again_verifies_new_and_changed_files(tmp_path):
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory):
-    """A folder after many commits, merges and removals."""
+    """Return a folder after many commits, merges and removals."""
     path, rng = tmp_path_factory.mktemp("lexical") / "history", random.Random(3)
     n_rows = 0
     for _ in range(3):
@@ -57,7 +57,7 @@ def history(tmp_path_factory):
 
 @pytest.fixture
 def changed(history, tmp_path):
-    """Return a copy to be damaged."""
+    """Return a copy that a test may damage."""
     return shutil.copytree(history, tmp_path / "l")
 
 

@@ -1,4 +1,4 @@
-"""Searching a lexical folder: BM25 against a plain computation, any characters as a query, opening again."""
+"""The lexical reader: BM25 against a plain computation, any characters as a query, opening again."""
 
 import math
 from collections import Counter
@@ -19,7 +19,7 @@ from hpdsearch.lexical import (
 
 
 def bm25(query, passages):
-    """Okapi BM25 as in Lucene, over lists of words; scores by row, only of those that share a word."""
+    """Return Okapi BM25 as in Lucene, over lists of words: the scores by row of the rows that share a word."""
     n, average = len(passages), sum(map(len, passages)) / len(passages)
     scores = {}
     for word, times in Counter(query).items():

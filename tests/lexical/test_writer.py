@@ -1,4 +1,4 @@
-"""Changing a lexical folder: commits, removals, readers meanwhile."""
+"""The lexical writer: commits, removals, and readers during both."""
 
 import numpy as np
 from lexical_folders import write_folder
@@ -42,7 +42,7 @@ def test_remove_from_removes_that_row_and_all_above(tmp_path):
     writer.commit()
     assert LexicalReader(path).n_rows == 10
     writer.remove_from(4)
-    writer.add(4, "", "kon again")  # given out once more
+    writer.add(4, "", "kon again")  # the row is used again
     writer.commit()
     writer.close()
     assert LexicalReader(path).all_rows().tolist() == [0, 1, 2, 3, 4]
@@ -63,7 +63,7 @@ def test_a_reader_keeps_its_snapshot_while_a_writer_commits_and_merges(tmp_path)
     reader = LexicalReader(path)
     expected = reader.search("kon number7", 99)
     writer = LexicalWriter(path)
-    for step in range(9):  # enough segments to be merged
+    for step in range(9):  # so many segments that Tantivy merges them
         writer.add(100 + step, "", "kon kon kon")
         writer.remove([step])
         writer.commit()

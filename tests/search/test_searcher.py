@@ -1,4 +1,4 @@
-"""Search against brute force: what is found, in which order, with which score, whatever path the search takes."""
+"""Search against brute force: hits, order and scores, on every path of the search."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ SPECS = {
 
 @pytest.fixture(scope="module", params=SPECS)
 def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Index:
-    """An index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
+    """Return an index of several segments: 600 documents, 200 added, 100 of them replaced, 90 deleted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto, "IVF_MINIMUM", 150)
         folder = tmp_path_factory.mktemp("grown") / "index"
@@ -61,14 +61,14 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def through_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send few rows behind a filter the way that many take."""
+    """Search the few rows of a filter through the codes, as if they were many."""
     monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
     monkeypatch.setattr(search_module, "MAX_ROWS_IN_QUERY", 0)
 
 
 @pytest.fixture(scope="module")
 def passages(grown: Index, tiny_encoder: Encoder) -> Passages:
-    """What `grown` must hold."""
+    """Return the documents that `grown` must hold."""
     return stored_passages(grown.folder, tiny_encoder)
 
 
@@ -158,7 +158,7 @@ def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encod
         lexical = {hit.doc_id: hit.score for hit in index.search("cat dog", mode="lexical")}
         hits = {hit.doc_id: hit.score for hit in index.search("cat dog")}
     assert sorted(lexical) == ["a", "b"]
-    assert lexical["b"] > lexical["a"]  # it holds cat twice
+    assert lexical["b"] > lexical["a"]  # this document holds cat twice
     assert hits["c"] == pytest.approx(0.8 * dense["c"])
     assert hits["b"] == pytest.approx(0.8 * dense["b"] + 0.2)
     assert hits["a"] == pytest.approx(0.8 * dense["a"] + 0.2 * lexical["a"] / lexical["b"])
@@ -201,7 +201,7 @@ def test_k_hits_are_returned_even_with_nprobe_1(
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Iterator[Index]:
-    """300 documents of one text, in shuffled order and two segments, among 200 others."""
+    """Return an index of 300 documents with one text, in random order and two segments, among 200 others."""
     order = np.random.default_rng(5).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish", metadata={"number": int(i)}) for i in order]
     folder = tmp_path_factory.mktemp("twins") / "index"
@@ -276,7 +276,7 @@ def test_ann_recall_selects_another_operating_point(
 
 @pytest.fixture(scope="module")
 def long_documents(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Iterator[Index]:
-    """Documents of 1 to 60 passages."""
+    """Return an index of documents with 1 to 60 passages."""
     rng = np.random.default_rng(3)
     documents = []
     for i in range(60):
@@ -390,7 +390,7 @@ def hit_of(doc_id: str, score: float) -> Hit:
 
 
 def test_the_oracle_rejects_a_wrong_answer() -> None:
-    """`assert_best` itself: a worse document, a wrong score and ties in the wrong order do not pass."""
+    """`assert_best` rejects a worse document, a wrong score and ties in the wrong order."""
     scores = {"a": 0.5, "b": 0.5, "c": 0.4}
     assert_best([hit_of("a", 0.5), hit_of("b", 0.5)], scores, 2)
     for wrong in (["b", "a"], ["a", "c"], ["a"]):

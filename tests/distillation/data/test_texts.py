@@ -26,7 +26,7 @@ def test_the_title_stands_before_each_passage_as_in_an_index(tiny_encoder):
 
 
 def test_duplicates_and_blank_documents_are_left_out_and_counted(tiny_encoder, monkeypatch):
-    monkeypatch.setattr("hpdsearch.distillation.data.texts.BLOCK", 2)  # the duplicates lie in other blocks
+    monkeypatch.setattr("hpdsearch.distillation.data.texts.BLOCK", 2)  # the duplicates are in other blocks
     texts = ["a cat", " \n", "a dog", "a cat", "", "a fish", "a dog", "a cat"]
     corpus = read(tiny_encoder, *(Document(str(number), text) for number, text in enumerate(texts)))
     assert corpus.texts == ["a cat", "a dog", "a fish"]

@@ -29,7 +29,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def vectors_by_modules(folder: Path, texts: list[str]) -> np.ndarray:
-    """What sentence-transformers does, spelled out: every module of modules.json in turn, on one padded batch."""
+    """Encode as sentence-transformers does: every module of modules.json in turn, on one padded batch."""
     values = np.empty(0)
     for entry in json.loads((folder / "modules.json").read_text()):
         place = folder / entry["path"]
@@ -62,7 +62,7 @@ def vectors_by_modules(folder: Path, texts: list[str]) -> np.ndarray:
 def test_the_modules_give_the_vectors_of_the_encoder(folder: Path, tmp_path: Path, dim: int | None) -> None:
     write_sentence_transformers(folder, tmp_path / "out", dim=dim)
     expected = Encoder.load(folder, dim=dim).encode(TEXTS)
-    shutil.rmtree(folder)  # what was written stands alone
+    shutil.rmtree(folder)  # the written folder does not need the encoder folder
     np.testing.assert_allclose(vectors_by_modules(tmp_path / "out", TEXTS), expected, atol=2e-5)
 
 

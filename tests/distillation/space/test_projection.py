@@ -8,14 +8,14 @@ N, WIDE, DIM = 200, 12, 5
 
 
 def embeddings(seed: int = 0) -> np.ndarray:
-    """An ellipsoid away from the origin (n, teacher_dim), no two of its axes equally long."""
+    """Return an ellipsoid away from the origin (n, teacher_dim), no two of its axes equally long."""
     rng = np.random.default_rng(seed)
     axes = np.linalg.qr(rng.normal(size=(WIDE, WIDE)))[0] * np.linspace(3, 0.5, WIDE)[:, None]
     return (rng.normal(size=(N, WIDE)) @ axes + 1.5 * rng.normal(size=WIDE)).astype(np.float32)
 
 
 def by_svd(rows: np.ndarray, *, centered: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Directions (teacher_dim, teacher_dim) and their mean squares, by numpy's SVD of the matrix itself."""
+    """Return the directions (teacher_dim, teacher_dim) and their mean squares, by numpy's SVD of the full matrix."""
     rows = rows.astype(np.float64)
     rows = rows - rows.mean(axis=0) if centered else rows
     _, sizes, directions = np.linalg.svd(rows, full_matrices=False)

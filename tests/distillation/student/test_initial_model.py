@@ -19,7 +19,7 @@ WORDS = "embeddings.word_embeddings.weight"
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT folder as transformers saves it."""
+    """Write a BERT folder as transformers saves it."""
     return make_plain_teacher(tmp_path_factory.mktemp("bert") / "tiny-bert")
 
 
@@ -86,7 +86,7 @@ def test_weights_and_head_of_an_encoder_folder_are_loaded(tmp_path, precision):
 
 
 def six_layers() -> InitialModel:
-    """A base of six layers, each of which holds its number."""
+    """Return an initial model of six layers, each of which holds its number."""
     tensors = {WORDS: np.ones((3, 2)), POSITIONS: np.ones((4, 2)), "head.weight": np.ones((2, 2))}
     for number in range(6):
         tensors |= {f"encoder.layer.{number}.{part}": np.full((2, 2), number) for part in LAYER}

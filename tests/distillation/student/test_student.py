@@ -27,7 +27,7 @@ from hpdsearch.errors import ShapeError
 
 
 def make_texts(n: int = 70, longest: int = 18) -> list[str]:
-    """Texts of 1 to `longest` words, an empty one among them."""
+    """Return texts of 1 to `longest` words, one of them empty."""
     rng = np.random.default_rng(5)
     return ["", *(" ".join(rng.choice(WORDS, rng.integers(1, longest + 1))) for _ in range(n - 1))]
 
@@ -87,7 +87,7 @@ def test_every_tensor_of_a_transformer_student_learns_and_the_initial_model_is_u
     student.embed([[5, 6, 7], [8]])[:, 0].sum().backward()
     for name, tensor in student.tensors.items():
         assert tensor.grad is not None, name
-        # A softmax does not feel what is added to all its inputs, so the key's bias learns nothing.
+        # A constant added to all inputs does not change a softmax, so the gradient of the key's bias is zero.
         assert bool(tensor.grad.abs().max() > 1e-7) != name.endswith("key.bias"), name
         with torch.no_grad():
             tensor += 1
@@ -122,7 +122,7 @@ def test_a_rotation_into_fewer_dimensions_is_the_best_map_with_orthonormal_rows(
 
 
 def regularized_least_squares(unit: np.ndarray, targets: np.ndarray, prior: np.ndarray, ridge: float) -> np.ndarray:
-    """Least squares by numpy with one more row per weight, which regularizes it towards the prior; (dim, hidden)."""
+    """Return the least-squares solution (dim, hidden) by numpy; one more row per weight regularizes towards the prior."""
     pull = (ridge * len(unit)) ** 0.5
     rows, wanted = np.vstack([unit, pull * np.eye(unit.shape[1])]), np.vstack([targets, pull * prior])
     return np.asarray(np.linalg.lstsq(rows, wanted, rcond=None)[0].T)

@@ -19,12 +19,12 @@ OTHERS = ["dogs sing of old gold", "unseen §§ words: antidisestablishmentarian
 
 
 def table(tokenizer: Tokenizer, spare_rows: int = 0) -> np.ndarray:
-    """A row a token id, which tells the id."""
+    """Return a table whose rows hold their token ids."""
     return np.arange(tokenizer.get_vocab_size() + spare_rows, dtype=np.float32)[:, None] * [1, -2]
 
 
 def built_in_tokenizer() -> Tokenizer:
-    """The tokenizer of a built-in Transformer, 30,522 pieces."""
+    """Return the tokenizer of a built-in Transformer, 30,522 pieces."""
     paths: list[Path] = sorted(BUILT_IN.glob("*/tokenizer.json"))
     if not paths:
         pytest.skip("no built-in encoder with a tokenizer.json is installed")

@@ -29,7 +29,7 @@ def open_at(folder: Path, *, teacher_hash: str = "abc", dim: int = DIM) -> Embed
 
 
 def made_up(texts: list[str], dim: int = DIM) -> np.ndarray:
-    """Unit vectors that a text alone decides."""
+    """Return unit vectors that depend on the text alone."""
     rows = np.stack([np.random.default_rng(list(text.encode())).normal(size=dim) for text in texts])
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
@@ -63,7 +63,7 @@ def test_missing_yields_each_text_once_in_order(tmp_path):
 
 
 def test_a_hash_that_ends_in_zero_bytes_is_found(tmp_path):
-    texts = [f"number {number}" for number in range(3000)]  # a dozen of them end so
+    texts = [f"number {number}" for number in range(3000)]  # a dozen hashes end in zero bytes
     open_at(tmp_path).add(texts, made_up(texts))
     np.testing.assert_allclose(open_at(tmp_path).embeddings(texts), made_up(texts), atol=1e-3)
     assert len(open_at(tmp_path)) == 3000
@@ -113,7 +113,7 @@ def test_a_corrupt_shard_is_detected_and_its_texts_are_embedded_again(tmp_path, 
     np.testing.assert_allclose(again.embeddings(texts), made_up(texts), atol=1e-3)
     with again.exclusive_lock():
         names = {file.name for file in tmp_path.glob("shard-*")}
-    # The damaged one's name is not given again, and what is not in force is swept.
+    # The name of the corrupt shard is not used again, and unused files are removed.
     assert names == {f"shard-{n:06d}.safetensors" for n in (1, 2, 3, 4) if n != number}
 
 
@@ -153,14 +153,14 @@ def test_a_second_writer_gets_an_error_and_a_reader_does_not(tmp_path):
         np.testing.assert_allclose(open_at(tmp_path).embeddings(texts), made_up(texts), atol=1e-3)
         assert (tmp_path / "shard-000004.safetensors.partial").exists()
         first.add(["one"], made_up(["one"]))
-    second.add(["two"], made_up(["two"]))  # it goes on from what the first one left
+    second.add(["two"], made_up(["two"]))  # it continues with the shards of the first one
     assert ("one" in second, "one" in open_at(tmp_path), "two" in open_at(tmp_path)) == (True, True, True)
     assert not list(tmp_path.glob("*.partial"))
 
 
 @contextmanager
 def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """What a full disk is to a file that grows: an OSError in the midst of writing."""
+    """Simulate a full disk: an OSError in the middle of a write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -197,11 +197,11 @@ def test_embeddings_of_a_wrong_shape_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# With a teacher: what is embedded, how often, and what a kill costs.
+# With a teacher: which texts are embedded, how often, and how much a kill loses.
 
 
 class Counting(Progress):
-    """A progress that remembers the steps of its one bar."""
+    """A progress that records the steps of its one bar."""
 
     def __init__(self) -> None:
         super().__init__()

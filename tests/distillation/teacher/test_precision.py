@@ -1,4 +1,4 @@
-"""Which precision is chosen where nobody names one: the environment variable decides before the measurement."""
+"""The default precision: the environment variable takes precedence over the measurement."""
 
 import pytest
 import torch

@@ -18,7 +18,7 @@ TEXTS = ["the cat sleeps", "Ship", "", "the old king of the red ship in the rain
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be fetched; the environment variable HF_HUB_OFFLINE is read when the hub's client is imported."""
+    """Forbid downloads; the hub's client reads the environment variable HF_HUB_OFFLINE when it is imported."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
@@ -27,7 +27,7 @@ def load(folder: Path) -> Teacher:
 
 
 def hidden_states(folder: Path, teacher: Teacher, text: str, longest: int = 10**6) -> torch.Tensor:
-    """Plain transformers on one text: (tokens, hidden); its [CLS] and [SEP] stay when it is cut."""
+    """Return the token embeddings (tokens, hidden) of one text by plain transformers; truncation keeps [CLS] and [SEP]."""
     model = AutoModel.from_pretrained(folder).eval()
     ids = teacher.tokenizer.encode(text).ids
     ids = ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]]
@@ -56,7 +56,7 @@ def test_vectors_are_those_of_plain_transformers_one_text_at_a_time(tmp_path, fl
     pooling = {f"pooling_mode_{flag}": flag in flags for flag in BY_HAND}
     teacher = load(make_tiny_teacher(tmp_path / "t", pooling=pooling, mpnet=mpnet))
     found = teacher.encode(TEXTS)  # texts of one token to ten share a batch
-    ordered = [flag for flag in BY_HAND if flag in flags]  # cls comes first, whatever the file's order
+    ordered = [flag for flag in BY_HAND if flag in flags]  # cls comes first in any order of the file
     for text, vector in zip(TEXTS, found, strict=True):
         hidden = hidden_states(tmp_path / "t", teacher, text)
         expected = torch.cat([BY_HAND[flag](hidden) for flag in ordered])

@@ -30,7 +30,7 @@ def test_similarity_is_the_mean_squared_error_of_the_pairs():
 
 
 def divergence(p: list[float], q: list[float], temperature: float) -> float:
-    """KL(softmax(p) || softmax(q)) of two cosines each: a text's to the two others."""
+    """Return KL(softmax(p) || softmax(q)) of two cosines each: those of a text to the two others."""
     first, second = (1 / (1 + math.exp((pair[1] - pair[0]) / temperature)) for pair in (p, q))
     return first * math.log(first / second) + (1 - first) * math.log((1 - first) / (1 - second))
 

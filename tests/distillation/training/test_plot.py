@@ -24,7 +24,7 @@ def log(tmp_path):
 
 
 def drawn_lines(svg):
-    """Points of each line through three or more, in the picture's units, in the order of drawing."""
+    """Return the points of each line with three or more, in the units of the plot, in the order of drawing."""
     paths = ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}path")
     clipped = [path.get("d").replace("M", "").split("L") for path in paths if path.get("clip-path")]  # not the legend
     return [[tuple(map(float, point.split())) for point in line] for line in clipped if len(line) > 2]

@@ -41,7 +41,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Student, float, Path]:
-    """An uninterrupted training without checkpoints on the way: student, agreement, folder."""
+    """Return student, agreement and folder of an uninterrupted training without intermediate checkpoints."""
     folder = tmp_path_factory.mktemp("whole")
     return *run(encoder, folder, checkpoint_minutes=60), folder
 
@@ -94,7 +94,9 @@ def test_the_log_has_all_columns_and_the_loss(whole):
 
 
 def test_the_best_checkpoint_is_restored_not_the_last(encoder, tmp_path):
-    spec = replace(SPEC, learning_rate=0.04, epochs=1.5, loss=LossSpec(mse_weight=1.0))  # too fast: it wanders
+    spec = replace(
+        SPEC, learning_rate=0.04, epochs=1.5, loss=LossSpec(mse_weight=1.0)
+    )  # the learning rate is too high, so later checkpoints are worse
     student, best = run(encoder, tmp_path, spec)
     _, held_out = make_texts(student)
     measured = [float(row["agreement"]) for row in rows_of(tmp_path)]
@@ -118,7 +120,7 @@ def test_word_embeddings_are_trained_only_if_the_spec_says_so(encoder, tmp_path,
 
 
 def test_gradients_are_clipped_to_max_norm(encoder, tmp_path):
-    # Clipped to far below AdamW's epsilon (1e-8), they move nothing.
+    # Gradients clipped to far below AdamW's epsilon (1e-8) move no weight.
     run(encoder, tmp_path, replace(SPEC, max_norm=1e-20, weight_decay=0.0, epochs=1))
     assert len({row["agreement"] for row in rows_of(tmp_path)}) == 1
 
@@ -134,7 +136,7 @@ def test_a_static_student_is_trained_too(encoder, tmp_path):
 
 
 class Interrupting(Progress):
-    """A bar at which the user presses Ctrl-C once so many texts are done."""
+    """A progress that raises KeyboardInterrupt after so many texts."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -155,13 +157,13 @@ class Interrupting(Progress):
 
 
 def test_an_interrupted_training_resumes_to_the_same_result(encoder, tmp_path, whole):
-    for after in (1, 5, 14, 29):  # steps, counted from the first of all; the one in work is lost
+    for after in (1, 5, 14, 29):  # steps of all runs; the unfinished step is lost
         with pytest.raises(KeyboardInterrupt):
             run(encoder, tmp_path, progress=Interrupting(after * SPEC.batch_size))
     student, best = run(encoder, tmp_path)
     assert_like((student, best), tmp_path, whole)
     written = (tmp_path / CHECKPOINT).stat().st_mtime_ns
-    assert_like(run(encoder, tmp_path), tmp_path, whole)  # nothing is left to do
+    assert_like(run(encoder, tmp_path), tmp_path, whole)  # the training is complete
     assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == written
 
 
@@ -185,7 +187,9 @@ def test_a_resumed_training_keeps_the_precision_of_its_checkpoint(encoder, tmp_p
         run(encoder, tmp_path, progress=Interrupting(3 * SPEC.batch_size))
     tensors, state = read_checkpoint(tmp_path / CHECKPOINT)
     other = not state["bfloat16"]
-    write_checkpoint(tmp_path / CHECKPOINT, tensors, state | {"bfloat16": other})  # as on a machine under other load
+    write_checkpoint(
+        tmp_path / CHECKPOINT, tensors, state | {"bfloat16": other}
+    )  # another precision, as a measurement under other load would choose
     student, _ = run(encoder, tmp_path)
     assert read_checkpoint(tmp_path / CHECKPOINT)[1]["bfloat16"] is other
     assert not same(student, whole[0])
@@ -197,7 +201,7 @@ def test_after_a_damaged_checkpoint_the_training_starts_again(encoder, tmp_path,
         run(encoder, tmp_path, progress=Interrupting(9 * SPEC.batch_size))
     content = bytearray((tmp_path / CHECKPOINT).read_bytes())
     if damage == "flipped":
-        content[len(content) // 2] ^= 1  # a weight's last bit or so: safetensors would not notice
+        content[len(content) // 2] ^= 1  # changes the last bits of a weight, which safetensors would not detect
     (tmp_path / CHECKPOINT).write_bytes(content[: {"truncated": 1000, "empty": 0}.get(damage)])
     assert_like(run(encoder, tmp_path, checkpoint_minutes=60), tmp_path, whole)
 
@@ -278,4 +282,4 @@ def test_texts_of_one_group_are_nearer_than_random_ones():
     orders = [group_near_texts(targets, 8, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert (orders[0] == orders[1]).all()
     pairs = [{frozenset(order[place : place + 2]) for place in range(0, 512, 2)} for order in orders]
-    assert len(pairs[0] & pairs[2]) < 64  # another seed groups other texts
+    assert len(pairs[0] & pairs[2]) < 64  # another seed makes other groups
