@@ -31,19 +31,19 @@ def imported_modules(source: str, package: str) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def package_of(path: Path) -> str:
+def get_package(path: Path) -> str:
     return ".".join(["hpdsearch", *path.relative_to(PACKAGE).parent.parts])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_libraries_are_imported_only_where_they_belong(path):
-    place = path.relative_to(PACKAGE).as_posix()
-    imported = {name.split(".")[0] for name in imported_modules(path.read_text(), package_of(path))}
-    astray = {library for library in imported & HOMES.keys() if not place.startswith(HOMES[library])}
-    assert not astray, f"{place} may not import {sorted(astray)}"
+    relative = path.relative_to(PACKAGE).as_posix()
+    imported = {name.split(".")[0] for name in imported_modules(path.read_text(), get_package(path))}
+    astray = {library for library in imported & HOMES.keys() if not relative.startswith(HOMES[library])}
+    assert not astray, f"{relative} may not import {sorted(astray)}"
 
 
-def loaded_by(*code: str) -> set[str]:
+def find_loaded_libraries(*code: str) -> set[str]:
     """Return the libraries in sys.modules after running some lines in a new interpreter."""
     lines = [*code, "import sys", "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"]
     run = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
@@ -54,17 +54,17 @@ HEAVY = {"torch", "transformers", "faiss", "onnxruntime"}
 
 
 def test_importing_the_package_is_cheap():
-    loaded = loaded_by("import hpdsearch", "hpdsearch.Document, hpdsearch.Hit, hpdsearch.HpdsearchError")
+    loaded = find_loaded_libraries("import hpdsearch", "hpdsearch.Document, hpdsearch.Hit, hpdsearch.HpdsearchError")
     assert not loaded & (HEAVY | {"numpy", "tantivy", "sqlite3", "click"})
 
 
 def test_help_is_cheap():
     help_ = "assert CliRunner().invoke(main, ['--help']).output.startswith('Usage')"
-    loaded = loaded_by("from click.testing import CliRunner", "from hpdsearch.cli import main", help_)
+    loaded = find_loaded_libraries("from click.testing import CliRunner", "from hpdsearch.cli import main", help_)
     assert not loaded & HEAVY
 
 
 def test_encoding_and_searching_need_no_torch(tiny_folder):
     encode = f"Encoder.load({str(tiny_folder)!r}).encode(['water'])"
-    loaded = loaded_by("from hpdsearch import Encoder, Index", "import hpdsearch.search.searcher", encode)
+    loaded = find_loaded_libraries("from hpdsearch import Encoder, Index", "import hpdsearch.search.searcher", encode)
     assert loaded & HEAVY == {"faiss", "onnxruntime"}

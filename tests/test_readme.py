@@ -16,7 +16,7 @@ HUB = "sentence-transformers"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Return a folder with the inputs of README's commands: part of the dictionary, notes, tiny models by the hub's names."""
+    """Return a folder with the inputs of README's commands: part of the dictionary, notes, tiny models."""
     pytest.importorskip("torch", reason="README distills: needs the extra distill")
     from tiny_distillation import make_texts
     from tiny_encoder import make_tiny_encoder

@@ -19,7 +19,7 @@ def checker() -> ModuleType:
     return module
 
 
-def found_in(checker: ModuleType, path: Path, text: str) -> list[tuple[int, str]]:
+def find_in(checker: ModuleType, path: Path, text: str) -> list[tuple[int, str]]:
     path.write_text(text, encoding="utf-8")
     retired = checker.read_retired_words(ROOT / "pyproject.toml")
     return [(finding.line, finding.found) for finding in checker.check_file(path, retired)]
@@ -37,19 +37,19 @@ def found_in(checker: ModuleType, path: Path, text: str) -> list[tuple[int, str]
     ],
 )
 def test_retired_words_are_found_in_docstrings_comments_errors_and_help(checker, tmp_path, text, expected) -> None:
-    assert expected in found_in(checker, tmp_path / "module.py", text)
+    assert expected in find_in(checker, tmp_path / "module.py", text)
 
 
 def test_retired_words_are_found_in_pages_across_line_breaks(checker, tmp_path) -> None:
     page = "# Title\n\nThe segments in\nforce are listed.\n\n    $ command --help\n    its licence\n"
-    assert found_in(checker, tmp_path / "page.md", page) == [(3, "in force"), (7, "licence")]
+    assert find_in(checker, tmp_path / "page.md", page) == [(3, "in force"), (7, "licence")]
 
 
 def test_names_inline_code_and_link_targets_are_not_checked(checker, tmp_path) -> None:
     page = "The old word was `in force`; see [the page](the%20licence.md) and ``waiting rows``.\n"
-    assert found_in(checker, tmp_path / "page.md", page) == []
+    assert find_in(checker, tmp_path / "page.md", page) == []
     module = 'KEYS = ("waiting", "kept", "promise", "sum")\n"""The old word was `in force`."""\n'
-    assert found_in(checker, tmp_path / "module.py", module) == []
+    assert find_in(checker, tmp_path / "module.py", module) == []
 
 
 def test_the_script_exits_with_1_when_it_finds_a_word(checker, tmp_path, capsys) -> None:

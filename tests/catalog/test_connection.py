@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from catalogs import alter
+from catalogs import execute
 
 from hpdsearch.catalog import FILE_NAME, FORMAT, Catalog, CatalogWriter
 from hpdsearch.errors import CorruptIndexError, IndexFolderError
@@ -44,7 +44,7 @@ def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path, state
     [(FORMAT + 1, "a newer hpdsearch wrote it: upgrade"), (1, "index again into another folder"), (0, "index again")],
 )
 def test_the_error_for_another_format_names_both_formats_and_the_fix(folder, found, advice):
-    alter(folder, f"PRAGMA user_version = {found}")
+    execute(folder, f"PRAGMA user_version = {found}")
     for opened in (Catalog, CatalogWriter):
         with pytest.raises(IndexFolderError, match=f"{FILE_NAME}: expected format {FORMAT}, got {found}; {advice}"):
             opened.open(folder)
@@ -65,7 +65,7 @@ def test_an_empty_catalog_file_holds_no_commit(tmp_path):
         Catalog.open(tmp_path)
 
 
-def read_only(folder, *, keep_wal):
+def open_read_only(folder, *, keep_wal):
     """Open a read-only copy of a folder, in which the last commit is still in SQLite's log."""
     code = """if True:
         import os, sys
@@ -101,7 +101,7 @@ def read_only(folder, *, keep_wal):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 def test_a_read_only_folder_is_read_but_not_written(folder):
-    reader, writer = read_only(folder, keep_wal=False)
+    reader, writer = open_read_only(folder, keep_wal=False)
     assert reader == "2 3"
     assert writer.endswith(
         "cannot be written (attempt to write a readonly database); choose a folder with write permission"
@@ -110,6 +110,6 @@ def test_a_read_only_folder_is_read_but_not_written(folder):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 def test_a_read_only_folder_whose_last_commit_cannot_be_read_is_an_error_not_an_older_state(folder):
-    reader, _ = read_only(folder, keep_wal=True)
+    reader, _ = open_read_only(folder, keep_wal=True)
     assert f"the last changes are in {FILE_NAME}-wal" in reader
     assert reader.endswith("open the index once in a folder with write permission")

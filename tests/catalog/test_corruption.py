@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from catalogs import DOCUMENTS, SEGMENT, alter, write
+from catalogs import DOCUMENTS, SEGMENT, execute, write
 
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.errors import CorruptIndexError, IndexFolderError
@@ -14,7 +14,7 @@ from hpdsearch.records import Document
 
 
 def test_a_missing_table_is_corruption(folder):
-    alter(folder, "DROP TABLE passages")
+    execute(folder, "DROP TABLE passages")
     with pytest.raises(CorruptIndexError, match=r"the tables \['passages'\] are missing; restore it, or index again"):
         Catalog.open(folder)
 
@@ -40,7 +40,7 @@ def test_a_missing_table_is_corruption(folder):
     ],
 )
 def test_an_altered_document_raises_and_the_others_are_read(folder, statement):
-    alter(folder, statement)
+    execute(folder, statement)
     catalog = Catalog.open(folder)
     with pytest.raises(CorruptIndexError, match=f"{folder / FILE_NAME}: .*restore it, or index again"):
         catalog.documents([0])
@@ -73,7 +73,7 @@ ATTRIBUTES = "the attributes that filters use do not match the documents' metada
     ],
 )
 def test_find_problems_names_inconsistent_rows(folder, statement, problem):
-    alter(folder, statement)
+    execute(folder, statement)
     catalog = Catalog.open(folder)
     problems = catalog.find_problems()
     catalog.close()
@@ -99,7 +99,7 @@ def test_altered_settings_and_segments_are_corruption(folder, statement):
     writer.add_segment(SEGMENT)
     writer.commit()
     writer.close()
-    alter(folder, statement)
+    execute(folder, statement)
     for opened in (Catalog, CatalogWriter):
         with pytest.raises(
             CorruptIndexError, match="its settings or segments do not match their checksum; restore it, or index"
@@ -107,7 +107,7 @@ def test_altered_settings_and_segments_are_corruption(folder, statement):
             opened.open(folder)
 
 
-def everything(folder):
+def read_all(folder):
     """Return the contents of a catalog, or the kind of the error or problem."""
     try:
         catalog = Catalog.open(folder)
@@ -131,7 +131,7 @@ def everything(folder):
 
 
 @pytest.fixture(scope="module")
-def twelve(tmp_path_factory):
+def folder_of_twelve(tmp_path_factory):
     documents = [
         Document(f"id{i}", f"text {i} é😀 " * 9, f"title {i}", {"n": i, "lang": "de", "x": {"y": i / 3}}, f"c:{i}")
         for i in range(12)
@@ -145,10 +145,10 @@ def twelve(tmp_path_factory):
     return folder
 
 
-def test_a_flipped_bit_is_an_error_a_problem_or_harmless(twelve, tmp_path):
+def test_a_flipped_bit_is_an_error_a_problem_or_harmless(folder_of_twelve, tmp_path):
     """The bits are in used and in unused bytes. Another exception or a wrong answer never comes."""
-    folder = Path(shutil.copytree(twelve, tmp_path / "copy"))
-    path, expected, rng = folder / FILE_NAME, everything(twelve), random.Random(0)
+    folder = Path(shutil.copytree(folder_of_twelve, tmp_path / "copy"))
+    path, expected, rng = folder / FILE_NAME, read_all(folder_of_twelve), random.Random(0)
     data = path.read_bytes()
     used = [at for at, byte in enumerate(data) if byte]
     n_found = 0
@@ -158,18 +158,18 @@ def test_a_flipped_bit_is_an_error_a_problem_or_harmless(twelve, tmp_path):
         for file in folder.iterdir():
             file.unlink()
         path.write_bytes(damaged)
-        got = everything(folder)
+        got = read_all(folder)
         assert got == expected or (isinstance(got, str) and str(folder) in got), f"byte {at}: {got}"
         n_found += got != expected
     assert n_found > 200
 
 
-def test_a_truncated_catalog_is_an_error_or_a_problem(twelve, tmp_path):
-    data = (twelve / FILE_NAME).read_bytes()
+def test_a_truncated_catalog_is_an_error_or_a_problem(folder_of_twelve, tmp_path):
+    data = (folder_of_twelve / FILE_NAME).read_bytes()
     for length in (1, 99, 100, 4095, 4096, 8192, len(data) // 2, len(data) - 4096, len(data) - 1):
         folder = tmp_path / str(length)
         folder.mkdir()
         (folder / FILE_NAME).write_bytes(data[:length])
-        got = everything(folder)
-        padding = length == len(data) - 1 and got == everything(twelve)  # of the last page
+        got = read_all(folder)
+        padding = length == len(data) - 1 and got == read_all(folder_of_twelve)  # of the last page
         assert padding or (isinstance(got, str) and str(folder) in got), length

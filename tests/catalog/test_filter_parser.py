@@ -1,7 +1,7 @@
 """The parser of filters: the tree, the errors and the limits of size."""
 
 import pytest
-from filters import matching
+from filters import match_documents
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +70,7 @@ def test_any_text_is_a_filter_or_a_filter_error(text):
     assert condition.count("?") == len(parameters)
 
 
-def nested(levels):
+def nest_filter(levels):
     """Return a filter of n levels, each `y = 1 or y = 3 and (...)`: this order costs SQLite's parser most."""
     text = "x in (1, 'a', null)"
     for level in range(levels):
@@ -78,12 +78,12 @@ def nested(levels):
     return text
 
 
-@pytest.mark.parametrize("text", [nested(9), "not (" * 4 + "x = 1" + ")" * 4, "(" * 9 + "x = 1" + ")" * 9])
+@pytest.mark.parametrize("text", [nest_filter(9), "not (" * 4 + "x = 1" + ")" * 4, "(" * 9 + "x = 1" + ")" * 9])
 def test_the_deepest_nesting_allowed_is_answered(text):
-    assert matching(text, [{"x": 1}, {"x": 2}]) in ([0], [])
+    assert match_documents(text, [{"x": 1}, {"x": 2}]) in ([0], [])
 
 
-@pytest.mark.parametrize("text", [nested(10), "not " * 10 + "x = 1", "(" * 2000 + "x = 1" + ")" * 2000])
+@pytest.mark.parametrize("text", [nest_filter(10), "not " * 10 + "x = 1", "(" * 2000 + "x = 1" + ")" * 2000])
 def test_deeper_nesting_is_an_error(text):
     with pytest.raises(FilterError, match="nested deeper than 10 levels"):
         parse_filter(text)
@@ -92,10 +92,10 @@ def test_deeper_nesting_is_an_error(text):
 def test_a_chain_of_300_comparisons_is_answered_and_a_longer_one_is_an_error():
     corpus = [{"x": 299}, {"x": 300}]
     chain = [f"x = {i}" for i in range(301)]
-    assert matching(" or ".join(chain[:300]), corpus) == [0]
-    assert matching(" and ".join(f"x not in ({i}, 'a', null)" for i in range(300)), corpus) == [1]
+    assert match_documents(" or ".join(chain[:300]), corpus) == [0]
+    assert match_documents(" and ".join(f"x not in ({i}, 'a', null)" for i in range(300)), corpus) == [1]
     inner = " or ".join(f"x in ({i}, 'a')" for i in range(280))
-    assert matching(nested(9).replace("x in (1, 'a', null)", inner), corpus) == []
+    assert match_documents(nest_filter(9).replace("x in (1, 'a', null)", inner), corpus) == []
     with pytest.raises(FilterError, match='more than 300 comparisons; join those of a field with "in"') as caught:
         parse_filter(" or ".join(chain))
     assert f"character {len(' or '.join(chain[:300])) + 5}:" in str(caught.value)
@@ -103,8 +103,8 @@ def test_a_chain_of_300_comparisons_is_answered_and_a_longer_one_is_an_error():
 
 def test_a_list_of_10000_members_is_answered_and_a_longer_one_is_an_error():
     members = ", ".join(str(i) for i in range(9_999))
-    assert matching(f"x in ({members}, 'last')", [{"x": 9_998}, {"x": 9_999}, {"x": "last"}]) == [0, 2]
-    assert matching(f"x not in ({members}, null)", [{"x": 9_998}, {"x": 9_999}, {}]) == [1]
+    assert match_documents(f"x in ({members}, 'last')", [{"x": 9_998}, {"x": 9_999}, {"x": "last"}]) == [0, 2]
+    assert match_documents(f"x not in ({members}, null)", [{"x": 9_998}, {"x": 9_999}, {}]) == [1]
     with pytest.raises(FilterError, match="more than 10000 literals"):
         parse_filter(f"x in ({members}, 1, 2)")
 

@@ -5,7 +5,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from filters import matching
+from filters import match_documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from hpdsearch.catalog.filter_parser import parse_filter
 from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
 
 
-def values_of(metadata, field):
+def get_values(metadata, field):
     """Return the values of a field: dots select members of objects, a list counts as its members, null as no value."""
 
     def walk(value, path):
@@ -66,7 +66,7 @@ def matches(tree, metadata):
     field, literal = rest
     if kind == "!=":
         return not matches(("=", field, literal), metadata)
-    values = values_of(metadata, field)
+    values = get_values(metadata, field)
     if literal is None:
         return not values
     if isinstance(literal, bool):
@@ -109,7 +109,7 @@ def depth(tree):
     return 1 + max((depth(part) for part in tree[1:]), default=0) if tree[0] in ("not", "and", "or") else 1
 
 
-def spelled(draw, tree):
+def spell(draw, tree):
     """Return one of the many texts of a tree."""
 
     def case(word):
@@ -160,14 +160,16 @@ def spelled(draw, tree):
 @st.composite
 def trees_and_spellings(draw):
     tree = draw(TREES.filter(lambda tree: depth(tree) <= 5))
-    return tree, spelled(draw, tree)
+    return tree, spell(draw, tree)
 
 
 @settings(max_examples=150, deadline=None)
 @given(trees_and_spellings(), st.lists(METADATA, min_size=1, max_size=6))
 def test_sqlite_selects_the_documents_that_plain_python_selects(tree_and_text, corpus):
     tree, text = tree_and_text
-    assert matching(text, corpus) == [doc for doc, metadata in enumerate(corpus) if matches(tree, metadata)], text
+    assert match_documents(text, corpus) == [doc for doc, metadata in enumerate(corpus) if matches(tree, metadata)], (
+        text
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -176,7 +178,7 @@ def test_unequal_is_the_complement_of_equal(field, literal, corpus):
     value = json.dumps(literal) if not isinstance(literal, str) else json.dumps(literal, ensure_ascii=False)
     if isinstance(literal, str):
         value = "'" + literal.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    equal, unequal = matching(f"`{field}` = {value}", corpus), matching(f"`{field}` != {value}", corpus)
+    equal, unequal = match_documents(f"`{field}` = {value}", corpus), match_documents(f"`{field}` != {value}", corpus)
     assert sorted(equal + unequal) == list(range(len(corpus)))
 
 
@@ -228,7 +230,7 @@ CORPUS = [
     ],
 )
 def test_filters_select_the_documents_chosen_by_hand(where, docs):
-    assert matching(where, CORPUS) == docs
+    assert match_documents(where, CORPUS) == docs
 
 
 def test_numbers_are_parsed_in_all_spellings():
@@ -242,20 +244,20 @@ def test_numbers_are_parsed_in_all_spellings():
         ("x = 3", [5]),
         ("x < 1e400", [0, 1, 2, 3, 4, 5]),  # a text that is not written like a number has no value
     ]:
-        assert matching(where, corpus) == docs, where
+        assert match_documents(where, corpus) == docs, where
 
 
 def test_integers_beyond_all_floats_are_infinite():
     corpus = [{"x": 10**400}, {"x": -(10**400)}, {"x": 7}, {"x": "1" + "0" * 400}]
-    assert matching("x > 1e308", corpus) == [0, 3]
-    assert matching("x < -1e308", corpus) == [1]
-    assert matching("x = 1" + "0" * 400, corpus) == [0, 3]
-    assert matching("x = '1" + "0" * 400 + "'", corpus) == [0, 3]
+    assert match_documents("x > 1e308", corpus) == [0, 3]
+    assert match_documents("x < -1e308", corpus) == [1]
+    assert match_documents("x = 1" + "0" * 400, corpus) == [0, 3]
+    assert match_documents("x = '1" + "0" * 400 + "'", corpus) == [0, 3]
 
 
 def test_long_integers_are_told_apart_as_text():
     corpus = [{"id": 9007199254740992}, {"id": 9007199254740993}]
-    assert matching("id = '9007199254740993'", corpus) == [1]
+    assert match_documents("id = '9007199254740993'", corpus) == [1]
 
 
 @pytest.mark.parametrize("space", ["\x1c", "\x1f", "\x85", "\xa0", "\u2003", "\n"])
@@ -290,9 +292,9 @@ def test_attributes_hold_each_field_and_text_once(metadata):
 def test_user_input_never_becomes_sql(hostile):
     corpus = [{"x": hostile}, {hostile: 1}, {"x": "other"}]
     literal = "'" + hostile.replace("'", "\\'") + "'"
-    assert matching(f"x = {literal}", corpus) == [0]
-    assert matching(f"x in ({literal}, 'none')", corpus) == [0]
-    assert matching(f"`{hostile}` = 1", corpus) == [1]
-    assert matching(f"`{hostile}` is null", corpus) == [0, 2]
+    assert match_documents(f"x = {literal}", corpus) == [0]
+    assert match_documents(f"x in ({literal}, 'none')", corpus) == [0]
+    assert match_documents(f"`{hostile}` = 1", corpus) == [1]
+    assert match_documents(f"`{hostile}` is null", corpus) == [0, 2]
     condition, _ = to_sql(parse_filter(f"x = {literal} or `{hostile}` = 1 or x in ({literal})"))
     assert hostile not in condition

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from catalogs import DOCUMENTS, SEGMENT, read, whole, write
+from catalogs import DOCUMENTS, SEGMENT, in_one_passage, read, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,7 +107,7 @@ def test_document_numbers_are_never_reused(folder):
     first_new = writer.next_doc()
     assert first_new == 3
     writer.remove([2])
-    writer.insert([whole(Document("c", "replaced"))], 3)
+    writer.insert([in_one_passage(Document("c", "replaced"))], 3)
     assert writer.doc_numbers(["c"])["c"] >= first_new
     writer.remove([writer.doc_numbers(["c"])["c"]])
     assert writer.next_doc() == 4
@@ -118,7 +118,7 @@ def test_a_reader_keeps_its_snapshot_while_a_writer_commits(folder):
     reader = Catalog.open(folder)
     writer = CatalogWriter.open(folder)
     writer.remove([0])
-    writer.insert([whole(Document("d", "new", metadata={"m": 1}))], 3)
+    writer.insert([in_one_passage(Document("d", "new", metadata={"m": 1}))], 3)
     writer.set_meta(generation=2)
     uncommitted = Catalog.open(folder)
     writer.commit()
@@ -136,7 +136,7 @@ def test_clear_takes_effect_with_the_commit(folder):
     reader = Catalog.open(folder)
     writer = CatalogWriter.open(folder)
     writer.clear()
-    writer.insert([whole(Document("new", "other"))], 0)
+    writer.insert([in_one_passage(Document("new", "other"))], 0)
     assert read(folder) == (DOCUMENTS, [])
     writer.commit()
     assert read(folder) == ([Document("new", "other")], [])
@@ -146,7 +146,11 @@ def test_clear_takes_effect_with_the_commit(folder):
 
 
 def test_closing_without_commit_changes_nothing(folder):
-    for change in (lambda w: w.clear(), lambda w: w.remove([0, 1]), lambda w: w.insert([whole(Document("z", "z"))], 3)):
+    for change in (
+        lambda w: w.clear(),
+        lambda w: w.remove([0, 1]),
+        lambda w: w.insert([in_one_passage(Document("z", "z"))], 3),
+    ):
         writer = CatalogWriter.open(folder)
         change(writer)
         writer.close()

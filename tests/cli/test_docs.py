@@ -23,7 +23,7 @@ def test_the_reference_of_the_command_line_is_up_to_date():
 
 
 @pytest.fixture(scope="module")
-def filtered(tmp_path_factory, tiny_folder):
+def filter_index(tmp_path_factory, tiny_folder):
     """Return an index of the corpus of docs/filters.md."""
     from hpdsearch.corpus import read_corpus
 
@@ -40,14 +40,14 @@ def test_the_page_of_filters_has_examples():
 
 
 @pytest.mark.parametrize(("where", "matches"), [row[1:] for row in ROWS])
-def test_a_filter_of_the_page_matches_the_documents_of_the_page(filtered, where, matches):
+def test_a_filter_of_the_page_matches_the_documents_of_the_page(filter_index, where, matches):
     expected = set() if matches == "none" else set(matches.split(", "))
-    assert {hit.doc_id for hit in filtered.search("text", 100, mode="dense", where=where)} == expected
-    assert filtered.count(where) == len(expected)
+    assert {hit.doc_id for hit in filter_index.search("text", 100, mode="dense", where=where)} == expected
+    assert filter_index.count(where) == len(expected)
 
 
 @pytest.mark.parametrize(("message", "where"), ERRORS)
-def test_a_wrong_filter_gives_the_error_of_the_page(filtered, message, where):
+def test_a_wrong_filter_gives_the_error_of_the_page(filter_index, message, where):
     with pytest.raises(FilterError) as error:
-        filtered.count(where)
+        filter_index.count(where)
     assert str(error.value) == message

@@ -58,19 +58,19 @@ def space(tmp_path, teacher_folder):
 
 
 @pytest.fixture
-def member(tmp_path, tiny_folder, space):
+def member_folder(tmp_path, tiny_folder, space):
     folder = shutil.copytree(tiny_folder, tmp_path / "member")
     card = json.loads((folder / "encoder.json").read_text())
     (folder / "encoder.json").write_text(json.dumps(card | {"name": "member", "space": space.id}))
     return folder
 
 
-def spearman_of(encode):
+def compute_spearman(encode):
     left, right = (unit_rows(encode([pair[side] for pair in PAIRS])) for side in (0, 1))
     return 100 * spearmanr((left * right).sum(axis=1), GOLD).statistic
 
 
-def ndcg_of(encode_queries, encode_documents):
+def compute_ndcg(encode_queries, encode_documents):
     scores = unit_rows(encode_queries(list(QUERIES.values()))) @ unit_rows(encode_documents(DOCUMENTS)).T
     run = {
         query_id: {f"d{number:02}": float(score) for number, score in enumerate(line)}
@@ -88,7 +88,7 @@ def test_sts_prints_the_values_of_scipy_and_percentages_of_the_teacher(run, sts,
     from hpdsearch.distillation.teacher.teacher import Teacher
 
     encoder, teacher = Encoder.load(tiny_folder), Teacher.load(teacher_folder)
-    ours, best = spearman_of(lambda texts: encoder.encode(texts)[:, :5]), spearman_of(teacher.encode)
+    ours, best = compute_spearman(lambda texts: encoder.encode(texts)[:, :5]), compute_spearman(teacher.encode)
     assert [line.split() for line in result.stdout.splitlines()] == [
         ["Spearman", "x", "100", "pairs", "tiny", "tiny-teacher"],
         ["T", "6", f"{ours:.2f}", f"{best:.2f}"],
@@ -100,26 +100,26 @@ def test_sts_prints_the_values_of_scipy_and_percentages_of_the_teacher(run, sts,
 
 
 def test_retrieval_measures_encoder_teacher_projection_and_asymmetric_search(
-    run, beir, member, teacher_folder, space, tmp_path
+    run, beir, member_folder, teacher_folder, space, tmp_path
 ):
-    options = ["--encoder", member, "--query-encoder", member, "--teacher", teacher_folder]
+    options = ["--encoder", member_folder, "--query-encoder", member_folder, "--teacher", teacher_folder]
     options += ["--space", tmp_path / "space", "--cache", tmp_path / "cache", "--dim", 12]
     result = run("evaluate", "retrieval", beir, *options, "--json")
     assert result.exit_code == 0, result.output
     from hpdsearch.distillation.teacher.teacher import Teacher
 
-    encoder, teacher = Encoder.load(member, dim=12).encode, Teacher.load(teacher_folder).encode
+    encoder, teacher = Encoder.load(member_folder, dim=12).encode, Teacher.load(teacher_folder).encode
 
-    def projected(texts):
+    def project(texts):
         return space.project(teacher(texts))[:, :12]
 
     systems = json.loads(result.stdout)["systems"]
     expected = {
-        "member": (12, ndcg_of(encoder, encoder)),
-        "tiny-teacher": (32, ndcg_of(teacher, teacher)),
-        "tiny-teacher projected": (12, ndcg_of(projected, projected)),
-        "queries member, documents member": (12, ndcg_of(encoder, encoder)),
-        "queries member, documents tiny-teacher projected": (12, ndcg_of(encoder, projected)),
+        "member": (12, compute_ndcg(encoder, encoder)),
+        "tiny-teacher": (32, compute_ndcg(teacher, teacher)),
+        "tiny-teacher projected": (12, compute_ndcg(project, project)),
+        "queries member, documents member": (12, compute_ndcg(encoder, encoder)),
+        "queries member, documents tiny-teacher projected": (12, compute_ndcg(encoder, project)),
     }
     assert {system["name"]: (system["dim"], system["means"]["nDCG@10"]) for system in systems} == {
         name: (dim, pytest.approx(value)) for name, (dim, value) in expected.items()
@@ -134,15 +134,15 @@ def test_retrieval_prints_a_table_per_metric_and_notes_missing_documents(run, be
     encode = Encoder.load(tiny_folder).encode
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == ["nDCG@10", "x", "100", "queries", "tiny"]
-    assert lines[1] == ["tiny-beir", "3", f"{ndcg_of(encode, encode):.2f}"]
+    assert lines[1] == ["tiny-beir", "3", f"{compute_ndcg(encode, encode):.2f}"]
     assert [line[0] for line in lines if "x" in line] == ["nDCG@10", "recall@100", "MRR@10"]
     assert "tiny-beir: 1 relevant documents that are not in the corpus" in result.stdout
 
 
 def test_an_impossible_measurement_is_an_error_that_names_the_reason(
-    run, beir, sts, tiny_folder, member, teacher_folder
+    run, beir, sts, tiny_folder, member_folder, teacher_folder
 ):
-    result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--query-encoder", member)
+    result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--query-encoder", member_folder)
     assert result.exit_code == 1
     assert "expected an encoder of the space of tiny, sha256:" in result.stderr
     result = run("evaluate", "sts", sts, "--encoder", tiny_folder, "--dim", 17)
@@ -151,7 +151,7 @@ def test_an_impossible_measurement_is_an_error_that_names_the_reason(
     result = run("evaluate", "sts", sts, "--subset", "dev")
     assert result.exit_code == 1
     assert "T: expected dev.tsv" in result.stderr
-    result = run("evaluate", "retrieval", beir, "--teacher", teacher_folder, "--query-encoder", member)
+    result = run("evaluate", "retrieval", beir, "--teacher", teacher_folder, "--query-encoder", member_folder)
     assert result.exit_code == 2
     assert "give --encoder or --space" in result.stderr
     assert run("evaluate", "sts", sts, "--space", "somewhere").exit_code == 2

@@ -26,14 +26,14 @@ def leaves(command, words):
 LEAVES = dict(leaves(main, ()))
 
 
-def help_of(*words):
+def get_help(*words):
     result = CliRunner().invoke(main, [*words, "--help"])
     assert result.exit_code == 0, result.output
     return result.output
 
 
 def test_help_lists_every_command_with_one_sentence_on_one_line():
-    lines = help_of().splitlines()
+    lines = get_help().splitlines()
     shown = dict(re.findall(r"^  (\w+) +(\S.*)$", "\n".join(lines), flags=re.MULTILINE))
     for name, command in main.commands.items():
         sentence = command.help.split("\n\n")[0].strip()
@@ -48,7 +48,7 @@ def test_help_lists_every_command_with_one_sentence_on_one_line():
 def test_every_command_has_a_sentence_an_example_and_sentences_for_its_options(words):
     command = LEAVES[words]
     assert re.fullmatch(r"[A-Z][^\n]*[.]", command.help.split("\n\n")[0])
-    assert re.search(rf"^ +(echo .* )?hpdsearch {' '.join(words)}\b", help_of(*words), flags=re.MULTILINE)
+    assert re.search(rf"^ +(echo .* )?hpdsearch {' '.join(words)}\b", get_help(*words), flags=re.MULTILINE)
     for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
             assert re.match(r"[A-Z].*[.]", str(option.help), flags=re.DOTALL), option.opts
@@ -60,8 +60,10 @@ def test_version_prints_the_version():
 
 def test_the_defaults_of_the_options_are_those_of_the_spec():
     defaults = {option.name: option.get_default(click.Context(main)) for option in main.commands["reindex"].params}
-    given = {name: defaults[name] for name in SPEC_FIELDS}
-    assert given | {"memory": int(given["memory"])} == {name: getattr(IndexSpec(), name) for name in SPEC_FIELDS}
+    set_fields = {name: defaults[name] for name in SPEC_FIELDS}
+    assert set_fields | {"memory": int(set_fields["memory"])} == {
+        name: getattr(IndexSpec(), name) for name in SPEC_FIELDS
+    }
     (encoder,) = (option for option in main.commands["index"].params if option.name == "encoder")
     assert encoder.show_default == DEFAULT_ENCODER
 
@@ -125,13 +127,13 @@ def test_former_names_of_commands_and_options_are_hidden_and_accepted(indexed, t
     assert result.stdout.startswith("indexes/words: reindexed\n")
     spec = json.loads(indexed("info", "--json").stdout)["spec"]
     assert (spec["kind"], spec["codec"], spec["ann_recall"]) == ("flat", "f32", 0.9)
-    assert "\n  tune" not in help_of()
+    assert "\n  tune" not in get_help()
     for command, former in (
         ("reindex", ("--kind", "--recall")),
         ("index", ("--kind", "--recall")),
         ("query", ("--encoder", "--recall")),
     ):
-        assert not set(former) & set(re.findall(r"--[\w-]+", help_of(command)))
+        assert not set(former) & set(re.findall(r"--[\w-]+", get_help(command)))
     answers = [
         json.loads(indexed("query", "fear", "--json", "--recall", "0.5", option, tiny_folder).stdout)["hits"]
         for option in ("--encoder", "--query-encoder")

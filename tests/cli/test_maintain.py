@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from brute_force import TOLERANCE, dense_scores, some_documents, stored_passages
+from brute_force import TOLERANCE, compute_dense_scores, make_documents, read_passages
 
 from hpdsearch import Encoder, Index
 from hpdsearch.dense import Codec, IndexSpec, Kind, auto
@@ -18,22 +18,22 @@ QUERIES = ("the old cat sleeps", "queen of the iron river", "war and peace", "a 
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory, tiny_folder):
+def tuned_index(tmp_path_factory, tiny_folder):
     """Return an index whose one segment has operating points: 2,500 vectors, pq, recall target 0.5."""
-    folder = tmp_path_factory.mktemp("measured") / "big"
+    folder = tmp_path_factory.mktemp("tuned") / "big"
     spec = IndexSpec(Kind.FLAT, Codec.PQ, ann_recall=0.5)
-    Index.build(folder, some_documents(2_500), encoder=tiny_folder, spec=spec).close()
+    Index.build(folder, make_documents(2_500), encoder=tiny_folder, spec=spec).close()
     return folder
 
 
 @pytest.fixture
-def big(run, measured):
+def big(run, tuned_index):
     """Return a copy of it, as indexes/big."""
-    shutil.copytree(measured, "indexes/big")
+    shutil.copytree(tuned_index, "indexes/big")
     return run
 
 
-def described(run, name="big"):
+def describe(run, name="big"):
     return json.loads(run("info", name, "--json").stdout)
 
 
@@ -66,7 +66,7 @@ def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny
     assert result.stdout.startswith("indexes/big: reindexed\n")
     assert f"segment:    2,500 vectors, {kind} {codec}{f' of {dim} dimensions' if dim else ''}, " in result.stdout
     assert ("lists probed" in result.stdout) == (kind == "ivf")
-    after = described(big)
+    after = describe(big)
     (segment,) = after["segments"]
     assert (segment["kind"], segment["codec"], segment["dim"]) == (kind, codec, dim or 0)
     assert (after["spec"]["kind"], after["spec"]["codec"], after["spec"]["ann_recall"]) == (kind, codec, 0.9)
@@ -74,9 +74,9 @@ def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny
     assert Path("indexes/big/vectors-000001.f16").read_bytes() == vectors
     assert len(list(Path("indexes/big").glob("*.faiss"))) == 1
     assert big("verify", "big").exit_code == 0
-    passages = stored_passages(Path("indexes/big"), encoder)
+    passages = read_passages(Path("indexes/big"), encoder)
     for query in QUERIES:
-        scores = dense_scores(passages, encoder.encode([query])[0])
+        scores = compute_dense_scores(passages, encoder.encode([query])[0])
         found = hits(big, query)
         assert len(found) == 10
         assert all(abs(hit["score"] - scores[hit["doc_id"]]) < TOLERANCE for hit in found)
@@ -85,17 +85,17 @@ def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny
 def test_reindex_without_options_restores_a_high_ann_recall(big, tiny_folder):
     encoder = Encoder.load(tiny_folder)
     assert big("reindex").exit_code == 0
-    (segment,) = described(big)["segments"]
+    (segment,) = describe(big)["segments"]
     assert (segment["kind"], segment["codec"], segment["dim"]) == ("flat", "sq8", 0)
-    assert exact_share(big, encoder) > 0.95
+    assert compute_recall(big, encoder) > 0.95
 
 
-def exact_share(run, encoder, *options):
+def compute_recall(run, encoder, *options):
     """Return the share of hits, over QUERIES, with at least the score of the tenth hit of exact search."""
-    passages = stored_passages(Path("indexes/big"), encoder)
+    passages = read_passages(Path("indexes/big"), encoder)
     n_found = 0
     for query in QUERIES:
-        tenth = sorted(dense_scores(passages, encoder.encode([query])[0]).values())[-10]
+        tenth = sorted(compute_dense_scores(passages, encoder.encode([query])[0]).values())[-10]
         n_found += sum(hit["score"] > tenth - TOLERANCE for hit in hits(run, query, *options))
     return n_found / (10 * len(QUERIES))
 
@@ -115,14 +115,14 @@ def exact_share(run, encoder, *options):
 )
 def test_an_impossible_reindex_is_a_one_line_error_and_changes_nothing(big, monkeypatch, options, message):
     monkeypatch.setattr(merging, "MIN_BUDGETED_ROWS", 1_000)  # a budget is for large segments
-    before, answer = described(big), hits(big, "cat")
+    before, answer = describe(big), hits(big, "cat")
     files = {path.name for path in Path("indexes/big").iterdir()}
     result = big("reindex", "big", *options)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
-    assert described(big) == before
+    assert describe(big) == before
     assert hits(big, "cat") == answer
     assert {path.name for path in Path("indexes/big").iterdir()} - {"write.lock"} == files - {"write.lock"}
 
@@ -130,7 +130,7 @@ def test_an_impossible_reindex_is_a_one_line_error_and_changes_nothing(big, monk
 def test_an_index_stays_within_the_memory_limit(big, monkeypatch):
     monkeypatch.setattr(merging, "MIN_BUDGETED_ROWS", 1_000)
     assert big("reindex", "big", "--memory", "30k").exit_code == 0
-    after = described(big)
+    after = describe(big)
     (segment,) = after["segments"]
     assert segment["codec"] == "pq"  # sq8 takes 40,000 bytes
     assert after["memory_bytes"] <= 30_000
@@ -155,14 +155,14 @@ def test_compact_makes_one_segment_and_reports_the_removed_passages(big, tmp_pat
     )
     assert big("add", "big", "more.jsonl").exit_code == 0
     assert big("delete", "big", "m7", "d00007", "d00008").exit_code == 0
-    before = described(big)
+    before = describe(big)
     assert len(before["segments"]) == 2
     answer = hits(big, "the new cat", "-k", 3_000)
     assert len(answer) == 2_797
     result = big("compact", "big")
     assert result.exit_code == 0, result.output
     assert "indexes/big: 3 deleted passages removed, " in result.stdout
-    after = described(big)
+    after = describe(big)
     assert [segment["rows"] for segment in after["segments"]] == [2_797]
     assert (after["n_deleted"], after["n_documents"]) == (0, 2_797)
     assert len(list(Path("indexes/big").glob("*.f16"))) == 1
@@ -176,7 +176,7 @@ def test_compact_makes_one_segment_and_reports_the_removed_passages(big, tmp_pat
 
 
 def test_info_prints_the_operating_points_of_the_catalog(big):
-    (segment,) = described(big)["segments"]
+    (segment,) = describe(big)["segments"]
     curve = segment["operating_points"]
     result = big("info", "big")
     lines = result.stdout.splitlines()
@@ -204,7 +204,7 @@ def test_info_prints_the_operating_points_of_the_catalog(big):
 def test_info_prints_a_missed_recall_target_with_the_best_measured_recall(big):
     result = big("reindex", "big", "--codec", "pq", "--dim", "2", "--ann-recall", "1", "--rescore", "1")
     assert result.exit_code == 0
-    (segment,) = described(big)["segments"]
+    (segment,) = describe(big)["segments"]
     best = max(point["ann_recall"] for point in segment["operating_points"]["points"])
     assert best < 0.9
     message = f"target 1 is NOT met by this segment; the best measured is {best:.3f}"
@@ -253,7 +253,7 @@ def test_a_plot_in_an_unknown_format_is_an_error(big):
 
 def test_query_ann_recall_searches_at_another_operating_point(big, tiny_folder):
     encoder = Encoder.load(tiny_folder)
-    by_default, high = exact_share(big, encoder), exact_share(big, encoder, "--ann-recall", "1")
+    by_default, high = compute_recall(big, encoder), compute_recall(big, encoder, "--ann-recall", "1")
     assert by_default < high
     assert high > 0.95
 
@@ -311,7 +311,7 @@ def test_update_refuses_settings(indexed, corpus, options, how):
     result = indexed("index", corpus, "--update", *options)
     assert result.exit_code == 2
     assert f"{options[0]} does not go with --update, which keeps the settings of the index; {how}" in result.stderr
-    assert described(indexed, "words")["generation"] == 1
+    assert describe(indexed, "words")["generation"] == 1
 
 
 def test_update_of_a_folder_without_an_index_is_an_error_and_creates_none(run, corpus):
@@ -326,7 +326,7 @@ def test_update_from_an_unreadable_corpus_changes_nothing(indexed, corpus):
     result = indexed("index", corpus, "--update")
     assert result.exit_code == 1
     assert 'words.jsonl:5: expected a "text" string, got null' in result.stderr
-    assert described(indexed, "words")["generation"] == 1
+    assert describe(indexed, "words")["generation"] == 1
 
 
 # ---- sizes
@@ -338,7 +338,7 @@ def test_update_from_an_unreadable_corpus_changes_nothing(indexed, corpus):
 )
 def test_sizes_are_powers_of_1000(run, corpus, tiny_folder, size, n_bytes):
     assert run("index", corpus, "--encoder", tiny_folder, "--memory", size).exit_code == 0
-    assert described(run, "words")["spec"]["memory"] == n_bytes
+    assert describe(run, "words")["spec"]["memory"] == n_bytes
 
 
 @pytest.mark.parametrize("size", ["", "two", "G", "2X", "-5M", "1e9", "2G!", "1.2.3G", "nan"])

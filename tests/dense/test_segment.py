@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import faiss
 import numpy as np
 import pytest
-from vectors import brute_force, ellipsoid, segment, vector_file
+from vectors import build_segment, compute_cosines, make_ellipsoid, write_vector_file
 
 from hpdsearch.common.vectors import cosines
 from hpdsearch.dense import Codec, IndexSpec, Kind, RowMap, Segment, VectorFile, build_index
@@ -24,24 +24,24 @@ ALL = [
 SPECS = pytest.mark.parametrize("spec", ALL, ids=lambda s: f"{s.kind.value} {s.codec.value}")
 RECALL = {Codec.F32: 1.0, Codec.SQ8: 0.999, Codec.PQ: 0.99, Codec.RABITQ: 0.7}
 
-VECTORS, QUERIES = ellipsoid(N, DIM), ellipsoid(40, DIM, seed=1)
-COSINES = brute_force(VECTORS, QUERIES)
+VECTORS, QUERIES = make_ellipsoid(N, DIM), make_ellipsoid(40, DIM, seed=1)
+COSINES = compute_cosines(VECTORS, QUERIES)
 BEST = np.argsort(-COSINES, axis=1)
 
 
 @pytest.fixture(scope="module")
 def segments(tmp_path_factory):
     """Return one segment of VECTORS for each spec."""
-    return {spec: segment(tmp_path_factory.mktemp("segment"), VECTORS, spec, FIRST_ROW) for spec in ALL}
+    return {spec: build_segment(tmp_path_factory.mktemp("segment"), VECTORS, spec, FIRST_ROW) for spec in ALL}
 
 
-def files_of(seg):
+def hash_index_file(seg):
     """Return path and sha256 of a segment's index file."""
     path = seg.vectors.path.parent / "i.faiss"
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def recall(rows, expected):
+def compute_recall(rows, expected):
     return np.mean([len(set(row.tolist()) & set(best)) / len(best) for row, best in zip(rows, expected, strict=True)])
 
 
@@ -49,7 +49,7 @@ def require_answer(rows, scores, queries, vectors, first_row=FIRST_ROW):
     """Check rows and scores: each row once, exact cosines, best first, equal ones by row; short lists end in -1."""
     assert rows.dtype == np.int64
     assert scores.dtype == np.float32
-    for row, score, exact in zip(rows, scores, brute_force(vectors, queries), strict=True):
+    for row, score, exact in zip(rows, scores, compute_cosines(vectors, queries), strict=True):
         found = row[row >= 0]
         assert (row[len(found) :] == -1).all()
         assert (score[len(found) :] == -np.inf).all()
@@ -66,7 +66,7 @@ def test_search_returns_the_nearest_rows_with_exact_cosines(segments, spec, n):
     require_answer(rows, scores, QUERIES, VECTORS)
     assert rows.shape == (40, max(n, min(n, 10) * 20))
     # k = 1 gets 20 candidates, k = 10 gets 200, k = 333 gets 333.
-    assert recall(rows[:, :n] - FIRST_ROW, BEST[:, :n]) >= RECALL[spec.codec] - (0 if n == 10 else 0.45)
+    assert compute_recall(rows[:, :n] - FIRST_ROW, BEST[:, :n]) >= RECALL[spec.codec] - (0 if n == 10 else 0.45)
 
 
 @SPECS
@@ -96,7 +96,7 @@ def test_a_filtered_search_returns_only_allowed_rows_and_all_of_them(segments, s
         assert ((rows >= 0).sum(axis=1) >= min(n, n_allowed)).all()
     rows, _ = segments[spec].nearest(QUERIES[:8], 10, allowed=allowed)
     expected = [[row for row in best if allowed[row]][:10] for best in BEST[:8]]
-    assert recall(rows[:, :10] - FIRST_ROW, expected) >= RECALL[spec.codec]
+    assert compute_recall(rows[:, :10] - FIRST_ROW, expected) >= RECALL[spec.codec]
 
 
 @SPECS
@@ -125,25 +125,25 @@ def test_widening_reaches_every_allowed_row(segments, spec):
 def test_more_lists_are_probed_when_the_first_hold_too_few_rows(segments, codec):
     seg = segments[IndexSpec(Kind.IVF, codec, nlist=32, nprobe=32, rescore=20)]
     one_list = type(seg.spec)(**{**vars(seg.spec), "nprobe": 1})
-    path, sha256 = files_of(seg)
+    path, sha256 = hash_index_file(seg)
     narrow = Segment.open(seg.rows, seg.vectors, one_list, path, sha256)
     rows, scores = narrow.nearest(QUERIES, 10)
     require_answer(rows, scores, QUERIES, VECTORS)
-    assert recall(rows[:, :10] - FIRST_ROW, BEST[:, :10]) < 0.9
+    assert compute_recall(rows[:, :10] - FIRST_ROW, BEST[:, :10]) < 0.9
     rows, scores = narrow.nearest(QUERIES, 2_000)  # a list holds about 190
     require_answer(rows, scores, QUERIES, VECTORS)
     assert (rows >= 0).all()
 
 
 def test_a_selective_filter_finds_its_rows_as_well_as_no_filter(tmp_path):
-    vectors = ellipsoid(40_000, 16)
-    seg = segment(tmp_path, vectors, IndexSpec(Kind.IVF, Codec.F32, nlist=200, nprobe=6, rescore=1), first_row=0)
-    queries, without = ellipsoid(100, 16, seed=1), None
-    exact = brute_force(vectors, queries)
+    vectors = make_ellipsoid(40_000, 16)
+    seg = build_segment(tmp_path, vectors, IndexSpec(Kind.IVF, Codec.F32, nlist=200, nprobe=6, rescore=1), first_row=0)
+    queries, without = make_ellipsoid(100, 16, seed=1), None
+    exact = compute_cosines(vectors, queries)
     for share in (1.0, 0.3, 0.1, 0.05):
         allowed = np.random.default_rng(0).random(40_000) < share
         rows, _ = seg.nearest(queries, 10, allowed=allowed)
-        found = recall(rows, np.argsort(np.where(allowed, -exact, 2), axis=1)[:, :10])
+        found = compute_recall(rows, np.argsort(np.where(allowed, -exact, 2), axis=1)[:, :10])
         without = without or found
         assert 0.6 < without - 0.03 <= found
 
@@ -155,8 +155,8 @@ def test_a_selective_filter_finds_its_rows_as_well_as_no_filter(tmp_path):
 @pytest.mark.parametrize("dim", [1, 4, 5, 33, 127, 128])
 @pytest.mark.parametrize("n", [1, 9, 70])
 def test_small_segments_of_any_dim_are_searched(tmp_path, codec, dim, n):
-    vectors, queries = ellipsoid(n, dim, seed=n), ellipsoid(4, dim, seed=99)
-    seg = segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
+    vectors, queries = make_ellipsoid(n, dim, seed=n), make_ellipsoid(4, dim, seed=99)
+    seg = build_segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
     assert (seg.spec.kind, seg.spec.codec, seg.operating_points) == (Kind.FLAT, codec, None)
     for wanted in (1, n, n + 3):
         rows, scores = seg.nearest(queries, wanted)
@@ -170,19 +170,19 @@ def test_every_ivf_codec_accepts_any_dim_and_number_of_subquantizers(tmp_path, c
     spec = IndexSpec(
         Kind.IVF, codec, nlist=16, nprobe=16, rescore=50, n_subquantizers=parts if codec is Codec.PQ else 0
     )
-    vectors, queries = ellipsoid(5_000, dim), ellipsoid(20, dim, seed=1)
-    seg = segment(tmp_path, vectors, spec)
+    vectors, queries = make_ellipsoid(5_000, dim), make_ellipsoid(20, dim, seed=1)
+    seg = build_segment(tmp_path, vectors, spec)
     rows, scores = seg.nearest(queries, 10)
     require_answer(rows, scores, queries, vectors)
     assert (rows >= 0).all()
     if codec is Codec.PQ:
-        assert recall(rows[:, :10] - 1000, np.argsort(-brute_force(vectors, queries), axis=1)[:, :10]) > 0.6
+        assert compute_recall(rows[:, :10] - 1000, np.argsort(-compute_cosines(vectors, queries), axis=1)[:, :10]) > 0.6
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ])
 def test_codes_of_truncated_vectors_are_rescored_with_all_dimensions(tmp_path, codec):
-    vectors = ellipsoid(3_000, 48)
-    seg = segment(tmp_path, vectors, IndexSpec(codec=codec, dim=24))
+    vectors = make_ellipsoid(3_000, 48)
+    seg = build_segment(tmp_path, vectors, IndexSpec(codec=codec, dim=24))
     assert seg.spec.dim == 24
     rows, scores = seg.nearest(QUERIES_48, 10)
     require_answer(rows, scores, QUERIES_48, vectors)
@@ -190,14 +190,14 @@ def test_codes_of_truncated_vectors_are_rescored_with_all_dimensions(tmp_path, c
     assert seg.operating_points.points[-1].ann_recall > 0.99
 
 
-QUERIES_48 = ellipsoid(10, 48, seed=1)
+QUERIES_48 = make_ellipsoid(10, 48, seed=1)
 
 
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 def test_zero_vectors_equal_vectors_and_zero_queries_are_searched(tmp_path, codec):
-    vectors = np.concatenate([ellipsoid(100, 6), np.tile(ellipsoid(1, 6, seed=5), (400, 1))])
+    vectors = np.concatenate([make_ellipsoid(100, 6), np.tile(make_ellipsoid(1, 6, seed=5), (400, 1))])
     vectors[[3, 8]] = 0
-    seg = segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
+    seg = build_segment(tmp_path, vectors, IndexSpec(codec=codec), first_row=0)
     np.testing.assert_array_equal(seg.score(vectors[0], np.array([3, 8])), [0, 0])
     queries = np.stack([np.zeros(6, np.float32), vectors[100]])
     rows, scores = seg.nearest(queries, 450)
@@ -207,7 +207,7 @@ def test_zero_vectors_equal_vectors_and_zero_queries_are_searched(tmp_path, code
 
 
 def test_rows_with_gaps_keep_their_numbers(tmp_path):
-    file = vector_file(tmp_path / "v", VECTORS[:500])
+    file = write_vector_file(tmp_path / "v", VECTORS[:500])
     built = build_index(file, IndexSpec(), tmp_path / "i")
     numbers = np.sort(np.random.default_rng(0).choice(5_000, 500, replace=False)) + 70
     seg = Segment.open(RowMap.from_rows(70, 5_070, numbers), file, built.spec, tmp_path / "i", built.sha256)
@@ -251,7 +251,7 @@ def test_many_threads_get_the_results_of_one(segments, spec):
 @SPECS
 def test_an_opened_or_mapped_segment_gives_the_results_of_the_built_one(segments, spec):
     built = segments[spec]
-    path, sha256 = files_of(built)
+    path, sha256 = hash_index_file(built)
     for above in (0, 1 << 40):
         again = Segment.open(built.rows, built.vectors, built.spec, path, sha256, mapped_above=above)
         for one, other in zip(built.nearest(QUERIES, 30), again.nearest(QUERIES, 30), strict=True):
@@ -261,7 +261,7 @@ def test_an_opened_or_mapped_segment_gives_the_results_of_the_built_one(segments
 @SPECS
 def test_building_twice_gives_equal_bytes(segments, tmp_path, spec, monkeypatch):
     built = segments[spec]
-    path, sha256 = files_of(built)
+    path, sha256 = hash_index_file(built)
     # The means and factors of rabitq are summed in as many parts as there are threads.
     for n_threads in (CORES, CORES) if spec.codec is Codec.RABITQ else (1, 2):
         monkeypatch.setattr("hpdsearch.dense.build.CORES", n_threads)
@@ -274,7 +274,7 @@ def test_building_twice_gives_equal_bytes(segments, tmp_path, spec, monkeypatch)
 @SPECS
 def test_the_error_for_a_damaged_index_file_names_it(segments, tmp_path, spec):
     built = segments[spec]
-    data, (_, expected) = files_of(built)[0].read_bytes(), files_of(built)
+    data, (_, expected) = hash_index_file(built)[0].read_bytes(), hash_index_file(built)
     path = tmp_path / "i.faiss"
     copies = [data[:-1], data[: len(data) // 2], b"", data + b"\0"]
     for position in np.random.default_rng(0).integers(0, len(data), 10).tolist():
@@ -292,8 +292,8 @@ def test_the_error_for_a_damaged_index_file_names_it(segments, tmp_path, spec):
 
 def test_an_index_over_other_vectors_or_rows_is_an_error(segments, tmp_path):
     built = segments[ALL[0]]
-    path, sha256 = files_of(built)
-    others = vector_file(tmp_path / "v", ellipsoid(7, DIM))
+    path, sha256 = hash_index_file(built)
+    others = write_vector_file(tmp_path / "v", make_ellipsoid(7, DIM))
     with pytest.raises(
         CorruptIndexError,
         match=f"{path}: expected 7 x 32 vectors, got 6000 x 32 for 7 rows; restore it, or index again",
@@ -304,8 +304,8 @@ def test_an_index_over_other_vectors_or_rows_is_an_error(segments, tmp_path):
 
 
 def test_altered_vectors_are_detected_by_build_and_by_rescoring(tmp_path):
-    vectors = ellipsoid(200, 8)
-    file = vector_file(tmp_path / "v", vectors)
+    vectors = make_ellipsoid(200, 8)
+    file = write_vector_file(tmp_path / "v", vectors)
     built = build_index(file, IndexSpec(), tmp_path / "i")
     data = bytearray((tmp_path / "v").read_bytes())
     data[150 * 16] ^= 1
@@ -327,8 +327,8 @@ def test_altered_vectors_are_detected_by_build_and_by_rescoring(tmp_path):
 def test_a_large_index_is_trained_on_a_sample_and_holds_all_vectors(tmp_path, monkeypatch):
     monkeypatch.setattr("hpdsearch.dense.build.MINIMUM_SAMPLE", 2_000)
     monkeypatch.setattr("hpdsearch.dense.build.ADD_ROWS", 1_000)
-    vectors = ellipsoid(5_500, 16)
-    seg = segment(tmp_path, vectors, IndexSpec(Kind.IVF, Codec.PQ, nlist=16, nprobe=16, rescore=50), first_row=0)
+    vectors = make_ellipsoid(5_500, 16)
+    seg = build_segment(tmp_path, vectors, IndexSpec(Kind.IVF, Codec.PQ, nlist=16, nprobe=16, rescore=50), first_row=0)
     assert faiss.read_index(str(tmp_path / "i.faiss")).ntotal == 5_500
     rows, _ = seg.nearest(vectors[::100], 1)
     np.testing.assert_array_equal(rows[:, 0], np.arange(0, 5_500, 100))

@@ -6,25 +6,25 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from vectors import brute_force, clustered, ellipsoid, segment
+from vectors import build_segment, compute_cosines, make_clusters, make_ellipsoid
 
 from hpdsearch.dense import Codec, IndexSpec, Kind, OperatingPoint, OperatingPoints
 from hpdsearch.dense.tuning import draw_held_out, lower_bound, pareto_front
 
 N = 20_000
-VECTORS = clustered(N, 24)
+VECTORS = make_clusters(N, 24)
 
 
 @pytest.fixture(
     scope="module", params=[IndexSpec(), IndexSpec(Kind.IVF), IndexSpec(Kind.IVF, Codec.RABITQ, ann_recall=0.9)]
 )
 def tuned(request, tmp_path_factory):
-    return segment(tmp_path_factory.mktemp("tuned"), VECTORS, request.param, first_row=0)
+    return build_segment(tmp_path_factory.mktemp("tuned"), VECTORS, request.param, first_row=0)
 
 
-def ann_recall(seg, queries, own=None, point=None):
+def compute_ann_recall(seg, queries, own=None, point=None):
     """Compute ann_recall@10 in numpy: each query's own row is left out of both results; equal scores count as found."""
-    exact = brute_force(VECTORS, queries)
+    exact = compute_cosines(VECTORS, queries)
     others = np.ones(N, bool)
     found = []
     for query, scores in enumerate(exact):
@@ -41,19 +41,19 @@ def ann_recall(seg, queries, own=None, point=None):
 def test_operating_points_have_the_ann_recall_that_numpy_counts(tuned):
     asked = draw_held_out(tuned.vectors)
     assert len(asked.positions) == tuned.operating_points.n_queries == 300
-    exact = brute_force(VECTORS, asked.queries)
+    exact = compute_cosines(VECTORS, asked.queries)
     exact[np.arange(300), asked.positions] = -2
     np.testing.assert_allclose(asked.kth_scores, np.sort(exact, axis=1)[:, -10], atol=1e-6)
     for point in tuned.operating_points.points:
-        counted = ann_recall(tuned, asked.queries, asked.positions, point)
+        counted = compute_ann_recall(tuned, asked.queries, asked.positions, point)
         assert point.ann_recall == pytest.approx(counted, abs=0.004)  # if codes tie, either row is correct
 
 
 def test_the_recall_target_is_met_for_other_queries(tuned):
     assert tuned.operating_points.is_met
     assert tuned.operating_points.recall_target == tuned.spec.ann_recall
-    queries = clustered(N + 500, 24)[N:]
-    assert ann_recall(tuned, queries) >= tuned.spec.ann_recall - 0.01
+    queries = make_clusters(N + 500, 24)[N:]
+    assert compute_ann_recall(tuned, queries) >= tuned.spec.ann_recall - 0.01
     chosen = tuned.operating_points.choose(tuned.spec.ann_recall)
     assert (tuned.spec.nprobe, tuned.spec.rescore) == (chosen.nprobe, chosen.rescore)
     assert chosen.ann_recall_lower >= tuned.spec.ann_recall
@@ -67,7 +67,9 @@ def test_operating_points_ascend_in_ann_recall_and_time(tuned):
 
 
 def test_parameters_that_the_user_set_are_not_tuned(tmp_path):
-    seg = segment(tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, ann_recall=0.999))
+    seg = build_segment(
+        tmp_path, VECTORS, IndexSpec(Kind.IVF, Codec.PQ, nlist=50, nprobe=3, rescore=2, ann_recall=0.999)
+    )
     assert (seg.spec.nlist, seg.spec.nprobe, seg.spec.rescore) == (50, 3, 2)
     (point,) = seg.operating_points.points
     assert (point.nprobe, point.rescore) == (3, 2)
@@ -75,13 +77,15 @@ def test_parameters_that_the_user_set_are_not_tuned(tmp_path):
 
 
 def test_sq8_meets_a_recall_target_that_pq_misses(tmp_path):
-    vectors = ellipsoid(12_000, 8)  # four subquantizers of four bits distinguish few vectors
-    seg = segment(tmp_path, vectors, IndexSpec(ann_recall=0.99))
+    vectors = make_ellipsoid(12_000, 8)  # four subquantizers of four bits distinguish few vectors
+    seg = build_segment(tmp_path, vectors, IndexSpec(ann_recall=0.99))
     assert (seg.spec.codec, seg.operating_points.is_met) == (Codec.SQ8, True)
 
 
 def test_a_missed_recall_target_is_recorded_and_the_best_point_used(tmp_path):
-    seg = segment(tmp_path, ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, n_subquantizers=1, ann_recall=0.99))
+    seg = build_segment(
+        tmp_path, make_ellipsoid(12_000, 8), IndexSpec(Kind.FLAT, Codec.PQ, n_subquantizers=1, ann_recall=0.99)
+    )
     assert not seg.operating_points.is_met
     assert seg.spec.rescore == seg.operating_points.points[-1].rescore
     assert seg.operating_points.points[-1].ann_recall < 0.99
@@ -89,13 +93,13 @@ def test_a_missed_recall_target_is_recorded_and_the_best_point_used(tmp_path):
 
 @pytest.mark.parametrize(("n", "spec"), [(1_999, IndexSpec()), (2_500, IndexSpec(codec=Codec.F32))])
 def test_small_and_exact_segments_are_not_measured(tmp_path, n, spec):
-    seg = segment(tmp_path, ellipsoid(n, 8), spec)
+    seg = build_segment(tmp_path, make_ellipsoid(n, 8), spec)
     assert (seg.operating_points, seg.spec.rescore) == (None, 5)
 
 
 def test_duplicates_of_a_neighbor_count_as_found(tmp_path):
-    vectors = np.tile(ellipsoid(100, 16), (30, 1))
-    seg = segment(tmp_path, vectors, IndexSpec())
+    vectors = np.tile(make_ellipsoid(100, 16), (30, 1))
+    seg = build_segment(tmp_path, vectors, IndexSpec())
     assert seg.operating_points.points[-1].ann_recall == 1
 
 

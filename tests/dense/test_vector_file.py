@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vectors import vector_file
+from vectors import write_vector_file
 
 from hpdsearch.common.vectors import unit_rows
 from hpdsearch.dense import VectorFile, VectorWriter
@@ -17,7 +17,7 @@ def random_rows(n, dim, seed=0):
     return unit_rows(np.random.default_rng(seed).normal(size=(n, dim)))
 
 
-def written(path, vectors, *, blocks=1):
+def write_vectors(path, vectors, *, blocks=1):
     with VectorWriter(path, vectors.shape[1]) as writer:
         for block in np.array_split(vectors, blocks):
             writer.append(block)
@@ -31,7 +31,7 @@ def fmix32(x):
     return x ^ (x >> 16)
 
 
-def checksum_by_hand(row, position):
+def compute_checksum(row, position):
     """Return the checksum of one row by the formula of docs/index-format.md."""
     halfwords = [int.from_bytes(row[at : at + 2], "little") for at in range(0, len(row), 2)]
     total = sum(halfword * (fmix32(i) | 1) for i, halfword in enumerate(halfwords, start=1))
@@ -42,7 +42,7 @@ def checksum_by_hand(row, position):
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 300])
 def test_vectors_are_read_back_with_float16_precision(tmp_path, n, dim):
     vectors = random_rows(n, dim)
-    file = vector_file(tmp_path / "v", vectors)
+    file = write_vector_file(tmp_path / "v", vectors)
     expected = vectors.astype(np.float16).astype(np.float64)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(file.block(0, n), expected, atol=1e-6)
@@ -58,11 +58,11 @@ def test_vectors_are_read_back_with_float16_precision(tmp_path, n, dim):
 @pytest.mark.parametrize("blocks", [1, 7, 200])
 def test_the_file_holds_rows_and_checksums_for_any_block_size(tmp_path, blocks, dim):
     vectors = random_rows(200, dim)
-    writer = written(tmp_path / "v", vectors, blocks=blocks)
+    writer = write_vectors(tmp_path / "v", vectors, blocks=blocks)
     data = (tmp_path / "v").read_bytes()
     size = 2 * dim
     assert data[: 200 * size] == vectors.astype("<f2").tobytes()
-    checksums = [checksum_by_hand(data[row * size : (row + 1) * size], row) for row in range(200)]
+    checksums = [compute_checksum(data[row * size : (row + 1) * size], row) for row in range(200)]
     assert data[200 * size :] == b"".join(one.to_bytes(4, "little") for one in checksums)
     assert (writer.n_rows, writer.size_bytes) == (200, len(data)) == (200, 200 * (size + 4))
     assert writer.sha256 == hashlib.sha256(data).hexdigest()
@@ -86,8 +86,8 @@ def test_copied_rows_keep_their_bits(tmp_path):
 def test_zero_rows_and_no_rows_can_be_written(tmp_path):
     vectors = random_rows(3, 4)
     vectors[1] = 0
-    np.testing.assert_array_equal(vector_file(tmp_path / "v", vectors).block(0, 3)[1], np.zeros(4))
-    assert vector_file(tmp_path / "w", np.empty((0, 4), np.float32)).block(0, 0).shape == (0, 4)
+    np.testing.assert_array_equal(write_vector_file(tmp_path / "v", vectors).block(0, 3)[1], np.zeros(4))
+    assert write_vector_file(tmp_path / "w", np.empty((0, 4), np.float32)).block(0, 0).shape == (0, 4)
 
 
 def test_vectors_of_another_shape_or_not_finite_leave_no_file(tmp_path):
@@ -108,7 +108,7 @@ def test_vectors_of_another_shape_or_not_finite_leave_no_file(tmp_path):
 
 def test_the_error_for_a_missing_shorter_or_longer_file_names_it(tmp_path):
     path = tmp_path / "v"
-    written(path, random_rows(100, 5))
+    write_vectors(path, random_rows(100, 5))
     data = path.read_bytes()
     for damaged in (data[:-1], data[: len(data) // 2], b"", data + b"\0"):
         path.write_bytes(damaged)
@@ -125,7 +125,7 @@ def test_every_flipped_bit_is_detected_in_its_row_and_in_no_other(tmp_path, monk
     monkeypatch.setattr(module, "MAX_RESIDENT", resident)
     path, n = tmp_path / "v", 40
     vectors = random_rows(n, dim)
-    written(path, vectors)
+    write_vectors(path, vectors)
     data = path.read_bytes()
     for bit in np.random.default_rng(0).choice(8 * len(data), 150, replace=False).tolist():
         damaged = bytearray(data)
@@ -153,7 +153,7 @@ def test_a_row_at_the_position_of_another_is_detected_with_or_without_its_checks
     path, n, size = tmp_path / "v", 30, 12
     vectors = random_rows(n, 6)
     vectors[4] = vectors[5]  # equal rows are no damage
-    written(path, vectors)
+    write_vectors(path, vectors)
     data = path.read_bytes()
     for one, other in [(0, 1), (3, 29), (10, 26)]:
         for with_checksum in (False, True):
@@ -170,7 +170,7 @@ def test_a_row_at_the_position_of_another_is_detected_with_or_without_its_checks
 
 def test_zeroed_pages_are_detected(tmp_path):
     path = tmp_path / "v"
-    written(path, random_rows(400, 64))
+    write_vectors(path, random_rows(400, 64))
     with path.open("r+b") as file:
         file.seek(8192)
         file.write(bytes(4096))
@@ -184,7 +184,7 @@ def test_zeroed_pages_are_detected(tmp_path):
 # ---- memory and threads
 
 
-def mapped_bytes(path):
+def measure_mapped_bytes(path):
     """Return the resident bytes of a file in this process, from /proc/self/smaps."""
     resident = mapping = 0
     for line in Path("/proc/self/smaps").read_text().splitlines():
@@ -201,24 +201,24 @@ def test_reading_all_rows_keeps_few_pages_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 20)
     monkeypatch.setattr(module, "PIECE_ROWS", 16)
     vectors = random_rows(200_000, 32)  # 12.8 MB
-    file = vector_file(tmp_path / "v", vectors)
+    file = write_vector_file(tmp_path / "v", vectors)
     rng = np.random.default_rng(0)
     most = 0
     for _ in range(20):
         file.block(0, 50_000)
         file.rows(np.sort(rng.integers(0, 200_000, 2_000)))
         file.rows(rng.integers(0, 200_000, 100))
-        most = max(most, mapped_bytes(tmp_path / "v"))
+        most = max(most, measure_mapped_bytes(tmp_path / "v"))
     assert 0 < most < 5 << 20
     file.release()
-    assert mapped_bytes(tmp_path / "v") == 0
+    assert measure_mapped_bytes(tmp_path / "v") == 0
     np.testing.assert_array_equal(file.stored_rows(np.array([7])), vectors[7:8].astype(np.float16))
 
 
 def test_many_threads_read_the_rows_that_one_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_RESIDENT", 1 << 14)
     vectors = random_rows(5_000, 16)
-    file, stored = vector_file(tmp_path / "v", vectors), vectors.astype(np.float16)
+    file, stored = write_vector_file(tmp_path / "v", vectors), vectors.astype(np.float16)
 
     def read(seed):
         rows = np.random.default_rng(seed).integers(0, 5_000, 50 if seed % 2 else 3_000)
@@ -232,7 +232,7 @@ def test_many_threads_read_the_rows_that_one_reads(tmp_path, monkeypatch):
 def test_a_file_is_closed_with_its_last_reader(tmp_path):
     gc.collect()
     before = len(list(Path("/proc/self/fd").iterdir()))
-    file = vector_file(tmp_path / "v", random_rows(10, 4))
+    file = write_vector_file(tmp_path / "v", random_rows(10, 4))
     assert len(list(Path("/proc/self/fd").iterdir())) == before + 2  # our descriptor and that of the memory map
     del file
     gc.collect()

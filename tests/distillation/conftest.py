@@ -1,4 +1,4 @@
-"""Set one thread: on a busy machine several threads wait for each other, and tiny tensors take a hundred times as long."""
+"""Set one thread: on a busy machine several wait for each other, and tiny tensors take a hundred times as long."""
 
 from importlib.util import find_spec
 

@@ -33,16 +33,16 @@ def test_a_truncated_or_altered_checkpoint_is_read_as_none(tmp_path):
     path = tmp_path / "c"
     assert read_checkpoint(path) is None
     write_checkpoint(path, TENSORS, STATE)
-    whole = path.read_bytes()
-    for length in (0, 10, 32, 33, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
+    intact = path.read_bytes()
+    for length in (0, 10, 32, 33, len(intact) // 2, len(intact) - 1):
+        path.write_bytes(intact[:length])
         assert read_checkpoint(path) is None
-    for place in [*range(0, len(whole), 7), len(whole) - 1]:
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    for place in [*range(0, len(intact), 7), len(intact) - 1]:
+        path.write_bytes(intact[:place] + bytes([intact[place] ^ 4]) + intact[place + 1 :])
         assert read_checkpoint(path) is None
-    path.write_bytes(whole + b"\0")
+    path.write_bytes(intact + b"\0")
     assert read_checkpoint(path) is None
-    path.write_bytes(whole)
+    path.write_bytes(intact)
     assert read_checkpoint(path) is not None
 
 

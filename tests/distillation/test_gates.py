@@ -26,7 +26,7 @@ def held_out():
     return {"texts": texts, "teacher": teacher, "projected": projected, "student": student, "encoder": encoder}
 
 
-def shares_by_brute_force(ours, teacher, k):
+def compute_agreements(ours, teacher, k):
     """Return the share of each text's k nearest by the teacher that are among our k nearest."""
     found = []
     for vectors in (ours, teacher):
@@ -41,10 +41,10 @@ def test_the_agreements_equal_brute_force(held_out):
     stages = {"projection": "projected", "student": "student", "encoder": "encoder"}
     for name, stage in stages.items():
         for width, key in ((DIM, name), (4, f"{name}, 4")):
-            expected = shares_by_brute_force(held_out[stage][:, :width], held_out["teacher"], 5)
+            expected = compute_agreements(held_out[stage][:, :width], held_out["teacher"], 5)
             assert report.agreements[key].mean == pytest.approx(expected.mean()), key
     assert set(report.agreements) == {*stages, "bm25", *(f"{name}, 4" for name in stages)}
-    found, share = report.agreements["student"], shares_by_brute_force(held_out["student"], held_out["teacher"], 5)
+    found, share = report.agreements["student"], compute_agreements(held_out["student"], held_out["teacher"], 5)
     assert found.high - found.low == pytest.approx(2 * 1.96 * share.std() / np.sqrt(N), rel=0.15)
     expected = np.mean([a @ b for a, b in zip(held_out["encoder"], held_out["projected"], strict=True)])
     assert report.cosine == pytest.approx(expected, abs=1e-6)
@@ -69,27 +69,27 @@ def test_if_bm25_agrees_fully_with_the_teacher_the_encoder_fails_its_gate(held_o
     assert any("points above BM25" in line and "another teacher" in line for line in report.summary)
 
 
-def failed(report):
+def get_failures(report):
     assert report.passed == (not any(line.startswith("FAILED") for line in report.summary))
     return [line for line in report.summary if line.startswith("FAILED")]
 
 
 def test_each_gate_fails_for_its_own_fault_and_its_message_says_what_to_change(held_out):
     rng = np.random.default_rng(5)
-    assert failed(evaluate_gates(**held_out, spec=SPEC)) == []
+    assert get_failures(evaluate_gates(**held_out, spec=SPEC)) == []
 
     worse = unit_rows(held_out["projected"] + rng.normal(size=(N, DIM)) * 0.8)
-    (line,) = failed(evaluate_gates(**held_out | {"student": worse, "encoder": worse}, spec=SPEC))
+    (line,) = get_failures(evaluate_gates(**held_out | {"student": worse, "encoder": worse}, spec=SPEC))
     assert "of the projection's agreement, at least 50 required" in line
     assert "more texts, more epochs" in line
 
     rough = unit_rows(held_out["student"] + rng.normal(size=(N, DIM)) * 0.08)
-    (line,) = failed(evaluate_gates(**held_out | {"encoder": rough}, spec=SPEC))
+    (line,) = get_failures(evaluate_gates(**held_out | {"encoder": rough}, spec=SPEC))
     assert "the export costs" in line
     assert "float32" in line
 
     demanding = replace(SPEC, min_above_bm25=0.9, max_export_loss=1.0)
-    (line,) = failed(evaluate_gates(**held_out, spec=demanding))
+    (line,) = get_failures(evaluate_gates(**held_out, spec=demanding))
     assert "above BM25, at least 90 required" in line
 
 
@@ -99,7 +99,7 @@ def test_a_gate_passes_exactly_at_its_threshold(held_out):
     lost = found["student"].mean - found["encoder"].mean
     for slack, n_failed in ((1e-3, 0), (-1e-3, 2)):
         spec = replace(SPEC, min_relative_agreement=kept - slack, max_export_loss=lost + slack)
-        assert len(failed(evaluate_gates(**held_out, spec=spec))) == n_failed
+        assert len(get_failures(evaluate_gates(**held_out, spec=spec))) == n_failed
 
 
 def test_a_report_of_few_texts_says_so(held_out):

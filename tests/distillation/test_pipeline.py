@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_distillation
 from safetensors.numpy import load_file
-from tiny_distillation import DIM, MOMENTS, SPEC, TRAINING, contents, make_models, make_texts, run
+from tiny_distillation import DIM, MOMENTS, SPEC, TRAINING, make_models, make_texts, read_files, run
 from tiny_encoder import make_tiny_encoder, make_tiny_static, tiny_tokenizer
 from tiny_teacher import make_plain_teacher, make_tiny_teacher
 from tokenizers import Tokenizer
@@ -41,58 +41,62 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(models: Path) -> Distilled:
+def distilled(models: Path) -> Distilled:
     """Return a distillation without interruption, in models/uninterrupted/encoder. Tests must not change it."""
     return run(models, models / "uninterrupted")
 
 
 @pytest.fixture
-def place(models: Path, made: Distilled, tmp_path: Path) -> Path:
+def work_folder(models: Path, distilled: Distilled, tmp_path: Path) -> Path:
     """Return a folder with a copy of the cache."""
     shutil.copytree(models / "uninterrupted" / "cache", tmp_path / "cache")
     return tmp_path
 
 
-def measured(folder: Path) -> list[float]:
+def read_agreements(folder: Path) -> list[float]:
     """Return the held-out agreements of a training, the untrained student's first."""
     with (folder / "training" / "log.csv").open(newline="") as file:
         return [float(row["agreement"]) for row in csv.DictReader(file)]
 
 
-def test_the_encoder_approaches_the_projected_teacher(models, made):
+def test_the_encoder_approaches_the_projected_teacher(models, distilled):
     texts = make_texts(n=100, seed=9)
-    space = read_space(made.folder / "space")
+    space = read_space(distilled.folder / "space")
     wanted = space.project(Teacher.load(models / "teacher").encode(texts))
-    encoder, before = Encoder.load(made.folder), Encoder.load(models / "student")
-    assert (made.promoted, made.folder, encoder.name) == (True, models / "uninterrupted" / "encoder", "encoder")
-    assert encoder.space == space.id == made.space.id
+    encoder, before = Encoder.load(distilled.folder), Encoder.load(models / "student")
+    assert (distilled.promoted, distilled.folder, encoder.name) == (
+        True,
+        models / "uninterrupted" / "encoder",
+        "encoder",
+    )
+    assert encoder.space == space.id == distilled.space.id
     assert (encoder.encode(texts) * wanted).sum(axis=1).mean() > 0.8
     assert abs((before.encode(texts) * wanted).sum(axis=1).mean()) < 0.5
 
 
-def test_the_explained_energy_is_that_of_the_fitted_texts(models, made):
+def test_the_explained_energy_is_that_of_the_fitted_texts(models, distilled):
     fitted = split_texts(make_texts(), SPEC).fitted
     squares = np.linalg.svd(Teacher.load(models / "teacher").encode(fitted), compute_uv=False) ** 2
-    assert made.explained_energy == pytest.approx(squares[:DIM].sum() / squares.sum(), abs=1e-3)
+    assert distilled.explained_energy == pytest.approx(squares[:DIM].sum() / squares.sum(), abs=1e-3)
 
 
-def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models, made, place):
+def test_another_seed_gives_another_encoder_and_an_equal_one_equal_bytes(models, distilled, work_folder):
     hashes = [
         Encoder.load(
-            run(models, place, spec=replace(QUICK, seed=seed), output=place / name / "x", force=True).folder
+            run(models, work_folder, spec=replace(QUICK, seed=seed), output=work_folder / name / "x", force=True).folder
         ).sha256
         for name, seed in (("one", 0), ("again", 0), ("other", 1))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_training_leaves_only_the_log_and_the_settings(made):
-    left = {path.name for path in (made.folder / "training").iterdir()}
+def test_training_leaves_only_the_log_and_the_settings(distilled):
+    left = {path.name for path in (distilled.folder / "training").iterdir()}
     assert left == {"log.csv", "loss.svg", "settings.json", "write.lock"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it kills processes")
-def test_a_distillation_killed_at_any_stage_resumes_to_the_same_bytes(models, made):
+def test_a_distillation_killed_at_any_stage_resumes_to_the_same_bytes(models, distilled):
     script = [sys.executable, tiny_distillation.__file__, str(models)]
     paths = os.pathsep.join([*sys.path])
     done = subprocess.run(script, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
@@ -100,20 +104,20 @@ def test_a_distillation_killed_at_any_stage_resumes_to_the_same_bytes(models, ma
     assert len(codes) == len(MOMENTS) + 1, done.stderr
     assert {*codes} == {"-9", "0"}, done.stderr
     assert codes.index("0") >= len(MOMENTS) - 1, "all but the last, which comes within milliseconds of the end"
-    assert contents(models / "killed" / "encoder") == contents(made.folder)
+    assert read_files(models / "killed" / "encoder") == read_files(distilled.folder)
 
 
-def test_a_corrupt_cache_shard_is_embedded_again_to_equal_bytes(models, made, place, caplog):
-    (shard,) = (place / "cache").rglob("shard-*.safetensors")
+def test_a_corrupt_cache_shard_is_embedded_again_to_equal_bytes(models, distilled, work_folder, caplog):
+    (shard,) = (work_folder / "cache").rglob("shard-*.safetensors")
     damaged = bytearray(shard.read_bytes())
     damaged[-100] ^= 1
     shard.write_bytes(damaged)
-    run(models, place)
+    run(models, work_folder)
     assert "missing or corrupt" in caplog.text
-    assert contents(place / "encoder") == contents(made.folder)
+    assert read_files(work_folder / "encoder") == read_files(distilled.folder)
 
 
-def test_a_full_disk_is_a_clear_error_and_the_run_resumes_with_free_space(models, made, place):
+def test_a_full_disk_is_a_clear_error_and_the_run_resumes_with_free_space(models, distilled, work_folder):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in (1000, 20_000, 60_000):  # bytes: space, exported encoder or checkpoint, float32 modules
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -121,131 +125,160 @@ def test_a_full_disk_is_a_clear_error_and_the_run_resumes_with_free_space(models
             with pytest.raises(
                 DistillError, match=r"cannot be (read or )?written .*free disk space and run the command"
             ):
-                run(models, place)
+                run(models, work_folder)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert not (place / "encoder" / "encoder.json").exists()
-    run(models, place)
-    assert contents(place / "encoder") == contents(made.folder)
+        assert not (work_folder / "encoder" / "encoder.json").exists()
+    run(models, work_folder)
+    assert read_files(work_folder / "encoder") == read_files(distilled.folder)
 
 
-def test_changed_texts_start_a_new_training(models, made, place, caplog):
+def test_changed_texts_start_a_new_training(models, distilled, work_folder, caplog):
     spec, texts = replace(QUICK, gates=UNREACHABLE), make_texts(n=250, seed=5)
-    first = Encoder.load(run(models, place, spec=spec).folder).sha256  # this run leaves its checkpoint
-    again, fresh = (run(models, folder, texts, spec=spec, cache=place / "cache") for folder in (place, place / "new"))
-    assert contents(again.folder) == contents(fresh.folder)
+    first = Encoder.load(run(models, work_folder, spec=spec).folder).sha256  # this run leaves its checkpoint
+    again, fresh = (
+        run(models, folder, texts, spec=spec, cache=work_folder / "cache")
+        for folder in (work_folder, work_folder / "new")
+    )
+    assert read_files(again.folder) == read_files(fresh.folder)
     assert caplog.text.count("checkpoint.bin: has other settings or texts") == 1
     assert Encoder.load(again.folder).sha256 != first
 
 
-def test_after_a_failed_gate_the_old_encoder_stays_and_nothing_is_trained_again(models, made, place):
-    old = shutil.copytree(made.folder, place / "encoder")
+def test_after_a_failed_gate_the_old_encoder_stays_and_nothing_is_trained_again(models, distilled, work_folder):
+    old = shutil.copytree(distilled.folder, work_folder / "encoder")
     worse = replace(QUICK, gates=UNREACHABLE)
-    failed = run(models, place, spec=worse, overwrite=True)
+    failed = run(models, work_folder, spec=worse, overwrite=True)
     assert not failed.promoted
-    assert Encoder.load(old).sha256 == Encoder.load(made.folder).sha256 != Encoder.load(failed.folder).sha256
+    assert Encoder.load(old).sha256 == Encoder.load(distilled.folder).sha256 != Encoder.load(failed.folder).sha256
     trained = file_sha256(old / "training" / "checkpoint.bin"), (old / "training" / "checkpoint.bin").stat().st_mtime_ns
-    precise = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True)
+    precise = run(models, work_folder, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True)
     checkpoint = old / "training" / "checkpoint.bin"
     assert (file_sha256(checkpoint), checkpoint.stat().st_mtime_ns) == trained
-    forced = run(models, place, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True, force=True)
+    forced = run(models, work_folder, spec=replace(worse, precision=Precision.FLOAT32), overwrite=True, force=True)
     assert forced.promoted
     assert not forced.quality.passed
     assert precise.quality == forced.quality
     assert not checkpoint.exists()
-    assert Encoder.load(old).sha256 != Encoder.load(made.folder).sha256
+    assert Encoder.load(old).sha256 != Encoder.load(distilled.folder).sha256
 
 
-def test_a_student_of_a_space_of_the_teacher_stays_in_that_space(models, made, place):
+def test_a_student_of_a_space_of_the_teacher_stays_in_that_space(models, distilled, work_folder):
     spec = replace(QUICK, projection=None)
-    first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32))
-    warm = run(models, place, spec=spec, student=first.folder, output=place / "warm", force=True)
-    assert (warm.explained_energy, warm.space.id) == (None, made.space.id)
-    assert measured(warm.folder)[0] == pytest.approx(max(measured(first.folder)), abs=1e-6)
+    first = run(models, work_folder, spec=replace(SPEC, precision=Precision.FLOAT32))
+    warm = run(models, work_folder, spec=spec, student=first.folder, output=work_folder / "warm", force=True)
+    assert (warm.explained_energy, warm.space.id) == (None, distilled.space.id)
+    assert read_agreements(warm.folder)[0] == pytest.approx(max(read_agreements(first.folder)), abs=1e-6)
     narrow = replace(QUICK, projection=ProjectionSpec(dim=8))
-    other = run(models, place, spec=narrow, student=first.folder, output=place / "narrow")
+    other = run(models, work_folder, spec=narrow, student=first.folder, output=work_folder / "narrow")
     assert other.space.dim == 8
-    make_tiny_teacher(place / "other-teacher", seed=1)
+    make_tiny_teacher(work_folder / "other-teacher", seed=1)
     with pytest.raises(DistillError, match=r"space: expected one of teacher other-teacher .* got one of teacher"):
-        run(models, place, spec=spec, teacher=place / "other-teacher", space=made.folder, output=place / "x")
+        run(
+            models,
+            work_folder,
+            spec=spec,
+            teacher=work_folder / "other-teacher",
+            space=distilled.folder,
+            output=work_folder / "x",
+        )
 
 
-def test_encoders_of_one_space_search_each_others_indexes(models, made, place):
+def test_encoders_of_one_space_search_each_others_indexes(models, distilled, work_folder):
     spec = DistillSpec(training=TRAINING)
-    small = run(models, place, spec=replace(spec, layers=(0,)), space=made.folder, output=place / "small", force=True)
+    small = run(
+        models,
+        work_folder,
+        spec=replace(spec, layers=(0,)),
+        space=distilled.folder,
+        output=work_folder / "small",
+        force=True,
+    )
     quick = replace(TRAINING, learning_rate=0.05, epochs=15)
     static = run(
-        models, place, spec=DistillSpec(static=True, training=quick), student=made.folder, output=place / "static"
+        models,
+        work_folder,
+        spec=DistillSpec(static=True, training=quick),
+        student=distilled.folder,
+        output=work_folder / "static",
     )
     texts = make_texts(n=40, seed=3)
     documents = [Document(text, text) for text in texts]
-    Index.build(place / "index", documents, encoder=made.folder).close()
+    Index.build(work_folder / "index", documents, encoder=distilled.folder).close()
     for member in (small.folder, static.folder):
-        with Index.open(place / "index", encoder=member) as index:
+        with Index.open(work_folder / "index", encoder=member) as index:
             hits = index.search(texts, 3, mode="dense")
         assert np.mean([text in [hit.doc_id for hit in found] for text, found in zip(texts, hits, strict=True)]) > 0.7
-    foreign = make_tiny_encoder(place / "foreign")
+    foreign = make_tiny_encoder(work_folder / "foreign")
     with (
-        Index.open(place / "index", encoder=foreign) as index,
+        Index.open(work_folder / "index", encoder=foreign) as index,
         pytest.raises(EncoderError, match=r"index again with --overwrite --encoder .*foreign"),
     ):
         index.search("cat")
 
 
-def test_the_teacher_assistant_embeds_the_remaining_texts(models, made, place):
+def test_the_teacher_assistant_embeds_the_remaining_texts(models, distilled, work_folder):
     spec = replace(QUICK, projection=None, n_teacher_texts=100)
     with pytest.raises(DistillError, match="expected a teacher assistant for the other 116 texts, got none"):
-        run(models, place, spec=spec, space=made.folder)
+        run(models, work_folder, spec=spec, space=distilled.folder)
     with pytest.raises(DistillError, match="teacher assistant: expected an encoder of the space"):
-        run(models, place, spec=spec, space=made.folder, teacher_assistant=models / "student")
-    cache = place / "empty"
-    done = run(models, place, spec=spec, space=made.folder, teacher_assistant=made.folder, cache=cache, force=True)
+        run(models, work_folder, spec=spec, space=distilled.folder, teacher_assistant=models / "student")
+    cache = work_folder / "empty"
+    done = run(
+        models,
+        work_folder,
+        spec=spec,
+        space=distilled.folder,
+        teacher_assistant=distilled.folder,
+        cache=cache,
+        force=True,
+    )
     assert done.n_texts == 216
     (manifest,) = cache.rglob("manifest.json")
     assert '"rows": 124' in manifest.read_text()  # 100 texts and the 24 held-out ones
 
 
-def test_a_larger_ensemble_weight_moves_the_student_towards_the_assistant(models, made, place):
+def test_a_larger_ensemble_weight_moves_the_student_towards_the_assistant(models, distilled, work_folder):
     texts = make_texts(n=60, seed=4)
     spec = replace(SPEC, projection=None, precision=Precision.FLOAT32)
-    teacher = made.space.project(Teacher.load(models / "teacher").encode(texts))
+    teacher = distilled.space.project(Teacher.load(models / "teacher").encode(texts))
     quick = replace(QUICK, projection=None, seed=5)
-    other = run(models, place, spec=quick, output=place / "other", space=made.folder, force=True)
+    other = run(models, work_folder, spec=quick, output=work_folder / "other", space=distilled.folder, force=True)
     assistant = Encoder.load(other.folder).encode(texts)
     nearness = []  # to the teacher, to the assistant
     for anchor in (0.0, 1.0, 1000.0):
         options = {
-            "space": made.folder,
+            "space": distilled.folder,
             "teacher_assistant": other.folder,
-            "output": place / f"{anchor:g}",
+            "output": work_folder / f"{anchor:g}",
             "force": True,
         }
-        vectors = Encoder.load(run(models, place, spec=replace(spec, ensemble_weight=anchor), **options).folder).encode(
-            texts
-        )
+        vectors = Encoder.load(
+            run(models, work_folder, spec=replace(spec, ensemble_weight=anchor), **options).folder
+        ).encode(texts)
         nearness.append([float((vectors * wanted).sum(axis=1).mean()) for wanted in (teacher, assistant)])
     to_teacher, to_assistant = np.transpose(nearness)
     assert to_teacher[0] > to_teacher[1] > to_teacher[2]
     assert to_assistant[0] < to_assistant[1] < to_assistant[2]
 
 
-def test_with_a_large_ensemble_weight_of_itself_the_student_hardly_changes(models, made, place):
+def test_with_a_large_ensemble_weight_of_itself_the_student_hardly_changes(models, distilled, work_folder):
     training = replace(TRAINING, learning_rate=1e-4)  # Adam makes steps even of gradients that are almost 0
     spec = replace(SPEC, projection=None, training=training, ensemble_weight=1000.0, precision=Precision.FLOAT32)
-    first = run(models, place, spec=replace(SPEC, precision=Precision.FLOAT32), output=place / "first")
-    again = run(models, place, spec=spec, student=first.folder, output=place / "again", force=True)
+    first = run(models, work_folder, spec=replace(SPEC, precision=Precision.FLOAT32), output=work_folder / "first")
+    again = run(models, work_folder, spec=spec, student=first.folder, output=work_folder / "again", force=True)
     texts = make_texts(n=60, seed=4)
     vectors = [Encoder.load(done.folder).encode(texts) for done in (first, again)]
     assert (vectors[0] * vectors[1]).sum(axis=1).mean() > 0.99
 
 
-def test_interpolation_averages_initial_and_final_weights_without_training_again(models, made, place):
+def test_interpolation_averages_initial_and_final_weights_without_training_again(models, distilled, work_folder):
     spec = replace(SPEC, gates=UNREACHABLE, precision=Precision.FLOAT32)
     weights, written = [], set()
     for share in (0.0, 1.0, 0.25):
-        failed = run(models, place, spec=replace(spec, interpolate_init=share))
+        failed = run(models, work_folder, spec=replace(spec, interpolate_init=share))
         weights.append(load_file(failed.folder / "model.safetensors"))
-        written.add((place / "encoder" / "training" / "checkpoint.bin").stat().st_mtime_ns)
+        written.add((work_folder / "encoder" / "training" / "checkpoint.bin").stat().st_mtime_ns)
     assert len(written) == 1
     for name, mixed in weights[2].items():
         np.testing.assert_allclose(mixed, 0.75 * weights[0][name] + 0.25 * weights[1][name], atol=1e-6)
@@ -253,18 +286,18 @@ def test_interpolation_averages_initial_and_final_weights_without_training_again
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_match_variance_gives_dimensions_the_teachers_mean_squares(models, made, place, static):
+def test_match_variance_gives_dimensions_the_teachers_mean_squares(models, distilled, work_folder, static):
     spec = replace(SPEC if not static else DistillSpec(static=True, training=TRAINING), precision=Precision.FLOAT32)
     texts = split_texts(make_texts(), spec).fitted
-    wanted = made.space.project(Teacher.load(models / "teacher").encode(texts))
+    wanted = distilled.space.project(Teacher.load(models / "teacher").encode(texts))
     distances = []
     for restored in (0.0, 0.5, 1.0):
         done = run(
             models,
-            place,
+            work_folder,
             spec=replace(spec, projection=None, match_variance=restored),
-            space=made.folder,
-            output=place / f"{restored:g}",
+            space=distilled.folder,
+            output=work_folder / f"{restored:g}",
             force=True,
         )
         found = Encoder.load(done.folder).encode(texts)
@@ -272,24 +305,24 @@ def test_match_variance_gives_dimensions_the_teachers_mean_squares(models, made,
     assert distances[0] > distances[1] > distances[2]
 
 
-def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, made, place):
+def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, distilled, work_folder):
     texts = [text for text in make_texts() if "queen" not in text.split()]
-    trimmed = run(models, place, texts, spec=replace(QUICK, trim_vocabulary=True), force=True)
-    sizes = [len(Encoder.load(folder).token_spans(["queen"])[0]) for folder in (trimmed.folder, made.folder)]
+    trimmed = run(models, work_folder, texts, spec=replace(QUICK, trim_vocabulary=True), force=True)
+    sizes = [len(Encoder.load(folder).token_spans(["queen"])[0]) for folder in (trimmed.folder, distilled.folder)]
     assert sizes == [5, 1]  # split into pieces
 
 
-def test_documents_are_split_into_passages_and_strings_are_not(models, made, place):
+def test_documents_are_split_into_passages_and_strings_are_not(models, distilled, work_folder):
     documents = [Document(str(number), " ".join([text] * 5)) for number, text in enumerate(make_texts())]
-    cut = run(models, place, documents, spec=QUICK, force=True)
+    cut = run(models, work_folder, documents, spec=QUICK, force=True)
     assert cut.n_texts + cut.n_held_out > 240
-    strings = run(models, place, [*make_texts(), make_texts()[0]], spec=QUICK, output=place / "strings")
+    strings = run(models, work_folder, [*make_texts(), make_texts()[0]], spec=QUICK, output=work_folder / "strings")
     assert strings.n_texts + strings.n_held_out == 240
 
 
-def test_hpdsearch_distill_is_the_function(models, place):
+def test_hpdsearch_distill_is_the_function(models, work_folder):
     with pytest.raises(DistillError, match="one string"):
-        hpdsearch.distill("text", teacher=models / "teacher", student=models / "student", output=place / "x")
+        hpdsearch.distill("text", teacher=models / "teacher", student=models / "student", output=work_folder / "x")
 
 
 @pytest.mark.parametrize(
@@ -314,14 +347,16 @@ def test_hpdsearch_distill_is_the_function(models, place):
         ({"spec": replace(SPEC, training=replace(TRAINING, learning_rate=1e4))}, "diverged: .*lower --learning-rate"),
     ],
 )
-def test_an_impossible_distillation_is_an_error_before_any_work(models, made, place, others, options, message):
+def test_an_impossible_distillation_is_an_error_before_any_work(
+    models, distilled, work_folder, invalid_models, options, message
+):
     options = {"texts": make_texts(n=250), **options}
     for key in options.keys() & {"teacher", "student", "space", "output"}:
-        options[key] = others / options[key] if (others / str(options[key])).exists() else options[key]
+        options[key] = invalid_models / options[key] if (invalid_models / str(options[key])).exists() else options[key]
     if "space" in options:
         options["spec"] = replace(SPEC, projection=None)
     with pytest.raises((DistillError, EncoderError), match=message):
-        run(models, place, **options)
+        run(models, work_folder, **options)
 
 
 @pytest.mark.parametrize(
@@ -347,9 +382,9 @@ def test_an_impossible_training_is_an_error_before_the_teacher_embeds_texts(mode
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+def invalid_models(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     """Return the models, with further ones that are invalid."""
-    folder = tmp_path_factory.mktemp("others")
+    folder = tmp_path_factory.mktemp("invalid")
     make_tiny_teacher(folder / "wide", dense=(300, "activation.Tanh"))
     make_plain_teacher(folder / "mpnet", mpnet=True)
     make_tiny_static(folder / "static")

@@ -13,7 +13,7 @@ from hpdsearch.distillation.workers import Workers
 
 
 @pytest.fixture(autouse=True)
-def one_core_after_all():
+def reset_threads():
     yield
     torch.set_num_threads(1)
 
@@ -21,12 +21,12 @@ def one_core_after_all():
 def test_results_come_in_the_order_of_the_items():
     waits = threading.Barrier(3, timeout=20)
 
-    def squared(number: int) -> tuple[int, int]:
+    def square(number: int) -> tuple[int, int]:
         waits.wait()  # only threads that run at the same time pass this barrier
         return number**2, torch.get_num_threads()
 
     with Workers(3) as workers:
-        assert workers.map(squared, [5, 3, 4]) == [(25, 1), (9, 1), (16, 1)]
+        assert workers.map(square, [5, 3, 4]) == [(25, 1), (9, 1), (16, 1)]
 
 
 def test_the_caller_uses_one_core_inside_and_all_of_its_cores_afterwards():

@@ -245,7 +245,7 @@ def test_a_static_encoder_loads_no_runtime_at_all(tmp_path: Path) -> None:
 def test_a_forked_child_can_encode_and_nothing_warns(tiny_folder: Path) -> None:
     done = run_python(
         "import os, warnings; from hpdsearch.encoder import Encoder\n"
-        "warnings.filterwarnings('ignore', 'This process', DeprecationWarning)\n"  # Python 3.12 warns of every fork of a process with threads
+        "warnings.filterwarnings('ignore', 'This process', DeprecationWarning)\n"  # Python 3.12 warns of every fork
         f"encoder = Encoder.load({str(tiny_folder)!r}, threads=2)\n"
         "texts = [' '.join(['cat'] * (1 + i % 15)) for i in range(3000)]\n"
         "before = encoder.encode(texts)\n"

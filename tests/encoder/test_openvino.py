@@ -73,12 +73,12 @@ def test_the_faster_backend_is_chosen_and_the_choice_is_cached(tmp_path: Path, m
     opened: list[str] = []
 
     def choose(encoder: str, **seconds: float) -> str:
-        def opener(name: str) -> Sleeper:
+        def open_session(name: str) -> Sleeper:
             opened.append(name)
             return Sleeper(seconds[name])
 
         return backend_choice.choose_backend(
-            {name: lambda name=name: opener(name) for name in seconds}, encoder, longest=20
+            {name: lambda name=name: open_session(name) for name in seconds}, encoder, longest=20
         )  # type: ignore[misc]
 
     assert choose("a", onnx=0.004, openvino=0.001) == "openvino"
@@ -116,7 +116,7 @@ def test_a_model_that_openvino_cannot_load_runs_on_onnxruntime(
     assert not (tmp_path / "cache").exists(), "the folder may be replaced by an intact one"
 
 
-def loaded_by_auto(folder: Path, cache: Path, before: str = "") -> str:
+def load_with_auto(folder: Path, cache: Path, before: str = "") -> str:
     """Return the class of the session that auto loads in a new process, and whether it imported openvino."""
     lines = [
         before,
@@ -139,15 +139,15 @@ def loaded_by_auto(folder: Path, cache: Path, before: str = "") -> str:
 
 
 def test_auto_without_openvino_measures_and_writes_nothing(tiny_folder: Path, tmp_path: Path) -> None:
-    assert loaded_by_auto(tiny_folder, tmp_path, "import sys; sys.modules['openvino'] = None") == "OnnxSession False"
+    assert load_with_auto(tiny_folder, tmp_path, "import sys; sys.modules['openvino'] = None") == "OnnxSession False"
     assert not (tmp_path / "hpdsearch").exists()
 
 
 @pytest.mark.usefixtures("openvino")
 def test_auto_measures_once_and_then_loads_only_what_it_chose(tiny_folder: Path, tmp_path: Path) -> None:
-    first = loaded_by_auto(tiny_folder, tmp_path)
+    first = load_with_auto(tiny_folder, tmp_path)
     assert first in ("OnnxSession True", "OpenVinoSession True")
-    assert loaded_by_auto(tiny_folder, tmp_path) == first.replace("OnnxSession True", "OnnxSession False")
+    assert load_with_auto(tiny_folder, tmp_path) == first.replace("OnnxSession True", "OnnxSession False")
 
 
 def test_the_environment_variable_overrides_auto(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def static_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_static(tmp_path_factory.mktemp("static") / "static")
 
 
-def by_hand(text: str, table: np.ndarray) -> np.ndarray:
+def compute_mean(text: str, table: np.ndarray) -> np.ndarray:
     """Return the mean of the tokens' rows in float64, in plain Python."""
     total = [0.0] * table.shape[1]
     for token in tiny_tokenizer().encode(text, add_special_tokens=False).ids:
@@ -32,7 +32,7 @@ def by_hand(text: str, table: np.ndarray) -> np.ndarray:
 def test_a_text_of_any_length_is_the_mean_of_its_tokens(static_folder: Path) -> None:
     encoder = Encoder.load(static_folder)
     assert (encoder.kind, encoder.dim, encoder.max_tokens) == (EncoderType.STATIC, 16, 20)
-    expected = [by_hand(text, tiny_table()) for text in TEXTS]
+    expected = [compute_mean(text, tiny_table()) for text in TEXTS]
     vectors = encoder.encode(TEXTS)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     np.testing.assert_array_equal(encoder.encode(TEXTS[2:3]), vectors[2:3])  # independent of the other texts

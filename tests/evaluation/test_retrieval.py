@@ -11,11 +11,11 @@ from hpdsearch.evaluation import evaluate_retrieval, rank_documents, read_collec
 WORDS = ["cat", "dog", "bird", "fish", "tree", "house", "river", "sea", "ship", "star", "moon", "sun", "rain", "snow"]
 
 
-def evaluated(folder, encode, encode_documents=None):
+def evaluate(folder, encode, encode_documents=None):
     return evaluate_retrieval(read_collections(folder), encode, encode_documents)
 
 
-def texts(n, seed):
+def make_texts(n, seed):
     rng = np.random.default_rng(seed)
     return [" ".join(rng.choice(WORDS, 4)) for _ in range(n)]
 
@@ -25,19 +25,19 @@ def test_metrics_equal_trec_eval_on_brute_force_for_any_block_size(tmp_path, tin
     monkeypatch.setattr("hpdsearch.evaluation.retrieval.BLOCK", block)
     rng = np.random.default_rng(1)
     documents = list(
-        dict.fromkeys(texts(150, seed=2))
+        dict.fromkeys(make_texts(150, seed=2))
     )  # equal texts would tie, and trec_eval orders ties the other way round
     corpus = [{"_id": f"d{number}", "title": text[:4], "text": text[4:]} for number, text in enumerate(documents)]
-    queries = {f"q{number}": text for number, text in enumerate(texts(12, seed=3))}
+    queries = {f"q{number}": text for number, text in enumerate(make_texts(12, seed=3))}
     qrels = [
         (q, f"d{d}", int(rng.integers(-1, 3))) for q in queries for d in rng.choice(len(corpus), 30, replace=False)
     ]
     write_beir(tmp_path / "c", corpus, queries, qrels)
 
-    def other(texts):  # documents by another encoder, with vectors of any length
-        return 3 * np.roll(tiny_encoder.encode(texts), 1, axis=1)
+    def other(make_texts):  # documents by another encoder, with vectors of any length
+        return 3 * np.roll(tiny_encoder.encode(make_texts), 1, axis=1)
 
-    result = evaluated(tmp_path / "c", tiny_encoder.encode, other).collections[0]
+    result = evaluate(tmp_path / "c", tiny_encoder.encode, other).collections[0]
     scores = tiny_encoder.encode(list(queries.values())) @ other([f"{d['title']} {d['text']}" for d in corpus]).T
     run = {
         query_id: {corpus[row]["_id"]: float(line[row]) for row in np.argsort(-line)[:100]}
@@ -57,7 +57,7 @@ def test_metrics_equal_trec_eval_on_brute_force_for_any_block_size(tmp_path, tin
 
 def one_hot(table):
     """Return an encode function that looks up the vectors of texts."""
-    return lambda texts: np.array([table[text] for text in texts], dtype=np.float32)
+    return lambda make_texts: np.array([table[text] for text in make_texts], dtype=np.float32)
 
 
 QUERY_VECTORS = {"a cat that runs": [1, 0, 0], "a small bird sings": [0.6, 0.8, 0], "war and peace": [0, 0, 2]}
@@ -73,7 +73,7 @@ DOCUMENT_VECTORS = {
 def test_the_query_itself_is_excluded_ties_go_to_the_smaller_doc_id_and_counts_are_reported(tmp_path):
     """q1: a, c, q1 tie, then b; the document q1 has another text and stays. q2: itself is excluded; b, then a and c."""
     write_beir(tmp_path / "c")
-    result = evaluated(tmp_path / "c", one_hot(QUERY_VECTORS), one_hot(DOCUMENT_VECTORS)).collections[0]
+    result = evaluate(tmp_path / "c", one_hot(QUERY_VECTORS), one_hot(DOCUMENT_VECTORS)).collections[0]
     ideal = 2 + 1 / np.log2(3)
     assert dict(result.values["nDCG@10"]) == pytest.approx(
         {
@@ -94,7 +94,7 @@ def test_of_many_equal_documents_the_smaller_doc_ids_are_kept(tmp_path, monkeypa
     numbers = np.random.default_rng(0).permutation(130)
     corpus = [{"_id": f"{number:03}", "text": "the same"} for number in numbers]
     write_beir(tmp_path / "c", corpus, {"q": "asked"}, [("q", "000", 1), ("q", "099", 1), ("q", "100", 1)])
-    result = evaluated(tmp_path / "c", lambda texts: np.ones((len(texts), 2)))
+    result = evaluate(tmp_path / "c", lambda make_texts: np.ones((len(make_texts), 2)))
     assert result.means == pytest.approx(
         {"nDCG@10": 100 / (1.5 + 1 / np.log2(3)), "recall@100": 200 / 3, "MRR@10": 100}
     )
@@ -103,7 +103,7 @@ def test_of_many_equal_documents_the_smaller_doc_ids_are_kept(tmp_path, monkeypa
 def test_a_folder_of_collections_gives_the_plain_mean(tmp_path):
     write_beir(tmp_path / "all" / "big")
     write_beir(tmp_path / "all" / "one", qrels=[("q3", "d", 1)])
-    result = evaluated(tmp_path / "all", one_hot(QUERY_VECTORS), one_hot(DOCUMENT_VECTORS))
+    result = evaluate(tmp_path / "all", one_hot(QUERY_VECTORS), one_hot(DOCUMENT_VECTORS))
     big, one = result.collections
     assert (big.name, one.name, one.n_queries, one.means["nDCG@10"]) == ("big", "one", 1, 100)
     assert result.as_dict()["means"]["nDCG@10"] == pytest.approx((big.means["nDCG@10"] + 100) / 2)
@@ -129,7 +129,7 @@ def test_a_folder_of_collections_gives_the_plain_mean(tmp_path):
 def test_errors_name_file_and_line(tmp_path, change, message):
     write_beir(tmp_path / "c", **change)
     with pytest.raises(CorpusError, match=message):
-        evaluated(tmp_path / "c", lambda texts: np.ones((len(texts), 2)))
+        evaluate(tmp_path / "c", lambda make_texts: np.ones((len(make_texts), 2)))
 
 
 def test_errors_name_missing_and_damaged_files(tmp_path):

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from brute_force import some_documents
+from brute_force import make_documents
 from processes import TIMEOUT, Processes
 from states import POLICY
 
@@ -61,16 +61,16 @@ def make_index(name: str, folder: Path, encoder: Encoder) -> list[Path]:
             """Copy the folder with SQLite's log, which exists while the index is open."""
             return Path(shutil.copytree(folder / "open", folder / f"state {number}"))
 
-        with Index.build(folder / "open", some_documents(40), encoder=encoder, merge_policy=POLICY) as index:
+        with Index.build(folder / "open", make_documents(40), encoder=encoder, merge_policy=POLICY) as index:
             states = [copy_folder(0)]
-            index.add(some_documents(12, first=35, seed=3))
+            index.add(make_documents(12, first=35, seed=3))
             states.append(copy_folder(1))
             index.delete(["d00002", "d00045"])
             return [*states, copy_folder(2)]
     kind, codec = name.split()
     spec = IndexSpec(Kind(kind), Codec(codec), ann_recall=0.9)
-    with Index.build(folder, some_documents(120), encoder=encoder, spec=spec, merge_policy=POLICY) as index:
-        index.add(some_documents(50, first=110, seed=3))
+    with Index.build(folder, make_documents(120), encoder=encoder, spec=spec, merge_policy=POLICY) as index:
+        index.add(make_documents(50, first=110, seed=3))
         index.delete(["d00002", "d00115"])
         assert [(one["kind"], one["codec"]) for one in index.info().segments] == [(kind, codec), ("flat", codec)]
     return [folder]

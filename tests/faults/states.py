@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from brute_force import stored_passages
+from brute_force import read_passages
 from tqdm import tqdm
 
 from hpdsearch.dense import IndexSpec, auto
@@ -135,7 +135,7 @@ def check_state(folder: Path, encoder: Encoder, numbers: range) -> int:
         number = find_state(documents, reversed(numbers))
         assert number != NOTHING, f"none of the states {numbers}: {sorted(documents.items())}"
         texts = {(document.doc_id, document.text) for document in documents.values()}
-        assert stored_passages(folder, encoder).keys() == texts
+        assert read_passages(folder, encoder).keys() == texts
         for term in {document.text.split()[2] for document in documents.values()}:
             hits = index.search(term, 1000, mode="lexical")
             expected = {doc_id for doc_id, document in documents.items() if document.text.split()[2] == term}

@@ -1,4 +1,4 @@
-"""Expected results of a search, computed by brute force: plain numpy and plain SQL over the files of an index folder."""
+"""Expected results of a search, computed by brute force: numpy and plain SQL over the files of an index folder."""
 
 import sqlite3
 import zlib
@@ -15,8 +15,8 @@ from hpdsearch.records import Document, Hit
 TOLERANCE = 1e-6  # two encodings of one query may differ in the last bit
 
 
-def some_documents(n: int, *, seed: int = 0, first: int = 0, longest: int = 8) -> list[Document]:
-    """Return short texts with metadata for filters of every selectivity; document i holds i, i % 2, i % 10 and i % 100."""
+def make_documents(n: int, *, seed: int = 0, first: int = 0, longest: int = 8) -> list[Document]:
+    """Return short texts with metadata for filters of every selectivity; document i has i, i % 2, i % 10, i % 100."""
     rng = np.random.default_rng(seed)
     documents = []
     for i in range(first, first + n):
@@ -26,7 +26,7 @@ def some_documents(n: int, *, seed: int = 0, first: int = 0, longest: int = 8) -
     return documents
 
 
-def stored_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.ndarray]:
+def read_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.ndarray]:
     """Return the stored vector, scaled to unit length, of each live (doc_id, passage).
 
     Each vector is compared with the encoder's vector of the text, so that a vector in the wrong row is an error.
@@ -52,7 +52,7 @@ def stored_passages(folder: Path, encoder: Encoder) -> dict[tuple[str, str], np.
     return {(doc_id, text): stored[row] for row, doc_id, _, text in placed}
 
 
-def dense_scores(passages: Mapping[tuple[str, str], np.ndarray], query: np.ndarray) -> dict[str, float]:
+def compute_dense_scores(passages: Mapping[tuple[str, str], np.ndarray], query: np.ndarray) -> dict[str, float]:
     """Return the cosine of each document's best passage."""
     scores: dict[str, float] = {}
     for (doc_id, _), vector in passages.items():
@@ -74,7 +74,7 @@ def assert_best(hits: Sequence[Hit], scores: Mapping[str, float], k: int) -> Non
             assert scores[doc_id] != last or doc_id > found[-1]
 
 
-def fused_scores(dense: Sequence[Hit], lexical: Sequence[Hit]) -> dict[str, float]:
+def compute_hybrid_scores(dense: Sequence[Hit], lexical: Sequence[Hit]) -> dict[str, float]:
     """Return 0.8 cosine + 0.2 BM25 / best BM25; a missing cosine counts as the lowest one, a missing BM25 as 0."""
     cosines = {hit.doc_id: hit.score for hit in dense}
     words = {hit.doc_id: hit.score / lexical[0].score for hit in lexical}

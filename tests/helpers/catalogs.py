@@ -10,7 +10,7 @@ SEGMENT = SegmentEntry(
 )
 
 
-def whole(document):
+def in_one_passage(document):
     return document, [Passage(0, len(document.text))]
 
 
@@ -21,7 +21,7 @@ def write(folder, documents, *, first_row=0, clear=True):
     if clear:
         writer.clear()
         writer.set_meta(generation=1)
-    writer.insert([whole(document) for document in documents], first_row)
+    writer.insert([in_one_passage(document) for document in documents], first_row)
     writer.commit()
     writer.close()
     return folder
@@ -43,7 +43,7 @@ DOCUMENTS = [
 ]
 
 
-def alter(folder, statement):
+def execute(folder, statement):
     connection = sqlite3.connect(folder / FILE_NAME)
     connection.execute(statement)
     connection.commit()

@@ -11,7 +11,7 @@ CREATE TABLE attributes(field TEXT, text TEXT, number REAL, doc INTEGER, PRIMARY
 """
 
 
-def matching(where, corpus):
+def match_documents(where, corpus):
     """Return the numbers of the documents that SQLite selects by a filter; a document's number is its position."""
     connection = sqlite3.connect(":memory:")
     try:

@@ -59,31 +59,36 @@ def make_models(folder: Path) -> Path:
     return folder
 
 
-def run(models: Path, place: Path, texts: list[str] | None = None, **options: Any) -> Distilled:
+def run(models: Path, folder: Path, texts: list[str] | None = None, **options: Any) -> Distilled:
     """Distill into folder/encoder, with the teacher's embeddings in folder/cache."""
     torch.set_num_threads(1)
-    given = {"teacher": models / "teacher", "student": models / "student", "spec": SPEC, "output": place / "encoder"}
-    return distill(texts or make_texts(), **(given | {"cache": place / "cache"} | options))
+    arguments = {
+        "teacher": models / "teacher",
+        "student": models / "student",
+        "spec": SPEC,
+        "output": folder / "encoder",
+    }
+    return distill(texts or make_texts(), **(arguments | {"cache": folder / "cache"} | options))
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """Return the bytes of all files below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def time_of(path: Path) -> int:
+def read_mtime(path: Path) -> int:
     """Return a number that changes when a file appears or changes."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def child(models: Path, place: Path) -> int:
+def fork_child(models: Path, folder: Path) -> int:
     """Distill in a child and return its process id."""
     number = os.fork()
     if not number:
         if not (
-            place / "encoder" / "encoder.json"
+            folder / "encoder" / "encoder.json"
         ).exists():  # otherwise an earlier child finished before it was killed
-            run(models, place)
+            run(models, folder)
         os._exit(0)
     return number
 
@@ -95,17 +100,17 @@ def kill_at_each_moment(models: Path) -> None:
     import transformers.models.bert.modeling_bert  # noqa: F401
 
     torch.optim.AdamW([torch.zeros(1)])
-    chance = random.Random(4)
+    rng = random.Random(4)
     (models / "killed").mkdir()
     for name, longest in (*MOMENTS, (None, 0.0)):
         path = models / "killed" / (name or "")
-        seen, number = time_of(path), child(models, models / "killed")
+        seen, number = read_mtime(path), fork_child(models, models / "killed")
         ended, status = os.waitpid(number, os.WNOHANG if name else 0)
-        while not ended and time_of(path) == seen:
+        while not ended and read_mtime(path) == seen:
             time.sleep(0.0005)
             ended, status = os.waitpid(number, os.WNOHANG)
         if not ended:
-            time.sleep(chance.uniform(0, longest))
+            time.sleep(rng.uniform(0, longest))
             os.kill(number, signal.SIGKILL)
             status = os.waitpid(number, 0)[1]
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")

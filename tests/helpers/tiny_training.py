@@ -61,7 +61,7 @@ def run(
     return student, best
 
 
-def progress_of(folder: Path) -> int:
+def read_progress(folder: Path) -> int:
     """Return a number that changes whenever the training in a folder advances."""
     return (folder / LOG).stat().st_mtime_ns if (folder / LOG).exists() else 0
 
@@ -74,8 +74,8 @@ def train_and_kill(encoder: Path, folder: Path, kills: int) -> None:
         child = multiprocessing.get_context("fork").Process(target=run, args=(encoder, folder))
         child.start()
         for _ in range(moments.randint(1, 5) if number < kills else 0):
-            seen = progress_of(folder)
-            while child.is_alive() and progress_of(folder) == seen:
+            seen = read_progress(folder)
+            while child.is_alive() and read_progress(folder) == seen:
                 time.sleep(0.001)
         if number < kills:
             time.sleep(moments.uniform(0, 0.03))

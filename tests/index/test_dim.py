@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brute_force import assert_best, dense_scores, some_documents, stored_passages
+from brute_force import assert_best, compute_dense_scores, make_documents, read_passages
 from click.testing import CliRunner
 from tiny_encoder import make_tiny_encoder
 
@@ -21,10 +21,10 @@ TEXTS = [
     "",
     "the king of stone and the old tree in the rain " * 9,
 ]  # the last text has many windows
-DOCUMENTS = some_documents(30)
+DOCUMENTS = make_documents(30)
 
 
-def cut(vectors: np.ndarray, dim: int) -> np.ndarray:
+def truncate(vectors: np.ndarray, dim: int) -> np.ndarray:
     kept = vectors[:, :dim].astype(np.float64)
     return kept / np.sqrt((kept**2).sum(axis=1, keepdims=True))
 
@@ -35,7 +35,7 @@ def test_truncated_vectors_are_the_leading_dimensions_of_the_full_ones(
 ) -> None:
     encoder = Encoder.load(tiny_folder, dim=dim)
     assert (encoder.dim, encoder.model_dim) == (dim, 16)
-    np.testing.assert_allclose(encoder.encode(TEXTS), cut(tiny_encoder.encode(TEXTS), dim), atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(TEXTS), truncate(tiny_encoder.encode(TEXTS), dim), atol=1e-6)
     np.testing.assert_array_equal(encoder.truncate(16).encode(TEXTS), tiny_encoder.encode(TEXTS))
 
 
@@ -51,20 +51,22 @@ def test_an_index_keeps_its_dim_for_queries_and_added_documents(tmp_path: Path, 
     with Index.open(folder) as index:
         index.add([Document("new", "the iron queen sings")])
         assert index.info().dim == 6
-        passages = stored_passages(folder, encoder)
+        passages = read_passages(folder, encoder)
         assert passages[("new", "the iron queen sings")].shape == (6,)
-        assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, encoder.encode(["cat dog"])[0]), 7)
+        assert_best(
+            index.search("cat dog", 7, mode="dense"), compute_dense_scores(passages, encoder.encode(["cat dog"])[0]), 7
+        )
 
 
 def test_another_encoder_of_the_space_queries_if_it_has_enough_dimensions(tmp_path: Path, tiny_folder: Path) -> None:
     folder, whole = tmp_path / "index", Encoder.load(tiny_folder)
     Index.build(folder, DOCUMENTS, encoder=whole.truncate(6)).close()
     members = {dim: make_tiny_encoder(tmp_path / str(dim), dim=dim, precision=Precision.INT8) for dim in (5, 6, 8, 16)}
-    passages = stored_passages(folder, whole.truncate(6))
+    passages = read_passages(folder, whole.truncate(6))
     for dim in (6, 8, 16):
-        query = cut(Encoder.load(members[dim]).encode(["cat dog"]), 6)[0].astype(np.float32)
+        query = truncate(Encoder.load(members[dim]).encode(["cat dog"]), 6)[0].astype(np.float32)
         with Index.open(folder, encoder=members[dim]) as index:
-            assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, query), 7)
+            assert_best(index.search("cat dog", 7, mode="dense"), compute_dense_scores(passages, query), 7)
     with (
         Index.open(folder, encoder=members[5]) as index,
         pytest.raises(EncoderError, match=r"holds vectors of 6 dimensions .* has only 5; query with --query-encoder"),

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from brute_force import assert_best, dense_scores, some_documents, stored_passages
+from brute_force import assert_best, compute_dense_scores, make_documents, read_passages
 from tiny_encoder import make_tiny_encoder
 
 from hpdsearch.catalog import Catalog, CatalogWriter
@@ -28,7 +28,7 @@ from hpdsearch.records import Document
 from hpdsearch.search import opening
 from hpdsearch.search.snapshot import Snapshot
 
-DOCUMENTS = some_documents(30)
+DOCUMENTS = make_documents(30)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_an_opened_index_answers_as_the_built_one(tmp_path: Path, tiny_encoder: 
 
 def test_info_describes_the_index(folder: Path, tiny_encoder: Encoder, tiny_folder: Path) -> None:
     with Index.open(folder) as index:
-        index.add(some_documents(100, seed=4, first=25))  # too many to wait in the catalog
+        index.add(make_documents(100, seed=4, first=25))  # too many to wait in the catalog
         index.delete("d00000")
         info = index.info()
         json.dumps(info.as_dict())
@@ -91,7 +91,7 @@ def test_add_replaces_and_delete_removes(folder: Path) -> None:
     wanted = expected(DOCUMENTS)
     with Index.open(folder) as index:
         for turn in range(3):
-            new = some_documents(12, seed=10 + turn, first=20 + 5 * turn)
+            new = make_documents(12, seed=10 + turn, first=20 + 5 * turn)
             summary = index.add(new)
             assert summary.n_replaced == len(wanted.keys() & expected(new).keys())
             wanted |= expected(new)
@@ -137,14 +137,14 @@ def test_an_existing_index_is_not_built_over(folder: Path, tiny_encoder: Encoder
         IndexFolderError,
         match="holds an index already; replace it with --overwrite, or change it with --update or hpdsearch add",
     ):
-        Index.build(folder, some_documents(3, first=900), encoder=tiny_encoder)
+        Index.build(folder, make_documents(3, first=900), encoder=tiny_encoder)
     with Index.open(folder) as index:
         assert held(index) == expected(DOCUMENTS)
         assert index.info().generation == 1
 
 
 def test_an_open_index_answers_from_its_state_while_it_is_overwritten(folder: Path, tiny_encoder: Encoder) -> None:
-    new = some_documents(40, seed=8, first=20)
+    new = make_documents(40, seed=8, first=20)
     with Index.open(folder, encoder=tiny_encoder) as old:
         before = [old.search(query, 20, mode=mode) for query in ("cat", "old sun") for mode in ("dense", "lexical")]
         for turn in range(2):
@@ -217,10 +217,12 @@ def test_queries_may_be_encoded_by_another_encoder_of_the_space(
     student = Encoder.load(make_tiny_encoder(tmp_path / "int8", precision=Precision.INT8))
     assert student.sha256 != tiny_encoder.sha256
     with Index.open(folder, encoder=student) as index:
-        passages = stored_passages(folder, tiny_encoder)
-        assert_best(index.search("cat dog", 7, mode="dense"), dense_scores(passages, student.encode(["cat dog"])[0]), 7)
+        passages = read_passages(folder, tiny_encoder)
+        assert_best(
+            index.search("cat dog", 7, mode="dense"), compute_dense_scores(passages, student.encode(["cat dog"])[0]), 7
+        )
         index.add([Document("new", "the iron queen sings")])
-        assert ("new", "the iron queen sings") in stored_passages(folder, tiny_encoder)  # by the documents' encoder
+        assert ("new", "the iron queen sings") in read_passages(folder, tiny_encoder)  # by the documents' encoder
         assert index.info().encoder_sha256 == tiny_encoder.sha256
 
 
@@ -253,10 +255,10 @@ def test_after_an_overwrite_in_another_space_queries_are_encoded_in_that_space(
             with pytest.raises(EncoderError, match="holds vectors of space"):
                 index.search("cat dog", mode="dense")
         else:
-            scores = dense_scores(stored_passages(folder, other), other.encode(["cat dog"])[0])
+            scores = compute_dense_scores(read_passages(folder, other), other.encode(["cat dog"])[0])
             assert_best(index.search("cat dog", 5, mode="dense"), scores, 5)
             index.add([Document("new", "the iron queen sings")])
-            assert ("new", "the iron queen sings") in stored_passages(folder, other)
+            assert ("new", "the iron queen sings") in read_passages(folder, other)
 
 
 # ---- folders that are refused
@@ -333,7 +335,7 @@ def test_the_error_of_a_closed_index_says_so(folder: Path) -> None:
 
 
 def broken_documents(n: int) -> Iterator[Document]:
-    yield from some_documents(n, first=500)
+    yield from make_documents(n, first=500)
     raise KeyboardInterrupt
 
 
@@ -440,8 +442,8 @@ def test_an_open_during_which_the_index_changes_starts_again(
     folder: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The catalog is read, then a writer changes everything, then the other files are opened."""
-    new = {"compact": DOCUMENTS, "tune": DOCUMENTS, "many": some_documents(100, seed=9)}.get(
-        change, some_documents(30, seed=9)
+    new = {"compact": DOCUMENTS, "tune": DOCUMENTS, "many": make_documents(100, seed=9)}.get(
+        change, make_documents(30, seed=9)
     )
     writer, assemble = Index.open(folder, encoder=tiny_encoder), opening._assemble
     n_changes, changing = 1, False
@@ -603,9 +605,9 @@ def damaged(data: bytes, how: str) -> bytes:
 def two_segments(tmp_path: Path, tiny_encoder: Encoder) -> Path:
     """Folder of an index of two segments, 100 rows and 70, and 3 rows that wait in the catalog."""
     policy = MergePolicy(small_segment_rows=0)
-    with Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder, merge_policy=policy) as index:
-        index.add(some_documents(70, first=100, seed=2))
-        index.add(some_documents(3, first=170, seed=3))
+    with Index.build(tmp_path / "index", make_documents(100), encoder=tiny_encoder, merge_policy=policy) as index:
+        index.add(make_documents(70, first=100, seed=2))
+        index.add(make_documents(3, first=170, seed=3))
         assert [segment["rows"] for segment in index.info().segments] == [100, 70]
         assert index.verify() == []
     return tmp_path / "index"

@@ -16,7 +16,7 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
-from brute_force import some_documents
+from brute_force import make_documents
 
 from hpdsearch.dense import Codec, IndexSpec, IndexType
 from hpdsearch.dense.faiss_factory import create_index
@@ -46,7 +46,7 @@ META_KEYS = {key for key, _ in table_after("| key of `meta`")}
 def fresh(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Path:
     """Return a folder that today's code wrote: two segments, tombstones, buffered passages."""
     folder = tmp_path_factory.mktemp("page") / "index"
-    documents = some_documents(300)
+    documents = make_documents(300)
     with Index.build(folder, documents[:200], encoder=tiny_encoder) as index:
         index.add(documents[200:290])
         index.delete([document.doc_id for document in documents[20:60:3]])

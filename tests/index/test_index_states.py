@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from brute_force import assert_best, dense_scores, stored_passages
+from brute_force import assert_best, compute_dense_scores, read_passages
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -44,7 +44,7 @@ blocks = st.lists(documents, max_size=8)
 first_blocks = st.lists(documents, min_size=4, max_size=24)
 
 
-def placed(document: Document) -> Document:
+def set_source(document: Document) -> Document:
     """Return the document as read from the file of its first letter."""
     return replace(document, source=f"{document.text[:1]}.txt:{document.doc_id}")
 
@@ -52,14 +52,14 @@ def placed(document: Document) -> Document:
 modes = st.sampled_from(("dense", "lexical", "hybrid"))
 
 
-def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
+def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
     """Return the state machine; its `model` holds the documents that the index must hold."""
 
     class IndexStates(RuleBasedStateMachine):
         @initialize(some=first_blocks.filter(lambda some: any(document.text.strip() for document in some)))
         def build(self, some: list[Document]) -> None:
-            self.place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-            self.folder = Path(self.place.name) / "index"
+            self.work_folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self.folder = Path(self.work_folder.name) / "index"
             self.model: dict[str, Document] = {}
             self.changed = True
             some = list({document.doc_id: document for document in some if document.text.strip()}.values())
@@ -68,16 +68,16 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
 
         @rule(some=blocks)
         def add(self, some: list[Document]) -> None:
-            held = [document for document in some if document.text.strip()]
-            ids = [document.doc_id for document in held]
+            stored = [document for document in some if document.text.strip()]
+            ids = [document.doc_id for document in stored]
             if len(set(ids)) < len(ids):
                 with pytest.raises(CorpusError, match="came before"):
                     self.index.add(iter(some))
             else:
-                summary = self.index.add(iter(some))
-                assert (summary.n_documents, summary.n_empty) == (len(held), len(some) - len(held))
-                assert summary.n_replaced == len(self.model.keys() & set(ids))
-                self.model |= {document.doc_id: document for document in held}
+                report = self.index.add(iter(some))
+                assert (report.n_documents, report.n_empty) == (len(stored), len(some) - len(stored))
+                assert report.n_replaced == len(self.model.keys() & set(ids))
+                self.model |= {document.doc_id: document for document in stored}
             self.changed = True
 
         @rule(doc_id=doc_ids, text=words.map(" ".join))
@@ -96,18 +96,18 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
 
         @rule(some=blocks, again=st.sets(doc_ids, max_size=10))
         def update(self, some: list[Document], again: set[str]) -> None:
-            """Update from the files of `some`; their earlier documents are still in them if `again` holds the doc_id."""
-            new = {document.doc_id: document for document in map(placed, some) if document.text.strip()}
+            """Update from the files of `some`; earlier documents are still in them if `again` holds the doc_id."""
+            new = {document.doc_id: document for document in map(set_source, some) if document.text.strip()}
             under = sorted({document.source.partition(":")[0] for document in new.values()})
-            read = {key: held for key, held in self.model.items() if held.source.partition(":")[0] in under}
-            kept = {key: held for key, held in read.items() if key in again and key not in new}
-            summary = self.index.update([*kept.values(), *new.values()], under=under)
+            read = {key: stored for key, stored in self.model.items() if stored.source.partition(":")[0] in under}
+            kept = {key: stored for key, stored in read.items() if key in again and key not in new}
+            report = self.index.update([*kept.values(), *new.values()], under=under)
             unchanged = kept.keys() | {key for key, document in new.items() if self.model.get(key) == document}
             gone = read.keys() - kept.keys() - new.keys()
-            assert (summary.n_unchanged, summary.n_deleted) == (len(unchanged), len(gone))
-            assert summary.n_documents == len(kept) + len(new) - len(unchanged)
-            assert summary.n_replaced == len((self.model.keys() & new.keys()) - unchanged)
-            self.model = {key: held for key, held in self.model.items() if key not in gone} | new
+            assert (report.n_unchanged, report.n_deleted) == (len(unchanged), len(gone))
+            assert report.n_documents == len(kept) + len(new) - len(unchanged)
+            assert report.n_replaced == len((self.model.keys() & new.keys()) - unchanged)
+            self.model = {key: stored for key, stored in self.model.items() if key not in gone} | new
             self.changed = True
 
         @precondition(lambda self: len(self.index.info().segments) + self.index.info().n_buffered > 1)
@@ -119,7 +119,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
             self.changed = True
 
         @rule(kind=st.sampled_from(Kind), codec=st.sampled_from(Codec), dim=st.sampled_from((0, 5)))
-        def tune(self, kind: Kind, codec: Codec, dim: int) -> None:
+        def reindex(self, kind: Kind, codec: Codec, dim: int) -> None:
             before = self.index.search("cat", 20, mode="dense")
             self.index.reindex(IndexSpec(kind, codec, dim=dim))
             assert self.index.search("cat", 20, mode="dense") == before
@@ -154,8 +154,8 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
                 assert (hit.text, hit.title, hit.metadata) == (document.text, document.title, document.metadata)
                 assert hit.passage in document.text
             if mode == "dense":
-                passages = stored_passages(self.folder, encoder)
-                scores = dense_scores(passages, encoder.encode([query])[0])
+                passages = read_passages(self.folder, encoder)
+                scores = compute_dense_scores(passages, encoder.encode([query])[0])
                 assert_best(hits, {key: score for key, score in scores.items() if key in matching}, k)
                 return
             found = {hit.doc_id for hit in hits}
@@ -168,13 +168,13 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
             assert found <= (sharing if mode == "lexical" else matching)
 
         @invariant()
-        def is_whole(self) -> None:
+        def is_intact(self) -> None:
             if not getattr(self, "changed", False):
                 return
             self.changed = False
             assert len(self.index) == len(self.model) == self.index.info().n_documents
             assert self.index.verify() == []
-            passages = stored_passages(self.folder, encoder)
+            passages = read_passages(self.folder, encoder)
             assert {doc_id for doc_id, _ in passages} == self.model.keys()
             for word in WORDS:
                 hits = self.index.search(word, 100, mode="lexical")
@@ -184,7 +184,7 @@ def states_of(encoder: Encoder) -> type[RuleBasedStateMachine]:
         def teardown(self) -> None:
             if hasattr(self, "index"):
                 self.index.close()
-                self.place.cleanup()
+                self.work_folder.cleanup()
 
     return IndexStates
 
@@ -200,7 +200,7 @@ def test_an_index_holds_the_documents_that_a_dictionary_holds(
         monkeypatch.setattr(search_module, "MAX_ROWS_IN_QUERY", 0)
         monkeypatch.setattr(segment_module, "EXACT_ROWS", 0)
     run_state_machine_as_test(
-        states_of(tiny_encoder),
+        make_machine(tiny_encoder),
         settings=settings(
             max_examples=10,
             stateful_step_count=20,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from brute_force import some_documents
+from brute_force import make_documents
 
 from hpdsearch.dense import Codec, IndexSpec
 from hpdsearch.encoder import Encoder
@@ -32,15 +32,15 @@ def original(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) ->
     Tests must not change the folder.
     """
     folder = tmp_path_factory.mktemp("verify") / "index"
-    with Index.build(folder, some_documents(90), encoder=tiny_encoder) as index:
+    with Index.build(folder, make_documents(90), encoder=tiny_encoder) as index:
         index.merge_policy = MergePolicy(small_segment_rows=0)
         index.delete("d00003")
-        index.add(some_documents(70, first=80, seed=3))
+        index.add(make_documents(70, first=80, seed=3))
         index.merge_policy = MergePolicy(small_segment_rows=0, max_unpurged_rows=0)
         index.delete("d00113")
         index.merge_policy = MergePolicy(small_segment_rows=0)
         index.delete(["d00002", "d00112"])
-        index.add(some_documents(3, first=150))
+        index.add(make_documents(3, first=150))
         info = index.info()
         assert ([segment["rows"] for segment in info.segments], info.n_deleted) == ([90, 70], 14)
     return folder
@@ -65,7 +65,7 @@ def test_an_intact_index_has_no_problems(folder: Path, tiny_encoder: Encoder) ->
         assert index.verify() == []
 
 
-def altered(path: Path, position: int) -> None:
+def flip_bit(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 0x10
     path.write_bytes(bytes(data))
@@ -77,16 +77,16 @@ def test_verify_names_each_altered_byte_of_vectors_and_codes(original: Path, tmp
     for position in (0, 1, size // 3, size - 1):
         folder = tmp_path / str(position)
         shutil.copytree(original, folder)
-        altered(folder / pattern, position)
+        flip_bit(folder / pattern, position)
         assert find_problems(folder) == [f"{folder / pattern}: does not match its checksum"]
 
 
 def test_verify_names_every_problem(folder: Path) -> None:
-    altered(folder / "vectors-000001.f16", 5)
+    flip_bit(folder / "vectors-000001.f16", 5)
     (folder / "vectors-000002.f16").write_bytes(b"")
     (folder / "index-000001.faiss").unlink()
     words = next(lexical(folder).glob("*.idx"))
-    altered(words, 3)
+    flip_bit(words, 3)
     size = (folder / "index-000002.faiss").stat().st_size
     with (folder / "index-000002.faiss").open("ab") as file:
         file.write(b"\0")
@@ -113,7 +113,7 @@ def test_verify_names_an_altered_or_missing_lexical_file(original: Path, tmp_pat
                 path.write_bytes(b"")
             else:
                 size = path.stat().st_size
-                altered(path, {"first": 0, "middle": size // 2, "last": size - 1}[how])
+                flip_bit(path, {"first": 0, "middle": size // 2, "last": size - 1}[how])
             problems = find_problems(folder)
             assert problems
             assert str(lexical(folder)) in problems[0]
@@ -188,7 +188,7 @@ def test_verify_raises_if_the_folder_cannot_be_opened(tmp_path: Path) -> None:
         find_problems(tmp_path / "none")
 
 
-def answers(folder: Path, encoder: Encoder) -> list[list[Hit]]:
+def search_all(folder: Path, encoder: Encoder) -> list[list[Hit]]:
     with Index.open(folder, encoder=encoder) as index:
         return [
             index.search(query, k, mode=mode, where=where)
@@ -204,16 +204,16 @@ def test_damage_is_an_error_or_harmless_or_named_by_verify(
     original: Path, tmp_path: Path, tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Flipped bits lead to no other exception, and to no wrong answer that verify does not explain."""
-    right = answers(original, tiny_encoder)
+    right = search_all(original, tiny_encoder)
     chance = np.random.default_rng(11)
     outcomes: dict[str, set[str]] = {}
     for path in sorted(path.relative_to(original) for path in original.rglob("*") if path.is_file()):
         size = (original / path).stat().st_size
         for position in chance.choice(size, min(size, 25 if path.suffix == ".sqlite" else 4), replace=False):
             folder = Path(shutil.copytree(original, tmp_path / "damaged"))
-            altered(folder / path, int(position))
+            flip_bit(folder / path, int(position))
             try:
-                outcome = "right" if answers(folder, tiny_encoder) == right else "wrong"
+                outcome = "right" if search_all(folder, tiny_encoder) == right else "wrong"
             except HpdsearchError:
                 outcome = "error"
             try:
@@ -251,27 +251,27 @@ def test_verify_starts_again_if_a_writer_removes_unchecked_files(
     problems = verify._problems
     n_begun, changed = 0, False
 
-    def begun(*args: Any) -> list[str]:
+    def count_begins(*args: Any) -> list[str]:
         nonlocal n_begun
         n_begun += 1
         return problems(*args)
 
-    def then_changed(*args: object) -> list[str]:
+    def change_first(*args: object) -> list[str]:
         nonlocal changed
         if not changed:
             changed = True
             perform(change, folder, tiny_encoder)
         return check(*args)
 
-    monkeypatch.setattr(verify, "_problems", begun)
-    monkeypatch.setattr(verify, before, then_changed)
+    monkeypatch.setattr(verify, "_problems", count_begins)
+    monkeypatch.setattr(verify, before, change_first)
     assert find_problems(folder) == []
     assert n_begun == n_checks
 
 
 def perform(change: str, folder: Path, encoder: Encoder) -> None:
     if change == "overwrite":
-        Index.build(folder, some_documents(10), encoder=encoder, overwrite=True).close()
+        Index.build(folder, make_documents(10), encoder=encoder, overwrite=True).close()
         return
     with Index.open(folder, encoder=encoder) as index:
         if change == "compact":
@@ -281,7 +281,7 @@ def perform(change: str, folder: Path, encoder: Encoder) -> None:
         elif change == "delete":
             index.delete("d00001")
         else:
-            index.add(some_documents(300, seed=9))
+            index.add(make_documents(300, seed=9))
 
 
 def test_unfinished_files_of_a_writer_are_no_problem(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brute_force import some_documents, stored_passages
+from brute_force import make_documents, read_passages
 from tiny_encoder import WORDS
 
 from hpdsearch.encoder import Encoder
@@ -33,17 +33,17 @@ def index(tmp_path: Path, tiny_encoder: Encoder) -> Iterator[Index]:
         yield made
 
 
-def texts(index: Index) -> dict[str, str]:
+def find_texts(index: Index) -> dict[str, str]:
     hits = index.search("old", 1000, mode="dense")
     assert len(hits) == len(index)
     return {hit.doc_id: hit.text for hit in hits}
 
 
 def test_blocks_of_any_size_give_the_same_index(tmp_path: Path, tiny_encoder: Encoder, block: int) -> None:
-    documents = [*some_documents(7), Document("long", LONG, "red sea")]
+    documents = [*make_documents(7), Document("long", LONG, "red sea")]
     with Index.build(tmp_path / "index", iter(documents), encoder=tiny_encoder) as index:
-        assert texts(index) == {document.doc_id: document.text for document in documents}
-        passages = stored_passages(index.folder, tiny_encoder)
+        assert find_texts(index) == {document.doc_id: document.text for document in documents}
+        passages = read_passages(index.folder, tiny_encoder)
         assert index.report is not None
         assert index.report.n_passages == len(passages) == index.info().n_passages
         assert index.verify() == []
@@ -58,11 +58,11 @@ def test_a_block_ends_at_its_character_limit(
     sizes = []
     run_add = ingest_module._IngestRun.add
 
-    def counted(self: Any, documents: Any, *others: Any) -> None:
+    def record(self: Any, documents: Any, *others: Any) -> None:
         sizes.append(len(documents))
         run_add(self, documents, *others)
 
-    monkeypatch.setattr(ingest_module._IngestRun, "add", counted)
+    monkeypatch.setattr(ingest_module._IngestRun, "add", record)
     monkeypatch.setattr(ingest_module, "BLOCK_CHARACTERS", 100)
     with Index.build(tmp_path / "index", [Document(str(i), "x" * 40) for i in range(7)], encoder=tiny_encoder) as index:
         assert len(index) == 7
@@ -102,7 +102,7 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
     assert (again.n_documents, again.n_replaced, again.n_empty, again.n_duplicates) == (2, 2, 1, 1)
     assert (again.n_reused, again.n_unchanged, again.n_deleted) == (1, 0, 0)  # the index held the text of a
     assert index.report is again
-    assert set(texts(index)) == {"a", "twin", "other title", "long", "long title"}
+    assert set(find_texts(index)) == {"a", "twin", "other title", "long", "long title"}
 
 
 @pytest.mark.parametrize("n", [5, 150])  # buffered in the catalog; in a file
@@ -112,21 +112,21 @@ def test_a_stored_text_is_not_encoded_again(
     encoded: list[str] = []
     encode = Encoder.encode
 
-    def counted(self: Encoder, texts: Sequence[str], **others: Any) -> Any:
-        encoded.extend(texts)
-        return encode(self, texts, **others)
+    def record(self: Encoder, find_texts: Sequence[str], **others: Any) -> Any:
+        encoded.extend(find_texts)
+        return encode(self, find_texts, **others)
 
-    monkeypatch.setattr(Encoder, "encode", counted)
-    held = [*some_documents(n), Document("long", LONG, "red sea")]
-    with Index.build(tmp_path / "index", some_documents(150, first=500, seed=5), encoder=tiny_encoder) as index:
-        index.add(held)
+    monkeypatch.setattr(Encoder, "encode", record)
+    stored = [*make_documents(n), Document("long", LONG, "red sea")]
+    with Index.build(tmp_path / "index", make_documents(150, first=500, seed=5), encoder=tiny_encoder) as index:
+        index.add(stored)
         encoded.clear()
-        other_titles = [Document(f"titled {i}", document.text, "war") for i, document in enumerate(held[:2])]
-        again = [dataclasses.replace(document, doc_id=f"again {document.doc_id}") for document in held]
-        summary = index.add([*other_titles, *again, *held])
+        other_titles = [Document(f"titled {i}", document.text, "war") for i, document in enumerate(stored[:2])]
+        again = [dataclasses.replace(document, doc_id=f"again {document.doc_id}") for document in stored]
+        summary = index.add([*other_titles, *again, *stored])
         assert (summary.n_reused, summary.n_replaced, summary.n_documents) == (2 * n + 2, n + 1, 2 * n + 4)
-        assert encoded == [f"war\n{document.text}" for document in held[:2]]
-        passages = stored_passages(index.folder, tiny_encoder)  # each is compared with the encoder's vector
+        assert encoded == [f"war\n{document.text}" for document in stored[:2]]
+        passages = read_passages(index.folder, tiny_encoder)  # each is compared with the encoder's vector
         cuts = [{text for doc_id, text in passages if doc_id == name} for name in ("long", "again long")]
         assert cuts[0] == cuts[1]
         assert len(cuts[0]) > 3
@@ -142,7 +142,7 @@ def test_replacing_documents_leaves_the_others(index: Index, block: int) -> None
     for turn in range(4):
         summary = index.add([Document("c", f"new {turn}"), Document("d", f"d {turn}"), Document("a", f"new {turn}")])
         assert summary.n_replaced == (2 if turn == 0 else 3)
-        assert texts(index) == {"a": f"new {turn}", "b": "old dog", "c": f"new {turn}", "d": f"d {turn}"}
+        assert find_texts(index) == {"a": f"new {turn}", "b": "old dog", "c": f"new {turn}", "d": f"d {turn}"}
         assert index.verify() == []
 
 
@@ -157,7 +157,7 @@ def test_a_doc_id_that_comes_twice_is_refused_in_any_block(index: Index, block: 
     ]
     with pytest.raises(CorpusError, match=rf"corpus.jsonl:9: doc_id '{doc_id}' came before, at corpus.jsonl:3"):
         index.add(documents)
-    assert texts(index) == {"a": "old cat", "b": "old dog", "c": "old moon"}
+    assert find_texts(index) == {"a": "old cat", "b": "old dog", "c": "old moon"}
     assert index.verify() == []
 
 
@@ -219,14 +219,14 @@ def test_an_invalid_document_is_refused(index: Index, name: str) -> None:
 
 
 def test_an_error_in_the_middle_of_the_documents_changes_nothing(index: Index, block: int) -> None:
-    def broken() -> Iterator[Document]:
-        yield from some_documents(5)
+    def fail_in_the_middle() -> Iterator[Document]:
+        yield from make_documents(5)
         raise RuntimeError("the disk is on fire")
 
     with pytest.raises(RuntimeError, match="the disk is on fire"):
-        index.add(broken())
-    assert texts(index) == {"a": "old cat", "b": "old dog", "c": "old moon"}
-    assert index.add(some_documents(5)).n_documents == 5
+        index.add(fail_in_the_middle())
+    assert find_texts(index) == {"a": "old cat", "b": "old dog", "c": "old moon"}
+    assert index.add(make_documents(5)).n_documents == 5
     assert len(index) == 8
     assert index.verify() == []
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from brute_force import some_documents
+from brute_force import make_documents
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorruptIndexError
@@ -16,10 +16,10 @@ from hpdsearch.records import Document
 @pytest.fixture
 def index(tmp_path: Path, tiny_encoder: Encoder) -> Index:
     """Return the folder of an index of 100 documents whose lexical rows are on disk."""
-    return Index.build(tmp_path / "index", some_documents(100), encoder=tiny_encoder)
+    return Index.build(tmp_path / "index", make_documents(100), encoder=tiny_encoder)
 
 
-def found(index: Index, word: str) -> list[str]:
+def find_doc_ids(index: Index, word: str) -> list[str]:
     return [hit.doc_id for hit in index.search(word, 100, mode="lexical")]
 
 
@@ -31,10 +31,10 @@ def rows_on_disk(index: Index) -> int:
 def test_few_new_passages_are_buffered_and_found(index: Index) -> None:
     index.add([Document("new", "zebra one")])
     assert rows_on_disk(index) == 100
-    assert found(index, "zebra") == ["new"]
+    assert find_doc_ids(index, "zebra") == ["new"]
     index.add([Document(f"n{i}", "zebra") for i in range(64)])
     assert rows_on_disk(index) == 165
-    assert len(found(index, "zebra")) == 65
+    assert len(find_doc_ids(index, "zebra")) == 65
     assert index.verify() == []
 
 
@@ -42,7 +42,7 @@ def test_buffered_passages_are_written_when_many_deleted_rows_are_purged(index: 
     index.merge_policy = MergePolicy(max_unpurged_rows=2)
     index.add([Document("d00001", "zebra"), Document("d00002", "zebra"), Document("d00003", "zebra")])
     assert rows_on_disk(index) == 100  # three deleted rows fewer, three new ones more
-    assert found(index, "zebra") == ["d00001", "d00002", "d00003"]
+    assert find_doc_ids(index, "zebra") == ["d00001", "d00002", "d00003"]
     assert index.verify() == []
 
 
@@ -51,11 +51,11 @@ def test_a_buffered_passage_that_is_replaced_or_deleted_is_not_found(index: Inde
     index.add([Document("new", "giraffe")])
     index.add([Document("other", "zebra")])
     index.delete("other")
-    assert found(index, "zebra") == []
-    assert found(index, "giraffe") == ["new"]
+    assert find_doc_ids(index, "zebra") == []
+    assert find_doc_ids(index, "giraffe") == ["new"]
     index.add([Document(f"n{i}", "okapi") for i in range(70)])
-    assert found(index, "zebra") == []
-    assert found(index, "giraffe") == ["new"]
+    assert find_doc_ids(index, "zebra") == []
+    assert find_doc_ids(index, "giraffe") == ["new"]
     assert rows_on_disk(index) == 171
     assert index.verify() == []
 

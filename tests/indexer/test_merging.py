@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brute_force import some_documents, stored_passages
+from brute_force import make_documents, read_passages
 
 from hpdsearch.dense import Codec, IndexSpec, Kind
 from hpdsearch.encoder import Encoder
@@ -17,24 +17,24 @@ from hpdsearch.records import Document
 @pytest.mark.slow
 def test_documents_added_one_by_one_are_all_found(tmp_path: Path, tiny_encoder: Encoder) -> None:
     policy = MergePolicy(small_segment_rows=8, max_buffered_rows=5)
-    chance = random.Random(5)
-    held: dict[str, str] = {}
-    with Index.build(tmp_path / "index", some_documents(3), encoder=tiny_encoder, merge_policy=policy) as index:
-        held = {document.doc_id: document.text for document in some_documents(3)}
-        for document in some_documents(150, first=3, seed=1):
-            if chance.random() < 0.3:
-                document = Document(chance.choice(sorted(held)), document.text)
+    rng = random.Random(5)
+    stored: dict[str, str] = {}
+    with Index.build(tmp_path / "index", make_documents(3), encoder=tiny_encoder, merge_policy=policy) as index:
+        stored = {document.doc_id: document.text for document in make_documents(3)}
+        for document in make_documents(150, first=3, seed=1):
+            if rng.random() < 0.3:
+                document = Document(rng.choice(sorted(stored)), document.text)
             index.add([document])
-            held[document.doc_id] = document.text
-            if chance.random() < 0.2 and len(held) > 5:
-                gone = chance.choice(sorted(held))
+            stored[document.doc_id] = document.text
+            if rng.random() < 0.2 and len(stored) > 5:
+                gone = rng.choice(sorted(stored))
                 index.delete(gone)
-                del held[gone]
-        assert stored_passages(tmp_path / "index", tiny_encoder).keys() == set(held.items())
-        assert {hit.doc_id: hit.text for hit in index.search("cat", 1000, mode="dense")} == held
+                del stored[gone]
+        assert read_passages(tmp_path / "index", tiny_encoder).keys() == set(stored.items())
+        assert {hit.doc_id: hit.text for hit in index.search("cat", 1000, mode="dense")} == stored
         described = index.info()
         assert 1 < len(described.segments) < 9
-        assert described.n_deleted < len(held)
+        assert described.n_deleted < len(stored)
         assert index.verify() == []
 
 
@@ -42,15 +42,15 @@ def test_compaction_leaves_one_segment_no_tombstoned_row_and_no_deleted_text(
     tmp_path: Path, tiny_encoder: Encoder
 ) -> None:
     folder = tmp_path / "index"
-    with Index.build(folder, some_documents(600), encoder=tiny_encoder) as index:
+    with Index.build(folder, make_documents(600), encoder=tiny_encoder) as index:
         index.add([Document("secret", "zebrasecret queen of the moon")])
-        index.add(some_documents(300, first=500, seed=2))
-        index.delete(["secret", *(document.doc_id for document in some_documents(50))])
+        index.add(make_documents(300, first=500, seed=2))
+        index.delete(["secret", *(document.doc_id for document in make_documents(50))])
         before = {hit.doc_id: (hit.text, hit.score) for hit in index.search("queen", 2000, mode="dense")}
-        vectors = stored_passages(folder, tiny_encoder)
+        vectors = read_passages(folder, tiny_encoder)
         index.compact()
         assert {hit.doc_id: (hit.text, hit.score) for hit in index.search("queen", 2000, mode="dense")} == before
-        after = stored_passages(folder, tiny_encoder)
+        after = read_passages(folder, tiny_encoder)
         assert after.keys() == vectors.keys()
         assert all(np.array_equal(after[key], vectors[key]) for key in vectors)  # bit by bit
         described = index.info()
@@ -62,8 +62,8 @@ def test_compaction_leaves_one_segment_no_tombstoned_row_and_no_deleted_text(
 
 
 def test_deleting_everything_leaves_an_index_that_can_be_added_to(tmp_path: Path, tiny_encoder: Encoder) -> None:
-    with Index.build(tmp_path / "index", some_documents(400), encoder=tiny_encoder) as index:
-        index.delete([document.doc_id for document in some_documents(400)])
+    with Index.build(tmp_path / "index", make_documents(400), encoder=tiny_encoder) as index:
+        index.delete([document.doc_id for document in make_documents(400)])
         assert index.info().segments == []  # all rows are tombstoned: the segment is dropped at once
         assert index.search("cat") == []
         index.compact()
@@ -75,7 +75,7 @@ def test_deleting_everything_leaves_an_index_that_can_be_added_to(tmp_path: Path
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 def test_reindexing_changes_the_codes_and_not_the_answers(tmp_path: Path, tiny_encoder: Encoder, codec: Codec) -> None:
     folder = tmp_path / "index"
-    with Index.build(folder, some_documents(2_500), encoder=tiny_encoder) as index:
+    with Index.build(folder, make_documents(2_500), encoder=tiny_encoder) as index:
         vectors = (folder / "vectors-000001.f16").read_bytes()
         before = [hit.score for hit in index.search("queen of the iron river", 10, mode="dense")]
         index.reindex(IndexSpec(Kind.FLAT, codec, ann_recall=1.0))

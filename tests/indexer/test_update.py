@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brute_force import some_documents, stored_passages
+from brute_force import make_documents, read_passages
 
 from hpdsearch.corpus import read_corpus
 from hpdsearch.encoder import Encoder
@@ -53,7 +53,7 @@ def test_only_new_texts_are_encoded_and_missing_documents_are_deleted(
         assert index.verify() == []
         with Index.build(tmp_path / "fresh", read(notes), encoder=tiny_encoder):
             pass
-        fresh, updated = (stored_passages(tmp_path / name, tiny_encoder) for name in ("fresh", "index"))
+        fresh, updated = (read_passages(tmp_path / name, tiny_encoder) for name in ("fresh", "index"))
         assert fresh.keys() == updated.keys()
         assert all(abs(fresh[key] - updated[key]).max() < 1e-3 for key in fresh)
 
@@ -119,7 +119,7 @@ def test_a_document_that_is_empty_now_is_deleted_by_update(tmp_path: Path, tiny_
 def test_new_terms_are_found_after_many_deleted_rows_are_purged(
     tmp_path: Path, tiny_encoder: Encoder, n_new: int
 ) -> None:
-    old = [replace(document, source=f"file:{i}") for i, document in enumerate(some_documents(1_200))]
+    old = [replace(document, source=f"file:{i}") for i, document in enumerate(make_documents(1_200))]
     new = [Document(f"new {i}", "the zebra", source=f"file:{i}") for i in range(n_new)]
     with Index.build(tmp_path / "index", old, encoder=tiny_encoder) as index:
         summary = index.update([*old[:150], *new], under=["file"])

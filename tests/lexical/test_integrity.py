@@ -33,9 +33,9 @@ def test_opening_again_verifies_new_and_changed_files(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory):
+def merged_folder(tmp_path_factory):
     """Return a folder after many commits, merges and removals."""
-    path, rng = tmp_path_factory.mktemp("lexical") / "history", random.Random(3)
+    path, rng = tmp_path_factory.mktemp("lexical") / "merged", random.Random(3)
     n_rows = 0
     for _ in range(3):
         writer = LexicalWriter(path)
@@ -56,17 +56,17 @@ def history(tmp_path_factory):
 
 
 @pytest.fixture
-def changed(history, tmp_path):
+def copied(merged_folder, tmp_path):
     """Return a copy that a test may damage."""
-    return shutil.copytree(history, tmp_path / "l")
+    return shutil.copytree(merged_folder, tmp_path / "l")
 
 
-def test_an_intact_folder_has_no_corrupt_files(changed, folder):
-    assert corrupt_files(changed) == corrupt_files(folder) == []
+def test_an_intact_folder_has_no_corrupt_files(copied, folder):
+    assert corrupt_files(copied) == corrupt_files(folder) == []
 
 
-def test_a_flipped_bit_is_found_in_every_file_with_a_footer(changed):
-    paths = [path for path in changed.iterdir() if path.suffix not in ("", ".json", ".lock")]
+def test_a_flipped_bit_is_found_in_every_file_with_a_footer(copied):
+    paths = [path for path in copied.iterdir() if path.suffix not in ("", ".json", ".lock")]
     assert {path.suffix for path in paths} >= {".term", ".idx", ".pos", ".fast", ".fieldnorm", ".store", ".del"}
     for path in paths:
         data = path.read_bytes()
@@ -76,17 +76,17 @@ def test_a_flipped_bit_is_found_in_every_file_with_a_footer(changed):
             damaged = bytearray(data)
             damaged[position] ^= 1
             path.write_bytes(damaged)
-            assert corrupt_files(changed) == [path], f"{path.suffix} {position}"
+            assert corrupt_files(copied) == [path], f"{path.suffix} {position}"
         for length in (0, 7, len(data) // 2, len(data) - 1):
             path.write_bytes(data[:length])
-            assert corrupt_files(changed) == [path], f"{path.suffix} {length}"
+            assert corrupt_files(copied) == [path], f"{path.suffix} {length}"
         path.write_bytes(data)
-    assert corrupt_files(changed) == []
+    assert corrupt_files(copied) == []
 
 
-def test_a_corrupt_folder_raises_corrupt_index_error_or_answers(changed):
+def test_a_corrupt_folder_raises_corrupt_index_error_or_answers(copied):
     rng = random.Random(5)
-    for path in sorted(path for path in changed.iterdir() if path.stat().st_size):
+    for path in sorted(path for path in copied.iterdir() if path.stat().st_size):
         data = path.read_bytes()
         copies = [data[: len(data) // 2], b""]
         for _ in range(8):
@@ -96,11 +96,11 @@ def test_a_corrupt_folder_raises_corrupt_index_error_or_answers(changed):
         for copy in copies:
             path.write_bytes(copy)
             try:
-                reader = LexicalReader(changed)
+                reader = LexicalReader(copied)
                 reader.search("kon number7", 99, only=range(50))
                 reader.all_rows()
             except CorruptIndexError as error:
-                assert str(changed) in str(error)  # noqa: PT017 - a flipped bit may also do no harm
+                assert str(copied) in str(error)  # noqa: PT017 - a flipped bit may also do no harm
         path.write_bytes(data)
 
 

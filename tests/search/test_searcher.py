@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from brute_force import TOLERANCE, assert_best, dense_scores, fused_scores, some_documents, stored_passages
+from brute_force import (
+    TOLERANCE,
+    assert_best,
+    compute_dense_scores,
+    compute_hybrid_scores,
+    make_documents,
+    read_passages,
+)
 from tiny_encoder import WORDS
 
 import hpdsearch.search.searcher as search_module
@@ -48,10 +55,10 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto, "IVF_MINIMUM", 150)
         folder = tmp_path_factory.mktemp("grown") / "index"
-        index = Index.build(folder, some_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
+        index = Index.build(folder, make_documents(600), encoder=tiny_encoder, spec=SPECS[request.param])
         index.merge_policy = MergePolicy(small_segment_rows=256)
-        index.add(some_documents(200, seed=1, first=600))
-        index.add(some_documents(200, seed=2, first=500))
+        index.add(make_documents(200, seed=1, first=600))
+        index.add(make_documents(200, seed=2, first=500))
         index.delete([f"d{i:05d}" for i in range(30, 750, 8)])
     segments = index.info().segments
     assert len(segments) > 1
@@ -60,7 +67,7 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def through_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def through_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search the few rows of a filter through the codes, as if they were many."""
     monkeypatch.setattr(search_module, "EXACT_ROWS", 0)
     monkeypatch.setattr(search_module, "MAX_ROWS_IN_QUERY", 0)
@@ -69,10 +76,10 @@ def through_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def passages(grown: Index, tiny_encoder: Encoder) -> Passages:
     """Return the documents that `grown` must hold."""
-    return stored_passages(grown.folder, tiny_encoder)
+    return read_passages(grown.folder, tiny_encoder)
 
 
-def n_of(doc_id: str) -> int:
+def get_number(doc_id: str) -> int:
     return int(doc_id[1:])
 
 
@@ -80,7 +87,7 @@ def n_of(doc_id: str) -> int:
 def test_dense_search_equals_brute_force(grown: Index, passages: Passages, tiny_encoder: Encoder, k: int) -> None:
     assert len(passages) == len(grown) == 710
     for query, vector in zip(QUERIES, tiny_encoder.encode(QUERIES), strict=True):
-        assert_best(grown.search(query, k, mode="dense"), dense_scores(passages, vector), k)
+        assert_best(grown.search(query, k, mode="dense"), compute_dense_scores(passages, vector), k)
 
 
 @pytest.mark.parametrize("where", FILTERS)
@@ -90,7 +97,7 @@ def test_filtered_dense_search_equals_brute_force(
     check_filtered_dense(grown, passages, tiny_encoder, where)
 
 
-@pytest.mark.usefixtures("through_the_index")
+@pytest.mark.usefixtures("through_the_codes")
 @pytest.mark.parametrize("where", FILTERS)
 def test_filtered_dense_search_through_the_codes_equals_brute_force(
     grown: Index, passages: Passages, tiny_encoder: Encoder, where: str
@@ -100,7 +107,7 @@ def test_filtered_dense_search_through_the_codes_equals_brute_force(
 
 def check_filtered_dense(index: Index, passages: Passages, encoder: Encoder, where: str) -> None:
     for query, vector in zip(QUERIES, encoder.encode(QUERIES), strict=True):
-        scores = {i: s for i, s in dense_scores(passages, vector).items() if FILTERS[where](n_of(i))}
+        scores = {i: s for i, s in compute_dense_scores(passages, vector).items() if FILTERS[where](get_number(i))}
         for k in (1, 10, 400) if query == QUERIES[0] else (10,):
             assert_best(index.search(query, k, mode="dense", where=where), scores, k)
 
@@ -111,17 +118,17 @@ def test_lexical_search_finds_every_document_that_shares_a_word(
     grown: Index, where: str | None, paths: str, request: pytest.FixtureRequest
 ) -> None:
     if paths == "many rows":
-        request.getfixturevalue("through_the_index")
+        request.getfixturevalue("through_the_codes")
     everything = {hit.doc_id: hit.text for hit in grown.search("cat", 5000, mode="dense")}
     passes = FILTERS[where] if where else lambda i: True
     for query in ("cat dog", "queen", "the old moon"):
         words = set(query.split()) - {"the"}
-        sharing = {i for i, text in everything.items() if words & set(text.split()) and passes(n_of(i))}
+        sharing = {i for i, text in everything.items() if words & set(text.split()) and passes(get_number(i))}
         ranking = grown.search(query, 5000, mode="lexical", where=where)
         assert {hit.doc_id for hit in ranking} == sharing
         assert len(ranking) == len(sharing)
         unfiltered = grown.search(query, 5000, mode="lexical")
-        assert ranking == [hit for hit in unfiltered if passes(n_of(hit.doc_id))]
+        assert ranking == [hit for hit in unfiltered if passes(get_number(hit.doc_id))]
         assert ranking == sorted(ranking, key=lambda hit: (-hit.score, hit.doc_id))
         for k in (1, 10, 60):
             assert grown.search(query, k, mode="lexical", where=where) == ranking[:k]
@@ -142,7 +149,7 @@ def test_hybrid_is_the_weighted_sum_of_both_rankings(grown: Index, where: str | 
         if not rankings[0]:
             assert grown.search(query, k, where=where) == []
             continue
-        expected = fused_scores(*rankings)
+        expected = compute_hybrid_scores(*rankings)
         found = {hit.doc_id: hit.score for hit in grown.search(query, k, where=where)}
         assert len(found) == min(k, len(expected))
         assert found == pytest.approx({doc_id: expected[doc_id] for doc_id in found}, abs=TOLERANCE)
@@ -177,18 +184,18 @@ def test_a_list_of_queries_gives_the_hits_of_each_query(grown: Index, mode: str)
     assert grown.search(tuple(QUERIES), 12, mode=mode) == grown.search(QUERIES, 12, mode=mode)
 
 
-@pytest.mark.usefixtures("through_the_index")
+@pytest.mark.usefixtures("through_the_codes")
 @pytest.mark.parametrize("codec", [Codec.SQ8, Codec.PQ, Codec.RABITQ])
 def test_k_hits_are_returned_even_with_nprobe_1(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, codec: Codec
 ) -> None:
     monkeypatch.setattr(auto, "IVF_MINIMUM", 150)
     spec = IndexSpec(Kind.IVF, codec, nlist=15, nprobe=1, rescore=1)
-    with Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec) as index:
+    with Index.build(tmp_path / "index", make_documents(600), encoder=tiny_encoder, spec=spec) as index:
         assert index.info().segments[0]["nprobe"] == 1
-        passages = stored_passages(index.folder, tiny_encoder)
+        passages = read_passages(index.folder, tiny_encoder)
         for query, vector in zip(QUERIES[:2], tiny_encoder.encode(QUERIES[:2]), strict=True):
-            scores = dense_scores(passages, vector)
+            scores = compute_dense_scores(passages, vector)
             for where, passes in {None: lambda i: True, **FILTERS}.items():
                 matching = {f"d{i:05d}" for i in range(600) if passes(i)}
                 for k in (1, 7, 100, 599, 600, 601):
@@ -205,7 +212,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> It
     order = np.random.default_rng(5).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish", metadata={"number": int(i)}) for i in order]
     folder = tmp_path_factory.mktemp("twins") / "index"
-    with Index.build(folder, same[:170] + some_documents(200), encoder=tiny_encoder) as index:
+    with Index.build(folder, same[:170] + make_documents(200), encoder=tiny_encoder) as index:
         index.add(same[170:])
         yield index
 
@@ -225,7 +232,7 @@ def test_equal_scores_behind_a_filter_are_ordered_by_doc_id(
     twins: Index, mode: str, paths: str, request: pytest.FixtureRequest
 ) -> None:
     if paths == "many rows":
-        request.getfixturevalue("through_the_index")
+        request.getfixturevalue("through_the_codes")
     for k in (1, 10, 99):
         hits = twins.search("cat dog bird fish", k, mode=mode, where="number >= 200")
         assert [hit.doc_id for hit in hits] == [f"same{i}" for i in range(200, 200 + k)]
@@ -237,10 +244,10 @@ def test_a_fully_scanned_small_segment_does_not_decide_a_tie_in_a_large_one(
     order = np.random.default_rng(6).permutation(300)
     same = [Document(f"same{i:03d}", "cat dog bird fish") for i in order]
     policy = MergePolicy(small_segment_rows=256)
-    documents = same + some_documents(200)
+    documents = same + make_documents(200)
     with Index.build(tmp_path / "index", documents, encoder=tiny_encoder, merge_policy=policy) as index:
-        index.add(some_documents(100, seed=9, first=900))
-        index.add(some_documents(5, seed=9, first=1900))
+        index.add(make_documents(100, seed=9, first=900))
+        index.add(make_documents(5, seed=9, first=1900))
         info = index.info()
         assert ([segment["rows"] for segment in info.segments], info.n_buffered) == ([500, 100], 5)
         hits = index.search("cat dog bird fish", 10, mode="dense")
@@ -250,28 +257,28 @@ def test_a_fully_scanned_small_segment_does_not_decide_a_tie_in_a_large_one(
 def test_ann_recall_selects_another_operating_point(
     tmp_path: Path, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[OperatingPoint | None] = []
+    points: list[OperatingPoint | None] = []
     nearest = Segment.nearest
 
-    def listening(self: Segment, *args: Any, **options: Any) -> Any:
-        asked.append(options["point"])
+    def record_point(self: Segment, *args: Any, **options: Any) -> Any:
+        points.append(options["point"])
         return nearest(self, *args, **options)
 
-    monkeypatch.setattr(Segment, "nearest", listening)
+    monkeypatch.setattr(Segment, "nearest", record_point)
     monkeypatch.setattr(auto, "IVF_MINIMUM", 150)
     spec = IndexSpec(Kind.IVF, Codec.PQ, nlist=12, nprobe=3, rescore=2)
-    Index.build(tmp_path / "index", some_documents(600), encoder=tiny_encoder, spec=spec).close()
+    Index.build(tmp_path / "index", make_documents(600), encoder=tiny_encoder, spec=spec).close()
     state = open_snapshot(tmp_path / "index")
     quick, thorough = OperatingPoint(1, 1, 0.6, 0.5, 0.01), OperatingPoint(12, 50, 1.0, 0.99, 0.1)
     measured = OperatingPoints((quick, thorough), recall_target=0.5, is_met=True, n_queries=100)
     state.segments[0].operating_points = measured
     for recall, point in [(None, None), (0.5, quick), (0.9, thorough), (1.0, thorough)]:
-        asked.clear()
+        points.clear()
         (hits,) = search_module.search(
             state, ["cat dog"], tiny_encoder.encode, k=10, mode=Mode.DENSE, ann_recall=recall
         )
         assert len(hits) == 10
-        assert set(asked) == {point}
+        assert set(points) == {point}
 
 
 @pytest.fixture(scope="module")
@@ -291,9 +298,9 @@ def long_documents(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encod
 
 @pytest.mark.parametrize("k", [1, 5, 30, 60, 61])
 def test_a_document_is_found_once_by_its_best_passage(long_documents: Index, tiny_encoder: Encoder, k: int) -> None:
-    passages = stored_passages(long_documents.folder, tiny_encoder)
+    passages = read_passages(long_documents.folder, tiny_encoder)
     for query, vector in zip(QUERIES, tiny_encoder.encode(QUERIES), strict=True):
-        scores = dense_scores(passages, vector)
+        scores = compute_dense_scores(passages, vector)
         hits = long_documents.search(query, k, mode="dense")
         assert_best(hits, scores, k)
         for hit in hits:
@@ -385,18 +392,18 @@ def test_evicted_filters_are_evaluated_again(twins: Index) -> None:
         assert hit.doc_id == f"same{299 - number:03d}"
 
 
-def hit_of(doc_id: str, score: float) -> Hit:
+def make_hit(doc_id: str, score: float) -> Hit:
     return Hit(doc_id, score, "", "", "")
 
 
 def test_the_oracle_rejects_a_wrong_answer() -> None:
     """`assert_best` rejects a worse document, a wrong score and ties in the wrong order."""
     scores = {"a": 0.5, "b": 0.5, "c": 0.4}
-    assert_best([hit_of("a", 0.5), hit_of("b", 0.5)], scores, 2)
+    assert_best([make_hit("a", 0.5), make_hit("b", 0.5)], scores, 2)
     for wrong in (["b", "a"], ["a", "c"], ["a"]):
         with pytest.raises(AssertionError):
-            assert_best([hit_of(doc_id, scores[doc_id]) for doc_id in wrong], scores, 2)
+            assert_best([make_hit(doc_id, scores[doc_id]) for doc_id in wrong], scores, 2)
     with pytest.raises(AssertionError):
-        assert_best([hit_of("b", 0.5)], scores, 1)
+        assert_best([make_hit("b", 0.5)], scores, 1)
     with pytest.raises(AssertionError):
-        assert_best([hit_of("a", 0.49), hit_of("b", 0.5)], scores, 2)
+        assert_best([make_hit("a", 0.49), make_hit("b", 0.5)], scores, 2)

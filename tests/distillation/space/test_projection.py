@@ -14,7 +14,7 @@ def embeddings(seed: int = 0) -> np.ndarray:
     return (rng.normal(size=(N, WIDE)) @ axes + 1.5 * rng.normal(size=WIDE)).astype(np.float32)
 
 
-def by_svd(rows: np.ndarray, *, centered: bool) -> tuple[np.ndarray, np.ndarray]:
+def fit_by_svd(rows: np.ndarray, *, centered: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the directions (teacher_dim, teacher_dim) and their mean squares, by numpy's SVD of the full matrix."""
     rows = rows.astype(np.float64)
     rows = rows - rows.mean(axis=0) if centered else rows
@@ -27,7 +27,7 @@ def by_svd(rows: np.ndarray, *, centered: bool) -> tuple[np.ndarray, np.ndarray]
 def test_directions_energy_and_scales_equal_the_svd_of_the_full_matrix(centered, whitening):
     rows = embeddings()
     found = fit_projection([rows], ProjectionSpec(DIM, centered=centered, whitening=whitening))
-    directions, variance = by_svd(rows, centered=centered)
+    directions, variance = fit_by_svd(rows, centered=centered)
     assert found.components.dtype == np.float32
     for component, direction, size in zip(found.components, directions, variance, strict=False):
         sign = np.sign(direction[np.abs(direction).argmax()])
@@ -67,7 +67,7 @@ def test_a_narrower_projection_is_the_leading_part_of_a_wider_one():
     assert wide.explained_energy[-1] == pytest.approx(1)
 
 
-def refused(rows: np.ndarray, **spec: object) -> str:
+def get_error(rows: np.ndarray, **spec: object) -> str:
     with pytest.raises(ShapeError) as caught:
         fit_projection([rows], ProjectionSpec(**spec))  # type: ignore[arg-type]
     return str(caught.value)
@@ -75,15 +75,15 @@ def refused(rows: np.ndarray, **spec: object) -> str:
 
 def test_rows_that_do_not_determine_a_projection_are_refused():
     rows = embeddings()
-    assert refused(rows[:7], dim=8) == "texts: expected at least 8 (dim), got 7; give more texts or a smaller --dim"
-    assert refused(rows, dim=13) == "dim: expected at most 12 (the teacher's width), got 13"
+    assert get_error(rows[:7], dim=8) == "texts: expected at least 8 (dim), got 7; give more texts or a smaller --dim"
+    assert get_error(rows, dim=13) == "dim: expected at most 12 (the teacher's width), got 13"
     same = np.repeat(rows[:2], 20, axis=0)
-    assert "expected texts whose embeddings vary in 3 directions, got 2" in refused(same, dim=3, whitening=0.1)
-    assert "vary in 3 directions, got 1" in refused(same, dim=3, whitening=0.1, centered=True)
-    assert "got 0" in refused(np.repeat(rows[:1], 20, axis=0), dim=3, centered=True)
-    assert "got 0" in refused(np.zeros_like(rows), dim=3)
-    assert refused(rows, dim=0) == "dim: expected at least 1, got 0"
-    assert "whitening: expected 0..0.5, got 0.6" in refused(rows, dim=3, whitening=0.6)
+    assert "expected texts whose embeddings vary in 3 directions, got 2" in get_error(same, dim=3, whitening=0.1)
+    assert "vary in 3 directions, got 1" in get_error(same, dim=3, whitening=0.1, centered=True)
+    assert "got 0" in get_error(np.repeat(rows[:1], 20, axis=0), dim=3, centered=True)
+    assert "got 0" in get_error(np.zeros_like(rows), dim=3)
+    assert get_error(rows, dim=0) == "dim: expected at least 1, got 0"
+    assert "whitening: expected 0..0.5, got 0.6" in get_error(rows, dim=3, whitening=0.6)
     with pytest.raises(ShapeError, match="texts: expected at least 3"):
         fit_projection([], ProjectionSpec(3))
     with pytest.raises(ShapeError, match="teacher embeddings"):

@@ -122,7 +122,7 @@ def test_a_rotation_into_fewer_dimensions_is_the_best_map_with_orthonormal_rows(
 
 
 def regularized_least_squares(unit: np.ndarray, targets: np.ndarray, prior: np.ndarray, ridge: float) -> np.ndarray:
-    """Return the least-squares solution (dim, hidden) by numpy; one more row per weight regularizes towards the prior."""
+    """Return numpy's least-squares solution (dim, hidden); one more row per weight regularizes towards the prior."""
     pull = (ridge * len(unit)) ** 0.5
     rows, wanted = np.vstack([unit, pull * np.eye(unit.shape[1])]), np.vstack([targets, pull * prior])
     return np.asarray(np.linalg.lstsq(rows, wanted, rcond=None)[0].T)

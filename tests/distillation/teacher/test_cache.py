@@ -24,30 +24,30 @@ from hpdsearch.errors import CacheError, ShapeError
 DIM = 8
 
 
-def open_at(folder: Path, *, teacher_hash: str = "abc", dim: int = DIM) -> EmbeddingCache:
+def open_test_cache(folder: Path, *, teacher_hash: str = "abc", dim: int = DIM) -> EmbeddingCache:
     return EmbeddingCache(folder, teacher="t", teacher_hash=teacher_hash, dim=dim)
 
 
-def made_up(texts: list[str], dim: int = DIM) -> np.ndarray:
+def make_embeddings(texts: list[str], dim: int = DIM) -> np.ndarray:
     """Return unit vectors that depend on the text alone."""
     rows = np.stack([np.random.default_rng(list(text.encode())).normal(size=dim) for text in texts])
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def filled(folder: Path, n_shards: int = 3, rows: int = 5) -> list[str]:
+def fill_cache(folder: Path, n_shards: int = 3, rows: int = 5) -> list[str]:
     texts = [f"text {number}" for number in range(n_shards * rows)]
-    cache = open_at(folder)
+    cache = open_test_cache(folder)
     for first in range(0, len(texts), rows):
-        cache.add(texts[first : first + rows], made_up(texts[first : first + rows]))
+        cache.add(texts[first : first + rows], make_embeddings(texts[first : first + rows]))
     return texts
 
 
 def test_embeddings_are_read_back_with_float16_precision_in_any_order(tmp_path):
-    texts = filled(tmp_path)
-    for cache in (open_at(tmp_path), open_at(tmp_path)):
+    texts = fill_cache(tmp_path)
+    for cache in (open_test_cache(tmp_path), open_test_cache(tmp_path)):
         order = [*random.Random(0).sample(texts, len(texts)), texts[3], texts[3]]
         found = cache.embeddings(order)
-        np.testing.assert_array_equal(found, made_up(order).astype(np.float16).astype(np.float32))
+        np.testing.assert_array_equal(found, make_embeddings(order).astype(np.float16).astype(np.float32))
         assert (len(cache), found.dtype) == (15, np.float32)
     assert cache.embeddings([]).shape == (0, DIM)
     assert texts[7] in cache
@@ -55,22 +55,22 @@ def test_embeddings_are_read_back_with_float16_precision_in_any_order(tmp_path):
 
 
 def test_missing_yields_each_text_once_in_order(tmp_path):
-    assert list(open_at(tmp_path / "empty").missing(["b", "a", "b", "\ud800"])) == ["b", "a", "\ud800"]
-    texts = filled(tmp_path)
-    assert list(open_at(tmp_path).missing([texts[0], "z", texts[9], "a", "z", "", texts[1]])) == ["z", "a", ""]
+    assert list(open_test_cache(tmp_path / "empty").missing(["b", "a", "b", "\ud800"])) == ["b", "a", "\ud800"]
+    texts = fill_cache(tmp_path)
+    assert list(open_test_cache(tmp_path).missing([texts[0], "z", texts[9], "a", "z", "", texts[1]])) == ["z", "a", ""]
     with pytest.raises(CacheError, match=r"2 of 3 texts have no embedding"):
-        open_at(tmp_path).embeddings(["z", texts[0], "a"])
+        open_test_cache(tmp_path).embeddings(["z", texts[0], "a"])
 
 
 def test_a_hash_that_ends_in_zero_bytes_is_found(tmp_path):
     texts = [f"number {number}" for number in range(3000)]  # a dozen hashes end in zero bytes
-    open_at(tmp_path).add(texts, made_up(texts))
-    np.testing.assert_allclose(open_at(tmp_path).embeddings(texts), made_up(texts), atol=1e-3)
-    assert len(open_at(tmp_path)) == 3000
+    open_test_cache(tmp_path).add(texts, make_embeddings(texts))
+    np.testing.assert_allclose(open_test_cache(tmp_path).embeddings(texts), make_embeddings(texts), atol=1e-3)
+    assert len(open_test_cache(tmp_path)) == 3000
 
 
 def test_shards_made_before_the_lock_and_the_lean_index_are_read(tmp_path):
-    filled(tmp_path)
+    fill_cache(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert {key: manifest[key] for key in ("format", "teacher", "teacher_hash", "dim")} == {
         "format": 1,
@@ -98,19 +98,19 @@ DAMAGE = {"flipped": flip, "truncated": lambda path: path.write_bytes(path.read_
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_corrupt_shard_is_detected_and_its_texts_are_embedded_again(tmp_path, caplog, damage, number):
-    texts = filled(tmp_path)
+    texts = fill_cache(tmp_path)
     path = tmp_path / f"shard-{number:06d}.safetensors"
     DAMAGE[damage](path)
     with caplog.at_level(logging.WARNING):
-        cache = open_at(tmp_path)
+        cache = open_test_cache(tmp_path)
     assert f"{path}: missing or corrupt; its 5 texts will be embedded again" in caplog.text
     lost = texts[(number - 1) * 5 : number * 5]
     assert list(cache.missing(texts)) == lost
-    cache.add(lost, made_up(lost))
+    cache.add(lost, make_embeddings(lost))
     caplog.clear()
-    again = open_at(tmp_path)
+    again = open_test_cache(tmp_path)
     assert not caplog.text
-    np.testing.assert_allclose(again.embeddings(texts), made_up(texts), atol=1e-3)
+    np.testing.assert_allclose(again.embeddings(texts), make_embeddings(texts), atol=1e-3)
     with again.exclusive_lock():
         names = {file.name for file in tmp_path.glob("shard-*")}
     # The name of the corrupt shard is not used again, and unused files are removed.
@@ -118,15 +118,15 @@ def test_a_corrupt_shard_is_detected_and_its_texts_are_embedded_again(tmp_path, 
 
 
 def test_another_teacher_another_width_and_another_format_are_refused(tmp_path):
-    filled(tmp_path)
+    fill_cache(tmp_path)
     with pytest.raises(CacheError, match=r"expected the embeddings of .*'xyz'.*, got .*'abc'.*; choose another"):
-        open_at(tmp_path, teacher_hash="xyz")
+        open_test_cache(tmp_path, teacher_hash="xyz")
     with pytest.raises(CacheError, match=r"'dim': 9.* got .*'dim': 8"):
-        open_at(tmp_path, dim=9)
+        open_test_cache(tmp_path, dim=9)
     path = tmp_path / "manifest.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(CacheError, match=r"'format': 1.* got .*'format': 2"):
-        open_at(tmp_path)
+        open_test_cache(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -134,32 +134,36 @@ def test_another_teacher_another_width_and_another_format_are_refused(tmp_path):
     ["", "{", "[]", '{"format": 1}', '{"shards": [{"name": "../../x", "rows": 1, "sha256": ""}]}', "\x00\xff"],
 )
 def test_the_error_for_a_corrupt_manifest_says_what_to_do(tmp_path, content):
-    filled(tmp_path)
+    fill_cache(tmp_path)
     path = tmp_path / "manifest.json"
     if "shards" in content:
         content = json.dumps(json.loads(path.read_text()) | json.loads(content))
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(CacheError, match=r"manifest.json: expected the manifest of a cache, got .*; remove"):
-        open_at(tmp_path)
+        open_test_cache(tmp_path)
 
 
 def test_a_second_writer_gets_an_error_and_a_reader_does_not(tmp_path):
-    texts = filled(tmp_path)
-    first, second = open_at(tmp_path), open_at(tmp_path)
+    texts = fill_cache(tmp_path)
+    first, second = open_test_cache(tmp_path), open_test_cache(tmp_path)
     with first.exclusive_lock():
         (tmp_path / "shard-000004.safetensors.partial").write_bytes(b"being written")
         with pytest.raises(CacheError, match=r"another process is writing to this cache"):
-            second.add(["new"], made_up(["new"]))
-        np.testing.assert_allclose(open_at(tmp_path).embeddings(texts), made_up(texts), atol=1e-3)
+            second.add(["new"], make_embeddings(["new"]))
+        np.testing.assert_allclose(open_test_cache(tmp_path).embeddings(texts), make_embeddings(texts), atol=1e-3)
         assert (tmp_path / "shard-000004.safetensors.partial").exists()
-        first.add(["one"], made_up(["one"]))
-    second.add(["two"], made_up(["two"]))  # it continues with the shards of the first one
-    assert ("one" in second, "one" in open_at(tmp_path), "two" in open_at(tmp_path)) == (True, True, True)
+        first.add(["one"], make_embeddings(["one"]))
+    second.add(["two"], make_embeddings(["two"]))  # it continues with the shards of the first one
+    assert ("one" in second, "one" in open_test_cache(tmp_path), "two" in open_test_cache(tmp_path)) == (
+        True,
+        True,
+        True,
+    )
     assert not list(tmp_path.glob("*.partial"))
 
 
 @contextmanager
-def files_of_at_most(size_bytes: int) -> Iterator[None]:
+def limit_file_size(size_bytes: int) -> Iterator[None]:
     """Simulate a full disk: an OSError in the middle of a write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
@@ -170,24 +174,24 @@ def files_of_at_most(size_bytes: int) -> Iterator[None]:
 
 
 def test_a_full_disk_is_a_clear_error_and_loses_no_stored_embedding(tmp_path):
-    texts = filled(tmp_path)
-    cache, new = open_at(tmp_path), [f"new {number}" for number in range(10_000)]
+    texts = fill_cache(tmp_path)
+    cache, new = open_test_cache(tmp_path), [f"new {number}" for number in range(10_000)]
     with (
-        files_of_at_most(200_000),
+        limit_file_size(200_000),
         pytest.raises(
             CacheError, match=r"shard-000004.safetensors: \d{6} bytes cannot be written \(File too large\).* 15 "
         ),
     ):
         cache.add(new, np.zeros((len(new), DIM), dtype=np.float32))
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".lock", *[".safetensors"] * 3]
-    for after in (cache, open_at(tmp_path)):
-        np.testing.assert_allclose(after.embeddings(texts), made_up(texts), atol=1e-3)
-    cache.add(new[:2], made_up(new[:2]))
-    assert len(open_at(tmp_path)) == 17
+    for after in (cache, open_test_cache(tmp_path)):
+        np.testing.assert_allclose(after.embeddings(texts), make_embeddings(texts), atol=1e-3)
+    cache.add(new[:2], make_embeddings(new[:2]))
+    assert len(open_test_cache(tmp_path)) == 17
 
 
 def test_embeddings_of_a_wrong_shape_are_refused(tmp_path):
-    cache = open_at(tmp_path)
+    cache = open_test_cache(tmp_path)
     with pytest.raises(ShapeError, match=r"expected shape \(n, 8\), got \(1, 9\)"):
         cache.add(["a"], np.zeros((1, 9), dtype=np.float32))
     with pytest.raises(ShapeError, match="expected 2 rows, one per text, got 1"):
@@ -225,13 +229,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     return Teacher.load(folder, device="cpu", dtype=torch.float32)
 
 
-def some_texts(n: int) -> list[str]:
+def make_texts(n: int) -> list[str]:
     words = random.Random(5)
     return [" ".join([*words.choices(WORDS, k=words.randint(0, 12)), str(number)]) for number in range(n)]
 
 
 def test_embed_fills_the_cache_with_the_teachers_vectors_each_text_once(tmp_path, teacher):
-    texts = some_texts(50)
+    texts = make_texts(50)
     cache, progress = open_cache(teacher, tmp_path), Counting()
     assert cache.folder == tmp_path / f"tiny-{teacher.sha256[:12]}"
     embed(teacher, [*texts, *texts[:9]], cache, progress=progress, texts_per_shard=20)
@@ -288,13 +292,13 @@ def test_a_killed_run_loses_at_most_one_shard_and_ends_with_the_same_embeddings(
     assert 16 <= len(cache) < 4000
     assert len(cache) % 16 == 0
     assert n_embedded - 16 <= len(cache) <= n_embedded
-    texts = some_texts(len(cache) + 100)
+    texts = make_texts(len(cache) + 100)
     progress = Counting()
     embed(teacher, texts, cache, progress=progress, texts_per_shard=16)
     assert (progress.steps[0], sum(progress.steps)) == (len(texts) - 100, len(texts))
     assert not list(cache.folder.glob("*.partial"))
-    whole = open_cache(teacher, tmp_path / "whole")
-    embed(teacher, texts, whole)
-    np.testing.assert_allclose(cache.embeddings(texts), whole.embeddings(texts), atol=1e-3)
+    uninterrupted = open_cache(teacher, tmp_path / "uninterrupted")
+    embed(teacher, texts, uninterrupted)
+    np.testing.assert_allclose(cache.embeddings(texts), uninterrupted.embeddings(texts), atol=1e-3)
     assert np.isclose(np.linalg.norm(cache.embeddings(texts), axis=1), 1, atol=1e-2).all()
     assert cache.dim == HIDDEN

@@ -8,7 +8,7 @@ from hpdsearch.errors import EncoderError
 
 
 @pytest.fixture(autouse=True)
-def measured_anew():
+def forget_measurement():
     teacher.fastest_dtype.cache_clear()
     yield
     teacher.fastest_dtype.cache_clear()

@@ -27,7 +27,7 @@ def load(folder: Path) -> Teacher:
 
 
 def hidden_states(folder: Path, teacher: Teacher, text: str, longest: int = 10**6) -> torch.Tensor:
-    """Return the token embeddings (tokens, hidden) of one text by plain transformers; truncation keeps [CLS] and [SEP]."""
+    """Return the token embeddings (tokens, hidden) of one text by transformers; truncation keeps [CLS] and [SEP]."""
     model = AutoModel.from_pretrained(folder).eval()
     ids = teacher.tokenizer.encode(text).ids
     ids = ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]]
@@ -185,36 +185,36 @@ def test_the_hash_depends_on_all_that_determines_the_vectors_and_on_nothing_else
     assert len(hashes) == 10
 
 
-def broken(folder: Path, what: str) -> None:
+def break_folder(folder: Path, part: str) -> None:
     modules = json.loads((folder / "modules.json").read_text())
-    if what == "module":
+    if part == "module":
         modules.insert(2, {"idx": 2, "name": "2", "path": "2_CNN", "type": "sentence_transformers.models.CNN"})
-    elif what == "foreign":
+    elif part == "foreign":
         modules[2]["type"] = "pylate.models.Dense.Dense"
-    elif what == "custom":
+    elif part == "custom":
         modules[0]["type"] = "custom_st.Transformer"
     write_json(folder / "modules.json", modules)
-    if what == "pooling":
+    if part == "pooling":
         write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_median_tokens": True})
-    if what == "activation":
+    if part == "activation":
         config = {"in_features": HIDDEN, "out_features": 4, "activation_function": "os.system"}
         write_json(folder / "2_Dense" / "config.json", config)
-    if what == "length":
+    if part == "length":
         write_json(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS + 1})
-    if what == "prompt":
+    if part == "prompt":
         write_json(folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": "query"})
-    if what == "json":
+    if part == "json":
         (folder / "1_Pooling" / "config.json").write_text("{")
-    if what == "weights":
+    if part == "weights":
         weights = load_file(folder / "model.safetensors")
         del weights["encoder.layer.1.output.dense.bias"]
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    if what == "truncated":
+    if part == "truncated":
         (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
 
 
 @pytest.mark.parametrize(
-    ("what", "message"),
+    ("part", "message"),
     [
         ("module", r"modules.json: expected Transformer, Pooling, then Dense and Normalize modules, got .* CNN"),
         ("foreign", r"got Transformer, Pooling, pylate.models.Dense.Dense"),
@@ -228,9 +228,9 @@ def broken(folder: Path, what: str) -> None:
         ("truncated", r"cannot be opened as a teacher"),
     ],
 )
-def test_unknown_and_damaged_files_are_errors_and_not_skipped(tmp_path, what, message):
+def test_unknown_and_damaged_files_are_errors_and_not_skipped(tmp_path, part, message):
     folder = make_tiny_teacher(tmp_path / "t", dense=(4, "activation.Tanh"))
-    broken(folder, what)
+    break_folder(folder, part)
     with pytest.raises(EncoderError, match=message):
         load(folder)
 

@@ -23,7 +23,7 @@ def log(tmp_path):
     return path
 
 
-def drawn_lines(svg):
+def read_lines(svg):
     """Return the points of each line with three or more, in the units of the plot, in the order of drawing."""
     paths = ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}path")
     clipped = [path.get("d").replace("M", "").split("L") for path in paths if path.get("clip-path")]  # not the legend
@@ -34,10 +34,10 @@ def test_the_lines_go_through_the_logged_values(log, tmp_path):
     assert plot_training(log, tmp_path / "log.svg")
     steps = [0, 10, 20, 30]
     logged = [[0.3, 0.15, 0.1], [0.5, 0.25, 0.1], [0.8, 0.4, 0.2], [25, 50, 62.5, 60]]  # terms, loss, agreement
-    lines = drawn_lines(tmp_path / "log.svg")
+    lines = read_lines(tmp_path / "log.svg")
     for line, values in zip(lines, logged, strict=True):
-        places, heights = zip(*line, strict=True)
-        assert np.corrcoef(places, steps[-len(places) :])[0, 1] == pytest.approx(1)
+        positions, heights = zip(*line, strict=True)
+        assert np.corrcoef(positions, steps[-len(positions) :])[0, 1] == pytest.approx(1)
         assert np.corrcoef(heights, values)[0, 1] == pytest.approx(-1), "an SVG counts downwards"
     starts = [line[0][1] for line in lines[:3]]
     assert np.corrcoef(starts, [0.3, 0.5, 0.8])[0, 1] == pytest.approx(-1), "the losses share one axis"

@@ -40,22 +40,22 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Student, float, Path]:
+def uninterrupted(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Student, float, Path]:
     """Return student, agreement and folder of an uninterrupted training without intermediate checkpoints."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("uninterrupted")
     return *run(encoder, folder, checkpoint_minutes=60), folder
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
+def read_log(folder: Path) -> list[dict[str, str]]:
     with (folder / LOG).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def agreement(student: Student, texts: TrainingSet) -> float:
+def compute_agreement(student: Student, texts: TrainingSet) -> float:
     return neighbor_agreement(student.embed(texts.token_ids).detach().numpy(), texts.targets)
 
 
-def same(one: Student, other: Student) -> bool:
+def are_equal(one: Student, other: Student) -> bool:
     """Tell whether two students are equal to the last bit."""
     assert one.tensors.keys() == other.tensors.keys()
     return all(
@@ -63,26 +63,28 @@ def same(one: Student, other: Student) -> bool:
     )
 
 
-def assert_like(found: tuple[Student, float], folder: Path, whole: tuple[Student, float, Path]) -> None:
-    student, best, other = whole
+def assert_equal_training(
+    found: tuple[Student, float], folder: Path, uninterrupted: tuple[Student, float, Path]
+) -> None:
+    student, best, other = uninterrupted
     assert found[1] == best
-    assert same(found[0], student)
+    assert are_equal(found[0], student)
     assert (folder / LOG).read_bytes() == (other / LOG).read_bytes()
 
 
-def test_training_moves_the_student_nearer_to_the_teacher(encoder, whole):
-    student, best, folder = whole
+def test_training_moves_the_student_nearer_to_the_teacher(encoder, uninterrupted):
+    student, best, folder = uninterrupted
     texts, held_out = make_texts(student)
     before = make_student(encoder)
-    assert best > agreement(before, held_out) + 0.15
-    assert agreement(student, texts) > agreement(before, texts) + 0.1
-    rows = rows_of(folder)
+    assert best > compute_agreement(before, held_out) + 0.15
+    assert compute_agreement(student, texts) > compute_agreement(before, texts) + 0.1
+    rows = read_log(folder)
     assert float(rows[-1]["similarity"]) < 0.5 * float(rows[1]["similarity"])
-    assert float(rows[0]["agreement"]) == pytest.approx(agreement(before, held_out), abs=1e-6)
+    assert float(rows[0]["agreement"]) == pytest.approx(compute_agreement(before, held_out), abs=1e-6)
 
 
-def test_the_log_has_all_columns_and_the_loss(whole):
-    rows = rows_of(whole[2])
+def test_the_log_has_all_columns_and_the_loss(uninterrupted):
+    rows = read_log(uninterrupted[2])
     assert list(rows[0]) == ["step", "agreement", "loss", "rate", "mse", "similarity"]
     assert [int(row["step"]) for row in rows] == list(range(N_STEPS + 1))
     assert rows[0]["loss"] == rows[0]["similarity"] == ""
@@ -99,22 +101,22 @@ def test_the_best_checkpoint_is_restored_not_the_last(encoder, tmp_path):
     )  # the learning rate is too high, so later checkpoints are worse
     student, best = run(encoder, tmp_path, spec)
     _, held_out = make_texts(student)
-    measured = [float(row["agreement"]) for row in rows_of(tmp_path)]
+    measured = [float(row["agreement"]) for row in read_log(tmp_path)]
     assert best == pytest.approx(max(measured), abs=1e-6)
     assert measured[-1] < max(measured)
-    assert agreement(student, held_out) == best
+    assert compute_agreement(student, held_out) == best
     assert not any(tensor.requires_grad for tensor in student.tensors.values())
 
 
-def test_equal_seeds_give_equal_bits_and_other_seeds_other_bits(encoder, tmp_path, whole):
-    assert_like(run(encoder, tmp_path / "again", checkpoint_minutes=60), tmp_path / "again", whole)
+def test_equal_seeds_give_equal_bits_and_other_seeds_other_bits(encoder, tmp_path, uninterrupted):
+    assert_equal_training(run(encoder, tmp_path / "again", checkpoint_minutes=60), tmp_path / "again", uninterrupted)
     other, _ = run(encoder, tmp_path / "other", replace(SPEC, seed=1), checkpoint_minutes=60)
-    assert not same(other, whole[0])
+    assert not are_equal(other, uninterrupted[0])
 
 
-def test_word_embeddings_are_trained_only_if_the_spec_says_so(encoder, tmp_path, whole):
+def test_word_embeddings_are_trained_only_if_the_spec_says_so(encoder, tmp_path, uninterrupted):
     words = make_student(encoder).tensors[WORD_EMBEDDINGS]
-    assert torch.equal(whole[0].tensors[WORD_EMBEDDINGS], words)
+    assert torch.equal(uninterrupted[0].tensors[WORD_EMBEDDINGS], words)
     moved, _ = run(encoder, tmp_path, replace(SPEC, train_word_embeddings=True, epochs=1))
     assert not torch.equal(moved.tensors[WORD_EMBEDDINGS], words)
 
@@ -122,7 +124,7 @@ def test_word_embeddings_are_trained_only_if_the_spec_says_so(encoder, tmp_path,
 def test_gradients_are_clipped_to_max_norm(encoder, tmp_path):
     # Gradients clipped to far below AdamW's epsilon (1e-8) move no weight.
     run(encoder, tmp_path, replace(SPEC, max_norm=1e-20, weight_decay=0.0, epochs=1))
-    assert len({row["agreement"] for row in rows_of(tmp_path)}) == 1
+    assert len({row["agreement"] for row in read_log(tmp_path)}) == 1
 
 
 def test_a_static_student_is_trained_too(encoder, tmp_path):
@@ -130,9 +132,9 @@ def test_a_static_student_is_trained_too(encoder, tmp_path):
     texts, held_out = make_texts(make_student(encoder))
     table = np.random.default_rng(9).normal(size=(base.tokenizer.get_vocab_size(), 16)).astype(np.float32)
     student = StaticStudent(base, table)
-    before = agreement(student, held_out)
+    before = compute_agreement(student, held_out)
     best = train(student, texts, held_out, replace(SPEC, learning_rate=0.05, epochs=4), tmp_path)
-    assert best == agreement(student, held_out) > before + 0.2
+    assert best == compute_agreement(student, held_out) > before + 0.2
 
 
 class Interrupting(Progress):
@@ -156,19 +158,19 @@ class Interrupting(Progress):
         return bar
 
 
-def test_an_interrupted_training_resumes_to_the_same_result(encoder, tmp_path, whole):
+def test_an_interrupted_training_resumes_to_the_same_result(encoder, tmp_path, uninterrupted):
     for after in (1, 5, 14, 29):  # steps of all runs; the unfinished step is lost
         with pytest.raises(KeyboardInterrupt):
             run(encoder, tmp_path, progress=Interrupting(after * SPEC.batch_size))
     student, best = run(encoder, tmp_path)
-    assert_like((student, best), tmp_path, whole)
+    assert_equal_training((student, best), tmp_path, uninterrupted)
     written = (tmp_path / CHECKPOINT).stat().st_mtime_ns
-    assert_like(run(encoder, tmp_path), tmp_path, whole)  # the training is complete
+    assert_equal_training(run(encoder, tmp_path), tmp_path, uninterrupted)  # the training is complete
     assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == written
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_random_moments_resumes_to_the_same_result(encoder, tmp_path, whole):
+def test_a_training_killed_at_random_moments_resumes_to_the_same_result(encoder, tmp_path, uninterrupted):
     child = subprocess.run(
         [sys.executable, tiny_training.__file__, encoder, tmp_path / "killed", str(KILLS)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
@@ -179,10 +181,10 @@ def test_a_training_killed_at_random_moments_resumes_to_the_same_result(encoder,
     ends = [line.split() for line in child.stdout.splitlines()]
     assert [status for status, _ in ends] == ["-9"] * KILLS + ["0"]
     assert ["-9", "True"] in ends
-    assert_like(run(encoder, tmp_path / "killed"), tmp_path / "killed", whole)
+    assert_equal_training(run(encoder, tmp_path / "killed"), tmp_path / "killed", uninterrupted)
 
 
-def test_a_resumed_training_keeps_the_precision_of_its_checkpoint(encoder, tmp_path, whole):
+def test_a_resumed_training_keeps_the_precision_of_its_checkpoint(encoder, tmp_path, uninterrupted):
     with pytest.raises(KeyboardInterrupt):
         run(encoder, tmp_path, progress=Interrupting(3 * SPEC.batch_size))
     tensors, state = read_checkpoint(tmp_path / CHECKPOINT)
@@ -192,21 +194,21 @@ def test_a_resumed_training_keeps_the_precision_of_its_checkpoint(encoder, tmp_p
     )  # another precision, as a measurement under other load would choose
     student, _ = run(encoder, tmp_path)
     assert read_checkpoint(tmp_path / CHECKPOINT)[1]["bfloat16"] is other
-    assert not same(student, whole[0])
+    assert not are_equal(student, uninterrupted[0])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
-def test_after_a_damaged_checkpoint_the_training_starts_again(encoder, tmp_path, whole, damage):
+def test_after_a_damaged_checkpoint_the_training_starts_again(encoder, tmp_path, uninterrupted, damage):
     with pytest.raises(KeyboardInterrupt):
         run(encoder, tmp_path, progress=Interrupting(9 * SPEC.batch_size))
     content = bytearray((tmp_path / CHECKPOINT).read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 1  # changes the last bits of a weight, which safetensors would not detect
     (tmp_path / CHECKPOINT).write_bytes(content[: {"truncated": 1000, "empty": 0}.get(damage)])
-    assert_like(run(encoder, tmp_path, checkpoint_minutes=60), tmp_path, whole)
+    assert_equal_training(run(encoder, tmp_path, checkpoint_minutes=60), tmp_path, uninterrupted)
 
 
-def test_a_checkpoint_of_another_training_is_refused(encoder, tmp_path, whole):
+def test_a_checkpoint_of_another_training_is_refused(encoder, tmp_path, uninterrupted):
     run(encoder, tmp_path, replace(SPEC, epochs=0.2))
     with pytest.raises(
         DistillError, match=r"expected the checkpoint of a training with these settings.*remove the folder"
@@ -272,13 +274,13 @@ def test_the_order_of_the_groups_is_a_permutation(n, group_size, seed, equal):
 def test_texts_of_one_group_are_nearer_than_random_ones():
     targets = targets_on_a_sphere(512)
 
-    def nearness(group_size: int, seed: int) -> float:
+    def compute_nearness(group_size: int, seed: int) -> float:
         order = group_near_texts(targets, group_size, np.random.default_rng(seed))
         groups = targets[order].reshape(-1, 8, targets.shape[1])
         return float(np.mean(groups @ groups.transpose(0, 2, 1)))  # of pairs, a text with itself included
 
-    assert nearness(1, 0) == pytest.approx(1 / 8, abs=0.03)
-    assert nearness(8, 0) > 0.5
+    assert compute_nearness(1, 0) == pytest.approx(1 / 8, abs=0.03)
+    assert compute_nearness(8, 0) > 0.5
     orders = [group_near_texts(targets, 8, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert (orders[0] == orders[1]).all()
     pairs = [{frozenset(order[place : place + 2]) for place in range(0, 512, 2)} for order in orders]
