@@ -347,7 +347,10 @@ def _write_card(
     n_texts: int,
 ) -> str:
     measure = f"% of the teacher's {quality.k} nearest neighbors among {quality.n_texts:,} held-out texts"
-    results = {f"{measure}, {name}": format_percent(estimate.mean) for name, estimate in quality.agreements.items()}
+    results = {
+        f"{measure}, {'BM25' if name == 'bm25' else name}": format_percent(estimate.mean)
+        for name, estimate in quality.agreements.items()
+    }
     known_licenses = {teacher.name: teacher.license, init_model.name: init_model.license}
     return render_model_card(
         CardFields(
