@@ -1,0 +1,90 @@
+"""The encoders of an index: of the documents, of the queries, of another space, missing or with too few dimensions."""
+
+from pathlib import Path
+
+import pytest
+from brute_force import assert_best, compute_dense_scores, read_passages
+from index_folders import DOCUMENTS
+from tiny_encoder import make_tiny_encoder
+
+from hpdsearch.distillation.spec import Precision
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import EncoderError
+from hpdsearch.index import Index
+from hpdsearch.records import Document
+
+
+def test_the_error_for_an_encoder_of_another_space_names_the_command_to_run(
+    folder: Path, tmp_path: Path, tiny_encoder: Encoder, tiny_folder: Path
+) -> None:
+    other = Encoder.load(make_tiny_encoder(tmp_path / "other", space_seed=5))
+    message = (
+        f"{folder}: holds vectors of space {tiny_encoder.space} (encoder {tiny_folder}), but encoder tiny is of space "
+        f"{other.space}; query with --query-encoder {tiny_folder}, or index again with --overwrite --encoder "
+        f"{tmp_path / 'other'}"
+    )
+    with pytest.raises(EncoderError) as caught:
+        Index.open(folder, encoder=other)
+    assert str(caught.value) == message
+    with Index.open(folder, encoder=tmp_path / "other") as index:
+        assert index.search("cat", mode="lexical")
+        for mode in ("dense", "hybrid"):
+            with pytest.raises(EncoderError) as caught:
+                index.search("cat", mode=mode)
+            assert str(caught.value) == message
+
+
+def test_an_encoder_of_too_few_dimensions_is_refused(folder: Path, tmp_path: Path) -> None:
+    narrow = make_tiny_encoder(tmp_path / "narrow", dim=8)
+    with pytest.raises(EncoderError, match=r"holds vectors of 16 dimensions .* but encoder tiny has only 8"):
+        Index.open(folder, encoder=Encoder.load(narrow))
+
+
+def test_queries_may_be_encoded_by_another_encoder_of_the_space(
+    folder: Path, tmp_path: Path, tiny_encoder: Encoder
+) -> None:
+    student = Encoder.load(make_tiny_encoder(tmp_path / "int8", precision=Precision.INT8))
+    assert student.sha256 != tiny_encoder.sha256
+    with Index.open(folder, encoder=student) as index:
+        passages = read_passages(folder, tiny_encoder)
+        assert_best(
+            index.search("cat dog", 7, mode="dense"), compute_dense_scores(passages, student.encode(["cat dog"])[0]), 7
+        )
+        index.add([Document("new", "the iron queen sings")])
+        assert ("new", "the iron queen sings") in read_passages(folder, tiny_encoder)  # by the documents' encoder
+        assert index.info().encoder_sha256 == tiny_encoder.sha256
+
+
+def test_without_its_encoder_an_index_still_answers_lexical_queries(tmp_path: Path) -> None:
+    encoder_folder = make_tiny_encoder(tmp_path / "encoder")
+    Index.build(tmp_path / "index", DOCUMENTS, encoder=encoder_folder).close()
+    encoder_folder.rename(tmp_path / "moved")
+    with Index.open(tmp_path / "index") as index:
+        assert index.search("cat", mode="lexical")
+        assert index.delete("d00000") == 1
+        with pytest.raises(EncoderError, match=str(encoder_folder)):
+            index.search("cat")
+        with pytest.raises(EncoderError, match=str(encoder_folder)):
+            index.add([Document("x", "cat")])
+    with Index.open(tmp_path / "index", encoder=tmp_path / "moved") as index:
+        assert len(index.search("cat", 100)) == 29
+
+
+@pytest.mark.parametrize("has_own_encoder", [False, True])
+def test_after_an_overwrite_in_another_space_queries_are_encoded_in_that_space(
+    folder: Path, tmp_path: Path, tiny_encoder: Encoder, has_own_encoder: bool
+) -> None:
+    other = Encoder.load(make_tiny_encoder(tmp_path / "other", space_seed=5))
+    with Index.open(folder, encoder=tiny_encoder if has_own_encoder else None) as index:
+        before = index.search("cat dog", 5, mode="dense")
+        Index.build(folder, DOCUMENTS, encoder=other, overwrite=True).close()
+        assert index.search("cat dog", 5, mode="dense") == before
+        index.delete("d00000")
+        if has_own_encoder:
+            with pytest.raises(EncoderError, match="holds vectors of space"):
+                index.search("cat dog", mode="dense")
+        else:
+            scores = compute_dense_scores(read_passages(folder, other), other.encode(["cat dog"])[0])
+            assert_best(index.search("cat dog", 5, mode="dense"), scores, 5)
+            index.add([Document("new", "the iron queen sings")])
+            assert ("new", "the iron queen sings") in read_passages(folder, other)
