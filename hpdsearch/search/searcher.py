@@ -55,7 +55,7 @@ def search(
         snapshot: the snapshot to search.
         texts: queries in natural language.
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
-        k: hits for each text, k >= 1; fewer come only if fewer documents match.
+        k: hits for each text, k >= 1; fewer are returned only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
         where: filter on metadata (docs/filters.md).
         ann_recall: share of the exact top k to reach, 0 < ann_recall <= 1. It selects another operating point of each
