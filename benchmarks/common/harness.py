@@ -4,8 +4,6 @@ import argparse
 import gzip
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from benchmarks.common.machine import RSS_UNIT
 from benchmarks.common.results import RESULTS
 from hpdsearch.common.files import file_sha256
 from hpdsearch.corpus import read_corpus
@@ -28,7 +27,6 @@ SAMPLE = ROOT / "examples" / "wordnet.jsonl.gz"
 CACHE = Path.home() / ".cache" / "hpdsearch-bench"
 MODELS = Path.home() / ".cache" / "hpdsearch-models"
 HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of the running installation
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, KiB on Linux
 
 T = TypeVar("T")
 Command = Sequence[str | Path]  # a program and its arguments
@@ -156,13 +154,3 @@ def run(command: Command, *, env: Mapping[str, str] | None = None) -> ProcessRun
 def run_json(command: Command, *, env: Mapping[str, str] | None = None) -> Any:
     """Run a command and parse the last line of its output as JSON."""
     return json.loads(run(command, env=env).stdout.splitlines()[-1])
-
-
-def peak_memory_bytes() -> int:
-    """Return the peak resident memory of this process so far."""
-    try:
-        # ru_maxrss would hold the peak of the process that started this one.
-        peak = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    except OSError:  # not Linux
-        peak = None
-    return int(peak[1]) * 1024 if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT

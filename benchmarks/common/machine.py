@@ -1,8 +1,8 @@
-"""Describe the machine of a result: processor, memory, versions, commit."""
+"""Describe the machine of a result: processor, memory, versions, commit; measure the memory of this process."""
 
-import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -10,22 +10,28 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+try:
+    import psutil
+except ModuleNotFoundError as error:
+    raise SystemExit(f'{error.name} is missing: pip install "hpdsearch[bench]"') from error
+
 from hpdsearch.encoder.threads import usable_cores
 
-LOAD_BEFORE = os.getloadavg()  # taken now: later the benchmark's own load would be in it
-# What decides how fast matrix products are: x86 flags, then those of arm64.
+LOAD_BEFORE = psutil.getloadavg()  # read at import, before the benchmark adds its own load
+# Flags that determine the speed of matrix products: x86, then arm64.
 FEATURES = ("avx", "avx2", "fma", "f16c", "avx_vnni", "asimd", "asimddp", "i8mm", "bf16")
-FAMILIES = ("avx512", "amx", "sve")  # beginnings of many flags
+FAMILIES = ("avx512", "amx", "sve")  # prefixes of further flags
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, KiB on Linux
 
 
 def machine() -> dict[str, Any]:
-    """Return what of this machine decides its speed, and how busy it was."""
+    """Return the properties of this machine that determine its speed, and its load."""
     kernel = ".".join(platform.release().split(".")[:2])
     return {
         "processor": processor(),
         "cores": usable_cores(),
         "features": features(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {kernel} {platform.machine()}",
         "python": platform.python_version(),
         "load_average_before": [round(load, 2) for load in LOAD_BEFORE],
@@ -40,7 +46,10 @@ def processor() -> str:
 
 
 def features() -> list[str]:
-    """Return the vector instructions that the processor says it has; empty where it cannot be asked."""
+    """Return the vector instruction sets of the processor; empty without /proc/cpuinfo.
+
+    py-cpuinfo is no alternative: it lists AVX-512 sets twice, in two spellings (avx512_vnni, avx512vnni).
+    """
     flags = (cpuinfo("flags") or cpuinfo("Features") or "").split()
     return [flag for flag in flags if flag in FEATURES or flag.startswith(FAMILIES)]
 
@@ -55,8 +64,24 @@ def cpuinfo(key: str) -> str | None:
     return found[1].strip() if found else None
 
 
+def resident_bytes() -> dict[str, int]:
+    """Return the resident memory of this process: anonymous pages (anon), pages of files (file), and both (all)."""
+    memory = psutil.Process().memory_info()
+    return {"anon": memory.rss - memory.shared, "file": memory.shared, "all": memory.rss}
+
+
+def peak_memory_bytes() -> int:
+    """Return the peak resident memory of this process so far."""
+    try:
+        # psutil has no peak on Linux, and ru_maxrss may be the peak of the parent process.
+        peak = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    except OSError:  # not Linux
+        peak = None
+    return int(peak[1]) * 1024 if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+
+
 def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those of the packages that are installed here."""
+    """Return the versions of the installed ones of the packages."""
     found = {}
     for name in names:
         try:
@@ -67,7 +92,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, with "+changes" if files differ from it; "" outside of git."""
+    """Return the commit of this checkout, with "+changes" if files differ; "" without git."""
     try:
         return subprocess.check_output(
             ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+changes", "--exclude=*"],

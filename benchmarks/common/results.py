@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 import numpy as np
+from tabulate import tabulate
 
 from benchmarks.common.labels import measurement_label
 from benchmarks.common.machine import commit, machine, package_versions
@@ -131,10 +132,7 @@ def without_empty_columns(rows: Rows) -> Rows:
 
 def plain_table(rows: Rows) -> str:
     """Format rows as aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
 
 
 def markdown_table(rows: Rows) -> str:

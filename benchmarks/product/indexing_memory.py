@@ -17,11 +17,11 @@ from benchmarks.common.harness import (
     argument_parser,
     file_identity,
     open_bytes,
-    peak_memory_bytes,
     positive,
     run,
     run_interleaved,
 )
+from benchmarks.common.machine import peak_memory_bytes
 from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
 from hpdsearch.encoder import DEFAULT_ENCODER
 

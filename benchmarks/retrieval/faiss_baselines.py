@@ -19,7 +19,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.scale.child import memory_growth, resident_bytes, run_queries
+from benchmarks.common.machine import resident_bytes
+from benchmarks.scale.child import memory_growth, run_queries
 from benchmarks.scale.recall import K, Rows, recalls
 from benchmarks.scale.systems import iterate_blocks
 from benchmarks.scale.timing import CORES

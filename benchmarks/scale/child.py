@@ -5,7 +5,6 @@ python -m benchmarks.scale.child serve '{... as above, and "sha256": "...", "que
 """
 
 import json
-import re
 import sys
 import time
 from collections import defaultdict
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common.harness import peak_memory_bytes
+from benchmarks.common.machine import peak_memory_bytes, resident_bytes
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense import IndexSpec, RowMap, Segment, VectorFile, build_index
@@ -95,13 +94,6 @@ def memory_growth(before: dict[str, int]) -> dict[str, int]:
     """Return the growth of this process's resident memory since `before`, a value of `resident_bytes`."""
     after = resident_bytes()
     return {kind: after[kind] - before[kind] for kind in after}
-
-
-def resident_bytes() -> dict[str, int]:
-    """Return the resident memory of this process: anonymous pages (anon), pages of files (file), and both (all)."""
-    status = Path("/proc/self/status").read_text()
-    sizes = {kind: 1024 * int(size) for kind, size in re.findall(r"^Rss(Anon|File):\s+(\d+) kB$", status, re.MULTILINE)}
-    return {"anon": sizes["Anon"], "file": sizes["File"], "all": sizes["Anon"] + sizes["File"]}
 
 
 if __name__ == "__main__":
