@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ MODELS = Path.home() / ".cache" / "hpdsearch-models"
 HPDSEARCH = Path(sys.executable).with_name("hpdsearch")  # the command of the running installation
 
 T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
 Command = Sequence[str | Path]  # a program and its arguments
 
 
@@ -76,8 +77,8 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def run_interleaved(
-    cases: Mapping[str, Callable[[int], T]], repeats: int, *, warm_up: bool = True
-) -> dict[str, list[T]]:
+    cases: Mapping[Key, Callable[[int], T]], repeats: int, *, warm_up: bool = True
+) -> dict[Key, list[T]]:
     """Run all cases in turn, `repeats` times, so that other load on the machine affects all of them alike.
 
     Every other round runs backwards, so that no case always comes first.
@@ -93,7 +94,7 @@ def run_interleaved(
     if warm_up:
         for case in cases.values():
             case(-1)
-    results: dict[str, list[T]] = {name: [] for name in cases}
+    results: dict[Key, list[T]] = {name: [] for name in cases}
     for number in range(repeats):
         print(f"round {number + 1} of {repeats}", file=sys.stderr)
         for name in list(cases)[:: 1 if number % 2 == 0 else -1]:

@@ -56,7 +56,7 @@ def interleave_queries(
                 continue
             try:
                 ndcg = evaluate_run(data["qrels"], dict(zip(data["queries"], ids, strict=True)))[NDCG]
-                made.append(engine_measurement(name, NDCG, "", [np.mean(list(ndcg.values()))]))
+                made.append(engine_measurement(name, NDCG, "", [float(np.mean(list(ndcg.values())))]))
             except SystemExit as error:  # a ranking contains a document twice
                 failed[f"{name}: {NDCG}"] = last_error_line(error)
         warm = {name: partial(_round, server, texts, options) for name, server in servers.items()}

@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common.harness import HPDSEARCH, MODELS, argument_parser, file_identity, open_bytes, positive, run
+from benchmarks.common.harness import (
+    HPDSEARCH,
+    MODELS,
+    Command,
+    argument_parser,
+    file_identity,
+    open_bytes,
+    positive,
+    run,
+)
 from benchmarks.common.results import Result, measurement, result, target, write_result
 from hpdsearch.distillation.recipe import draw_texts, read_recipe
 from hpdsearch.distillation.teacher.teacher import Teacher
@@ -111,7 +120,17 @@ def distill_domain(domain: Domain, teacher: Teacher, teacher_folder: Path, encod
         corpus = Path(folder) / "texts.txt"
         output = Path(folder) / "own"
         corpus.write_text("".join(f"{text}\n" for text in domain.training), encoding="utf-8")
-        command = [HPDSEARCH, "distill", corpus, "--teacher", teacher_folder, "--student", encoder, "-o", output]
+        command: Command = [
+            HPDSEARCH,
+            "distill",
+            corpus,
+            "--teacher",
+            teacher_folder,
+            "--student",
+            encoder,
+            "-o",
+            output,
+        ]
         finished = run([*command, "--cache", Path(folder) / "cache", "--force", "--json"])
         reference = teacher.encode(domain.evaluation)
         own, shipped = (

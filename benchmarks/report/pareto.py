@@ -100,7 +100,7 @@ def join_results(retrieval: Result, encoding: Result) -> list[CostPoint]:
 
 def _make_point(found: dict[str, Result], encode: dict[str, float]) -> CostPoint:
     one = found[QUALITY]
-    query_encoder = one.get("queries_encoder", one["encoder"])  # stored key
+    query_encoder = str(one.get("queries_encoder", one["encoder"]))  # stored key
     return CostPoint(
         one["system"],
         one["encoder"],
@@ -180,9 +180,9 @@ def _legend(points: Sequence[CostPoint]) -> list[Any]:
     encoders = dict.fromkeys(one.encoder for one in points)
     indexes = dict.fromkeys(one.index.split()[-1] for one in points)
     colors = [Line2D([], [], **{**point_style(name, "sq8"), "marker": "s"}, label=name) for name in encoders]
-    grey = {"color": ENCODER_COLORS["teacher projected"], "linestyle": "none"}
-    markers = [Line2D([], [], marker=CODEC_MARKERS.get(name, "P"), **grey, label=index_label(name)) for name in indexes]
-    hollow = Line2D([], [], marker="o", markerfacecolor="none", **grey, label="hollow: 128 dimensions or fewer")
+    gray: dict[str, Any] = {"color": ENCODER_COLORS["teacher projected"], "linestyle": "none"}
+    markers = [Line2D([], [], marker=CODEC_MARKERS.get(name, "P"), **gray, label=index_label(name)) for name in indexes]
+    hollow = Line2D([], [], marker="o", markerfacecolor="none", **gray, label="hollow: 128 dimensions or fewer")
     front = Line2D([], [], color="#BBBBBB", linewidth=6, label="Pareto front")
     return [*colors, *markers, hollow, front]
 

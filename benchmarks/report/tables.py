@@ -128,7 +128,15 @@ def _retrieval_at(made: Result, n: int) -> str:
         "p99 ms",
         "queries/s in a batch",
     ]
-    columns = (NDCG, "ann_recall@10", *LATENCIES, "batch", "resident memory", "bytes a document", "index on disk")
+    columns: tuple[str, ...] = (
+        NDCG,
+        "ann_recall@10",
+        *LATENCIES,
+        "batch",
+        "resident memory",
+        "bytes a document",
+        "index on disk",
+    )
     columns += ("vectors on disk", "build")
     rows = [[*heading, "resident MB", "bytes per document", "index MB", "vectors MB", "build s"]]
     for name in list_systems(made, n=n):
@@ -148,7 +156,7 @@ def _retrieval_at(made: Result, n: int) -> str:
 
 def _encoder_label(about: Result) -> str:
     """Return the name of the encoder, with a mark for back-projected vectors."""
-    return about["encoder"] + (f", {BACK_PROJECTED}" if about.get("lifted") else "")
+    return str(about["encoder"]) + (f", {BACK_PROJECTED}" if about.get("lifted") else "")
 
 
 def end_to_end(results: Results) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common.harness import CACHE, ROOT, argument_parser, positive
+from benchmarks.common.machine import package_versions
 from benchmarks.common.mixed_corpus import MixedCorpus, mix_corpus, select_collections
 from benchmarks.common.model2vec import model2vec_versions
-from benchmarks.common.results import Result, package_versions, result, write_result
+from benchmarks.common.results import Result, result, write_result
 from benchmarks.retrieval.models import Models
 from benchmarks.retrieval.size import MEMORY_ROUNDS, CorpusSizeRun
 from benchmarks.retrieval.systems import SERVED, SERVED_SECONDS

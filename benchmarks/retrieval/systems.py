@@ -1,6 +1,6 @@
 """Define, build and open the indexes of the retrieval benchmark, by encoder, width and index type."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,7 @@ class OpenIndex:
     keys: dict[str, Any]
     about: dict[str, Any]
     search_one: Callable[[Any], object]
-    queries: Sequence[Any]
+    queries: Iterable[Any]
     search_all: Callable[[], Rows]
     search_first: Callable[[int], object] | None = None
     recall: Callable[[Rows], float] | None = None
@@ -151,7 +151,7 @@ class VectorIndex:
         file = self.corpus.file
         queries = self.corpus.queries
         if self.is_own:
-            search = own.open_own(self.name, file, self.made, self.path, None).search
+            search = own.open_search(file, self.made, self.path)
             about = {"spec": self.made["spec"]}
         else:
             search = plain_faiss.make_search(plain_faiss.load_index(self.index, self.path), file, self.made["setting"])

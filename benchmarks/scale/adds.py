@@ -60,7 +60,8 @@ def add_one_by_one(
     folder: Path, encoder: Encoder, lines: Sequence[str], queries: Sequence[str], base: int, every: int
 ) -> list[Result]:
     """Build an index of the first documents, add each other document on its own, and search after every few adds."""
-    adds, searches = [], []
+    adds: list[float] = []
+    searches: list[float] = []
     with Index.build(folder, documents(lines[:base]), encoder=encoder) as index:
         for number in range(base, len(lines)):
             start = time.perf_counter()
@@ -96,7 +97,7 @@ def compare(
             for text in queries
         ]
         segments = {name: len(index.info().segments) for name, index in indexes.items()}
-    measurements = [measurement("hybrid hits in common", "", [np.mean(common)])]
+    measurements = [measurement("hybrid hits in common", "", [float(np.mean(common))])]
     for mode in MODES:
         measurements += [measurement(f"{mode} search, {name}, p50", "ms", rounds[mode, name]) for name in indexes]
         measurements.append(ratios(f"{mode} search, grown / fresh", rounds[mode, "grown"], rounds[mode, "fresh"]))

@@ -12,6 +12,9 @@ FASTER = {"times as fast as teacher's width, exact f32": 500, "times as fast as 
 RESIDENT_MB = {"sq8": 160, "pq": 60, "rabitq": 50}  # at a million vectors
 
 
+Limit = tuple[str, str, dict[str, float]]  # system, "what" of the measurement, arguments of `target`
+
+
 def measurement_at(system: str, n: int, what: str, unit: str, values: Iterable[float], **about: Any) -> Result:
     """Return a measurement of one system at one size, with the keys of `find_measurement`."""
     return measurement(f"{n:,}: {system}: {what}", unit, values) | {"system": system, "n": n, "what": what} | about
@@ -34,7 +37,8 @@ def fit_growth(made: Sequence[Result], system: str, what: str) -> Result | None:
     points = [(one["n"], one["median"]) for one in made if (one["system"], one["what"]) == (system, what)]
     if len(points) < 2:
         return None
-    exponent, logarithm = np.polyfit(*np.log(np.array(points, float)).T, 1)
+    log_n, log_time = np.log(np.array(points, float)).T
+    exponent, logarithm = np.polyfit(log_n, log_time, 1)
     about = {"system": system, "fit": what, "factor": float(np.exp(logarithm)), "sizes": [n for n, _ in points]}
     return measurement(f"growth of {system}: {what}, exponent", "", [exponent]) | about
 
@@ -42,7 +46,7 @@ def fit_growth(made: Sequence[Result], system: str, what: str) -> Result | None:
 def targets_at_a_million(made: Sequence[Result]) -> list[Result]:
     """Return the targets for a million vectors."""
     n = 1_000_000
-    wanted = []
+    wanted: list[Limit] = []
     for system in ("ivf pq",):  # `auto` chooses the flat index as long as a scan takes less than 5 ms
         wanted += [(system, "query p50", {"at_most": 0.5}), (system, "query p99", {"at_most": 2})]
         wanted += [(system, "ann_recall@10, corpus", {"at_least": 0.95})]
@@ -58,7 +62,7 @@ def targets_at_a_million(made: Sequence[Result]) -> list[Result]:
 
 def targets_at_ten_million(made: Sequence[Result]) -> list[Result]:
     """Return the targets for ten million vectors."""
-    wanted = []
+    wanted: list[Limit] = []
     for system in ("ivf pq", "ivf rabitq"):
         wanted += [(system, "build, peak memory", {"at_most": 3000}), (system, "resident memory", {"at_most": 600})]
         wanted += [(system, "query p50", {"at_most": 2}), (system, "ann_recall@10, corpus", {"at_least": 0.95})]
@@ -66,6 +70,6 @@ def targets_at_ten_million(made: Sequence[Result]) -> list[Result]:
     return _targets(made, 10_000_000, wanted)
 
 
-def _targets(made: Sequence[Result], n: int, wanted: Sequence[tuple[str, str, dict[str, float]]]) -> list[Result]:
+def _targets(made: Sequence[Result], n: int, wanted: Sequence[Limit]) -> list[Result]:
     found = [(find_measurement(made, system, n, what), bound) for system, what, bound in wanted]
     return [target(one, **bound) for one, bound in found if one is not None]

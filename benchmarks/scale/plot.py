@@ -40,7 +40,7 @@ def _over_n(
     axes: Any, rows: Sequence[dict[str, Any]], whats: Sequence[str], exponents: dict[tuple[str, str], float]
 ) -> None:
     """Draw one line per system, the highest first in the legend, with its exponent of growth."""
-    lines = {}
+    lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for row in rows:
         if row["what"] in whats:
             lines.setdefault((row["system"], row["what"]), []).append((row["n"], row["median"]))

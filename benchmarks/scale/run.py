@@ -198,11 +198,11 @@ class CorpusSizeRun:
         """Yield queries per second of a batch, for hpdsearch and for plain faiss on the same file, interleaved."""
         queries = self.source.queries(self.options.batch, self.options.dim)
         spec = IndexSpec.from_dict(made["spec"])
-        own = systems.open_own(name, self.vectors, made, self.path(name), queries=None)
+        own = systems.open_search(self.vectors, made, self.path(name))
         raw = systems.raw_candidates(self.path(name), spec)
         rounds = run_interleaved(
             {
-                "own": lambda _: batch_rate(lambda: own.search(queries, K), len(queries)),
+                "own": lambda _: batch_rate(lambda: own(queries, K), len(queries)),
                 "raw": lambda _: batch_rate(lambda: raw(queries), len(queries)),
             },
             self.options.repeats,

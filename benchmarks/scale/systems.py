@@ -27,6 +27,8 @@ LARGEST = dict.fromkeys(SMALLER, 1_000_000)
 BLOCK_ROWS = 20_000
 CHILD = "scale.child"
 
+Search = Callable[[Matrix, int], Rows]  # (queries (m, dim), n) -> rows (m, n), best first
+
 
 @dataclass(frozen=True)
 class QuerySet:
@@ -47,7 +49,7 @@ class QuerySet:
     held_out_tenth: Matrix
     take: Take
 
-    def recall(self, search: Callable[[Matrix, int], Rows]) -> tuple[float, float]:
+    def recall(self, search: Search) -> tuple[float, float]:
         """Return a system's ann_recall@10 for vectors of the corpus and for held-out queries."""
         (corpus,) = recalls(search(self.corpus, K + 1), self.corpus, self.take, self.corpus_tenth, self.own)
         (held_out,) = recalls(search(self.held_out, K), self.held_out, self.take, self.held_out_tenth)
@@ -60,14 +62,14 @@ class System:
 
     Attributes:
         name: name in results.
-        search: (queries (m, dim), n) -> rows (m, n), best first.
-        queries: its queries; None if the caller has others.
+        search: its search.
+        queries: its queries.
         about: further keys of its measurements.
     """
 
     name: str
-    search: Callable[[Matrix, int], Rows]
-    queries: QuerySet | None
+    search: Search
+    queries: QuerySet
     about: dict[str, Any]
 
 
@@ -118,11 +120,16 @@ def run_in_process(module: str, name: str, vectors: VectorFile, path: Path, **ab
     return found
 
 
-def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, queries: QuerySet | None) -> System:
-    """Open one of our indexes."""
+def open_own(name: str, vectors: VectorFile, made: dict[str, Any], path: Path, queries: QuerySet) -> System:
+    """Open one of our indexes as a system."""
+    return System(name, open_search(vectors, made, path), queries, {"spec": made["spec"]})
+
+
+def open_search(vectors: VectorFile, made: dict[str, Any], path: Path) -> Search:
+    """Open one of our indexes and return its search."""
     spec = IndexSpec.from_dict(made["spec"])
     segment = Segment.open(RowMap(0, vectors.n_rows), vectors, spec, path, made["sha256"])
-    return System(name, lambda vectors, n: segment.nearest(vectors, n)[0][:, :n], queries, {"spec": made["spec"]})
+    return lambda queries, n: segment.nearest(queries, n)[0][:, :n]
 
 
 def raw_candidates(path: Path, spec: IndexSpec) -> Callable[[Matrix], Rows]:

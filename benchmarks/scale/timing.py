@@ -1,7 +1,7 @@
 """Time single queries on one thread and batches on all threads, for every benchmark of search."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import faiss
@@ -20,7 +20,7 @@ def single_query(search: Callable[[Matrix, int], Rows]) -> Callable[[Matrix], Ro
     return lambda query: search(query[None], K)
 
 
-def time_queries(search: Callable[[Q], object], queries: Sequence[Q], seconds: float, _: int) -> list[float]:
+def time_queries(search: Callable[[Q], object], queries: Iterable[Q], seconds: float, _: int) -> list[float]:
     """Return the milliseconds of each query, one at a time on one thread, until the time is over."""
     times: list[float] = []
     for query in queries:
