@@ -1,4 +1,4 @@
-"""The catalog (SQLite): documents, passages, metadata, tombstones and the list of active files. The one commit point.
+"""The catalog (SQLite): documents, passages, metadata, tombstones and the list of active files.
 
 A reader keeps the SQLite snapshot that it opened (write-ahead log) and sees no later commit. A writer makes all changes
 in one transaction. hpdsearch.indexer decides who may write and when files are created or removed.

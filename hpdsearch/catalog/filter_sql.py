@@ -71,7 +71,7 @@ def to_sql(tree: Filter, *, negated: bool = False) -> tuple[str, list[Any]]:
 
 
 def _member_condition(field: str, values: tuple[Literal, ...], negated: bool) -> tuple[str, list[Any]]:
-    """Return the condition that an attribute of the field equals one of the values; null: that it has no attribute."""
+    """Return the condition that an attribute of the field equals one of the values; for null, that there is none."""
     literals = [json.dumps(value) if isinstance(value, bool) else value for value in values]
     conditions: list[str] = []
     parameters: list[Any] = []

@@ -1,4 +1,4 @@
-"""One segment: an immutable run of rows, the faiss index that nominates candidates, the vectors that score them."""
+"""One segment: an immutable run of rows, the faiss index that selects candidates, the vectors that score them."""
 
 import sys
 from pathlib import Path

@@ -147,7 +147,7 @@ def _compare_with_exact(vectors: VectorFile, held_out: HeldOutQueries, found: Ro
 
 
 def _drop_dominated(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
-    """Drop points that find no more than one with less work: the latency grows with nprobe and with rescore."""
+    """Drop points whose recall another point reaches with less work: latency grows with nprobe and with rescore."""
 
     def is_dominated(point: OperatingPoint) -> bool:
         return any(

@@ -1,4 +1,4 @@
-"""The training loop: batches of near texts, selection of the best checkpoint, and exact resume."""
+"""The training loop: batches of similar texts, selection of the best checkpoint, and exact resume."""
 
 import csv
 import hashlib
