@@ -99,7 +99,7 @@ def rewrite_tombstoned(txn: Transaction, entries: Sequence[SegmentEntry], spec: 
 
 
 def compact_segments(txn: Transaction, spec: IndexSpec, progress: Progress) -> None:
-    """Merge all segments and all buffered rows into one segment of live rows, unless the index is such a segment already."""
+    """Merge all segments and all buffered rows into one segment of live rows, unless there is only one already."""
     entries = txn.catalog.segments()
     buffered, _ = txn.catalog.buffered_vectors()
     if len(entries) > 1 or len(buffered) or len(txn.catalog.tombstones()):

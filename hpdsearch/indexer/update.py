@@ -46,7 +46,7 @@ class _ChangedDocuments:
             yield document
 
     def find_deleted(self, under: Sequence[str]) -> list[int]:
-        """Return the older documents under these paths that were not read again, and those that have no text any more."""
+        """Return the older documents under these paths that were not read again, and those that have no text now."""
         return sorted({*self._catalog.not_seen(under, self._first_new_doc), *self._emptied})
 
 
