@@ -1,1 +1,1 @@
-"""Measure hpdsearch beside its teacher and beside what people use instead: python -m benchmarks."""
+"""Compare hpdsearch with its teacher and with other search programs: python -m benchmarks."""

@@ -109,14 +109,14 @@ def collect_answers(server: Server, texts: Sequence[str], seconds: float) -> lis
 
 def _round(server: Server, texts: Sequence[str], options: argparse.Namespace, number: int) -> dict[str, Any]:
     """Time some queries, different ones in each round; stop early if the program is slow."""
-    whole: dict[str, Any] = {"seconds": [], "encode_seconds": []}
+    spent: dict[str, Any] = {"seconds": [], "encode_seconds": []}
     for position in range(options.n_queries):
         one = server.search([texts[((number + 1) * options.n_queries + position) % len(texts)]])
-        whole["seconds"] += one["seconds"]
-        whole["encode_seconds"] += one["encode_seconds"] or []
-        if sum(whole["seconds"]) > options.seconds:
+        spent["seconds"] += one["seconds"]
+        spent["encode_seconds"] += one["encode_seconds"] or []
+        if sum(spent["seconds"]) > options.seconds:
             break
-    return whole | {"resident_bytes": one["resident_bytes"]}
+    return spent | {"resident_bytes": one["resident_bytes"]}
 
 
 def _cold(one: IndexedEngine, threads: int, _: int) -> float:
@@ -139,7 +139,7 @@ def _warm_rows(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[Result]:
     parts = {"warm query": [np.array(one["seconds"]) for one in rounds]}
     if all(one["encode_seconds"] for one in rounds):
         parts["encode"] = [np.array(one["encode_seconds"]) for one in rounds]
-        parts["search"] = [whole - spent for whole, spent in zip(parts["warm query"], parts["encode"], strict=True)]
+        parts["search"] = [total - encode for total, encode in zip(parts["warm query"], parts["encode"], strict=True)]
     fewest = min(len(one["seconds"]) for one in rounds)
     made = [
         engine_measurement(

@@ -91,9 +91,9 @@ def measure_paths(
             "searched": path.system.name,
         }  # stored
         keys |= {"queries_a_round": [len(times) for times in listed]}
-        whole = [times.sum(axis=1) for times in listed]
+        totals = [times.sum(axis=1) for times in listed]
         for percent in (50, 95, 99):
-            values = [np.percentile(times, percent) for times in whole]
+            values = [np.percentile(times, percent) for times in totals]
             yield measurement_at(path.name, n, f"whole path p{percent}", "ms", values, **keys)  # stored
         for column, part in enumerate(("encode", "search")):
             yield measurement_at(
