@@ -202,7 +202,7 @@ def distill_from(
             spec=spec.resolve_gates(),
         )
         has_plot = plot_training(folder / LOG, folder / PLOT)
-        card = _write_card(encoder, teacher, init_model, quality, provenance, n_texts=len(split.training))
+        card = _render_card(encoder, teacher, init_model, quality, provenance, n_texts=len(split.training))
         report = json.dumps(quality.as_dict(), indent=2) + "\n"
         for file_name, content in ((QUALITY, report), (README, card)):
             with atomic_write(staging / file_name) as file:
@@ -337,7 +337,7 @@ def _describe_run(
     }
 
 
-def _write_card(
+def _render_card(
     encoder: Encoder,
     teacher: Teacher,
     init_model: InitialModel,

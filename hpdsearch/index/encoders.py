@@ -1,13 +1,16 @@
-"""The encoder of an index: load one, and check that its vectors can be compared with those of the index."""
+"""The encoders of an index: load them, and check that their vectors can be compared with those of the index."""
 
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Backend, Encoder
 from hpdsearch.errors import EncoderError
+from hpdsearch.search.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -51,3 +54,49 @@ def fit_encoder(encoder: Encoder, meta: Mapping[str, Any], folder: Path) -> Enco
             f"{encoder.name} has only {encoder.model_dim}; query with --query-encoder {meta['encoder']}"
         )
     return encoder.truncate(meta["dim"])
+
+
+class IndexEncoders:
+    """The query encoder and the document encoder of an open index. Several threads may use them at once.
+
+    The encoder is loaded by the first query or change that needs it.
+    """
+
+    def __init__(self, folder: Path, choice: EncoderLike | None) -> None:
+        """Choose the query encoder.
+
+        Args:
+            folder: the index folder, named in errors.
+            choice: the query encoder; None: the encoder of the documents.
+        """
+        self._folder = folder
+        self._choice = choice
+        self._loaded = choice if isinstance(choice, Encoder) else None
+        self._loading = threading.Lock()
+
+    def encode_queries(self, snapshot: Snapshot, texts: Sequence[str]) -> Matrix:
+        """Return the vectors (n, dim) of queries of a snapshot of the index.
+
+        Raises:
+            EncoderError: the query encoder cannot be loaded, is of another space or has too few dimensions.
+        """
+        meta = snapshot.catalog.meta()
+        with self._loading:
+            # Another process may have overwritten the index with another space before a change through this object.
+            is_foreign = self._loaded is not None and self._loaded.space != meta["space"]
+            if self._loaded is None or (is_foreign and self._choice is None):
+                # OpenVINO takes half a second longer to load, which queries do not win back.
+                self._loaded = load_encoder(self._choice or meta["encoder"], Backend.ONNX)
+            encoder = self._loaded
+        return fit_encoder(encoder, meta, self._folder).encode(texts)
+
+    def for_documents(self, meta: Mapping[str, Any]) -> Encoder:
+        """Return the encoder of the documents of an index with these settings.
+
+        Raises:
+            EncoderError: the encoder cannot be loaded, or does not fit the index.
+        """
+        encoder = self._loaded
+        if encoder is None or encoder.sha256 != meta["encoder_hash"]:
+            encoder = load_encoder(meta["encoder"])
+        return fit_encoder(encoder, meta, self._folder)

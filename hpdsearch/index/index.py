@@ -1,25 +1,23 @@
 """Index: one folder of documents that users search and change."""
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import overload
 
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.common.vectors import Matrix
-from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.dense import IndexSpec
-from hpdsearch.encoder import DEFAULT_ENCODER, Backend, Encoder
+from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, QueryError
-from hpdsearch.index.encoders import EncoderLike, fit_encoder, load_encoder
+from hpdsearch.index.encoders import EncoderLike, IndexEncoders, fit_encoder, load_encoder
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
+from hpdsearch.indexer.compaction import compact
 from hpdsearch.indexer.ingest import IngestReport, ingest
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
-from hpdsearch.indexer.merging import apply_deletions, compact_segments, rebuild_index
+from hpdsearch.indexer.merging import apply_deletions, rebuild_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.update import update
 from hpdsearch.records import Document, Hit
@@ -54,11 +52,9 @@ class Index:
         self.report: IngestReport | None = None
         self.merge_policy = merge_policy
         self._snapshot = snapshot
-        self._encoder_choice = encoder
-        self._encoder = encoder if isinstance(encoder, Encoder) else None
-        self._loading = threading.Lock()
-        if self._encoder is not None:
-            fit_encoder(self._encoder, snapshot.catalog.meta(), folder)
+        self._encoders = IndexEncoders(folder, encoder)
+        if isinstance(encoder, Encoder):
+            fit_encoder(encoder, snapshot.catalog.meta(), folder)
 
     @classmethod
     def build(
@@ -183,7 +179,7 @@ class Index:
         """
         texts = [query] if isinstance(query, str) else list(query)
         snapshot = self._snapshot
-        encode = partial(self._encode, snapshot)
+        encode = partial(self._encoders.encode_queries, snapshot)
         results = search(snapshot, texts, encode, k=k, mode=_parse_mode(mode), where=where, ann_recall=ann_recall)
         return results[0] if isinstance(query, str) else results
 
@@ -232,7 +228,7 @@ class Index:
     def _write(self, write: Callable[..., IngestReport], strict: bool, progress: Progress) -> IngestReport:
         start = time.perf_counter()
         with self._transaction() as txn:
-            encoder = self._document_encoder(txn.meta)
+            encoder = self._encoders.for_documents(txn.meta)
             report = write(txn, encoder, _stored_spec(txn), strict=strict, progress=progress)
             if report.n_documents or report.n_deleted:
                 _commit(txn, progress)
@@ -280,8 +276,7 @@ class Index:
             IndexFolderError: the folder cannot be written, for example because the disk is full.
         """
         with self._transaction() as txn:
-            compact_segments(txn, _stored_spec(txn), progress)
-            _rewrite_lexical(txn, progress)
+            compact(txn, _stored_spec(txn), progress)
             _commit(txn, progress)
             with txn.cleanup():
                 txn.catalog.vacuum()
@@ -336,25 +331,6 @@ class Index:
     def _reopen(self) -> None:
         self._snapshot = _open_committed(self.folder, self._snapshot)
 
-    def _encode(self, snapshot: Snapshot, texts: Sequence[str]) -> Matrix:
-        """Return the vectors (n, dim) of queries; the first call loads the encoder."""
-        meta = snapshot.catalog.meta()
-        with self._loading:
-            # Another process may have overwritten the index with another space before a change through this object.
-            is_foreign = self._encoder is not None and self._encoder.space != meta["space"]
-            if self._encoder is None or (is_foreign and self._encoder_choice is None):
-                # OpenVINO takes half a second longer to load, which queries do not win back.
-                self._encoder = load_encoder(self._encoder_choice or meta["encoder"], Backend.ONNX)
-            encoder = self._encoder
-        return fit_encoder(encoder, meta, self.folder).encode(texts)
-
-    def _document_encoder(self, meta: Mapping[str, Any]) -> Encoder:
-        """Return the encoder of the documents."""
-        encoder = self._encoder
-        if encoder is None or encoder.sha256 != meta["encoder_hash"]:
-            encoder = load_encoder(meta["encoder"])
-        return fit_encoder(encoder, meta, self.folder)
-
 
 def _open_committed(folder: Path, previous: Snapshot | None = None) -> Snapshot:
     """Open the snapshot that was just committed; an error here must not look like a change that failed."""
@@ -379,16 +355,4 @@ def _commit(txn: Transaction, progress: Progress) -> None:
     bar = progress.phase("committing", total=1, unit="step")
     txn.commit()
     bar.update(1)
-    bar.close()
-
-
-def _rewrite_lexical(txn: Transaction, progress: Progress) -> None:
-    """Write a new lexical index of the live documents; the old one goes with all that was deleted."""
-    txn.begin_lexical()
-    bar = progress.phase("lexical index", total=txn.catalog.n_documents(), unit="doc")
-    for stored in txn.catalog.all_documents():
-        title = title_before_text(stored.document)
-        for row, start, end in stored.passages:
-            txn.lexical.add(row, title, stored.document.text[start:end])
-        bar.update(1)
     bar.close()

@@ -164,7 +164,7 @@ def require_document(document: Document, position: int) -> None:
         "".join((document.doc_id, document.title, document.text, document.source)).encode()
         json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
-        raise CorpusError(f"{where}: expected Unicode text, got half of a surrogate pair ({error.reason})") from error
+        raise CorpusError(f"{where}: expected Unicode text, got an unpaired surrogate ({error.reason})") from error
     except (TypeError, ValueError) as error:
         raise CorpusError(f"{where}: expected metadata of JSON values, got: {error}") from error
 

@@ -98,6 +98,7 @@ def _require_integer(k: int) -> int:
 
 
 def _check_queries(texts: Sequence[str], k: int) -> None:
+    """Raise QueryError for k < 1, for a blank text, and for a text that is not valid Unicode."""
     if k < 1:
         raise QueryError(f"k: expected at least 1, got {k}")
     for position, text in enumerate(texts, start=1):
@@ -106,7 +107,7 @@ def _check_queries(texts: Sequence[str], k: int) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            reason = f"half of a surrogate pair ({error.reason})"
+            reason = f"an unpaired surrogate ({error.reason})"
             raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 

@@ -22,8 +22,8 @@ class RowFilter:
     """The rows of each segment that a search may return.
 
     Attributes:
-        masks: for each segment a mask (n_rows,) over its positions; None: all of them.
-        counts: for each segment the number of these rows.
+        masks: for each segment a boolean mask (n_rows,) by position; None: all rows are allowed.
+        counts: for each segment the number of allowed rows.
     """
 
     masks: tuple[Mask | None, ...]
@@ -38,7 +38,7 @@ class RowFilter:
 
 @dataclass
 class Snapshot:
-    """The opened files of one committed generation; the rows of the last few filters are cached.
+    """The opened files of one committed generation, with a cache of the rows that filters allow.
 
     Attributes:
         catalog: documents and metadata.
@@ -63,7 +63,11 @@ class Snapshot:
         return _memoize(self._filters, where, lambda: self.catalog.rows_where(where))
 
     def row_filter(self, where: str | None) -> RowFilter:
-        """Return the rows of each segment that pass a filter; None: all live rows."""
+        """Return the rows of each segment that pass a filter; `where` None: all live rows.
+
+        Raises:
+            FilterError: the filter cannot be parsed.
+        """
         return _memoize(self._row_filters, where, lambda: self._make_row_filter(where))
 
     def _make_row_filter(self, where: str | None) -> RowFilter:
@@ -91,5 +95,5 @@ def _memoize(cache: dict[K, V], key: K, make: Callable[[], V]) -> V:
 
 
 def rows_of_segment(rows: Rows, segment: Segment | BufferedVectors) -> Rows:
-    """Return those of the rows, ascending, that are in the span of a segment."""
+    """Return the rows (m,) of a segment among these rows (n,); both ascend."""
     return rows[np.searchsorted(rows, segment.rows.first_row) : np.searchsorted(rows, segment.rows.end_row)]

@@ -197,10 +197,10 @@ IMPROPER = {
     "a number as doc_id": (Document(7, "cat"), "documents[1]: expected a doc_id string"),  # type: ignore[arg-type]
     "no text": (Document("x", None), "documents[1]: expected a text string, got NoneType"),  # type: ignore[arg-type]
     "no title": (Document("x", "cat", None), "expected a title string, got NoneType"),  # type: ignore[arg-type]
-    "half a surrogate in the text": (Document("x", "cat \ud83d"), "documents[1]: expected Unicode text"),
-    "half a surrogate in the doc_id": (Document("x\udcff", "cat"), "documents[1]: expected Unicode text"),
-    "half a surrogate in the metadata": (Document("x", "cat", "", {"a": ["\ud83d"]}), "expected Unicode text"),
-    "half a surrogate in the source": (Document("x", "cat", source="caf\udce9.txt"), "expected Unicode text"),
+    "an unpaired surrogate in the text": (Document("x", "cat \ud83d"), "documents[1]: expected Unicode text"),
+    "an unpaired surrogate in the doc_id": (Document("x\udcff", "cat"), "documents[1]: expected Unicode text"),
+    "an unpaired surrogate in the metadata": (Document("x", "cat", "", {"a": ["\ud83d"]}), "expected Unicode text"),
+    "an unpaired surrogate in the source": (Document("x", "cat", source="caf\udce9.txt"), "expected Unicode text"),
     "a set": (Document("x", "cat", "", {"a": {1}}), "documents[1]: expected metadata of JSON values, got: "),
     "not a number": (Document("x", "cat", "", {"a": float("nan")}), "expected metadata of JSON values"),
     "infinity": (Document("x", "cat", "", {"a": float("inf")}), "expected metadata of JSON values"),

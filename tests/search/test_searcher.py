@@ -353,7 +353,7 @@ WRONG = {
     "empty": ({"query": ""}, QueryError, "query 1: expected text that is not blank, got ''"),
     "blank": ({"query": ["cat", " \n\t"]}, QueryError, "query 2: expected text that is not blank"),
     "no string": ({"query": ["cat", 7]}, QueryError, "query 2: expected text that is not blank, got 7"),
-    "half a surrogate pair": ({"query": "caf\udce9"}, QueryError, "query 1: expected Unicode text"),
+    "an unpaired surrogate": ({"query": "caf\udce9"}, QueryError, "query 1: expected Unicode text"),
     "mode": ({"query": "cat", "mode": "sparse"}, QueryError, "mode: expected hybrid, dense, lexical, got 'sparse'"),
     "filter": ({"query": "cat", "where": "half ="}, FilterError, "where: character 7"),
     "empty filter": ({"query": "cat", "where": ""}, FilterError, "where: character 1"),

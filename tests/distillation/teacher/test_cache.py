@@ -262,12 +262,12 @@ def test_the_cache_is_in_the_cache_folder_of_the_user(tmp_path, teacher, monkeyp
 
 CHILD = """
 import sys, pathlib
-from test_cache import Counting, Teacher, embed, open_cache, some_texts, torch
+from test_cache import Counting, Teacher, embed, make_texts, open_cache, torch
 class Loud(Counting):
     def update(self, n, /):
         print(int(n), flush=True)
 teacher = Teacher.load(sys.argv[1], device="cpu", dtype=torch.float32)
-embed(teacher, some_texts(4000), open_cache(teacher, pathlib.Path(sys.argv[2])), progress=Loud(), texts_per_shard=16)
+embed(teacher, make_texts(4000), open_cache(teacher, pathlib.Path(sys.argv[2])), progress=Loud(), texts_per_shard=16)
 """
 
 
