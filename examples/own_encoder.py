@@ -1,6 +1,6 @@
 """Distill an encoder of your own from a teacher, and index with it.
 
-    pip install "hpdsearch[distill]"
+    pip install ".[distill]"
     python examples/own_encoder.py                        # offline, about a minute
     python examples/own_encoder.py TEACHER                # a sentence-transformers model: a folder, or its hub name
 

@@ -34,8 +34,8 @@ class TextModel(Protocol):
         """Return the unit vectors float32 (n, dim) of n texts; tokens exclude special tokens, bar counts the texts."""
 
 
-def find_backend(backend: str | Backend) -> Backend:
-    """Return the backend of that name.
+def find_backend(backend: str | Backend, *, source: str = "backend") -> Backend:
+    """Return the backend of that name; an error names its source.
 
     Raises:
         EncoderError: no backend has that name.
@@ -44,7 +44,7 @@ def find_backend(backend: str | Backend) -> Backend:
         return Backend(backend)
     except ValueError:
         choices = ", ".join(choice.value for choice in Backend)
-        raise EncoderError(f"backend: expected one of {choices}, got {backend!r}") from None
+        raise EncoderError(f"{source}: expected one of {choices}, got {backend!r}") from None
 
 
 def open_model(
@@ -85,7 +85,7 @@ def open_model(
 
 def _resolve_auto(folder: Path, sha256: str, *, longest: int) -> Backend:
     if chosen := os.environ.get(BACKEND_VARIABLE):
-        return find_backend(chosen)
+        return find_backend(chosen, source=BACKEND_VARIABLE)
     if find_spec("openvino") is None:  # without openvino nothing has to be imported, read or measured
         return Backend.ONNX
     from hpdsearch.encoder.backend_choice import choose_backend

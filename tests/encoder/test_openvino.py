@@ -152,5 +152,5 @@ def test_auto_measures_once_and_then_loads_only_what_it_chose(tiny_folder: Path,
 
 def test_the_environment_variable_overrides_auto(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPDSEARCH_BACKEND", "abacus")
-    with pytest.raises(EncoderError, match=r"backend: expected one of auto, .* got 'abacus'"):
+    with pytest.raises(EncoderError, match=r"HPDSEARCH_BACKEND: expected one of auto, .* got 'abacus'"):
         Encoder.load(tiny_folder)
