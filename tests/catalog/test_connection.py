@@ -69,6 +69,7 @@ def open_read_only(folder, *, keep_wal):
     """Open a read-only copy of a folder, in which the last commit is still in SQLite's log."""
     code = """if True:
         import os, sys
+        import urllib.parse  # pathlib imports it on first use, when the other user may not read root's Python
         from pathlib import Path
         from hpdsearch.catalog import Catalog, CatalogWriter
         from hpdsearch.errors import HpdsearchError

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -54,16 +53,17 @@ def test_threads_share_an_openvino_encoder(tiny_folder: Path) -> None:
             np.testing.assert_allclose(found, vectors, atol=1e-3)
 
 
-class Sleeper:
-    """A backend session whose calls take a given time."""
+class TimedSession:
+    """A backend session whose calls take a given time on a clock that only they move."""
 
     threads = token_budget = 1
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: list[float]) -> None:
         self.seconds = seconds
+        self.clock = clock
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
-        time.sleep(self.seconds)
+        self.clock[0] += self.seconds
         return np.ones((len(ids), 1), dtype=np.float32)
 
 
@@ -71,11 +71,13 @@ class Sleeper:
 def test_the_faster_backend_is_chosen_and_the_choice_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     opened: list[str] = []
+    clock = [0.0]
+    monkeypatch.setattr(backend_choice.time, "perf_counter", lambda: clock[0])
 
     def choose(encoder: str, **seconds: float) -> str:
-        def open_session(name: str) -> Sleeper:
+        def open_session(name: str) -> TimedSession:
             opened.append(name)
-            return Sleeper(seconds[name])
+            return TimedSession(seconds[name], clock)
 
         return backend_choice.choose_backend(
             {name: lambda name=name: open_session(name) for name in seconds}, encoder, longest=20
