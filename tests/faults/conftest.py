@@ -11,7 +11,7 @@ from tiny_encoder import make_tiny_static
 
 from hpdsearch.encoder import Encoder
 
-pytest.register_assert_rewrite("states", "brute_force", "killing", "supervised", "damage", "reading")
+pytest.register_assert_rewrite("states", "brute_force", "killing", "supervised", "damage", "reading", "processes")
 
 from processes import MEMORY_FOLDER, Processes, start_fork_server  # noqa: E402  after register_assert_rewrite
 from states import LIMITS  # noqa: E402

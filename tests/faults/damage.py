@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from brute_force import make_documents
-from processes import TIMEOUT, Processes
+from processes import Processes, receive
 from states import POLICY
 
 from hpdsearch.dense import IndexSpec
@@ -213,8 +213,7 @@ def damage_each(
         damage.apply(folder)
         pipe.send(folder)
         try:
-            assert pipe.poll(TIMEOUT)
-            problem, is_named, outcome = pipe.recv()
+            problem, is_named, outcome = receive(pipe)
         except EOFError:
             problem = "the process died"
             is_named = False

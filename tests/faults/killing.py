@@ -11,7 +11,7 @@ from pathlib import Path
 
 import states
 import writer_process
-from processes import TIMEOUT, Processes
+from processes import TIMEOUT, Processes, receive
 
 from hpdsearch.encoder import Encoder
 
@@ -53,8 +53,7 @@ def run_and_signal(
     arguments = (folder, encoder_folder, first, NO_LIMIT)
     process, pipe = processes.start(writer_process.perform_until_killed, *arguments)
     for expected in (None, *range(first, first + n_finished)):
-        assert pipe.poll(TIMEOUT)
-        assert pipe.recv() == expected
+        assert receive(pipe) == expected
     time.sleep(delay)
     for _ in range(TIMEOUT // 5):
         os.kill(process.pid, kind)

@@ -30,6 +30,12 @@ def start_fork_server() -> ForkServerContext:
     return context
 
 
+def receive(pipe: Connection, timeout: float = TIMEOUT) -> Any:
+    """Return the next message of a process; a process that sends none in this time is a failure."""
+    assert pipe.poll(timeout)
+    return pipe.recv()
+
+
 class Processes:
     """Starts processes, and kills those that still run when the `with` block ends."""
 

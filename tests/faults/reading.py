@@ -11,7 +11,7 @@ import reader_process
 import states
 import writer_process
 from killing import NO_LIMIT, read_last_report
-from processes import TIMEOUT, Processes
+from processes import TIMEOUT, Processes, receive
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
@@ -32,13 +32,11 @@ def read_in_processes(
         for n in range(N_READERS)
     ]
     for _, pipe in readers:
-        assert pipe.poll(TIMEOUT)
-        assert pipe.recv() == "ready"
+        assert receive(pipe) == "ready"
     writer, reports = processes.start(writer_process.perform_until_killed, folder, encoder_folder, 1, NO_LIMIT)
     n_states = []
     for _, pipe in readers:
-        assert pipe.poll(seconds + TIMEOUT)
-        problem, numbers = pipe.recv()
+        problem, numbers = receive(pipe, seconds + TIMEOUT)
         assert problem == ""
         n_states.append(len(set(numbers)))
     assert writer.is_alive()

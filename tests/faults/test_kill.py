@@ -10,7 +10,7 @@ import pytest
 import states
 import supervised
 import writer_process
-from processes import TIMEOUT, Processes
+from processes import TIMEOUT, Processes, receive
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import LockedError
@@ -90,8 +90,7 @@ def test_the_error_of_a_second_writer_names_the_process_that_writes(
     folder: Path, processes: Processes, encoder: Encoder, encoder_folder: Path
 ) -> None:
     process, pipe = processes.start(writer_process.hold_lock, folder, encoder_folder)
-    assert pipe.poll(TIMEOUT)
-    assert pipe.recv() == "writing"
+    assert receive(pipe) == "writing"
     with Index.open(folder, encoder=encoder, merge_policy=states.POLICY) as index:
         for change in (
             lambda: index.add([Document("x", "cat")]),
@@ -103,8 +102,7 @@ def test_the_error_of_a_second_writer_names_the_process_that_writes(
                 change()
         assert states.find_documents(index) == states.expected_state(0)
         pipe.send("go on")
-        assert pipe.poll(TIMEOUT)
-        assert pipe.recv() == "done"
+        assert receive(pipe) == "done"
         index.add([Document("x", "cat")])
         assert index.search("cat moon", 100, mode="lexical")
         assert len(index) == len(states.expected_state(0)) + 2
@@ -115,8 +113,7 @@ def test_the_lock_of_a_killed_writer_is_taken_over_at_once(
     folder: Path, processes: Processes, encoder: Encoder, encoder_folder: Path
 ) -> None:
     process, pipe = processes.start(writer_process.hold_lock, folder, encoder_folder)
-    assert pipe.poll(TIMEOUT)
-    assert pipe.recv() == "writing"
+    assert receive(pipe) == "writing"
     process.kill()
     process.join(TIMEOUT)
     assert states.check_state(folder, encoder, range(1)) == 0
