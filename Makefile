@@ -47,8 +47,9 @@ lint: $(DEV_INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_words.py
 
+# On Python 3.10 pip installs an older numpy, whose types do not fit.
 types: $(DEV_INSTALLED)
-	$(BIN)/mypy
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then $(BIN)/mypy; else echo 'mypy needs Python 3.11'; fi
 
 unit: $(DEV_INSTALLED)
 	$(BIN)/python -m pytest
