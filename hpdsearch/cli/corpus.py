@@ -1,9 +1,8 @@
 """The corpus of a command line: its options and its documents."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +10,6 @@ from hpdsearch.cli.options import INDEXES
 from hpdsearch.cli.parameters import Command, EnumChoice, apply_options
 
 if TYPE_CHECKING:
-    from hpdsearch.corpus import LineFormat
     from hpdsearch.records import Document
 
 _ENDINGS = {".gz", ".txt", ".jsonl", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
@@ -39,28 +37,23 @@ def corpus_options(command: Command) -> Command:
     )
 
 
-@dataclass
 class Corpus:
-    """The documents of a command line. The length hint becomes more exact as they are read."""
+    """The documents of a command line. The length hint becomes more exact as they are read.
 
-    paths: tuple[str, ...]
-    id_field: str | None
-    text_field: str
-    title_field: str
-    stdin_format: "LineFormat"
-    strict: bool
+    Args:
+        paths: files, folders, or "-".
+        strict: raise an error for an empty document.
+        reading: the other options of `corpus_options`.
+    """
 
-    def __post_init__(self) -> None:
-        from hpdsearch.corpus import Fields, ReadStats, read_corpus
+    def __init__(self, paths: tuple[str, ...], *, strict: bool, **reading: Any) -> None:
+        from hpdsearch.corpus import Fields, ReadOptions, ReadStats, read_corpus
 
+        fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
+        self.paths = paths
+        self.strict = strict
         self.stats: ReadStats = ReadStats()
-        self._documents = read_corpus(
-            self.paths,
-            fields=Fields(self.id_field, self.text_field, self.title_field),
-            strict=self.strict,
-            stats=self.stats,
-            stdin_format=self.stdin_format,
-        )
+        self._documents = read_corpus(paths, ReadOptions(fields, **reading), strict=strict, stats=self.stats)
 
     def __iter__(self) -> "Iterator[Document]":
         return self._documents

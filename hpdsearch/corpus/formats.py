@@ -7,28 +7,33 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hpdsearch.corpus.lines import SourceLocation
-from hpdsearch.corpus.options import Fields, LineFormat
+from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
 from hpdsearch.corpus.record import check_header, find_id_field, to_document
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
-LineReader = Callable[[Iterator[str], SourceLocation, Fields], Iterator[Document]]
+LineReader = Callable[[Iterator[str], SourceLocation, ReadOptions, ReadStats], Iterator[Document]]
 LARGEST_CELL = 2**31 - 1  # characters: csv's default is 131,072; this is the largest C long on Windows
 
 
-def read_txt(lines: Iterator[str], location: SourceLocation, fields: Fields) -> Iterator[Document]:
+def read_txt(
+    lines: Iterator[str], location: SourceLocation, options: ReadOptions, stats: ReadStats
+) -> Iterator[Document]:
     """Yield one document per line."""
     for line in lines:
         where = f"{location.name}:{location.line}"
         yield Document(where, strip_line_end(line), "", {}, where)
 
 
-def read_jsonl(lines: Iterator[str], location: SourceLocation, fields: Fields) -> Iterator[Document]:
+def read_jsonl(
+    lines: Iterator[str], location: SourceLocation, options: ReadOptions, stats: ReadStats
+) -> Iterator[Document]:
     """Yield one document per line, a JSON object.
 
     Raises:
         CorpusError: a line is not such an object, or no line has the title field that the user named.
     """
+    fields = options.fields
     title_seen = False
     for line in lines:
         where = f"{location.name}:{location.line}"
@@ -102,13 +107,14 @@ DECODER = json.JSONDecoder(
 
 
 def read_csv(
-    lines: Iterator[str], location: SourceLocation, fields: Fields, delimiter: str = ","
+    lines: Iterator[str], location: SourceLocation, options: ReadOptions, stats: ReadStats, delimiter: str = ","
 ) -> Iterator[Document]:
     """Yield one document per record below a header; cells stay strings.
 
     Raises:
         CorpusError: header or record do not fit the fields, or the quoting is wrong.
     """
+    fields = options.fields
     csv.field_size_limit(LARGEST_CELL)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -138,9 +144,11 @@ def read_csv(
             yield to_document(dict(zip(header, row, strict=True)), id_field, fields, where)
 
 
-def read_tsv(lines: Iterator[str], location: SourceLocation, fields: Fields) -> Iterator[Document]:
+def read_tsv(
+    lines: Iterator[str], location: SourceLocation, options: ReadOptions, stats: ReadStats
+) -> Iterator[Document]:
     """Yield one document per record, as `read_csv`, with tabs between the cells."""
-    return read_csv(lines, location, fields, delimiter="\t")
+    return read_csv(lines, location, options, stats, delimiter="\t")
 
 
 def strip_line_end(line: str) -> str:

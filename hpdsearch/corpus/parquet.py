@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hpdsearch.corpus.lines import SourceLocation
-from hpdsearch.corpus.options import Fields, ReadStats
+from hpdsearch.corpus.options import ReadOptions, ReadStats
 from hpdsearch.corpus.record import check_header, find_id_field, to_document
 from hpdsearch.corpus.sources import Source
 from hpdsearch.errors import CorpusError, require_extra
@@ -21,7 +21,9 @@ def require_pyarrow() -> None:
     require_extra("pyarrow", extra="parquet", feature="a .parquet file")
 
 
-def read_parquet(source: Source, location: SourceLocation, fields: Fields, stats: ReadStats) -> Iterator[Document]:
+def read_parquet(
+    source: Source, location: SourceLocation, options: ReadOptions, stats: ReadStats
+) -> Iterator[Document]:
     """Yield one document per row; rows are numbered from 1 in messages and ids, as lines are.
 
     Raises:
@@ -31,6 +33,7 @@ def read_parquet(source: Source, location: SourceLocation, fields: Fields, stats
     from pyarrow.parquet import ParquetFile
 
     name = location.name
+    fields = options.fields
     try:
         with ParquetFile(source.path) as file:
             names = list(file.schema_arrow.names)

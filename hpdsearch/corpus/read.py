@@ -7,25 +7,24 @@ from typing import IO
 
 from hpdsearch.corpus.formats import LINE_READERS
 from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
-from hpdsearch.corpus.options import Fields, LineFormat, ReadStats
+from hpdsearch.corpus.options import ReadOptions, ReadStats
 from hpdsearch.corpus.pages import read_page
 from hpdsearch.corpus.parquet import read_parquet, require_pyarrow
 from hpdsearch.corpus.sources import STDIN, Source, SourceType, find_sources
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
-DEFAULT_FIELDS = Fields()
+DEFAULT_OPTIONS = ReadOptions()
 StrPath = str | os.PathLike[str]
 
 
 def read_corpus(
     paths: StrPath | Iterable[StrPath],
+    options: ReadOptions = DEFAULT_OPTIONS,
     *,
-    fields: Fields = DEFAULT_FIELDS,
     strict: bool = False,
     stats: ReadStats | None = None,
     stdin: IO[bytes] | None = None,
-    stdin_format: LineFormat = LineFormat.TXT,
 ) -> Iterator[Document]:
     """Read the documents of files and folders, one at a time, in the order of the paths.
 
@@ -41,11 +40,10 @@ def read_corpus(
 
     Args:
         paths: one path or several.
-        fields: the fields of JSON, CSV and Parquet records that hold id, text and title.
+        options: how the files are read.
         strict: raise an error for an empty document instead of skipping it.
         stats: counters to update while the documents are consumed.
         stdin: stream of bytes that "-" stands for; None: the process's standard input.
-        stdin_format: format of the lines of standard input.
 
     Raises:
         CorpusError: at once: a path is missing or of an unknown type. While documents are consumed: the contents are
@@ -56,15 +54,20 @@ def read_corpus(
     if not names:
         raise CorpusError('expected at least one file, folder or "-", got none')
     stats = ReadStats() if stats is None else stats
-    sources = [source for name in names for source in find_sources(name, stdin_format, stats)]
+    sources = [source for name in names for source in find_sources(name, options.stdin_format, stats)]
     if any(source.kind is SourceType.PARQUET for source in sources):
         require_pyarrow()
     stats.bytes_total = None if any(source.path is None for source in sources) else sum(s.size for s in sources)
-    return read_documents(names, sources, fields, strict, stats, stdin)
+    return read_documents(names, sources, options, strict, stats, stdin)
 
 
 def read_documents(
-    names: list[str], sources: list[Source], fields: Fields, strict: bool, stats: ReadStats, stdin: IO[bytes] | None
+    names: list[str],
+    sources: list[Source],
+    options: ReadOptions,
+    strict: bool,
+    stats: ReadStats,
+    stdin: IO[bytes] | None,
 ) -> Iterator[Document]:
     """Read one source after the other and skip empty documents.
 
@@ -74,7 +77,7 @@ def read_documents(
     n_documents = 0
     n_empty = 0
     for source in sources:
-        for document in read_source(source, fields, stats, stdin):
+        for document in read_source(source, options, stats, stdin):
             text = document.text
             if not text or text.isspace():
                 if strict:
@@ -90,11 +93,11 @@ def read_documents(
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
 
-def read_source(source: Source, fields: Fields, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
+def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
     """Read the documents of one file or of standard input."""
     location = SourceLocation(source.name)
     if source.kind is SourceType.PARQUET:
-        yield from read_parquet(source, location, fields, stats)
+        yield from read_parquet(source, location, options, stats)
         return
     raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
     with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
@@ -103,7 +106,8 @@ def read_source(source: Source, fields: Fields, stats: ReadStats, stdin: IO[byte
             if source.kind is SourceType.PAGE:
                 yield read_page(file, source, location)
             else:
-                yield from LINE_READERS[source.line_format](read_text_lines(file, location), location, fields)
+                read_lines = LINE_READERS[source.line_format]
+                yield from read_lines(read_text_lines(file, location), location, options, stats)
         finally:
             stats.position = None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpdsearch.corpus import Fields, LineFormat, ReadStats, read_corpus
+from hpdsearch.corpus import Fields, LineFormat, ReadOptions, ReadStats, read_corpus
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
@@ -20,12 +20,12 @@ def write(path, content):
     return path
 
 
-def read(path, **options):
-    return list(read_corpus(path, **options))
+def read(path, *, strict=False, stats=None, stdin=None, **options):
+    return list(read_corpus(path, ReadOptions(**options), strict=strict, stats=stats, stdin=stdin))
 
 
 def texts(path, **options):
-    return [document.text for document in read_corpus(path, **options)]
+    return [document.text for document in read(path, **options)]
 
 
 # ---- .txt

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from hpdsearch.corpus import Fields, ReadStats, read_corpus
+from hpdsearch.corpus import Fields, ReadOptions, ReadStats, read_corpus
 from hpdsearch.errors import CorpusError, MissingExtraError
 
 FILLED = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).filter(str.strip)
@@ -22,9 +22,9 @@ JSON_VALUES = st.recursive(
 )
 
 
-def read_text(tmp_path, name, content, **options):
+def read_text(tmp_path, name, content, *, stats=None, **options):
     (tmp_path / name).write_bytes(content.encode())
-    return list(read_corpus(tmp_path / name, **options))
+    return list(read_corpus(tmp_path / name, ReadOptions(**options), stats=stats))
 
 
 def write_parquet(tmp_path, columns):
@@ -230,7 +230,7 @@ def test_a_wrong_csv_file_is_refused(tmp_path, monkeypatch, content, fields, mes
     for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
         (tmp_path / name).write_bytes(content.replace(",", delimiter).encode())
         with pytest.raises(CorpusError) as error:
-            list(read_corpus(name, fields=fields))
+            list(read_corpus(name, ReadOptions(fields)))
         assert str(error.value).startswith(f"{name}:{message}")
 
 
