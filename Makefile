@@ -55,7 +55,7 @@ unit: $(DEV_INSTALLED)
 	$(BIN)/python -m pytest
 
 test-fast: $(DEV_INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal
 
 dist: $(RELEASE_INSTALLED)
 	rm -rf dist
