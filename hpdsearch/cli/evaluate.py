@@ -1,8 +1,8 @@
 """Commands that measure encoders and teachers: evaluate sts, evaluate retrieval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,9 +10,13 @@ from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo_json, echo_table, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, apply_options
 from hpdsearch.cli.systems import System, load_systems
+from hpdsearch.errors import CorpusError, HpdsearchError, ShapeError
 
 if TYPE_CHECKING:
-    from hpdsearch.evaluation import CollectionResult
+    from hpdsearch.evaluation import CollectionResult, TaskResult
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def evaluate_options(command: Command) -> Command:
@@ -63,29 +67,25 @@ def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
 
     The measure compares cosines with human scores. FOLDER is a file with tab-separated lines of score, sentence
     and sentence; a task folder with SUBSET.tsv (or files of SICK or SentEval's STS12-16); or a folder of task folders.
-    All pairs of a task are ranked together.
+    All pairs of a task are ranked together. A folder that cannot be read does not stop the others; the exit code is 1.
 
     \b
     Examples:
       hpdsearch evaluate sts sts/
       hpdsearch evaluate sts sts/STSB --encoder my-encoder --dim 128
     """
-    from hpdsearch.evaluation import evaluate_sts, read_sts
+    from hpdsearch.evaluation import evaluate_task, find_tasks, read_task
 
-    tasks = read_sts(folder, subset)
-    systems = load_systems(**models)
-    results = [evaluate_sts(tasks, system.encode, progress=make_progress()) for system in systems]
-    if as_json:
-        _echo_results(systems, [result.as_dict() for result in results])
-        return
-    table = {
-        task.name: (len(task.pairs), [result.tasks[number].spearman for result in results])
-        for number, task in enumerate(tasks)
-    }
-    _echo_scores("Spearman x 100", "pairs", systems, table, [result.average for result in results])
-    for task in tasks:
-        if task.n_unscored:
-            click.echo(f"{task.name}: {task.n_unscored:,} pairs without a score are ignored")
+    failures = Failures(folder)
+    tasks = failures.apply(lambda path: read_task(path, subset), find_tasks(folder, subset))
+    systems = load_systems(**models) if tasks else []
+    progress = make_progress()
+    rows = failures.apply(
+        lambda task: [evaluate_task(task, system.encode, progress=progress) for system in systems], tasks
+    )
+    if rows:
+        _echo_sts(systems, rows, as_json)
+    failures.raise_any()
 
 
 @evaluate.command()
@@ -102,8 +102,9 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     """Measure retrieval by exact search: nDCG@10, recall@100, MRR@10.
 
     All values are x 100. FOLDER is a BEIR folder (corpus.jsonl and queries.jsonl, both also as .gz, and
-    qrels/SUBSET.tsv) or a folder of BEIR folders. A mean is taken over the queries that have a relevant document, then
-    over the collections.
+    qrels/SUBSET.tsv, with or without a header, or in the four columns of TREC) or a folder of BEIR folders. A mean is
+    taken over the queries that have a relevant document, then over the collections. A folder that cannot be read does
+    not stop the others; the exit code is 1.
 
     \b
     Examples:
@@ -111,25 +112,86 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
       hpdsearch evaluate retrieval beir/ --teacher all-mpnet-base-v2 \\
           --space my-space --query-encoder my-encoder
     """
-    from hpdsearch.evaluation import evaluate_retrieval, read_collections
+    from hpdsearch.evaluation import evaluate_collection, find_collections, read_collection
 
-    collections = read_collections(folder, subset)
-    systems = load_systems(**models)
-    results = [
-        evaluate_retrieval(collections, system.encode, system.encode_documents, progress=make_progress())
-        for system in systems
-    ]
+    failures = Failures(folder)
+    collections = failures.apply(lambda path: read_collection(path, subset), find_collections(folder))
+    systems = load_systems(**models) if collections else []
+    progress = make_progress()
+    rows = failures.apply(
+        lambda collection: [
+            evaluate_collection(collection, system.encode, system.encode_documents, progress=progress)
+            for system in systems
+        ],
+        collections,
+    )
+    if rows:
+        _echo_retrieval(systems, rows, as_json)
+    failures.raise_any()
+
+
+class Failures:
+    """The errors of single folders, which do not stop the others.
+
+    Args:
+        folder: the folder that contains them, for the message.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.errors: list[HpdsearchError] = []
+
+    def apply(self, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """Return the function's results; keep the error of an item that cannot be read or measured."""
+        results = []
+        for item in items:
+            try:
+                results.append(function(item))
+            except (CorpusError, ShapeError) as error:
+                self.errors.append(error)
+        return results
+
+    def raise_any(self) -> None:
+        """Raise the errors as one.
+
+        Raises:
+            HpdsearchError: there are errors.
+        """
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            lines = "".join(f"\n  {error}" for error in self.errors)
+            raise CorpusError(f"{self.folder}: {len(self.errors)} of its folders could not be evaluated{lines}")
+
+
+def _echo_sts(systems: Sequence[System], rows: "Sequence[Sequence[TaskResult]]", as_json: bool) -> None:
+    """Print the results of all systems, a row per task."""
+    from hpdsearch.evaluation import StsResult
+
+    results = [StsResult(column) for column in zip(*rows, strict=True)]
+    if as_json:
+        _echo_results(systems, [result.as_dict() for result in results])
+        return
+    table = {row[0].name: (row[0].n_pairs, [found.spearman for found in row]) for row in rows}
+    _echo_scores("Spearman x 100", "pairs", systems, table, [result.average for result in results])
+    for task, *_ in rows:
+        if task.n_unscored:
+            click.echo(f"{task.name}: {task.n_unscored:,} pairs without a score are ignored")
+
+
+def _echo_retrieval(systems: Sequence[System], rows: "Sequence[Sequence[CollectionResult]]", as_json: bool) -> None:
+    """Print the results of all systems, a row per collection."""
+    from hpdsearch.evaluation import RetrievalResult
+
+    results = [RetrievalResult(column) for column in zip(*rows, strict=True)]
     if as_json:
         _echo_results(systems, [result.as_dict() for result in results])
         return
     for metric in results[0].means:
-        table = {
-            found.name: (found.n_queries, [result.collections[number].means[metric] for result in results])
-            for number, found in enumerate(results[0].collections)
-        }
+        table = {row[0].name: (row[0].n_queries, [found.means[metric] for found in row]) for row in rows}
         _echo_scores(f"{metric} x 100", "queries", systems, table, [result.means[metric] for result in results])
         click.echo()
-    for found in results[0].collections:
+    for found, *_ in rows:
         _echo_notes(found)
 
 

@@ -1,6 +1,7 @@
 """Shared by the readers of STS files and BEIR folders: lines with their locations, and folders of folders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
@@ -19,23 +20,50 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
             yield str(location), line.rstrip("\r\n")
 
 
-def find_folders(folder: Path, is_valid: Callable[[Path], bool], expected: str) -> list[Path]:
-    """Return the folder itself if it is valid, else all folders inside it, sorted by name.
+def read_filled_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the lines of `read_lines` that are not blank."""
+    return ((where, line) for where, line in read_lines(path) if line.strip())
 
-    Args:
-        folder: to look in; hidden folders inside it are ignored.
-        is_valid: tells whether a folder contains the expected files.
-        expected: the names of these files, for messages.
+
+def find_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the files whose names match the first pattern that any file matches, sorted by name.
 
     Raises:
-        CorpusError: `folder` is no folder, or a folder inside it is not valid.
+        CorpusError: the folder is missing or cannot be read, or no file matches.
     """
-    if not folder.is_dir():
-        raise CorpusError(f"{folder}: there is no such folder; check the path")
-    if is_valid(folder):
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise CorpusError(f"{folder}: cannot be read: {error.strerror}; check the path") from None
+    for pattern in patterns:
+        found = [path for path in files if fnmatchcase(path.name, pattern)]
+        if found:
+            return found
+    raise CorpusError(f"{folder}: expected {' or '.join(patterns)}, found none of them")
+
+
+def find_folders(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the folder itself if a file in it matches a pattern, else all folders inside it, sorted by name.
+
+    Hidden folders are ignored. Reading a folder without such a file is an error later, so that it is not overlooked.
+
+    Raises:
+        CorpusError: the folder is missing or cannot be read, or no file in it or in a folder inside it matches.
+    """
+    if _has_files(folder, patterns):
         return [folder]
-    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in inner or [folder]:
-        if not is_valid(path):
-            raise CorpusError(f"{path}: expected {expected}, found none of them")
+    try:
+        inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise CorpusError(f"{folder}: cannot be read: {error.strerror}; check the path") from None
+    if not any(_has_files(path, patterns) for path in inner):
+        expected = " or ".join(patterns)
+        raise CorpusError(f"{folder}: expected {expected}, in it or in the folders inside it, found none of them")
     return inner
+
+
+def _has_files(folder: Path, patterns: Sequence[str]) -> bool:
+    try:
+        return bool(find_files(folder, patterns))
+    except CorpusError:
+        return False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.common.vectors import cosine_matrix, unit_rows
+from hpdsearch.common.vectors import cosine_matrix
 from hpdsearch.errors import ShapeError
 
 Judgments = Mapping[str, int]  # doc_id -> relevance to one query; a document above 0 is relevant
@@ -168,7 +168,7 @@ def _nearest_rows(pair: tuple[np.ndarray, np.ndarray], k: int, *, without_self: 
     most = n_rows - without_self
     if not 1 <= k <= most or not n_queries:
         raise ShapeError(f"agreement: expected k in 1..{most} for {n_queries} x {n_rows} texts, got {k}")
-    queries, rows = map(unit_rows, pair)
+    queries, rows = pair
     nearest = np.empty((n_queries, k), dtype=np.intp)
     for first in range(0, n_queries, BLOCK):
         scores = cosine_matrix(queries[first : first + BLOCK], rows)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.common.vectors import Matrix, cosine_matrix, unit_rows
+from hpdsearch.common.vectors import Matrix, cosine_matrix
 from hpdsearch.evaluation.beir import Collection
 from hpdsearch.evaluation.metrics import Judgments, mrr_at_k, ndcg_at_k, recall_at_k, top_rows
 
@@ -102,15 +102,22 @@ def evaluate_retrieval(
         progress: counts documents.
 
     Raises:
-        CorpusError: a line of a corpus is not as expected.
+        CorpusError: a line of a corpus is not as expected, or a corpus holds no relevant document.
     """
-    documents = encode_documents or encode_queries
-    return RetrievalResult(tuple(_evaluate(found, encode_queries, documents, progress) for found in collections))
+    return RetrievalResult(
+        tuple(evaluate_collection(each, encode_queries, encode_documents, progress=progress) for each in collections)
+    )
 
 
-def _evaluate(
-    collection: Collection, encode_queries: Encode, encode_documents: Encode, progress: Progress
+def evaluate_collection(
+    collection: Collection,
+    encode_queries: Encode,
+    encode_documents: Encode | None = None,
+    *,
+    progress: Progress = SILENT,
 ) -> CollectionResult:
+    """Evaluate one collection; arguments and errors are those of `evaluate_retrieval`."""
+    collection.check_corpus()
     rankings, known = rank_documents(collection, encode_queries, encode_documents, progress=progress)
     run = {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in rankings.items()}
     return judge_run(collection, run, known)
@@ -165,7 +172,7 @@ def rank_documents(
     known: set[str] = set()
     texts = list(collection.queries.values())
     blocks = [texts[first : first + BLOCK] for first in range(0, len(texts), BLOCK)]
-    queries = np.concatenate([unit_rows(encode_queries(block)) for block in blocks])
+    queries = np.concatenate([encode_queries(block) for block in blocks])
     best: list[list[tuple[float, str]]] = [[] for _ in texts]  # (-score, doc_id): sorted as hits are ranked
     is_document: set[str] = set()  # ids of the queries that are documents themselves
     documents = collection.documents()
@@ -174,7 +181,7 @@ def rank_documents(
         doc_ids = [doc_id for doc_id, _ in block]
         known.update(doc_ids)
         is_document.update(doc_id for doc_id, text in block if is_query_itself(collection.queries.get(doc_id), text))
-        vectors = unit_rows(encode_documents([text for _, text in block]))
+        vectors = encode_documents([text for _, text in block])
         for first in range(0, len(queries), BLOCK):
             scores = cosine_matrix(queries[first : first + BLOCK], vectors)
             nearest = top_rows(

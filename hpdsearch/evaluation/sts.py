@@ -4,6 +4,7 @@ The correlation of a task is computed over the pairs of all its files together (
 arXiv:2104.08821). The average is the unweighted mean over tasks.
 """
 
+import glob
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.common.vectors import Matrix, unit_rows
-from hpdsearch.errors import CorpusError
-from hpdsearch.evaluation.files import find_folders, read_lines
+from hpdsearch.common.vectors import Matrix, paired_cosines
+from hpdsearch.errors import CorpusError, ShapeError
+from hpdsearch.evaluation.files import find_files, find_folders, read_filled_lines, read_lines
 from hpdsearch.evaluation.metrics import spearman
 
 BLOCK = 2048  # texts encoded at once
+SCORE_HEADINGS = {"score", "similarity", "similarity_score"}  # first cell of a header
 SICK_COLUMNS = ("sentence_A", "sentence_B", "relatedness_score")
 Pair = tuple[str, str, float]
 
@@ -70,18 +72,34 @@ class StsResult:
 def read_sts(path: Path, subset: str = "test") -> list[StsTask]:
     r"""Read STS tasks from a file, a task folder or a folder of task folders.
 
-    A file has `score\tsentence\tsentence` per line, or is SICK's table with a header. A task folder contains
-    `<subset>.tsv`, or `SICK_<subset>*.txt`, or SentEval's pairs of files STS.input.X.txt and STS.gs.X.txt (Conneau &
-    Kiela 2018, arXiv:1803.05449). Pairs with a blank score are left out and counted.
+    A file has `score\tsentence\tsentence` per line, below a header or none, or is SICK's table with its header. A task
+    folder contains `<subset>.tsv`, or `SICK_<subset>*.txt`, or SentEval's pairs of files STS.input.X.txt and
+    STS.gs.X.txt (Conneau & Kiela 2018, arXiv:1803.05449). Pairs with a blank score are left out and counted.
 
     Raises:
         CorpusError: no such file is there, or a line is not as expected; the message names file and line.
     """
+    return [read_task(task, subset) for task in find_tasks(path, subset)]
+
+
+def find_tasks(path: Path, subset: str = "test") -> list[Path]:
+    """Return a file or a task folder itself, else all folders inside the folder.
+
+    Raises:
+        CorpusError: neither the folder nor a folder inside it is a task folder.
+    """
     if path.is_file():
-        return [_build_task(path.name.partition(".")[0], _read_scored(path))]
-    expected = f"{subset}.tsv, SICK_{subset}*.txt or STS.input.*.txt"
-    folders = find_folders(path, lambda folder: bool(_find_files(folder, subset)), expected)
-    return [_read_task(folder, subset) for folder in folders]
+        return [path]
+    return find_folders(path, _name_files(subset))
+
+
+def read_task(path: Path, subset: str = "test") -> StsTask:
+    """Read one file or task folder; arguments and errors are those of `read_sts`."""
+    if path.is_file():
+        return _build_task(path.name.partition(".")[0], _read_scored(path))
+    files = find_files(path, _name_files(subset))
+    read = _read_senteval if files[0].name.startswith("STS.input.") else _read_scored
+    return _build_task(path.resolve().name, (pair for file in files for pair in read(file)))
 
 
 def evaluate_sts(
@@ -94,12 +112,19 @@ def evaluate_sts(
         encode: function from a block of texts to vectors, float (n, dim), of any length; it gets each text of a task
             once.
         progress: counts the texts.
+
+    Raises:
+        ShapeError: all cosines of a task are equal.
     """
-    return StsResult(tuple(_evaluate_task(task, encode, progress) for task in tasks))
+    return StsResult(tuple(evaluate_task(task, encode, progress=progress) for task in tasks))
 
 
-def _evaluate_task(task: StsTask, encode: Callable[[list[str]], Matrix], progress: Progress) -> TaskResult:
-    correlation = spearman(pair_cosines(task, encode, progress=progress), [score for _, _, score in task.pairs])
+def evaluate_task(task: StsTask, encode: Callable[[list[str]], Matrix], *, progress: Progress = SILENT) -> TaskResult:
+    """Evaluate one task; arguments and errors are those of `evaluate_sts`."""
+    cosines = pair_cosines(task, encode, progress=progress)
+    if cosines.min() == cosines.max():
+        raise ShapeError(f"{task.name}: expected pairs of different cosines, got {cosines[0]:g} for all of them")
+    correlation = spearman(cosines, [score for _, _, score in task.pairs])
     return TaskResult(task.name, len(task.pairs), task.n_unscored, 100 * correlation)
 
 
@@ -112,27 +137,19 @@ def pair_cosines(
     vectors = []
     for start in range(0, len(texts), BLOCK):
         block = texts[start : start + BLOCK]
-        vectors.append(unit_rows(encode(block)))
+        vectors.append(encode(block))
         bar.update(len(block))
     bar.close()
     row = {text: number for number, text in enumerate(texts)}
-    units = np.concatenate(vectors).astype(np.float64)
-    left = units[[row[first] for first, _, _ in task.pairs]]
-    right = units[[row[second] for _, second, _ in task.pairs]]
-    cosines: npt.NDArray[np.float64] = (left * right).sum(axis=1)
-    return cosines
+    matrix = np.concatenate(vectors)
+    left = matrix[[row[first] for first, _, _ in task.pairs]]
+    right = matrix[[row[second] for _, second, _ in task.pairs]]
+    return paired_cosines(left, right)
 
 
-def _find_files(folder: Path, subset: str) -> list[Path]:
-    """Return the files of a task folder, by the first layout that matches; an empty list if none does."""
-    patterns = (f"{subset}.tsv", f"SICK_{subset}*.txt", "STS.input.*.txt")
-    return next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
-
-
-def _read_task(folder: Path, subset: str) -> StsTask:
-    files = _find_files(folder, subset)
-    read = _read_senteval if files[0].name.startswith("STS.input.") else _read_scored
-    return _build_task(folder.resolve().name, (pair for file in files for pair in read(file)))
+def _name_files(subset: str) -> tuple[str, ...]:
+    """Return the name patterns of a task folder's files, one for each layout."""
+    return f"{glob.escape(subset)}.tsv", f"SICK_{glob.escape(subset)}*.txt", "STS.input.*.txt"
 
 
 def _build_task(name: str, lines: Iterator[Pair | None]) -> StsTask:
@@ -147,11 +164,13 @@ def _read_scored(path: Path) -> Iterator[Pair]:
     """Yield the pairs of `score, sentence, sentence` lines, or of SICK's table, which has a header."""
     columns: tuple[int, ...] = (1, 2, 0)
     n_columns = 3
-    for number, (where, line) in enumerate(read_lines(path)):
+    for number, (where, line) in enumerate(read_filled_lines(path)):
         cells = line.split("\t")
         if number == 0 and set(SICK_COLUMNS) <= set(cells):
             columns = tuple(map(cells.index, SICK_COLUMNS))
             n_columns = len(cells)
+            continue
+        if number == 0 and len(cells) == 3 and cells[0].strip().lower() in SCORE_HEADINGS:
             continue
         if len(cells) != n_columns:
             wanted = "score<TAB>sentence<TAB>sentence" if n_columns == 3 else f"{n_columns} cells as in the header"
@@ -164,6 +183,8 @@ def _read_senteval(path: Path) -> Iterator[Pair | None]:
     """Yield the pairs of STS.input.X.txt with the scores of STS.gs.X.txt; None for a pair with a blank score."""
     scores = path.with_name(path.name.replace("STS.input.", "STS.gs.", 1))
     for sentences, score in zip_longest(read_lines(path), read_lines(scores)):
+        if not any(line and line[1].strip() for line in (sentences, score)):
+            continue  # a blank line at the end of one file or both
         if sentences is None or score is None:
             longer, shorter = (scores, path) if sentences is None else (path, scores)
             where = (sentences or score)[0]

@@ -150,8 +150,43 @@ def test_an_impossible_measurement_is_an_error_that_names_the_reason(
     assert "expected 1..16" in result.stderr
     result = run("evaluate", "sts", sts, "--subset", "dev")
     assert result.exit_code == 1
-    assert "T: expected dev.tsv" in result.stderr
+    assert "sts: expected dev.tsv or SICK_dev*.txt or STS.input.*.txt, in it or in the folders" in result.stderr
     result = run("evaluate", "retrieval", beir, "--teacher", teacher_folder, "--query-encoder", member_folder)
     assert result.exit_code == 2
     assert "give --encoder or --space" in result.stderr
     assert run("evaluate", "sts", sts, "--space", "somewhere").exit_code == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_broken_folders_are_named_and_the_others_are_evaluated(run, sts, beir, tiny_folder, tmp_path, options):
+    def evaluate(kind, folder):
+        return run("evaluate", kind, folder, "--encoder", tiny_folder, *options)
+
+    alone = evaluate("sts", sts).stdout
+    (sts / "foreign").mkdir()
+    (sts / "broken").mkdir()
+    (sts / "broken" / "test.tsv").write_text("1\ta\tb\nhigh\tc\td\n")
+    (sts / "equal").mkdir()
+    (sts / "equal" / "test.tsv").write_text("1\ta\ta\n2\tb\tb\n")
+    result = evaluate("sts", sts)
+    assert (result.exit_code, result.stdout) == (1, alone)
+    assert f"{sts}: 3 of its folders could not be evaluated" in result.stderr
+    for message in (
+        "foreign: expected test.tsv",
+        "broken/test.tsv:2: expected a finite number",
+        "equal: expected pairs",
+    ):
+        assert message in result.stderr
+
+    (beir.parent / "all").mkdir()
+    beir = beir.rename(beir.parent / "all" / beir.name)
+    alone = evaluate("retrieval", beir).stdout
+    write_beir(beir.parent / "empty", [], QUERIES, QRELS)
+    result = evaluate("retrieval", beir.parent)
+    assert (result.exit_code, result.stdout) == (1, alone)
+    assert result.stderr.startswith(
+        f"Error: {beir.parent}/empty/corpus.jsonl.gz: expected at least one of the relevant"
+    )
+    shutil.rmtree(beir)
+    assert evaluate("retrieval", beir.parent).exit_code == 1
+    assert evaluate("retrieval", beir.parent).stdout == ""

@@ -113,11 +113,23 @@ def test_a_folder_of_collections_gives_the_plain_mean(tmp_path):
     ("change", "message"),
     [
         ({"corpus": [*CORPUS, CORPUS[0]]}, r'corpus\.jsonl\.gz:7: expected different ids, got "b" a second time'),
-        ({"corpus": [{"_id": 1, "text": "x"}]}, r'corpus\.jsonl\.gz:1: expected a string "_id", got 1'),
-        ({"corpus": [{"_id": "1"}]}, r'corpus\.jsonl\.gz:1: expected a string "text", got null'),
-        ({"qrels": [("q1", "a")]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>integer"),
-        ({"qrels": [("q1", "0", "a", 1)]}, r"test\.tsv:2: expected query-id<TAB>corpus-id<TAB>integer"),
-        ({"qrels": [("q1", "a", "yes")]}, r"test\.tsv:2: expected .* got 'q1\\ta\\tyes'"),
+        (
+            {"corpus": [*CORPUS, {"_id": 1.0, "text": "x"}]},
+            r'gz:7: expected an "_id" string or integer, got the number',
+        ),
+        ({"corpus": [*CORPUS, {"text": "x"}]}, r'corpus\.jsonl\.gz:7: expected an "_id" string or integer, got null'),
+        ({"corpus": [*CORPUS, {"_id": 1}, {"_id": "1"}]}, r'corpus\.jsonl\.gz:7: expected a "text" string, got none'),
+        ({"corpus": [*CORPUS, {"_id": 1, "text": ""}, {"_id": "1", "text": ""}]}, r'different ids, got "1" a second'),
+        ({"corpus": [*CORPUS, {"_id": 1, "text": [2]}]}, r'corpus\.jsonl\.gz:7: expected a "text" string, got a list'),
+        ({"corpus": []}, r"corpus\.jsonl\.gz: expected at least one of the relevant documents, got an empty corpus"),
+        ({"corpus": [{"_id": "z", "text": "x"}]}, r"corpus\.jsonl\.gz: expected at least one .* got none among 1"),
+        ({"corpus": [CORPUS[3]]}, r"corpus\.jsonl\.gz: expected at least one .* got none among 1"),
+        ({"qrels": [("q1", "a")]}, r"test\.tsv:2: expected query-id, corpus-id and score, .* got 'q1\\ta'"),
+        ({"qrels": [("q1", "0", "a", 1, 1)]}, r"test\.tsv:2: expected query-id, corpus-id and score"),
+        ({"qrels": [("q1", "", 1)]}, r"test\.tsv:2: expected query-id, corpus-id and score"),
+        ({"qrels": [("q1", "a", "yes")]}, r"test\.tsv:2: expected a whole number as the score, got 'yes'"),
+        ({"qrels": [("q1", "a", "0.5")]}, r"test\.tsv:2: expected a whole number as the score, got '0.5'"),
+        ({"qrels": [("q1", "a", "inf")]}, r"test\.tsv:2: expected a whole number as the score, got 'inf'"),
         (
             {"qrels": [*QRELS, ("q1", "a", 1)]},
             r"test\.tsv:10: expected one judgment of a for q1, got 2 before and 1 here",
@@ -138,14 +150,76 @@ def test_errors_name_missing_and_damaged_files(tmp_path):
     with pytest.raises(CorpusError, match=r"queries\.jsonl:2: expected a JSON object, got an error at column"):
         read_collections(folder)
     (folder / "queries.jsonl").unlink()
-    with pytest.raises(CorpusError, match=r"queries\.jsonl: cannot be read: No such file"):
+    with pytest.raises(CorpusError, match=r"c: expected queries\.jsonl or queries\.jsonl\.gz, found none"):
         read_collections(folder)
     write_beir(tmp_path / "more" / "c")
     with pytest.raises(CorpusError, match=r"dev\.tsv: cannot be read: No such file"):
         read_collections(tmp_path / "more", subset="dev")
     (tmp_path / "more" / "c" / "corpus.jsonl.gz").unlink()
+    with pytest.raises(
+        CorpusError, match=r"more: expected corpus\.jsonl or corpus\.jsonl\.gz, in it or in the folders"
+    ):
+        read_collections(tmp_path / "more")
+    write_beir(tmp_path / "more" / "good")
     with pytest.raises(CorpusError, match=r"c: expected corpus\.jsonl or corpus\.jsonl\.gz, found none"):
         read_collections(tmp_path / "more")
+
+
+ROWS = [(query_id, doc_id, f"{grade}") for query_id, doc_id, grade in QRELS]
+HEADER = ("query-id", "corpus-id", "score")
+TREC_ROWS = [(query_id, "Q0", doc_id, grade) for query_id, doc_id, grade in ROWS]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["\t".join(row) for row in ROWS],
+        ["\t".join(row) for row in (("QID", "docid", "Relevance"), *ROWS)],
+        [" ".join(row) for row in (HEADER, *ROWS)],
+        [f"{query_id}\t{doc_id}\t{grade}.0" for query_id, doc_id, grade in ROWS],
+        ["\t".join(row) for row in TREC_ROWS],
+        ["  ".join(row) for row in TREC_ROWS],
+        [" \t".join(row) + " \t" for row in TREC_ROWS],
+        ["", *("\t".join(row) for row in (HEADER, *ROWS)), "", " \t"],
+    ],
+    ids=["no header", "other header", "spaces", "1.0", "trec tabs", "trec spaces", "both", "blank lines"],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
+def test_common_layouts_of_judgments_are_read_as_those_of_beir(tmp_path, lines, end, mark):
+    folder = write_beir(tmp_path / "c")
+    (expected,) = read_collections(folder)
+    (folder / "qrels" / "test.tsv").write_bytes((mark + end.join(lines) + end).encode())
+    assert read_collections(folder) == [expected]
+
+
+def test_blank_lines_marks_integer_ids_and_null_texts_are_read(tmp_path):
+    folder = write_beir(tmp_path / "c", qrels=[("1", "7", 1)])
+    (folder / "corpus.jsonl.gz").unlink()
+    (folder / "corpus.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"_id": 7, "title": "T", "text": null}\r\n\r\n{"_id": "x", "text": "y"}\r\n\n'
+    )
+    (folder / "queries.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"_id": 1, "text": "ask"}\r\n{"_id": 2, "text": "unjudged"}\n\n'
+    )
+    (collection,) = read_collections(folder)
+    assert collection.queries == {"1": "ask"}
+    assert dict(collection.documents()) == {"7": "T", "x": "y"}
+
+
+@pytest.mark.parametrize("dim", [2, 128, 768])
+def test_documents_in_one_direction_tie_whatever_their_length(tmp_path, dim):
+    """float32 gives such documents cosines like 0.99999994, 1.0 and 1.0000001."""
+    rng = np.random.default_rng(dim)
+    direction = rng.normal(size=dim)
+    lengths = dict(zip([f"d{number:02}" for number in range(40)], rng.uniform(0.1, 10, 40), strict=True))
+    corpus = [{"_id": doc_id, "text": doc_id} for doc_id in reversed(lengths)]
+    (collection,) = read_collections(write_beir(tmp_path / "c", corpus, {"q": "ask"}, [("q", "d00", 1)]))
+    lengths["ask"] = 1.7
+    rankings, _ = rank_documents(
+        collection, lambda texts: np.array([lengths[text] * direction for text in texts], np.float32)
+    )
+    assert rankings["q"] == [(f"d{number:02}", 1.0) for number in range(40)]
 
 
 def test_rankings_equal_the_cosines_of_brute_force(tmp_path, tiny_encoder, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from hpdsearch.errors import CorpusError
+from hpdsearch.errors import CorpusError, ShapeError
 from hpdsearch.evaluation import StsTask, evaluate_sts, pair_cosines, read_sts
 
 LINES = "5.0\ta cat runs\ta dog runs\n0.5\ta cat\tthe war song\n3\tthe sea\tthe river\n2\tred fire\tthe cold moon\n"
@@ -51,6 +51,39 @@ def test_a_file_and_the_table_of_sick_are_read(tmp_path):
     assert read_sts(tmp_path / "SICK")[0].pairs == (("one", "two", 4.5), ("three", "four", 1.0))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
+def test_headers_marks_and_blank_lines_at_the_end_change_nothing(tmp_path, end, mark):
+    def write_lines(name, lines):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((mark + end.join([*lines, "", ""])).encode())
+
+    pairs = [line.split("\t")[1:] for line in LINES.splitlines()]
+    expected = tuple((*pair, float(line.split("\t")[0])) for pair, line in zip(pairs, LINES.splitlines(), strict=True))
+    write_lines("A/test.tsv", LINES.splitlines())
+    write_lines("B/test.tsv", ["score\tsentence1\tsentence2", *LINES.splitlines()])
+    write_lines("C/STS.input.x.txt", ["\t".join(pair) for pair in pairs])
+    (tmp_path / "C" / "STS.gs.x.txt").write_text("".join(f"{score}{end}" for _, _, score in expected))
+    for task in read_sts(tmp_path):
+        assert (task.pairs, task.n_unscored) == (expected, 0), task.name
+
+
+def test_pairs_of_one_sentence_tie():
+    rng = np.random.default_rng(0)
+    texts = [f"text {number}" for number in range(50)]
+    task = StsTask("t", tuple((text, text, number) for number, text in enumerate(texts)))
+    np.testing.assert_array_equal(pair_cosines(task, lambda block: rng.normal(size=(len(block), 128))), 1)
+    with pytest.raises(ShapeError, match="t: expected pairs of different cosines, got 1 for all of them"):
+        evaluate_sts([task], lambda block: rng.normal(size=(len(block), 128)))
+
+
+@pytest.mark.parametrize("subset", ["/", "**", "[", "../T/test", "a" * 300])
+def test_a_subset_is_a_name_and_no_pattern(tmp_path, subset):
+    write(tmp_path / "T" / "test.tsv", LINES)
+    with pytest.raises(CorpusError, match=r"T: expected .* found none of them"):
+        read_sts(tmp_path / "T", subset)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -58,7 +91,7 @@ def test_a_file_and_the_table_of_sick_are_read(tmp_path):
         ({"test.tsv": "1\ta\tb\nhigh\ta\tb\n"}, r"test\.tsv:2: expected a finite number as the score, got 'high'"),
         ({"test.tsv": "1\ta\tb\nnan\ta\tb\n"}, r"test\.tsv:2: expected a finite number as the score"),
         ({"test.tsv": "1\ta\tb\n1\tc\td\n"}, "at least two different scores, got 2 pairs"),
-        ({"dev.tsv": LINES}, r"T: expected test\.tsv, SICK_test\*\.txt or STS\.input\.\*\.txt"),
+        ({"dev.tsv": LINES}, r"T: expected test\.tsv or SICK_test\*\.txt or STS\.input\.\*\.txt"),
         (
             {"STS.input.x.txt": "a\tb\nc\td\n", "STS.gs.x.txt": "1\n"},
             r"input\.x\.txt:2: expected as many lines in STS\.input\.x\.txt as in STS\.gs\.x\.txt",
@@ -79,7 +112,7 @@ def test_errors_name_file_and_line(tmp_path, files, message):
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(CorpusError, match="nowhere: there is no such folder"):
+    with pytest.raises(CorpusError, match="nowhere: cannot be read: No such file or directory; check the path"):
         read_sts(tmp_path / "nowhere")
 
 
