@@ -3,8 +3,11 @@
 A command imports its modules when it runs, so that `hpdsearch --help` is fast.
 """
 
+import io
 import logging
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import click
 
@@ -15,6 +18,7 @@ from hpdsearch.cli.evaluate import evaluate
 from hpdsearch.cli.index import add, delete, index
 from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
+from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
 from hpdsearch.errors import HpdsearchError
 
@@ -25,6 +29,36 @@ SECTIONS = {
     "Encoders": (encoders, encode, distill, evaluate, export),
 }
 FORMER_NAMES = {"tune": "reindex"}
+
+
+class ShownError(click.ClickException):
+    """An error of click, whose message may quote the command line, that `echo` prints."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the usage, the message and the hint of the error to stderr."""
+        with io.StringIO() as shown:
+            self.error.show(shown)
+            echo(shown.getvalue().removesuffix("\n"), err=True)
+
+
+@contextmanager
+def shown_errors() -> Iterator[None]:
+    """Turn the user's errors into ShownErrors: click's own, HpdsearchErrors and OSErrors of files."""
+    try:
+        yield
+    except click.ClickException as error:
+        raise ShownError(error) from error
+    except HpdsearchError as error:
+        raise ShownError(click.ClickException(str(error))) from error
+    except OSError as error:
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        raise ShownError(click.ClickException(f"{error.filename}: {error.strerror}")) from error
 
 
 class HpdsearchGroup(click.Group):
@@ -42,16 +76,15 @@ class HpdsearchGroup(click.Group):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        """Parse the options before the command; errors are shown as those of `invoke`."""
+        with shown_errors():
+            return super().make_context(*arguments, **settings)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn an HpdsearchError or a file's OSError into a click.ClickException."""
-        try:
+        """Run the command; report the user's errors (`shown_errors`)."""
+        with shown_errors():
             return super().invoke(ctx)
-        except HpdsearchError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            if error.filename is None or isinstance(error, BrokenPipeError):
-                raise
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
 @click.group(cls=HpdsearchGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -69,7 +102,9 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
       hpdsearch query "fear of spiders"   # search once
     """
     ctx.obj = quiet
-    logging.basicConfig(format="%(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 

@@ -2,52 +2,58 @@
 
 import re
 import shutil
-import textwrap
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import click
-
-from hpdsearch.cli.output import format_count
+from hpdsearch.cli.output import Line, Styled, echo, escape_controls, format_count
 from hpdsearch.records import Hit
 
 SHOWN_CHARACTERS = 320
 MATCH_CHARACTERS = 240  # of the excerpt, from the first matching word on
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters mark highlights while lines are wrapped
+WORD_CHARACTERS = 40  # an excerpt does not begin or end within a word, unless the word is longer
+MIN_COLUMNS = 20
+MAX_COLUMNS = 110
+INDENT = " " * 5
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # marks of the direction of text
 
 
-def format_hit(rank: int, hit: Hit) -> list[str]:
-    """Return the lines that show one hit."""
+def format_hit(rank: int, hit: Hit, *, full: bool = False) -> list[Line]:
+    """Return the lines that show one hit, with an excerpt of its passage or with its full text."""
     title = one_line(hit.title)
-    name = click.style(title or one_line(hit.doc_id), bold=True)
-    identity = f"  [{one_line(hit.doc_id)}]" if title else ""
-    width = max(40, min(shutil.get_terminal_size().columns, 110) - 5)
-    return [f"{rank:>3}. {hit.score:.4f}  {name}{identity}", *(f"     {line}" for line in format_passage(hit, width))]
+    identity = f"  [{_flatten(hit.doc_id)}]" if title else ""
+    head: Line = [f"{rank:>3}. {hit.score:.4f}  ", Styled(title or _flatten(hit.doc_id), bold=True), identity]
+    width = max(MIN_COLUMNS, min(shutil.get_terminal_size().columns, MAX_COLUMNS)) - len(INDENT)
+    shown = format_text(hit, width) if full else format_passage(hit, width)
+    return [head, *([INDENT, *line] for line in shown)]
 
 
-def format_passage(hit: Hit, width: int) -> list[str]:
+def format_passage(hit: Hit, width: int) -> list[Line]:
     """Return the lines of the excerpt with the most matching words, wrapped to `width` columns and highlighted."""
     start, end = _find_excerpt(hit)
-    spans = [(a, b) for a, b in hit.highlights if start <= a and b <= end]
     text = "…" if start else ""
+    marked = []  # the highlights as characters of `text`
     at = start
-    for a, b in spans:
-        text += one_line(hit.passage[at:a], strip=False) + _OPEN + one_line(hit.passage[a:b]) + _CLOSE
+    for a, b in hit.highlights:
+        if not (start <= a and at < b <= end):
+            continue
+        text += one_line(hit.passage[at : max(a, at)], strip=False)
+        first = len(text)
+        text += one_line(hit.passage[max(a, at) : b], strip=False)
+        marked.append((first, len(text)))
         at = b
     text += one_line(hit.passage[at:end], strip=False) + ("…" if end < len(hit.passage) else "")
-    lines = []
-    inside = False
-    for line in textwrap.wrap(text, width, break_on_hyphens=False):
-        styled, inside = _style_line(line, inside)
-        lines.append(styled)
-    return lines
+    return list(_wrap(text, marked, width))
 
 
-def describe_hit(rank: int, hit: Hit) -> dict[str, Any]:
-    """Return one hit as JSON values."""
-    return {
+def format_text(hit: Hit, width: int) -> list[Line]:
+    """Return the lines of the full text, wrapped to `width` columns."""
+    return [line for text in hit.text.splitlines() for line in _wrap(one_line(text, strip=False), [], width)]
+
+
+def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
+    """Return one hit as JSON values, with the full text of the document only if it is asked for."""
+    described = {
         "rank": rank,
         "doc_id": hit.doc_id,
         "score": hit.score,
@@ -57,36 +63,43 @@ def describe_hit(rank: int, hit: Hit) -> dict[str, Any]:
         "text": hit.text,
         "metadata": dict(hit.metadata),
     }
+    if not full:
+        del described["text"]
+    return described
 
 
-def describe_answer(query_id: str, text: str, hits: Sequence[Hit], milliseconds: float) -> dict[str, Any]:
+def describe_answer(
+    query_id: str, text: str, hits: Sequence[Hit], milliseconds: float, *, full: bool = False
+) -> dict[str, Any]:
     """Return the answer to one query as JSON values; `milliseconds` is the mean of its batch."""
-    ranked = [describe_hit(rank, hit) for rank, hit in enumerate(hits, start=1)]
+    ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=1)]
     return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
 
 
-def show_hits(hits: Sequence[Hit], milliseconds: float) -> None:
+def show_hits(hits: Sequence[Hit], milliseconds: float, *, full: bool = False) -> None:
     """Print hits and the time that the search took."""
     for rank, hit in enumerate(hits, start=1):
-        for line in format_hit(rank, hit):
-            click.echo(line)
-    click.echo(
-        f"{format_count(len(hits), 'hit')} in {milliseconds:.1f} ms" if hits else f"no hits ({milliseconds:.1f} ms)"
-    )
+        for line in format_hit(rank, hit, full=full):
+            echo(*line)
+    echo(f"{format_count(len(hits), 'hit')} in {milliseconds:.1f} ms" if hits else f"no hits ({milliseconds:.1f} ms)")
 
 
 def show_document(hit: Hit) -> None:
     """Print the full document of a hit."""
-    click.echo(click.style(one_line(hit.title) or one_line(hit.doc_id), bold=True))
+    echo(Styled(one_line(hit.title) or _flatten(hit.doc_id), bold=True))
     for key, value in {"id": hit.doc_id, **hit.metadata}.items():
-        click.echo(f"{one_line(key)}: {one_line(str(value))}")
-    click.echo()
-    click.echo(_CONTROLS.sub("", hit.text.replace("\r\n", "\n")))
+        echo(f"{_flatten(key)}: {_flatten(str(value))}")
+    echo()
+    echo(_DIRECTIONS.sub("", hit.text.replace("\r\n", "\n")))
 
 
 def one_line(text: str, *, strip: bool = True) -> str:
-    """Return text on one line, without control characters."""
-    flat = re.sub(r"\s+", " ", _CONTROLS.sub(" ", text))
+    """Return prose on one line, without marks of its direction and with escapes for control characters."""
+    return _flatten(_DIRECTIONS.sub("", text), strip=strip)
+
+
+def _flatten(text: str, *, strip: bool = True) -> str:
+    flat = escape_controls(re.sub(r"\s+", " ", text))
     return flat.strip() if strip else flat
 
 
@@ -99,19 +112,41 @@ def _find_excerpt(hit: Hit) -> tuple[int, int]:
     first = max(starts, key=lambda start: bisect_left(starts, start + MATCH_CHARACTERS) - bisect_left(starts, start))
     start = max(0, min(first - (SHOWN_CHARACTERS - MATCH_CHARACTERS) // 2, length - SHOWN_CHARACTERS))
     end = min(length, start + SHOWN_CHARACTERS)
-    while 0 < start < first and not hit.passage[start - 1].isspace():
-        start += 1
-    while end < length and end > start + 1 and not hit.passage[end].isspace():
-        end -= 1
+    if start:
+        start = _find_break(hit.passage, range(start, min(first, start + WORD_CHARACTERS)), start)
+    if end < length:
+        end = _find_break(hit.passage, range(end, max(start + 1, end - WORD_CHARACTERS), -1), end)
     return start, end
 
 
-def _style_line(line: str, inside: bool) -> tuple[str, bool]:
-    """Style the highlights of one line; `inside`: a highlight continues from the line before, or into the next."""
-    result = ""
-    for part in re.split(f"([{_OPEN}{_CLOSE}])", line):
-        if part in (_OPEN, _CLOSE):
-            inside = part == _OPEN
-        elif part:
-            result += click.style(part, fg="yellow", bold=True) if inside else part
-    return result, inside
+def _find_break(passage: str, positions: range, default: int) -> int:
+    """Return the first position beside white space, else the first that does not split a letter from its accents."""
+    from wcwidth import wcwidth
+
+    beside_space = (at for at in positions if passage[at].isspace() or passage[at - 1].isspace())
+    before_letter = (at for at in positions if wcwidth(passage[at]) != 0)
+    return next(beside_space, next(before_letter, default))
+
+
+def _wrap(text: str, marked: Sequence[tuple[int, int]], width: int) -> Iterator[Line]:
+    """Yield the lines of a text, in which runs of white space are single spaces, with the marked characters styled.
+
+    Args:
+        text: the text.
+        marked: (start, end) of the characters to highlight, ascending.
+        width: columns of a line. A wide character takes two, a combining one none.
+    """
+    from wcwidth import wrap
+
+    end = 0
+    for shown in wrap(text, width, break_on_hyphens=False):
+        start = text.index(shown, end)
+        end = start + len(shown)
+        line: list[str | Styled] = []
+        at = start
+        for a, b in marked:
+            a, b = max(a, start), min(b, end)
+            if a < b:
+                line += [text[at:a], Styled(text[a:b], "yellow", bold=True)]
+                at = b
+        yield [*line, text[at:end]]

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import Corpus, corpus_options
-from hpdsearch.cli.output import echo_json, format_bytes, make_progress
+from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption
 from hpdsearch.errors import DistillError
 
@@ -371,19 +371,19 @@ def _echo(made: "Distilled", *, keeps_space: bool) -> None:
         space = f"the student's own, {width}; --dim makes a new one"
     else:
         space = f"as given, {width}"
-    click.echo(f"texts:      {made.n_texts:,} to train on, {made.n_held_out:,} held out")
-    click.echo(f"space:      {space}")
+    echo(f"texts:      {made.n_texts:,} to train on, {made.n_held_out:,} held out")
+    echo(f"space:      {space}")
     for line in made.quality.summary:
-        click.echo(line)
+        echo(line)
     if not made.has_plot:
-        click.echo('plot:       not drawn (training/log.csv has the data); it needs: pip install "hpdsearch[plot]"')
+        echo('plot:       not drawn (training/log.csv has the data); it needs: pip install "hpdsearch[plot]"')
     if made.promoted:
         from hpdsearch.encoder.folder import read_card
 
         size = sum((made.folder / name).stat().st_size for name in read_card(made.folder).sha256)
         forced = "" if made.quality.passed else " (by --force)"
-        click.echo(f"encoder:    {made.folder}, {format_bytes(size)}{forced}")
-        click.echo(f"use it:     hpdsearch index corpus.txt --encoder {made.folder}")
+        echo(f"encoder:    {made.folder}, {format_bytes(size)}{forced}")
+        echo(f"use it:     hpdsearch index corpus.txt --encoder {made.folder}")
 
 
 def _echo_json(made: "Distilled") -> None:

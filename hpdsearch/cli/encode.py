@@ -7,7 +7,7 @@ import click
 
 from hpdsearch.cli.corpus import Corpus, corpus_options
 from hpdsearch.cli.options import dim_option, encoder_option
-from hpdsearch.cli.output import echo_json, format_bytes, make_progress
+from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 
 
 @click.command()
@@ -52,7 +52,7 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, di
             bar.total = length_hint(documents, 0) or None
             bar.update(len(block))
     if writer:
-        click.echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32")
+        echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32")
 
 
 @click.command()
@@ -72,7 +72,7 @@ def encoders() -> None:
         size_bytes = sum(path.stat().st_size for path in folder.iterdir())
         default = " (default)" if name == DEFAULT_ENCODER else ""
         size = f"{card.dim} dimensions, passages of up to {card.max_tokens} tokens, {format_bytes(size_bytes)}"
-        click.echo(f"{name}{default}: {size}, space {card.space}")
+        echo(f"{name}{default}: {size}, space {card.space}")
 
 
 @click.command()
@@ -92,4 +92,4 @@ def export(encoder: str, output: Path, dim: int | None) -> None:
     from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 
     write_sentence_transformers(encoder, output, dim=dim)
-    click.echo(f'{output}: load it with sentence_transformers.SentenceTransformer("{output}")')
+    echo(f'{output}: load it with sentence_transformers.SentenceTransformer("{output}")')

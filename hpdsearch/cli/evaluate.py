@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hpdsearch.cli.options import dim_option, encoder_option
-from hpdsearch.cli.output import echo_json, echo_table, make_progress
+from hpdsearch.cli.output import echo, echo_json, echo_table, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, apply_options
 from hpdsearch.cli.systems import System, load_systems
 from hpdsearch.errors import CorpusError, HpdsearchError, ShapeError
@@ -176,7 +176,7 @@ def _echo_sts(systems: Sequence[System], rows: "Sequence[Sequence[TaskResult]]",
     _echo_scores("Spearman x 100", "pairs", systems, table, [result.average for result in results])
     for task, *_ in rows:
         if task.n_unscored:
-            click.echo(f"{task.name}: {task.n_unscored:,} pairs without a score are ignored")
+            echo(f"{task.name}: {task.n_unscored:,} pairs without a score are ignored")
 
 
 def _echo_retrieval(systems: Sequence[System], rows: "Sequence[Sequence[CollectionResult]]", as_json: bool) -> None:
@@ -190,7 +190,7 @@ def _echo_retrieval(systems: Sequence[System], rows: "Sequence[Sequence[Collecti
     for metric in results[0].means:
         table = {row[0].name: (row[0].n_queries, [found.means[metric] for found in row]) for row in rows}
         _echo_scores(f"{metric} x 100", "queries", systems, table, [result.means[metric] for result in results])
-        click.echo()
+        echo()
     for found, *_ in rows:
         _echo_notes(found)
 
@@ -232,4 +232,4 @@ def _echo_notes(found: "CollectionResult") -> None:
     }
     for note, count in counts.items():
         if count:
-            click.echo(f"{found.name}: {count:,} {note}")
+            echo(f"{found.name}: {count:,} {note}")

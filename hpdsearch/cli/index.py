@@ -18,7 +18,7 @@ from hpdsearch.cli.options import (
     split_index,
     take_spec,
 )
-from hpdsearch.cli.output import format_count, make_progress
+from hpdsearch.cli.output import echo, format_count, make_progress
 
 if TYPE_CHECKING:
     from hpdsearch.indexer.ingest import IngestReport
@@ -95,7 +95,7 @@ def index(
     except KeyboardInterrupt:
         state = "the old index is unchanged" if overwrite and folder.exists() else "nothing was written"
         raise click.ClickException(f"{folder}: stopped; {state}") from None
-    click.echo(f"search it:  hpdsearch query -i {folder}")
+    echo(f"search it:  hpdsearch query -i {folder}")
 
 
 def _refuse_settings() -> None:
@@ -125,7 +125,7 @@ def _update(folder: Path, documents: Corpus) -> None:
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         if not report.n_documents and not report.n_deleted:
-            click.echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
+            echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
             return
         _print_report(report, documents, folder)
 
@@ -185,14 +185,14 @@ def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: Any) 
         raise click.UsageError("expected a DOC_ID or --ids-file, got neither")
     with Index.open(find_index(name)) as opened:
         n_deleted = opened.delete(doc_ids)
-        click.echo(f"{opened.folder}: {format_count(n_deleted, 'document')} deleted, {len(opened):,} left")
+        echo(f"{opened.folder}: {format_count(n_deleted, 'document')} deleted, {len(opened):,} left")
 
 
 def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
     documents = f"{format_count(report.n_documents, 'document')}, {format_count(report.n_passages, 'passage')}"
     seconds = max(report.seconds, 1e-9)
     rate = f"{report.n_documents / seconds:,.0f} documents/s, {report.n_passages / seconds:,.0f} passages/s"
-    click.echo(f"{folder}: indexed {documents} in {report.seconds:.1f} s ({rate})")
+    echo(f"{folder}: indexed {documents} in {report.seconds:.1f} s ({rate})")
     counts = {
         "unchanged documents": report.n_unchanged,
         "documents deleted, no longer in their files": report.n_deleted,
@@ -210,4 +210,4 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
         f"{count:,} {ending or 'files without an ending'} not read"
         for ending, count in sorted(corpus.stats.other_files.items())
     ]
-    click.echo(f"notes:      {'; '.join(notes) or 'no document was skipped, split or duplicate'}")
+    echo(f"notes:      {'; '.join(notes) or 'no document was skipped, split or duplicate'}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdsearch.cli.options import find_index, index_parameters
-from hpdsearch.cli.output import echo_json, echo_table, format_bytes, format_count
+from hpdsearch.cli.output import Styled, echo, echo_json, echo_table, format_bytes, format_count
 
 if TYPE_CHECKING:
     from hpdsearch.index.info import IndexInfo
@@ -41,17 +41,17 @@ def info(index_argument: str | None, index_option: str | None, as_json: bool, pl
         echo_json(described.as_dict())
         return
     passages = format_count(described.n_passages, "passage")
-    click.echo(f"{described.folder}: {format_count(described.n_documents, 'document')}, {passages}")
+    echo(f"{described.folder}: {format_count(described.n_documents, 'document')}, {passages}")
     if described.n_deleted:
-        click.echo(
+        echo(
             f"deleted:    {format_count(described.n_deleted, 'passage')} still on disk; hpdsearch compact removes them"
         )
-    click.echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}")
-    click.echo(f"fields:     {', '.join(described.fields) or 'none'}")
+    echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}")
+    echo(f"fields:     {', '.join(described.fields) or 'none'}")
     print_segments(described)
     for segment in described.segments:
         _print_operating_points(segment)
-    click.echo(f"state:      generation {described.generation}, format {described.format}")
+    echo(f"state:      generation {described.generation}, format {described.format}")
 
 
 def print_segments(info: "IndexInfo") -> None:
@@ -60,24 +60,19 @@ def print_segments(info: "IndexInfo") -> None:
         dim = f" of {segment['dim']} dimensions" if segment["dim"] else ""
         lists = f", {segment['nprobe']} of {segment['nlist']} lists probed" if segment["nlist"] else ""
         rescored = f", {segment['rescore']} candidates rescored per hit"
-        click.echo(
-            f"segment:    {segment['rows']:,} vectors, {segment['kind']} {segment['codec']}{dim}{lists}{rescored}"
-        )
+        echo(f"segment:    {segment['rows']:,} vectors, {segment['kind']} {segment['codec']}{dim}{lists}{rescored}")
         measured = segment["operating_points"]
         if measured and not measured["is_met"]:
             best = max(point["ann_recall"] for point in measured["points"])
-            click.secho(
-                f"recall:     target {measured['recall_target']:g} is NOT met by this segment; "
-                f"the best measured is {best:.3f}",
-                fg="red",
-            )
+            target = f"target {measured['recall_target']:g} is NOT met by this segment"
+            echo(Styled(f"recall:     {target}; the best measured is {best:.3f}", "red"))
     parts = ", ".join(f"{part} {format_bytes(size)}" for part, size in info.disk_bytes.items())
-    click.echo(f"on disk:    {format_bytes(sum(info.disk_bytes.values()))} ({parts})")
+    echo(f"on disk:    {format_bytes(sum(info.disk_bytes.values()))} ({parts})")
     ratio = info.teacher_memory_bytes / max(info.memory_bytes, 1)
     teacher = (
         f"float32 vectors of 768 dimensions take {format_bytes(info.teacher_memory_bytes)}, {ratio:.1f} times as much"
     )
-    click.echo(f"in memory:  {format_bytes(info.memory_bytes)} ({teacher})")
+    echo(f"in memory:  {format_bytes(info.memory_bytes)} ({teacher})")
 
 
 def _print_operating_points(segment: dict[str, Any]) -> None:
@@ -85,7 +80,7 @@ def _print_operating_points(segment: dict[str, Any]) -> None:
     if not measured:
         return
     state = "met" if measured["is_met"] else "NOT met"
-    click.echo(
+    echo(
         f"recall:     {segment['rows']:,} vectors, target {measured['recall_target']:g} {state} "
         f"on {measured['n_queries']:,} held-out vectors"
     )

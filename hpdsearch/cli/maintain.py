@@ -6,7 +6,7 @@ import click
 
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import find_index, index_parameters, spec_options, take_spec
-from hpdsearch.cli.output import format_bytes, format_count, make_progress
+from hpdsearch.cli.output import echo, format_bytes, format_count, make_progress
 from hpdsearch.errors import IndexFolderError
 
 
@@ -38,7 +38,7 @@ def reindex(index_argument: str | None, index_option: str | None, dim: int | Non
             opened.reindex(take_spec(options, dim=dim), progress=make_progress())
         except KeyboardInterrupt:
             raise click.ClickException(f"{opened.folder}: stopped; the index is unchanged") from None
-        click.echo(f"{opened.folder}: reindexed")
+        echo(f"{opened.folder}: reindexed")
         print_segments(opened.info())
 
 
@@ -64,7 +64,7 @@ def compact(index_argument: str | None, index_option: str | None) -> None:
         after = opened.info()
     n_removed = before.n_deleted - after.n_deleted
     old_size, new_size = (format_bytes(sum(info.disk_bytes.values())) for info in (before, after))
-    click.echo(f"{folder}: {format_count(n_removed, 'deleted passage')} removed, {old_size} before, {new_size} after")
+    echo(f"{folder}: {format_count(n_removed, 'deleted passage')} removed, {old_size} before, {new_size} after")
     print_segments(after)
 
 
@@ -84,10 +84,10 @@ def verify(index_argument: str | None, index_option: str | None) -> None:
     folder = find_index(index_option, index_argument)
     problems = find_problems(folder)
     for problem in problems:
-        click.echo(problem)
+        echo(problem)
     if problems:
         raise IndexFolderError(
             f"{folder}: is not intact (problems: {len(problems)}); restore the files from a copy, or index again into "
             "another folder"
         )
-    click.echo(f"{folder}: intact")
+    echo(f"{folder}: intact")

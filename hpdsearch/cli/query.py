@@ -10,7 +10,7 @@ import click
 
 from hpdsearch.cli.display import describe_answer, show_hits
 from hpdsearch.cli.options import find_index, index_option
-from hpdsearch.cli.output import echo_json
+from hpdsearch.cli.output import echo, echo_json
 from hpdsearch.cli.parameters import EnumChoice, RenamedOption
 from hpdsearch.errors import QueryError
 
@@ -112,7 +112,7 @@ def query(
                     echo_json(describe_answer(query_id, query_text, hits, milliseconds))
                 elif run_file is None:
                     if batch is not None:
-                        click.echo(f"{query_id}: {query_text}")
+                        echo(f"{query_id}: {query_text}")
                     show_hits(hits, milliseconds)
 
 

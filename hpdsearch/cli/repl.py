@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
-
 from hpdsearch.cli.display import describe_answer, show_document, show_hits
-from hpdsearch.cli.output import echo_json, format_bytes, format_count
+from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
@@ -73,7 +71,7 @@ class Session:
 
     def _run_command(self, name: str, argument: str) -> bool:
         commands: dict[str, Callable[[str], None]] = {
-            "help": lambda _: click.echo(HELP),
+            "help": lambda _: echo(HELP),
             "k": self._set_k,
             "mode": self._set_mode,
             "where": self._set_where,
@@ -93,7 +91,7 @@ class Session:
             _show_error(f":k: expected a number of at least 1, got {argument!r}")
             return
         self.k = int(argument)
-        click.echo(f"{format_count(self.k, 'hit')} per query")
+        echo(f"{format_count(self.k, 'hit')} per query")
 
     def _set_mode(self, argument: str) -> None:
         try:
@@ -101,13 +99,13 @@ class Session:
         except ValueError:
             _show_error(f":mode: expected {', '.join(mode.value for mode in Mode)}, got {argument!r}")
             return
-        click.echo(f"mode {self.mode.value}")
+        echo(f"mode {self.mode.value}")
 
     def _set_where(self, argument: str) -> None:
         if argument:
-            click.echo(f"matches {format_count(self.index.count(argument), 'document')}")
+            echo(f"matches {format_count(self.index.count(argument), 'document')}")
         self.where = argument or None
-        click.echo(f"where {self.where}" if self.where else "no filter")
+        echo(f"where {self.where}" if self.where else "no filter")
 
     def _open(self, argument: str) -> None:
         if not argument.isdecimal() or not 1 <= int(argument) <= len(self.hits):
@@ -119,11 +117,9 @@ class Session:
     def _info(self, _: str) -> None:
         info = self.index.info()
         disk = format_bytes(sum(info.disk_bytes.values()))
-        click.echo(
-            f"{info.folder}: {format_count(info.n_documents, 'document')}, {format_count(info.n_passages, 'passage')}"
-        )
-        click.echo(f"encoder {info.encoder}, fields: {', '.join(info.fields) or 'none'}")
-        click.echo(f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}")
+        echo(f"{info.folder}: {format_count(info.n_documents, 'document')}, {format_count(info.n_passages, 'passage')}")
+        echo(f"encoder {info.encoder}, fields: {', '.join(info.fields) or 'none'}")
+        echo(f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}")
 
 
 def run_session(session: Session) -> None:
@@ -132,7 +128,7 @@ def run_session(session: Session) -> None:
     interactive = is_interactive()
     if interactive:
         documents = format_count(len(session.index), "document")
-        click.echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
+        echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
     for line in _read_prompt() if interactive else sys.stdin:
         try:
             if not session.answer(line):
@@ -161,7 +157,7 @@ def history_file() -> Path:
 
 
 def _show_error(message: str) -> None:
-    click.echo(click.style(message, fg="red"), err=True)
+    echo(Styled(message, "red"), err=True)
 
 
 def _read_prompt() -> Iterator[str]:

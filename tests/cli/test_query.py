@@ -10,8 +10,6 @@ from prompt_toolkit.output import DummyOutput
 
 from hpdsearch import Index
 from hpdsearch.cli import repl
-from hpdsearch.cli.display import format_hit
-from hpdsearch.records import Hit
 
 
 def test_query_prints_numbered_hits(indexed):
@@ -125,20 +123,6 @@ def test_ctrl_c_clears_the_prompt_ctrl_d_ends_it_and_history_is_kept(tmp_path, m
             keys.send_text("half a li\x03fear of spiders\rjoy\r\x04" if len(expected) == 2 else "\x1b[A\r\x04")
             assert list(repl._read_prompt()) == expected
     assert repl.history_file().read_text().count("+joy") == 1
-
-
-def test_an_excerpt_holds_the_most_matches_and_no_control_characters():
-    passage = "hay " + "word " * 200 + "needle\x1b[31m in the hay " + "word " * 200
-    at = passage.index("needle")
-    spans = ((0, 3), (at, at + 6), (at + 18, at + 21))
-    hit = Hit("id\n1", 0.5, "", passage, passage, spans, {})
-    lines = format_hit(1, hit)
-    shown = " ".join(lines)
-    assert "needle" in shown
-    assert len(shown) < 500
-    assert lines[1].strip().startswith("…")
-    assert "\x1b[31m in" not in shown
-    assert "id 1" in lines[0]
 
 
 def test_python_api_and_command_line_give_the_same_hits(indexed):
