@@ -14,7 +14,8 @@ class Document:
         text: the text to search; never empty in an index.
         title: indexed and shown with every passage; may be empty.
         metadata: other fields, JSON values, for filters and display.
-        source: file and line, `corpus.jsonl:17`; empty for documents from the Python API.
+        source: where it comes from: the absolute real path of its file, with `:17` for a line; `stdin:17` for a line of
+            standard input; empty for documents from the Python API.
     """
 
     doc_id: str

@@ -204,6 +204,7 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
         "long titles truncated for the encoder": report.n_truncated_titles,
         "hidden files and folders skipped": corpus.stats.n_hidden,
         "links not followed": corpus.stats.n_links,
+        "files named twice and read once": corpus.stats.n_repeated,
     }
     notes = [f"{count:,} {name}" for name, count in counts.items() if count]
     notes += [

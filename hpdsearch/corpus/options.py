@@ -80,6 +80,8 @@ class ReadStats:
         other_files: number of a folder's files that are not read, by ending (".pdf"; "" for none).
         n_hidden: files and folders skipped because their names begin with a dot.
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
+        n_repeated: files that were named before, by whatever names; a file is read once.
+        locations_read: the files that were read completely (hpdsearch.corpus.locations).
         bytes_total: size of all files on disk; None if standard input is among them.
     """
 
@@ -88,6 +90,8 @@ class ReadStats:
     other_files: Counter[str] = field(default_factory=Counter)
     n_hidden: int = 0
     n_links: int = 0
+    n_repeated: int = 0
+    locations_read: set[str] = field(default_factory=set, repr=False)
     bytes_total: int | None = 0
     bytes_before: int = field(default=0, repr=False)  # size of the files that are read completely
     position: Callable[[], int] | None = field(default=None, repr=False)  # bytes on disk read of the current file

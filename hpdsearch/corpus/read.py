@@ -7,10 +7,11 @@ from typing import IO
 
 from hpdsearch.corpus.formats import LINE_READERS
 from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
+from hpdsearch.corpus.locations import STDIN
 from hpdsearch.corpus.options import ReadOptions, ReadStats
 from hpdsearch.corpus.pages import read_page
 from hpdsearch.corpus.parquet import read_parquet, require_pyarrow
-from hpdsearch.corpus.sources import STDIN, Source, SourceType, find_sources
+from hpdsearch.corpus.sources import Source, SourceType, find_sources
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
@@ -54,10 +55,10 @@ def read_corpus(
     if not names:
         raise CorpusError('expected at least one file, folder or "-", got none')
     stats = ReadStats() if stats is None else stats
-    sources = [source for name in names for source in find_sources(name, options.stdin_format, stats)]
+    sources = find_sources(names, options.stdin_format, stats)
     if any(source.kind is SourceType.PARQUET for source in sources):
         require_pyarrow()
-    stats.bytes_total = None if any(source.path is None for source in sources) else sum(s.size for s in sources)
+    stats.bytes_total = None if any(source.is_stream for source in sources) else sum(s.size for s in sources)
     return read_documents(names, sources, options, strict, stats, stdin)
 
 
@@ -87,7 +88,8 @@ def read_documents(
                 continue
             n_documents += 1
             stats.n_documents += 1
-            yield document
+            yield locate(document, source)
+        stats.locations_read.add(source.location)
         stats.bytes_before += source.size
     if n_documents == 0:
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
@@ -110,6 +112,13 @@ def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: I
                 yield from read_lines(read_text_lines(file, location), location, options, stats)
         finally:
             stats.position = None
+
+
+def locate(document: Document, source: Source) -> Document:
+    """Return a document with its location as the source; a reader names the file as the user wrote it."""
+    line = document.source[len(source.name) :]
+    doc_id = source.doc_id + line if document.doc_id == document.source else document.doc_id
+    return Document(doc_id, document.text, document.title, document.metadata, source.location + line)
 
 
 def describe_missing(n_empty: int, stats: ReadStats) -> str:

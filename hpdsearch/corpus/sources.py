@@ -2,16 +2,23 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import NoReturn
 
+from hpdsearch.corpus.locations import (
+    STDIN,
+    STREAM_NAME,
+    extend_left,
+    find_ending,
+    find_location,
+    number_stream,
+)
 from hpdsearch.corpus.options import LineFormat, ReadStats
 from hpdsearch.errors import CorpusError
 
-STDIN = "stdin"  # its name in doc_ids and messages
 LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat}
 HTML_ENDINGS = {".html", ".htm"}
 PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS
@@ -28,24 +35,29 @@ class SourceType(Enum):
     PARQUET = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """One file to read.
 
     Attributes:
         name: the path as the user wrote it, folder included; for messages.
-        doc_id: id of a page: its path inside the folder, with "/"; `name` for a file that the user named.
+        location: identity of the file or stream (hpdsearch.corpus.locations).
+        doc_id: doc_id of a page, and the beginning of the doc_ids of lines. It is an ending of `location`: for a file
+            in a folder its path inside the folder, for a file that the user named the path as written.
         path: the file; None for standard input.
         ending: the ending of the name in lower case, without .gz.
-        size: bytes on disk; 0 for standard input.
+        is_stream: it can be read only once: standard input, a FIFO, a device.
+        size: bytes on disk; 0 for a stream.
     """
 
     name: str
+    location: str
     doc_id: str
     path: Path | None
     kind: SourceType
     ending: str
     is_gzip: bool = False
+    is_stream: bool = False
     size: int = 0
 
     @property
@@ -54,14 +66,53 @@ class Source:
         return LINE_ENDINGS[self.ending]
 
 
-def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
+def find_sources(names: Iterable[str], stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
+    """Return the sources of several paths, in their order.
+
+    A file that is named twice, by whatever names, is one source, as named first. Two streams are two sources.
+    Different files have different doc_ids: equal ones are extended to the left.
+
+    Raises:
+        CorpusError: a path is missing, unreadable or of an unknown type.
+    """
+    sources: dict[str, Source] = {}
+    n_streams = 0
+    for name in names:
+        for source in find_named_sources(name, stdin_format, stats):
+            if source.is_stream:
+                n_streams += 1
+                source.location = source.doc_id = number_stream(n_streams)
+            if source.location in sources:
+                stats.n_repeated += 1
+            sources.setdefault(source.location, source)
+    separate_doc_ids(sources.values())
+    return list(sources.values())
+
+
+def separate_doc_ids(sources: Iterable[Source]) -> None:
+    """Extend equal doc_ids of different files to the left, all of them alike, until they differ."""
+    by_id: dict[tuple[str, bool], list[Source]] = {}
+    pending = list(sources)
+    while pending:
+        for source in pending:
+            by_id.setdefault((source.doc_id, source.kind is SourceType.PAGE), []).append(source)
+        equal = [group for group in by_id.values() if len(group) > 1]
+        pending = [source for group in equal for source in group]
+        for group in equal:
+            del by_id[group[0].doc_id, group[0].kind is SourceType.PAGE]
+        for source in pending:
+            source.doc_id = extend_left(source.doc_id, source.location)
+
+
+def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
     """Return the sources of one path; those of a folder are sorted by their path inside it.
 
     Raises:
         CorpusError: the path is missing, unreadable or of an unknown type.
     """
+    stream_ending = f".{stdin_format.value}"
     if name == "-":
-        return [Source(STDIN, STDIN, None, SourceType.LINES, f".{stdin_format.value}")]
+        return [Source(STDIN, STDIN, STDIN, None, SourceType.LINES, stream_ending, is_stream=True)]
     path = Path(name)
     try:
         status = path.stat()
@@ -69,7 +120,10 @@ def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[
         raise CorpusError(f"{name}: expected a file or folder, got: {error.strerror}; check the path") from None
     if stat.S_ISDIR(status.st_mode):
         return sorted(find_folder_sources(name, stats), key=lambda source: source.doc_id.split("/"))
+    is_stream = not stat.S_ISREG(status.st_mode) or STREAM_NAME.fullmatch(name) is not None
     ending, is_gzip = split_ending(name)
+    if is_stream and not ending:
+        ending = stream_ending
     if ending in LINE_ENDINGS:
         kind = SourceType.LINES
     elif ending in PAGE_ENDINGS:
@@ -78,7 +132,11 @@ def find_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[
         kind = SourceType.PARQUET
     else:
         raise CorpusError(f'{name}: expected a file ending in {KNOWN}, got "{path.suffix}"')
-    return [Source(name, name, path, kind, ending, is_gzip, status.st_size)]
+    if is_stream:
+        return [Source(name, STDIN, STDIN, path, kind, ending, is_gzip, is_stream=True)]
+    location = find_location(name)
+    doc_id = find_ending(name, location)
+    return [Source(name, location, doc_id, path, kind, ending, is_gzip, size=status.st_size)]
 
 
 def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
@@ -86,6 +144,7 @@ def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
 
     Links to files are followed. Links to folders are not, because a folder could be read twice.
     """
+    root = find_location(folder).rstrip("/")
     for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
         folders[:] = [name for name in folders if not is_hidden(name)]
@@ -101,9 +160,12 @@ def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
                 stats.n_links += 1
                 continue
             if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode):
-                doc_id = path.relative_to(folder).as_posix()
-                require_utf8_name(path, doc_id)
-                yield Source(str(path), doc_id, path, SourceType.PAGE, ending, is_gzip, status.st_size)
+                inside = path.relative_to(folder).as_posix()
+                require_utf8_name(path, inside)
+                # Only links need the slow search; os.walk has entered none.
+                location = find_location(str(path)) if path.is_symlink() else f"{root}/{inside}"
+                doc_id = find_ending(inside, location)
+                yield Source(str(path), location, doc_id, path, SourceType.PAGE, ending, is_gzip, size=status.st_size)
             else:
                 stats.other_files[path.suffix.lower()] += 1
 

@@ -6,6 +6,7 @@ from operator import length_hint
 from pathlib import Path
 
 from hpdsearch.common.progress import Progress
+from hpdsearch.corpus.locations import find_location
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
@@ -81,8 +82,8 @@ def update(
     report.n_unchanged = changed.n_unchanged
     spellings: set[str] = set()
     for path in filter(None, under):
-        # Links are not resolved: a source is the path that was read, not the path that a link points to.
         spellings |= {path, str(Path(path)), os.path.abspath(path), os.path.relpath(path)}  # noqa: PTH100
+        spellings.add(find_location(path))
     deleted = changed.find_deleted(sorted(spellings))
     if deleted:
         txn.catalog.remove(deleted)

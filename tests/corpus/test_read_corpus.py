@@ -35,8 +35,8 @@ def test_a_txt_file_holds_one_document_a_line(tmp_path, monkeypatch):
     write(tmp_path / "a.txt", "first\nsecond\n")
     monkeypatch.chdir(tmp_path)
     assert read("a.txt") == [
-        Document("a.txt:1", "first", source="a.txt:1"),
-        Document("a.txt:2", "second", source="a.txt:2"),
+        Document("a.txt:1", "first", source=f"{tmp_path}/a.txt:1"),
+        Document("a.txt:2", "second", source=f"{tmp_path}/a.txt:2"),
     ]
 
 
@@ -187,7 +187,7 @@ def test_compressed_pages_of_a_folder_are_read(tmp_path):
 def test_a_file_of_a_type_found_in_folders_can_be_given_itself(tmp_path, monkeypatch):
     write(tmp_path / "guide.md", "# Title\n\nText.")
     monkeypatch.chdir(tmp_path)
-    assert read("guide.md") == [Document("guide.md", "# Title\n\nText.", "Title", source="guide.md")]
+    assert read("guide.md") == [Document("guide.md", "# Title\n\nText.", "Title", source=f"{tmp_path}/guide.md")]
 
 
 def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path):

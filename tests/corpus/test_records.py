@@ -98,7 +98,9 @@ def test_ids_are_strings_or_integers(tmp_path, value, doc_id):
 def test_a_record_without_an_id_is_named_by_file_and_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text('text,n\n"one\nline",1\ntwo,2\n')
-    assert [(d.doc_id, d.source) for d in read_corpus("a.csv")] == [("a.csv:2", "a.csv:2"), ("a.csv:4", "a.csv:4")]
+    assert [(d.doc_id, d.source) for d in read_corpus("a.csv")] == [
+        (f"a.csv:{line}", f"{tmp_path}/a.csv:{line}") for line in (2, 4)
+    ]
 
 
 def test_a_document_that_has_only_a_title_gets_it_as_text(tmp_path):
