@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdsearch.cli.options import INDEXES
-from hpdsearch.cli.parameters import Command, EnumChoice, apply_options
+from hpdsearch.cli.parameters import Command, EnumChoice, apply_options, read_delimiter, read_names
 
 if TYPE_CHECKING:
     from hpdsearch.records import Document
 
-_ENDINGS = {".gz", ".txt", ".jsonl", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
+_ENDINGS = {".gz", ".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
 
 
 def corpus_options(command: Command) -> Command:
@@ -25,13 +25,55 @@ def corpus_options(command: Command) -> Command:
             show_default="id or _id, else FILE:LINE",
             help="Read the document's id from this field.",
         ),
-        click.option("--text-field", metavar="NAME", default="text", help="Read the text from this field."),
+        click.option(
+            "--text-field",
+            metavar="NAME",
+            default="text",
+            help="Read the text from this field. Dots lead into nested fields: body.text.",
+        ),
         click.option("--title-field", metavar="NAME", default="title", help="Read the title from this field."),
+        click.option(
+            "--columns",
+            type=read_names,
+            metavar="NAME,...",
+            default="",
+            show_default="all",
+            help="Store only these other fields as metadata.",
+        ),
+        click.option(
+            "--exclude-columns",
+            type=read_names,
+            metavar="NAME,...",
+            default="",
+            show_default="none",
+            help="Do not read these fields, for example an embedding.",
+        ),
+        click.option(
+            "--delimiter",
+            type=read_delimiter,
+            metavar="CHARACTER",
+            show_default="comma in .csv, tab in .tsv",
+            help="Split the rows of .csv and .tsv files at this character.",
+        ),
+        click.option(
+            "--quoting/--no-quoting",
+            default=None,
+            show_default="quoting in .csv, no quoting in .tsv",
+            help="Let quotes enclose cells, or take quotes as they are.",
+        ),
+        click.option(
+            "--no-types",
+            "typed",
+            flag_value=False,
+            default=True,
+            show_default="numbers, true, false and blanks are typed",
+            help="Keep all cells of .csv and .tsv files as strings.",
+        ),
         click.option(
             "--stdin-format",
             type=EnumChoice("hpdsearch.corpus", "LineFormat"),
             default="txt",
-            help="Read standard input (-) in this format.",
+            help="Read standard input (-), and pipes whose names have no ending, in this format.",
         ),
         click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
     )

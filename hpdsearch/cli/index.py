@@ -202,6 +202,7 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
         "long documents split into passages": report.n_split,
         "documents with the text of another": report.n_duplicates,
         "long titles truncated for the encoder": report.n_truncated_titles,
+        "table cells that span lines": corpus.stats.n_multiline_cells,
         "hidden files and folders skipped": corpus.stats.n_hidden,
         "links not followed": corpus.stats.n_links,
         "files named twice and read once": corpus.stats.n_repeated,

@@ -1,5 +1,6 @@
 """Kinds of click parameters: renamed options, enums, sizes."""
 
+import csv
 import re
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -76,6 +77,16 @@ def read_size(text: str) -> int:
     if not found:
         raise click.BadParameter(f"expected a size such as 2G or 500M, got {text!r}")
     return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+
+
+def read_names(text: str) -> tuple[str, ...]:
+    """Return the names of a list such as lang,year; a name that contains a comma is quoted as in CSV."""
+    return tuple(name for name in next(csv.reader([text], skipinitialspace=True), []) if name)
+
+
+def read_delimiter(text: str) -> str:
+    r"""Return a delimiter; \t, as shells pass it on, is a tab."""
+    return "\t" if text == r"\t" else text
 
 
 def apply_options(command: Command, *options: Callable[[Command], Command]) -> Command:

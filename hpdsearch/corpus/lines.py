@@ -83,6 +83,49 @@ def read_text_lines(file: IO[bytes], location: SourceLocation) -> Iterator[str]:
         offset += len(raw)
 
 
+def read_text_pieces(file: IO[bytes], location: SourceLocation) -> Iterator[str]:
+    """Yield the text of a UTF-8 file in pieces that end anywhere, and set location.line.
+
+    Raises:
+        CorpusError: the file contains bytes that are not UTF-8, or a NUL byte.
+    """
+    rest = b""
+    offset = 0
+    location.line = 1
+    while raw := file.read(BUFFER_BYTES):
+        raw = rest + raw
+        if offset == 0 and raw.startswith(BOM):
+            offset = len(BOM)
+            raw = raw[len(BOM) :]
+        end = find_character_end(raw)
+        text = decode_line(raw[:end], str(location), offset)
+        yield text
+        location.line += text.count("\n")
+        offset += end
+        rest = raw[end:]
+    if rest:
+        decode_line(rest, str(location), offset)
+
+
+def find_character_end(raw: bytes) -> int:
+    """Return the length of the bytes without a character of UTF-8 that is incomplete at their end."""
+    for length in range(1, min(4, len(raw)) + 1):
+        first = raw[-length]
+        if first >= 0b1100_0000:  # the first byte of a character of 2, 3 or 4 bytes
+            n_bytes = 2 + (first >= 0b1110_0000) + (first >= 0b1111_0000)
+            return len(raw) - length if length < n_bytes else len(raw)
+        if first < 0b1000_0000:
+            break
+    return len(raw)
+
+
+def strip_line_end(line: str) -> str:
+    r"""Return a line without its \n or \r\n."""
+    if line.endswith("\n"):
+        return line[:-2] if line.endswith("\r\n") else line[:-1]
+    return line
+
+
 def decode_line(raw: bytes, where: str, offset: int = 0) -> str:
     """Decode a line of UTF-8.
 

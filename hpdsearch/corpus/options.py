@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from hpdsearch.errors import CorpusError
+
 
 class LineFormat(Enum):
-    """The format of the lines of a file or of standard input."""
+    """The format of the records of a file or of standard input."""
 
     TXT = "txt"  # one text per line
     JSONL = "jsonl"  # one JSON object per line
+    JSON = "json"  # an array of JSON objects, or one object after the other
     CSV = "csv"  # a header, then one record per document
     TSV = "tsv"  # the same with tabs
 
@@ -18,6 +21,8 @@ class LineFormat(Enum):
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The fields of a JSON object, CSV or Parquet row that hold id, text and title; all others become metadata.
+
+    Dots lead into nested objects: "body.text". A field that is literally named so comes first.
 
     Attributes:
         id_field: field of the doc_id, a string or an integer. None: "id" or "_id" if the record has one; otherwise the
@@ -69,6 +74,19 @@ class ReadOptions:
     columns: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            CorpusError: an option is invalid, or two options contradict each other.
+        """
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
+            raise CorpusError(f"--delimiter: expected one character that is no quote, got {self.delimiter!r}")
+        if self.columns and self.exclude_columns:
+            raise CorpusError("--columns and --exclude-columns: expected one of them, got both")
+        if self.fields.text_field in self.exclude_columns:
+            raise CorpusError(f'--exclude-columns: expected fields without the text, got "{self.fields.text_field}"')
+
 
 @dataclass(slots=True)
 class ReadStats:
@@ -79,6 +97,7 @@ class ReadStats:
         n_empty: documents skipped because text and title are blank.
         other_files: number of a folder's files that are not read, by ending (".pdf"; "" for none).
         n_hidden: files and folders skipped because their names begin with a dot.
+        n_multiline_cells: quoted cells of tables that contain a line end.
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
         n_repeated: files that were named before, by whatever names; a file is read once.
         locations_read: the files that were read completely (hpdsearch.corpus.locations).
@@ -89,11 +108,13 @@ class ReadStats:
     n_empty: int = 0
     other_files: Counter[str] = field(default_factory=Counter)
     n_hidden: int = 0
+    n_multiline_cells: int = 0
     n_links: int = 0
     n_repeated: int = 0
     locations_read: set[str] = field(default_factory=set, repr=False)
     bytes_total: int | None = 0
     bytes_before: int = field(default=0, repr=False)  # size of the files that are read completely
+    columns_seen: set[str] = field(default_factory=set, repr=False)  # of ReadOptions.columns and exclude_columns
     position: Callable[[], int] | None = field(default=None, repr=False)  # bytes on disk read of the current file
 
     @property

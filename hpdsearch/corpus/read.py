@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import IO
 
 from hpdsearch.corpus.formats import LINE_READERS
-from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
+from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines, read_text_pieces
 from hpdsearch.corpus.locations import STDIN
-from hpdsearch.corpus.options import ReadOptions, ReadStats
+from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
 from hpdsearch.corpus.pages import read_page
 from hpdsearch.corpus.parquet import read_parquet, require_pyarrow
 from hpdsearch.corpus.sources import Source, SourceType, find_sources
@@ -16,6 +16,7 @@ from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
 DEFAULT_OPTIONS = ReadOptions()
+JSON_FORMATS = (LineFormat.JSON, LineFormat.JSONL)
 StrPath = str | os.PathLike[str]
 
 
@@ -91,6 +92,8 @@ def read_documents(
             yield locate(document, source)
         stats.locations_read.add(source.location)
         stats.bytes_before += source.size
+    if any(source.kind is SourceType.LINES and source.line_format in JSON_FORMATS for source in sources):
+        require_columns_seen(names, options, stats)
     if n_documents == 0:
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
@@ -108,8 +111,8 @@ def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: I
             if source.kind is SourceType.PAGE:
                 yield read_page(file, source, location)
             else:
-                read_lines = LINE_READERS[source.line_format]
-                yield from read_lines(read_text_lines(file, location), location, options, stats)
+                read_text = read_text_pieces if source.line_format is LineFormat.JSON else read_text_lines
+                yield from LINE_READERS[source.line_format](read_text(file, location), location, options, stats)
         finally:
             stats.position = None
 
@@ -119,6 +122,17 @@ def locate(document: Document, source: Source) -> Document:
     line = document.source[len(source.name) :]
     doc_id = source.doc_id + line if document.doc_id == document.source else document.doc_id
     return Document(doc_id, document.text, document.title, document.metadata, source.location + line)
+
+
+def require_columns_seen(names: list[str], options: ReadOptions, stats: ReadStats) -> None:
+    """Check that some JSON object had each field of `columns` and `exclude_columns`; tables are checked at once.
+
+    Raises:
+        CorpusError: a field is in none of them.
+    """
+    for name in (*options.columns, *options.exclude_columns):
+        if name not in stats.columns_seen:
+            raise CorpusError(f'{", ".join(names)}: expected a field "{name}" (--columns), got no record with it')
 
 
 def describe_missing(n_empty: int, stats: ReadStats) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from hpdsearch.corpus.options import Fields
+from hpdsearch.corpus.selection import MISSING, list_fields, pop_field
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
@@ -21,11 +22,9 @@ def find_id_field(names: Collection[str], fields: Fields, where: str) -> str | N
     """Return the name of the field that holds the doc_id; None if the record has none and the user named none.
 
     Raises:
-        CorpusError: the named field is missing, or both "id" and "_id" are there.
+        CorpusError: both "id" and "_id" are there, and the user named neither.
     """
     if fields.id_field is not None:
-        if fields.id_field not in names:
-            raise CorpusError(f'{where}: expected a field "{fields.id_field}" for the doc_id, got {list_fields(names)}')
         return fields.id_field
     if "id" in names:
         if "_id" in names:
@@ -52,29 +51,43 @@ def check_header(names: list[str], fields: Fields, where: str) -> None:
     find_id_field(names, fields, where)
 
 
-def to_document(record: dict[str, Any], id_field: str | None, fields: Fields, where: str) -> Document:
+def to_document(
+    record: dict[str, Any], id_field: str | None, fields: Fields, where: str, *, source: str = ""
+) -> Document:
     """Build a Document from a record; the record is changed and becomes the metadata.
 
     A document with a blank text gets its title as the text.
 
+    Args:
+        record: the values by field.
+        id_field: field of the doc_id; None: the doc_id is the source.
+        fields: the fields of text and title.
+        where: file and line, for messages.
+        source: the document's source, if it differs from `where`.
+
     Raises:
         CorpusError: text, title or doc_id is missing or not a string, or contains a NUL character.
     """
-    doc_id = where if id_field is None else to_doc_id(record.pop(id_field), id_field, where)
-    if fields.text_field not in record:
-        names = [*record] if id_field is None else [id_field, *record]
-        raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {list_fields(names)}')
-    text = record.pop(fields.text_field)
+    names = [*record]
+    source = source or where
+    doc_id = source
+    if id_field is not None:
+        value = pop_field(record, id_field)
+        if value is MISSING:
+            raise CorpusError(f'{where}: expected a field "{id_field}" for the doc_id, got {list_fields(names)}')
+        doc_id = to_doc_id(value, id_field, where)
+    text = pop_field(record, fields.text_field)
     if type(text) is not str:
-        raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {describe_json(text)}')
-    title = record.pop(fields.title_field, None)
-    if title is None:
+        got = list_fields(names) if text is MISSING else describe_json(text)
+        raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {got}')
+    title = pop_field(record, fields.title_field)
+    if title is None or title is MISSING:
         title = ""
     elif type(title) is not str:
         raise CorpusError(f'{where}: expected a "{fields.title_field}" string, got {describe_json(title)}')
     if "\0" in text or "\0" in title:
         raise CorpusError(f"{where}: expected text, got a NUL character in it; remove it")
-    return Document(doc_id, title if not text or text.isspace() else text, title, record, where)
+    return Document(doc_id, title if not text or text.isspace() else text, title, record, source)
 
 
 def to_doc_id(value: object, id_field: str, where: str) -> str:
@@ -97,8 +110,3 @@ def describe_json(value: object) -> str:
     if type(value) in (int, float):
         return f"the number {value}"
     return JSON_NAMES.get(type(value), type(value).__name__)
-
-
-def list_fields(names: Collection[str]) -> str:
-    """List field names, for a message."""
-    return "the fields " + ", ".join(names) if names else "no fields"

@@ -19,12 +19,12 @@ from hpdsearch.corpus.locations import (
 from hpdsearch.corpus.options import LineFormat, ReadStats
 from hpdsearch.errors import CorpusError
 
-LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat}
+LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat} | {".ndjson": LineFormat.JSONL}
 HTML_ENDINGS = {".html", ".htm"}
 PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS
 FOLDER_ENDINGS = {".txt"} | PAGE_ENDINGS
 PARQUET_ENDING = ".parquet"
-KNOWN = ".txt .jsonl .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, or a folder"
+KNOWN = ".txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, or a folder"
 
 
 class SourceType(Enum):
@@ -122,7 +122,7 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats) ->
         return sorted(find_folder_sources(name, stats), key=lambda source: source.doc_id.split("/"))
     is_stream = not stat.S_ISREG(status.st_mode) or STREAM_NAME.fullmatch(name) is not None
     ending, is_gzip = split_ending(name)
-    if is_stream and not ending:
+    if is_stream and ending not in (*LINE_ENDINGS, *PAGE_ENDINGS, PARQUET_ENDING):
         ending = stream_ending
     if ending in LINE_ENDINGS:
         kind = SourceType.LINES

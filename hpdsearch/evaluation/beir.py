@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.corpus.formats import parse_object
+from hpdsearch.corpus.json_records import parse_object
 from hpdsearch.corpus.record import describe_json, to_doc_id
 from hpdsearch.errors import CorpusError
 from hpdsearch.evaluation.files import find_files, find_folders, read_filled_lines

@@ -234,7 +234,7 @@ def test_a_pipe_in_a_folder_does_not_hang(tmp_path):
         ("a.txt", b"\n \n", "a.txt: expected documents, got only empty ones (2)"),
         ("a.csv", b"", "a.csv: expected documents, got none"),
         ("a.csv", b"id,text\n", "a.csv: expected documents, got none"),
-        ("a.docx", b"", 'a.docx: expected a file ending in .txt .jsonl .csv .tsv .md .rst .html .htm (each also'),
+        ("a.docx", b"", 'a.docx: expected a file ending in .txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm'),
         ("a.parquet.gz", b"", "a.parquet.gz: expected a file ending in"),
         ("corpus", b"", "corpus: expected a file ending in"),
     ],

@@ -1,6 +1,5 @@
 """Fields of .jsonl, .csv, .tsv and .parquet records."""
 
-import csv
 import json
 import sys
 
@@ -45,17 +44,6 @@ def test_jsonl_records_survive_a_round_trip(tmp_path, records, ascii_only):
     documents = read_text(tmp_path, "a.jsonl", "\n".join(lines))
     assert [(d.title, d.text, d.metadata["more"]) for d in documents] == records
     assert [d.doc_id for d in documents] == [str(i) for i in range(len(records))]
-
-
-@ONE_FOLDER
-@given(records=st.lists(st.tuples(FILLED, FILLED), min_size=1, max_size=5), tabs=st.booleans())
-def test_csv_and_tsv_records_survive_a_round_trip(tmp_path, records, tabs):
-    path = tmp_path / ("a.tsv" if tabs else "a.csv")
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t" if tabs else ",")
-        writer.writerow(["text", "place"])
-        writer.writerows(records)
-    assert [(d.text, d.metadata["place"]) for d in read_corpus(path)] == records
 
 
 @ONE_FOLDER
@@ -113,13 +101,6 @@ def test_a_document_that_has_only_a_title_gets_it_as_text(tmp_path):
     )
     assert [(d.text, d.title) for d in documents] == [("T", "T"), ("x", "")]
     assert stats.n_empty == 2
-
-
-def test_a_huge_cell_is_read(tmp_path):
-    cell = 'words, "quoted", ' * 100_000
-    quoted = cell.replace('"', '""')
-    (document,) = read_text(tmp_path, "a.csv", f'text\n"{quoted}"\n')
-    assert document.text == cell
 
 
 def test_u2028_does_not_end_a_json_line(tmp_path):
@@ -210,30 +191,6 @@ def test_a_named_title_must_be_in_some_json_object(tmp_path):
     assert len(read_text(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b", "head": "h"}', fields=fields)) == 2
     with pytest.raises(CorpusError, match=r'a\.jsonl: expected a field "head" \(title_field\), got no line with it'):
         read_text(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b"}', fields=fields)
-
-
-CSV_ERRORS = [
-    ("id,body\n", Fields(), '1: expected a column "text" (text_field), got the fields id, body'),
-    ("id,text\n", Fields(id_field="key"), '1: expected a column "key" (id_field), got the fields id, text'),
-    ("id,text\n", Fields(title_field="head"), '1: expected a column "head" (title_field), got the fields id, text'),
-    ("id,text,id\n", Fields(), '1: expected different column names, got "id" twice'),
-    ("id,_id,text\n", Fields(), '1: expected "id" or "_id", got both'),
-    ('id,text\n1,"a\nb"\n2\n', Fields(), "4: expected 2 cells as in the header, got 1"),
-    ("id,text\n1,a,b\n", Fields(), "2: expected 2 cells as in the header, got 3"),
-    ('id,text\n1,a\n2,"b\nc\n', Fields(), "3: expected 2 cells, got unexpected end of data; quote a cell"),
-    ('id,text\n1,"a" b\n', Fields(), "2: expected 2 cells, got"),
-    ("id,text\n ,a\n", Fields(), "2: expected an \"id\" with characters in it, got ' '"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("content", "fields", "message"), CSV_ERRORS, ids=[message for _, _, message in CSV_ERRORS])
-def test_a_wrong_csv_file_is_refused(tmp_path, monkeypatch, content, fields, message):
-    monkeypatch.chdir(tmp_path)
-    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
-        (tmp_path / name).write_bytes(content.replace(",", delimiter).encode())
-        with pytest.raises(CorpusError) as error:
-            list(read_corpus(name, ReadOptions(fields)))
-        assert str(error.value).startswith(f"{name}:{message}")
 
 
 @pytest.mark.parametrize(
