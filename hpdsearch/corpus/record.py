@@ -33,8 +33,14 @@ def find_id_field(names: Collection[str], fields: Fields, where: str) -> str | N
     return "_id" if "_id" in names else None
 
 
-def check_header(names: list[str], fields: Fields, where: str) -> None:
+def check_header(names: list[str], fields: Fields, where: str, nested: Collection[str] = ()) -> None:
     """Check that a table has every field that the user named, and no column name twice.
+
+    Args:
+        names: of the columns.
+        fields: named by the user.
+        where: the file, for messages.
+        nested: fields inside the columns.
 
     Raises:
         CorpusError: a field is missing, or a name occurs twice.
@@ -46,7 +52,7 @@ def check_header(names: list[str], fields: Fields, where: str) -> None:
     if fields.title_is_required:
         wanted.append(("title_field", fields.title_field))
     for option, field in wanted:
-        if field is not None and field not in names:
+        if field is not None and field not in names and field not in nested:
             raise CorpusError(f'{where}: expected a column "{field}" ({option}), got {list_fields(names)}')
     find_id_field(names, fields, where)
 

@@ -1,16 +1,13 @@
-"""Fields of .jsonl, .csv, .tsv and .parquet records."""
+"""Fields of .jsonl, .csv and .tsv records."""
 
 import json
-import sys
 
-import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from hpdsearch.corpus import Fields, ReadOptions, ReadStats, read_corpus
-from hpdsearch.errors import CorpusError, MissingExtraError
+from hpdsearch.errors import CorpusError
 
 FILLED = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).filter(str.strip)
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -26,11 +23,6 @@ def read_text(tmp_path, name, content, *, stats=None, **options):
     return list(read_corpus(tmp_path / name, ReadOptions(**options), stats=stats))
 
 
-def write_parquet(tmp_path, columns):
-    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet", row_group_size=7)
-    return tmp_path / "a.parquet"
-
-
 # ---- round trips
 
 
@@ -44,18 +36,6 @@ def test_jsonl_records_survive_a_round_trip(tmp_path, records, ascii_only):
     documents = read_text(tmp_path, "a.jsonl", "\n".join(lines))
     assert [(d.title, d.text, d.metadata["more"]) for d in documents] == records
     assert [d.doc_id for d in documents] == [str(i) for i in range(len(records))]
-
-
-@ONE_FOLDER
-@given(records=st.lists(st.tuples(FILLED, st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=20))
-def test_parquet_records_survive_a_round_trip(tmp_path, records):
-    text, number = (list(column) for column in zip(*records, strict=True))
-    path = write_parquet(tmp_path, {"_id": list(range(len(records))), "text": text, "number": number})
-    stats = ReadStats()
-    documents = list(read_corpus(path, stats=stats))
-    assert [(d.text, d.metadata["number"]) for d in documents] == records
-    assert [d.doc_id for d in documents] == [str(i) for i in range(len(records))]
-    assert stats.bytes_read == stats.bytes_total == path.stat().st_size
 
 
 # ---- fields
@@ -113,31 +93,6 @@ def test_surrogate_pairs_are_characters(tmp_path):
     assert document.text == "\U0001f600 \\ud800"
 
 
-def test_parquet_values_become_json_values(tmp_path):
-    import datetime
-    import decimal
-
-    columns = {
-        "text": pyarrow.array(["t"]).dictionary_encode(),
-        "day": [datetime.date(2024, 5, 6)],
-        "moment": [datetime.datetime(2024, 5, 6, 7, 8)],
-        "price": [decimal.Decimal("1.5")],
-        "gap": [float("nan")],
-        "tags": [["a", None]],
-        "nested": [{"x": 1.0, "y": [True]}],
-    }
-    (document,) = read_corpus(write_parquet(tmp_path, columns))
-    assert document.metadata == {
-        "day": "2024-05-06",
-        "moment": "2024-05-06T07:08:00",
-        "price": 1.5,
-        "gap": None,
-        "tags": ["a", None],
-        "nested": {"x": 1.0, "y": [True]},
-    }
-    json.dumps(document.metadata, allow_nan=False)
-
-
 # ---- errors
 
 JSONL_ERRORS = [
@@ -191,32 +146,3 @@ def test_a_named_title_must_be_in_some_json_object(tmp_path):
     assert len(read_text(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b", "head": "h"}', fields=fields)) == 2
     with pytest.raises(CorpusError, match=r'a\.jsonl: expected a field "head" \(title_field\), got no line with it'):
         read_text(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b"}', fields=fields)
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"body": ["a"]}, '.parquet: expected a column "text" (text_field), got the fields body'),
-        ({"text": ["a", None]}, '.parquet:2: expected a "text" string, got null'),
-        ({"text": ["a"], "id": [1.0]}, '.parquet:1: expected an "id" string or integer, got the number 1.0'),
-        ({"text": ["a"], "x": [b"b"]}, '.parquet:1: column "x": expected a value that JSON can represent, got bytes'),
-        ({"text": ["a"], "x": [float("inf")]}, '.parquet:1: column "x": expected a finite number, got inf'),
-    ],
-)
-def test_a_wrong_parquet_file_is_refused(tmp_path, columns, message):
-    with pytest.raises(CorpusError) as error:
-        list(read_corpus(write_parquet(tmp_path, columns)))
-    assert message in str(error.value)
-
-
-def test_a_file_that_is_no_parquet_is_refused(tmp_path):
-    (tmp_path / "a.parquet").write_text("plain")
-    with pytest.raises(CorpusError, match=r"a\.parquet: expected a Parquet file, got: "):
-        list(read_corpus(tmp_path / "a.parquet"))
-
-
-def test_the_error_for_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
-    path = write_parquet(tmp_path, {"text": ["a"]})
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "hpdsearch\[parquet\]"'):
-        read_corpus(path)
