@@ -5,8 +5,9 @@ A command imports its modules when it runs, so that `hpdsearch --help` is fast.
 
 import io
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import click
@@ -20,6 +21,7 @@ from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
+from hpdsearch.cli.streams import discard_unwritten, open_closed_streams
 from hpdsearch.errors import HpdsearchError
 
 SECTIONS = {
@@ -41,14 +43,14 @@ class ShownError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the usage, the message and the hint of the error to stderr."""
-        with io.StringIO() as shown:
+        with io.StringIO() as shown, suppress(OSError):  # if stderr cannot be written, only the exit code remains
             self.error.show(shown)
             echo(shown.getvalue().removesuffix("\n"), err=True)
 
 
 @contextmanager
 def shown_errors() -> Iterator[None]:
-    """Turn the user's errors into ShownErrors: click's own, HpdsearchErrors and OSErrors of files."""
+    """Turn the user's errors into ShownErrors: click's own, HpdsearchErrors, OSErrors of files and streams."""
     try:
         yield
     except click.ClickException as error:
@@ -56,9 +58,10 @@ def shown_errors() -> Iterator[None]:
     except HpdsearchError as error:
         raise ShownError(click.ClickException(str(error))) from error
     except OSError as error:
-        if error.filename is None or isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError):  # click ends quietly
             raise
-        raise ShownError(click.ClickException(f"{error.filename}: {error.strerror}")) from error
+        where = error.filename or "standard input or output"
+        raise ShownError(click.ClickException(f"{os.fsdecode(where)}: {error.strerror or error}")) from error
 
 
 class HpdsearchGroup(click.Group):
@@ -75,6 +78,14 @@ class HpdsearchGroup(click.Group):
             rows = [(f"{command.name:<{width}}", command.get_short_help_str(limit=200)) for command in commands]
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the command line, whatever the caller did to the standard streams."""
+        open_closed_streams()
+        try:
+            return super().main(*arguments, **settings)
+        finally:
+            discard_unwritten()
 
     def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
         """Parse the options before the command; errors are shown as those of `invoke`."""
