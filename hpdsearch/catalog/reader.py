@@ -1,6 +1,5 @@
 """Read a catalog: one SQLite snapshot, kept until the catalog is closed."""
 
-import json
 import sqlite3
 import threading
 import weakref
@@ -29,6 +28,7 @@ from hpdsearch.catalog.schema import (
     vector_checksum,
     xor_checksum,
 )
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
@@ -166,7 +166,8 @@ class Catalog:
 
     def doc_numbers(self, doc_ids: Sequence[str]) -> dict[str, int]:
         """Return the document number by doc_id, for the existing documents among these."""
-        return dict(self._all_in_chunks("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", doc_ids))
+        encodable = [doc_id for doc_id in doc_ids if _is_unicode(doc_id)]  # no catalog can hold the others
+        return dict(self._all_in_chunks("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", encodable))
 
     def document_source(self, doc: int) -> str:
         """Return the source of a document, `file:line` or empty, by its number."""
@@ -224,7 +225,7 @@ class Catalog:
             doc_id, title, text, metadata, source, passages
         ):
             raise CorruptIndexError(f"{self.path}: document {doc_id!r} does not match its checksum; {RESTORE_CATALOG}")
-        return StoredDocument(doc, Document(doc_id, text, title, json.loads(metadata), source), passages)
+        return StoredDocument(doc, Document(doc_id, text, title, self._parse_json(metadata), source), passages)
 
     def _check_format(self) -> bool:
         """Tell whether anything is committed.
@@ -283,7 +284,7 @@ class Catalog:
 
     def _parse_json(self, text: Any) -> Any:
         try:
-            return json.loads(text)
+            return parse_json(text)
         except (ValueError, TypeError) as error:
             raise CorruptIndexError(f"{self.path}: expected JSON, got {text!r:.80}; {RESTORE_CATALOG}") from error
 
@@ -296,3 +297,12 @@ class Catalog:
             chunk = values[start : start + _MAX_PARAMETERS]
             found += self._all(sql.format(",".join("?" * len(chunk))), chunk)
         return found
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text has no lone surrogate, as Python makes one from a byte that is not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -27,6 +27,7 @@ from hpdsearch.catalog.schema import (
     translate_error,
     vector_checksum,
 )
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.records import Document, Passage
@@ -98,7 +99,7 @@ class CatalogWriter(Catalog):
             stored.append(document_row(doc, document, row_passages))
             spans += [(at, doc, start, end) for at, start, end in row_passages]
             # Parsed from the stored form, because JSON turns all keys into strings.
-            metadata = json.loads(stored[-1][_METADATA])
+            metadata = parse_json(stored[-1][_METADATA])
             attributes += [(*attribute, doc) for attribute in flatten_metadata(metadata)]
         self._first_free_doc = next_doc + len(stored)
         self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)

@@ -21,7 +21,7 @@ from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
-from hpdsearch.cli.streams import discard_unwritten, open_closed_streams
+from hpdsearch.cli.streams import discard_unwritten, keep_undecodable_input, open_closed_streams
 from hpdsearch.errors import HpdsearchError
 
 SECTIONS = {
@@ -82,6 +82,7 @@ class HpdsearchGroup(click.Group):
     def main(self, *arguments: Any, **settings: Any) -> Any:
         """Run the command line, whatever the caller did to the standard streams."""
         open_closed_streams()
+        keep_undecodable_input()
         try:
             return super().main(*arguments, **settings)
         finally:

@@ -1,5 +1,6 @@
 """The standard streams of a caller that closed some of them, or put a full disk or a closed pipe behind them."""
 
+import io
 import os
 import sys
 
@@ -17,6 +18,12 @@ def open_closed_streams() -> None:
         if null != descriptor and not _is_open(descriptor):
             null = os.dup2(null, descriptor)
         setattr(sys, name, open(null, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115, PTH123
+
+
+def keep_undecodable_input() -> None:
+    """Let standard input pass bytes that are not of its encoding, so that only their line is refused."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def discard_unwritten() -> None:

@@ -1,11 +1,12 @@
-"""Write files atomically: under a temporary name, fsynced, then renamed. Compute the checksum of a file."""
+"""Write files atomically: under a temporary name, fsynced, then renamed. Compute checksums and parse JSON."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 PARTIAL = ".partial"  # ending of a file that is still being written; the next writer removes leftovers
 BLOCK = 1 << 20
@@ -47,3 +48,15 @@ def file_sha256(path: Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: the text is not JSON, or is nested too deeply for Python's parser.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("values that are nested too deeply") from None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpdsearch.common.files import atomic_write
+from hpdsearch.common.files import atomic_write, parse_json
 from hpdsearch.errors import DistillError
 
 STATE = "state"  # the tensor that holds the JSON values, as bytes
@@ -54,5 +54,5 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     if hashlib.sha256(content).digest() != stored[:CHECKSUM_BYTES]:
         return None
     tensors = load(content)
-    state: dict[str, Any] = json.loads(tensors.pop(STATE).numpy().tobytes())
+    state: dict[str, Any] = parse_json(tensors.pop(STATE).numpy().tobytes())
     return tensors, state

@@ -9,7 +9,6 @@
 """
 
 import gzip
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, Provenance, TextSource
 from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.encoder.folder import BUILT_IN
@@ -106,7 +106,7 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
     """
     path = RECIPES / f"{name_or_path}.json" if str(name_or_path) in recipe_names() else Path(name_or_path)
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DistillError(
             f"recipe {name_or_path}: expected a JSON file or the name of a built-in recipe "

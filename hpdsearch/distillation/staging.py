@@ -23,7 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hpdsearch.common.files import atomic_write
+from hpdsearch.common.files import atomic_write, parse_json
 from hpdsearch.distillation.export.sentence_transformers import MODULES
 from hpdsearch.distillation.space.lookup import SPACE
 from hpdsearch.distillation.training.trainer import CHECKPOINT
@@ -145,7 +145,7 @@ def _remove_resumable(folder: Path) -> None:
 def _list_encoder_files(folder: Path) -> set[str]:
     """Return the names of the files and module folders of an encoder; none if the folder holds no intact encoder."""
     try:
-        modules = json.loads((folder / MODULES).read_bytes()) if (folder / MODULES).is_file() else []
+        modules = parse_json((folder / MODULES).read_bytes()) if (folder / MODULES).is_file() else []
         names = {*read_card(folder).sha256, *(module["path"] for module in modules), REPORT_OF_0_1}
     except (EncoderError, ValueError, KeyError, TypeError):  # changed by somebody; the remaining files do no harm
         return set()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
-from hpdsearch.common.files import atomic_write
+from hpdsearch.common.files import atomic_write, parse_json
 from hpdsearch.encoder.transformer import BackendSession
 from hpdsearch.errors import HpdsearchError
 
@@ -100,7 +100,7 @@ def choice_cache_path() -> Path:
 def read_choice_cache(path: Path) -> dict[str, str]:
     """Return the stored choices; an unreadable file holds none."""
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.files import atomic_write, file_sha256
+from hpdsearch.common.files import atomic_write, file_sha256, parse_json
 from hpdsearch.errors import EncoderError
 
 FORMAT = 1
@@ -114,7 +114,7 @@ def read_card(folder: Path) -> EncoderCard:
     if not path.is_file():
         raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; check the path")
     try:
-        fields = json.loads(path.read_bytes())
+        fields = parse_json(path.read_bytes())
     except ValueError as error:
         raise EncoderError(f"{path}: expected JSON, got {error}; copy or make the folder again") from None
     found = fields.get("format") if isinstance(fields, dict) else None
@@ -142,7 +142,7 @@ def read_encoder_type(folder: Path) -> EncoderType:
     if not path.is_file():
         raise EncoderError(f"{path}: the file is missing; copy or make the encoder folder again")
     try:
-        found = json.loads(path.read_bytes())["model_type"]
+        found = parse_json(path.read_bytes())["model_type"]
     except (ValueError, KeyError, TypeError) as error:
         raise EncoderError(f"{path}: the file was altered or truncated ({error!r}); make the folder again") from None
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpdsearch.common.files import atomic_write, file_sha256
+from hpdsearch.common.files import atomic_write, file_sha256, parse_json
 from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
 from hpdsearch.errors import EncoderError, ShapeError
 
@@ -107,7 +107,7 @@ def read_space(folder: Path) -> Space:
             raise EncoderError(f"{folder}: expected a space folder, but there is no {name} in it; check the path")
     card = (folder / CARD).read_bytes()
     try:
-        fields = json.loads(card)
+        fields = parse_json(card)
         found = fields["format"]
         teacher = fields["teacher"]
         teacher_hash = fields.get("teacher_hash", "")

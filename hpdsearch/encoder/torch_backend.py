@@ -3,7 +3,6 @@
 The arithmetic is that of model.onnx on the same weights.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
 from hpdsearch.encoder.folder import CONFIG, WEIGHTS
@@ -30,7 +30,7 @@ class TorchSession:
     def __init__(self, folder: Path) -> None:
         self.device = best_device()
         self.token_budget = TOKEN_BUDGET[self.device]
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = parse_json((folder / CONFIG).read_bytes())
         tensors = load_weights(folder / WEIGHTS)
         self._bert = TorchBert(
             {name: torch.from_numpy(tensor).to(self.device) for name, tensor in tensors.items()},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tantivy
 
-from hpdsearch.common.files import MAX_READ_ATTEMPTS
+from hpdsearch.common.files import MAX_READ_ATTEMPTS, parse_json
 from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
 from hpdsearch.lexical.analysis import TOKENIZER
 from hpdsearch.lexical.tantivy_formats import active_file_names, count_rows, is_intact, is_own_file
@@ -113,7 +113,7 @@ def commit_fingerprint(folder: Path, meta: bytes) -> tuple[int, str]:
         CorruptIndexError: meta.json cannot be parsed.
     """
     try:
-        parsed = json.loads(meta)
+        parsed = parse_json(meta)
         lasting = json.dumps([count_rows(parsed), parsed["schema"], parsed["index_settings"]], sort_keys=True)
         return int(parsed["opstamp"]), hashlib.sha256(lasting.encode()).hexdigest()
     except (ValueError, KeyError, TypeError) as error:

@@ -6,7 +6,6 @@ verifying its files. tests/lexical/test_tantivy_formats.py compares each of them
 another version is allowed here and in setup.cfg, that test must pass with it.
 """
 
-import json
 import math
 import os
 import struct
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.common.files import BLOCK
+from hpdsearch.common.files import BLOCK, parse_json
 
 SUPPORTED_VERSIONS = ">=0.26,<0.28"  # of the package tantivy, as in setup.cfg
 
@@ -52,7 +51,7 @@ def collection_statistics(explanation: str) -> tuple[int, float]:
         RuntimeError: the explanation has another form, because the installed Tantivy is not a supported version.
     """
     try:
-        values = {detail["description"].split(",")[0]: detail["value"] for detail in _leaves(json.loads(explanation))}
+        values = {detail["description"].split(",")[0]: detail["value"] for detail in _leaves(parse_json(explanation))}
         return int(values["N"]), float(values["avgdl"])
     except (ValueError, KeyError, TypeError) as error:
         installed = version("tantivy")
@@ -74,7 +73,7 @@ def active_file_names(meta: bytes) -> list[str]:
     Raises:
         ValueError, KeyError, TypeError, AttributeError: this is not a meta.json as Tantivy writes it.
     """
-    deletes = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in json.loads(meta)["segments"]}
+    deletes = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in parse_json(meta)["segments"]}
     names = [f"{segment}.{found['opstamp']}.del" for segment, found in deletes.items() if found]
     return sorted([*names, *(f"{segment}.{ending}" for segment in deletes for ending in SEGMENT_ENDINGS)])
 
@@ -103,7 +102,7 @@ def is_intact(path: Path) -> bool:
             if magic != FOOTER_MAGIC or length > size - 8:
                 return False
             file.seek(size - 8 - length)
-            footer = json.loads(file.read(length))
+            footer = parse_json(file.read(length))
             file.seek(0)
             crc = 0
             left = size - 8 - length

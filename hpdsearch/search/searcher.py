@@ -107,7 +107,9 @@ def _check_queries(texts: Sequence[str], k: int) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            reason = f"an unpaired surrogate ({error.reason})"
+            found = text[error.start]
+            is_byte = "\udc80" <= found <= "\udcff"  # Python's form of a byte that it could not decode
+            reason = f"the byte 0x{ord(found) - 0xDC00:x}" if is_byte else f"an unpaired surrogate ({error.reason})"
             raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 

@@ -4,11 +4,11 @@ The graph is built by hand instead of traced by torch. It takes windows of equal
 and each of its operations was measured to be the fastest of onnxruntime on a CPU.
 """
 
-import json
 import struct
 from collections.abc import Mapping
 from typing import Any
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
 from hpdsearch.encoder.folder import WEIGHTS
 from hpdsearch.encoder.weights import SCALE
@@ -67,7 +67,7 @@ class _Graph:
         # Layout of safetensors: 8 bytes with the length of a JSON header, the header, the data.
         (header_bytes,) = struct.unpack("<Q", stored[:8])
         self.shapes: dict[str, list[int]] = {}
-        for name, entry in json.loads(stored[8 : 8 + header_bytes]).items():
+        for name, entry in parse_json(stored[8 : 8 + header_bytes]).items():
             self.shapes[name] = entry["shape"]
             first, last = entry["data_offsets"]
             self._initializers.append(self._external(name, entry, 8 + header_bytes + first, last - first))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hpdsearch.common.files import atomic_write
+from hpdsearch.common.files import atomic_write, parse_json
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Backend, Encoder
 from hpdsearch.encoder.bert import (
@@ -98,7 +98,7 @@ def _transformer_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, 
     tensors |= {"pooler.dense.bias": np.zeros(hidden, dtype=np.float32)}
     length = encoder.max_tokens + N_SPECIAL_TOKENS
     pad_token, pad_id = _find_padding(folder / TOKENIZER)
-    config = json.loads((folder / CONFIG).read_bytes()) | {
+    config = parse_json((folder / CONFIG).read_bytes()) | {
         "architectures": ["BertModel"],
         "intermediate_size": len(tensors["encoder.layer.0.intermediate.dense.weight"]),
         "max_position_embeddings": len(tensors[POSITION_EMBEDDINGS]),

@@ -1,12 +1,12 @@
 """The model that a student starts from: a BERT-like folder, a hub model or an encoder folder."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, read_license
 from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, POSITION_EMBEDDINGS, count_layers, encoder_tensors
@@ -79,7 +79,7 @@ def _load_encoder(folder: Path) -> InitialModel:
 
     card = read_card(folder)
     verify_files(folder, card)
-    config = json.loads((folder / CONFIG).read_bytes())
+    config = parse_json((folder / CONFIG).read_bytes())
     if config.get("model_type") != "bert":
         raise DistillError(f"{folder}: expected a Transformer as the student, got a {config.get('model_type')} encoder")
     tokenizer = _reset_tokenizer(Tokenizer.from_file(str(folder / TOKENIZER)), card.name)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.errors import DistillError
 
@@ -46,7 +47,7 @@ def trim_vocabulary(
     full = Tokenizer.from_str(tokenizer.to_str())
     full.no_truncation()
     full.no_padding()
-    fields = json.loads(full.to_str())
+    fields = parse_json(full.to_str())
     model = fields["model"]
     if model["type"] != "WordPiece":
         raise DistillError(

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from hpdsearch.common.files import PARTIAL, atomic_write, file_sha256
+from hpdsearch.common.files import PARTIAL, atomic_write, file_sha256, parse_json
 from hpdsearch.common.vectors import Matrix, require_matrix
 from hpdsearch.errors import CacheError, ShapeError
 
@@ -178,7 +178,7 @@ class EmbeddingCache:
         if not path.is_file():
             return []
         try:
-            fields = json.loads(path.read_bytes())
+            fields = parse_json(path.read_bytes())
             head = {key: fields[key] for key in self._head}
             shards = [{key: shard[key] for key in ("name", "rows", "sha256")} for shard in fields["shards"]]
             for shard in shards:
@@ -231,7 +231,7 @@ def _map_shard(path: Path) -> tuple[Hashes, npt.NDArray[np.float16]]:
     """Read the keys (rows,) of a shard, and memory-map its embeddings (rows, dim)."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
     parts = []
     for name, dtype in ((HASHES, np.uint8), (EMBEDDINGS, np.float16)):
         first = 8 + length + header[name]["data_offsets"][0]

@@ -3,7 +3,6 @@
 An unknown module, pooling mode or activation is an error: without it the vectors would differ.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.errors import EncoderError
 
 MODULES, CONFIG = "modules.json", "config.json"
@@ -247,6 +247,6 @@ def _open_head_modules(kind: str, path: Path) -> list[nn.Module]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise EncoderError(f"{path}: expected a JSON file of a teacher: {error}") from error

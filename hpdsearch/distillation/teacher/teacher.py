@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 from torch import nn
 from torch.nn import functional
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.progress import SILENT, Bar, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, read_license
@@ -117,7 +118,7 @@ class Teacher:
         try:
             parts = read_teacher_folder(folder)
             model, tokenizer = open_transformer(parts.transformer)
-            config = json.loads((parts.transformer / "config.json").read_bytes())
+            config = parse_json((parts.transformer / "config.json").read_bytes())
             dtype = dtype or fastest_dtype(device)
             return cls(
                 name,
