@@ -1,5 +1,6 @@
 """The records that pass between the folders: documents, passages, hits."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ class Document:
     """The unit that is indexed and found.
 
     Attributes:
-        doc_id: the user's id, unique in an index.
+        doc_id: the user's id, unique in an index. An integer, also of numpy or pyarrow, becomes a string.
         text: the text to search; never empty in an index.
         title: indexed and shown with every passage; may be empty.
         metadata: other fields, JSON values, for filters and display.
@@ -23,6 +24,24 @@ class Document:
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Make a string of an integer doc_id."""
+        if type(self.doc_id) is not str:
+            object.__setattr__(self, "doc_id", integer_to_id(self.doc_id))
+
+
+def integer_to_id(value: Any) -> Any:
+    """Return an integer of Python, numpy or pyarrow as a string; other values unchanged.
+
+    A float stays one, and is refused later: 1.0 may stand for the id "1" or for "1.0", and floats round long integers.
+    """
+    if isinstance(value, str | bool):
+        return value
+    try:
+        return str(operator.index(value))
+    except TypeError:
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,10 @@ class Corpus:
 
 def choose_folder(corpus: str) -> Path:
     """Return indexes/NAME for the first corpus of a command line: corpus.jsonl.gz -> indexes/corpus."""
-    if corpus == "-":
-        return INDEXES / "stdin"
+    from hpdsearch.corpus.locations import STDIN, STREAM_NAME
+
+    if corpus == "-" or STREAM_NAME.fullmatch(corpus):
+        return INDEXES / STDIN
     path = Path(corpus).resolve()
     while path.suffix.lower() in _ENDINGS and path.stem:
         path = path.with_suffix("")

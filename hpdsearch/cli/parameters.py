@@ -81,7 +81,7 @@ def read_size(text: str) -> int:
 
 def read_names(text: str) -> tuple[str, ...]:
     """Return the names of a list such as lang,year; a name that contains a comma is quoted as in CSV."""
-    return tuple(name for name in next(csv.reader([text], skipinitialspace=True), []) if name)
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
 
 
 def read_delimiter(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import IO, cast
 from hpdsearch.errors import CorpusError
 
 BOM = b"\xef\xbb\xbf"
+GZIP_MAGIC = b"\x1f\x8b"
 BUFFER_BYTES = 1 << 16
 Position = Callable[[], int]  # returns the bytes on disk that are read
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -45,7 +46,7 @@ def open_stream(
 
     Yields:
         The stream of decompressed bytes, and a function that returns how many bytes on disk are read (None for a
-        stream).
+        stream or a FIFO).
 
     Raises:
         CorpusError: the file cannot be read, or is not gzip as its name says.
@@ -56,7 +57,8 @@ def open_stream(
                 yield source, None
                 return
             raw = stack.enter_context(source.open("rb", buffering=BUFFER_BYTES))
-            yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if compressed else raw, raw.tell
+            position = raw.tell if raw.seekable() else None
+            yield cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if compressed else raw, position
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         if location.line == 0:
             expected = "expected a gzip file, got other bytes or a damaged file"
@@ -142,6 +144,10 @@ def decode_line(raw: bytes, where: str, offset: int = 0) -> str:
     except UnicodeDecodeError as error:
         if offset == 0 and raw.startswith(UTF16_BOMS):
             raise CorpusError(f"{where}: expected UTF-8, got UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
+        if offset == 0 and raw.startswith(GZIP_MAGIC):
+            raise CorpusError(
+                f"{where}: expected text, got gzip; name the file .gz, or decompress it: gzip -dc"
+            ) from None
         position = offset + error.start
         raise CorpusError(
             f"{where}: expected UTF-8, got the byte 0x{raw[error.start]:02x} at offset {position} of the file "

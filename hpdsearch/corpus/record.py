@@ -105,7 +105,8 @@ def to_doc_id(value: object, id_field: str, where: str) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is not str:
-        raise CorpusError(f'{where}: expected an "{id_field}" string or integer, got {describe_json(value)}')
+        advice = "; write integers without a point" if type(value) is float else ""
+        raise CorpusError(f'{where}: expected an "{id_field}" string or integer, got {describe_json(value)}{advice}')
     if not value.strip() or "\0" in value:
         raise CorpusError(f'{where}: expected an "{id_field}" with characters in it, got {value!r}')
     return value

@@ -20,7 +20,7 @@ from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.merging import apply_deletions, rebuild_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.update import update
-from hpdsearch.records import Document, Hit
+from hpdsearch.records import Document, Hit, integer_to_id
 from hpdsearch.search import Mode, search
 from hpdsearch.search.opening import open_snapshot
 from hpdsearch.search.snapshot import Snapshot
@@ -237,15 +237,18 @@ class Index:
         self.report = report
         return report
 
-    def delete(self, doc_ids: Iterable[str]) -> int:
+    def delete(self, doc_ids: str | int | Iterable[str | int]) -> int:
         """Delete documents and return their number; with an error none is deleted.
+
+        An integer stands for the string of its digits.
 
         Raises:
             QueryError: a doc_id is not in the index.
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        wanted = list(dict.fromkeys([doc_ids] if isinstance(doc_ids, str) else doc_ids))
+        given = doc_ids if isinstance(doc_ids, Iterable) and not isinstance(doc_ids, str) else [doc_ids]
+        wanted = list(dict.fromkeys(map(integer_to_id, given)))
         with self._transaction() as txn:
             stored = txn.catalog.doc_numbers(wanted)
             if missing := [doc_id for doc_id in wanted if doc_id not in stored]:

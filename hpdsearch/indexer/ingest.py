@@ -156,7 +156,7 @@ def require_document(document: Document, position: int) -> None:
         raise CorpusError(f"documents[{position}]: expected a Document, got {type(document).__name__}")
     where = document.source or f"documents[{position}]"
     if not isinstance(document.doc_id, str) or not document.doc_id:
-        raise CorpusError(f"{where}: expected a doc_id string of one character or more, got {document.doc_id!r}")
+        raise CorpusError(f"{where}: expected a doc_id that is an integer or a filled string, got {document.doc_id!r}")
     for name in ("text", "title"):
         if not isinstance(getattr(document, name), str):
             raise CorpusError(f"{where}: expected a {name} string, got {type(getattr(document, name)).__name__}")

@@ -1,7 +1,9 @@
 import gzip
 import io
 import os
+import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -118,6 +120,52 @@ def test_standard_input_is_that_of_the_process(monkeypatch):
     assert texts("-") == ["one"]
 
 
+def write_fifo(path, content):
+    """Make a FIFO and write to it from a thread, which ends when the content is read."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(content,), daemon=True)
+    writer.start()
+    return writer
+
+
+@pytest.mark.parametrize(
+    ("name", "line_format", "content"),
+    [
+        ("pipe", LineFormat.TXT, b"one\n"),
+        ("pipe", LineFormat.JSON, b'[{"text": "one"}]'),
+        ("pipe.tmp", LineFormat.CSV, b"text\none"),
+        ("pipe.jsonl", LineFormat.TXT, b'{"text": "one"}'),
+        ("pipe.ndjson.gz", LineFormat.TXT, gzip.compress(b'{"text": "one"}')),
+        ("pipe.html", LineFormat.TXT, b"<p>one"),
+    ],
+)
+def test_a_fifo_is_read_by_its_ending_or_as_standard_input(tmp_path, name, line_format, content):
+    writer = write_fifo(tmp_path / name, content)
+    stats = ReadStats()
+    documents = read_corpus(tmp_path / name, ReadOptions(stdin_format=line_format), stats=stats)
+    assert [(document.text, stats.bytes_read) for document in documents] == [("one", 0)]
+    assert stats.bytes_total is None
+    writer.join()
+
+
+@pytest.mark.parametrize("path", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+@pytest.mark.parametrize("through_pipe", [True, False])
+def test_the_names_of_standard_input_are_read_in_its_format(tmp_path, path, through_pipe):
+    if not Path(path).exists():
+        pytest.skip(f"this system has no {path}")
+    content = '{"text": "one"}\n'
+    script = (
+        "import sys; from hpdsearch.corpus import *\n"
+        "print([d.text for d in read_corpus(sys.argv[1], ReadOptions(stdin_format=LineFormat.JSONL))])"
+    )
+    with write(tmp_path / "content", content).open() as file:
+        source = {"input": content} if through_pipe else {"stdin": file}
+        child = subprocess.run(
+            [sys.executable, "-c", script, path], capture_output=True, text=True, check=True, **source
+        )
+    assert child.stdout == "['one']\n"
+
+
 # ---- progress
 
 
@@ -228,6 +276,8 @@ def test_a_pipe_in_a_folder_does_not_hang(tmp_path):
         ("a.txt", b"ok\nbin\0ary\n", "a.txt:2: expected text, got a NUL byte at offset 6; leave out binary files"),
         ("a.csv", b"id,text\n1,a\0b\n", "a.csv:2: expected text, got a NUL byte at offset 11"),
         ("a.html", b"<p>a\0b", "a.html: expected an HTML page, got a NUL character"),
+        ("a.txt", gzip.compress(b"ok"), "a.txt:1: expected text, got gzip; name the file .gz, or decompress it"),
+        ("a.json", gzip.compress(b"[]"), "a.json:1: expected text, got gzip; name the file .gz, or decompress it"),
         ("a.txt.gz", b"no gzip", "a.txt.gz: expected a gzip file, got other bytes or a damaged file"),
         ("a.txt.gz", gzip.compress(b"one\n" * 9)[:-9], "a.txt.gz: expected a complete gzip file, got one that is"),
         ("a.txt", b"", "a.txt: expected documents, got none"),

@@ -1,8 +1,12 @@
 """Index.add, update and delete: the documents afterwards, changes that fail, and files of dead writers."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow
 import pytest
 from brute_force import make_documents
 from index_folders import DOCUMENTS, find_texts, get_texts, interrupt_after
@@ -44,6 +48,19 @@ def test_delete_removes_all_or_none(folder: Path) -> None:
         assert find_texts(index) == get_texts([d for d in DOCUMENTS if d.doc_id not in ("d00001", "d00002", "d00003")])
         with pytest.raises(QueryError, match="d00001"):
             index.delete("d00001")
+
+
+@pytest.mark.parametrize("make", [int, np.int64, np.uint8, pyarrow.scalar, str])
+def test_integers_of_every_kind_are_doc_ids(folder: Path, make: Callable[[int], Any]) -> None:
+    with Index.open(folder) as index:
+        index.add([Document(make(i), "a cat") for i in (7, 8, 9)])
+        assert {"7", "8", "9"} <= set(find_texts(index))
+        assert index.add([Document(make(7), "a cat")]).n_replaced == 1
+        assert index.delete(make(7)) == 1
+        assert index.delete([make(8), make(9), make(9)]) == 2
+        assert find_texts(index) == get_texts(DOCUMENTS)
+        with pytest.raises(QueryError, match="1 of 1 doc_ids are not in the index: '7'"):
+            index.delete([make(7)])
 
 
 def test_an_index_can_lose_all_its_documents_and_get_new_ones(folder: Path) -> None:

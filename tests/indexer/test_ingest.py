@@ -193,8 +193,10 @@ def test_strict_refuses_documents_that_would_be_counted(index: Index, block: int
 
 IMPROPER = {
     "no document": ("cat", "documents[1]: expected a Document, got str"),
-    "no doc_id": (Document("", "cat"), "documents[1]: expected a doc_id string of one character or more, got ''"),
-    "a number as doc_id": (Document(7, "cat"), "documents[1]: expected a doc_id string"),  # type: ignore[arg-type]
+    "no doc_id": (Document("", "cat"), "documents[1]: expected a doc_id that is an integer or a filled"),
+    "a float as doc_id": (Document(7.0, "cat"), "documents[1]: expected a doc_id that is an integer"),  # type: ignore[arg-type]
+    "a boolean as doc_id": (Document(True, "cat"), "documents[1]: expected a doc_id that is an integer"),
+    "null as doc_id": (Document(None, "cat"), "documents[1]: expected a doc_id that is an integer"),  # type: ignore[arg-type]
     "no text": (Document("x", None), "documents[1]: expected a text string, got NoneType"),  # type: ignore[arg-type]
     "no title": (Document("x", "cat", None), "expected a title string, got NoneType"),  # type: ignore[arg-type]
     "an unpaired surrogate in the text": (Document("x", "cat \ud83d"), "documents[1]: expected Unicode text"),
