@@ -2,7 +2,7 @@
 
 A document has one attribute (field, text, number) for each value in its metadata. Nested fields are joined with dots.
 Each member of a list is a value of its own; null is no value. `text` is the value as it is written. `number` is set for
-numbers and for strings that look like one, because CSV has no numbers. It is a 64-bit float, so integers of more than
+numbers and for strings that look like one, as cells of CSV may. It is a 64-bit float, so integers of more than
 15 digits can only be distinguished as text: `id = "9007199254740993"`.
 """
 

@@ -58,8 +58,8 @@ def index(
 ) -> None:
     """Index the documents of files and folders.
 
-    CORPUS is a file of documents: .txt (one a line), .jsonl, .csv, .tsv or .parquet, each also as .gz; a folder of
-    .txt, .md, .rst and .html files, one document each; or - for standard input.
+    CORPUS is a file of documents: .txt (one a line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet; a folder
+    of .txt, .md, .rst and .html files, one document each; or - for standard input.
 
     \b
     Examples:

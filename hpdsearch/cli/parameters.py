@@ -81,7 +81,11 @@ def read_size(text: str) -> int:
 
 def read_names(text: str) -> tuple[str, ...]:
     """Return the names of a list such as lang,year; a name that contains a comma is quoted as in CSV."""
-    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
+    try:
+        names = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise click.BadParameter(f"expected names with commas between them, got {text[:80]!r} ({error})") from None
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def read_delimiter(text: str) -> str:

@@ -32,8 +32,8 @@ def read_corpus(
 
     Paths are checked at once; contents are read as the documents are consumed.
 
-    - Files: `.txt` (one document per line), `.jsonl`, `.csv`, `.tsv`, `.parquet`; `.md .rst .html .htm` (each one
-      document, named by its path). All but .parquet also as `.gz`.
+    - Files: `.txt` (one document per line), `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet`; `.md .rst .html
+      .htm` (each one document, named by its path). All but .parquet also as `.gz`.
     - A folder is read recursively, sorted by path: `.txt .md .rst .html .htm`, also as `.gz`, are one document each,
       named by the path inside the folder.
     - "-" is standard input.
@@ -142,4 +142,4 @@ def describe_missing(n_empty: int, stats: ReadStats) -> str:
     if stats.other_files:
         others = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in stats.other_files.most_common(5))
         return f"none; a folder's .txt .md .rst .html .htm files are read, not its other files ({others})"
-    return f"none; the files, the folder or {STDIN} are empty"
+    return f"none; the files, the folder or {STDIN} are empty, or hold only a header"
