@@ -1,77 +1,35 @@
-"""Parse a filter on metadata, `year >= 2020 and lang = "en"`, into a tree. filter_sql.py turns the tree into SQL."""
+"""Parse a filter, `year >= 2020 and lang = "en"`, into a tree. filter_sql.py turns the tree into SQL."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
-from typing import TypeAlias
 
+from hpdsearch.catalog.dates import DateSpan, parse_date_span
+from hpdsearch.catalog.filter_tree import (
+    OWN_FIELDS,
+    TEXT_OPS,
+    Both,
+    Comparison,
+    Either,
+    Field,
+    Filter,
+    Literal,
+    Member,
+    Not,
+    Op,
+)
 from hpdsearch.errors import FilterError
-
-Literal: TypeAlias = str | float | bool | None
-
-
-class Op(str, Enum):
-    """How a field is compared with a literal."""
-
-    EQ = "="
-    NE = "!="
-    LT = "<"
-    LE = "<="
-    GT = ">"
-    GE = ">="
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A field compared with a literal; `position` is the index of the field's first character in the filter."""
-
-    field: str
-    op: Op
-    value: Literal
-    position: int
-
-
-@dataclass(frozen=True)
-class Member:
-    """A field that must equal one of some literals; `position` as in Comparison."""
-
-    field: str
-    values: tuple[Literal, ...]
-    position: int
-
-
-@dataclass(frozen=True)
-class Not:
-    """Negation: matches the documents that `inner` does not match."""
-
-    inner: "Filter"
-
-
-@dataclass(frozen=True)
-class Both:
-    """Conjunction: matches the documents that all operands match."""
-
-    operands: tuple["Filter", ...]
-
-
-@dataclass(frozen=True)
-class Either:
-    """Disjunction: matches the documents that at least one operand matches."""
-
-    operands: tuple["Filter", ...]
-
-
-Filter: TypeAlias = Comparison | Member | Not | Both | Either
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TOKEN = re.compile(
     rf"""\s*(?:
-      (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      (?P<string>"(?:[^"\\]|\\.|"")*"|'(?:[^'\\]|\\.|'')*')
+    | (?P<date>\d{{4}}-\d[\w:.+\-]*)
     | (?P<number>{NUMBER})(?![\w.])
     | (?P<op><=|>=|!=|<>|==|=|<|>)
     | (?P<mark>[(),])
-    | (?P<name>`[^`]+`|[^\W\d][\w.\-]*)
+    | (?P<own>@\w*)
+    | (?P<name>`(?:[^`]|``)+`|[^\W\d][\w.\-]*)
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -87,18 +45,18 @@ _MAX_LITERALS = 10_000
 
 @dataclass(frozen=True)
 class _Token:
-    kind: str  # string, number, op, mark, name, end
+    kind: str  # string, date, number, op, mark, own, name, end
     text: str
     position: int
 
 
 def parse_filter(text: str) -> Filter:
-    """Parse a filter.
+    """Parse a filter; docs/filters.md describes the language.
 
     Grammar: comparisons joined by `or`, `and`, `not` and parentheses. A comparison is `field OP literal` (= == != <> <
-    <= > >=), `field [not] in (a, b)` or `field is [not] null`. Literals are "text", 'text', numbers, true, false, null.
-    A field name with characters other than letters, digits, `_`, `-` and `.` is written in `backquotes`. `!=` matches
-    every document that `=` does not match.
+    <= > >=), `field [not] in (a, b)`, `field is [not] null`, or `field [not] like "text"`, with `contains` and `starts
+    with` in place of `like`. Literals are "text", 'text', numbers, true, false, null, dates such as 2024-01-31 and
+    2024-01-31T12:30Z, and date "2024-01-31 12:30". `!=` matches every document that `=` does not match.
 
     Raises:
         FilterError: the text does not follow the grammar; the message points at the character.
@@ -124,6 +82,10 @@ class _Parser:
         return result
 
     def _tokenize(self) -> Iterator[_Token]:
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:
+            raise self._error(error.start, "expected Unicode text, got a byte that is not UTF-8") from None
         position = 0
         while self.text[position:].strip():
             match = _TOKEN.match(self.text, position)
@@ -165,46 +127,75 @@ class _Parser:
             self.depth -= 1
 
     def _parse_comparison(self) -> Filter:
-        token = self._peek()
-        if token.kind != "name" or token.text.lower() in _KEYWORDS:
-            raise self._unexpected('a field, "not" or "("')
-        self.at += 1
-        field = token.text.strip("`")
-        position = token.position
+        position = self._peek().position
+        field = self._parse_field()
         self.n_comparisons += 1
         if self.n_comparisons > _MAX_COMPARISONS:
             raise self._error(position, f'more than {_MAX_COMPARISONS} comparisons; join those of a field with "in"')
         if self._take_keyword("is"):
-            negated = self._take_keyword("not")
+            op = Op.NE if self._take_keyword("not") else Op.EQ
+            literal = self._peek()
             if not self._take_keyword("null"):
                 raise self._unexpected('"null"')
-            return Comparison(field, Op.NE if negated else Op.EQ, None, position)
+            return Comparison(field, op, None, position, literal.position)
         if self._take_keyword("not"):
-            if not self._take_keyword("in"):
-                raise self._unexpected('"in"')
-            return Not(self._parse_members(field, position))
-        if self._take_keyword("in"):
-            return self._parse_members(field, position)
-        operator = self._peek()
-        if operator.kind != "op":
-            raise self._unexpected("an operator (= != < <= > >= in is)")
+            return Not(self._parse_word_comparison(field, position, '"in", "like", "contains" or "starts with"'))
+        if self._peek().kind != "op":
+            return self._parse_word_comparison(
+                field, position, "an operator (= != < <= > >= in is like contains starts with)"
+            )
+        op = _OPS[self._peek().text]
         self.at += 1
-        op = _OPS[operator.text]
         literal = self._peek()
         value = self._parse_literal()
         if op not in (Op.EQ, Op.NE) and (value is None or isinstance(value, bool)):
-            raise self._error(literal.position, f"{op.value} expects a number or a string, got {literal.text}")
-        return Comparison(field, op, value, position)
+            raise self._error(literal.position, f"{op.value} expects a number, a string or a date, got {literal.text}")
+        return Comparison(field, op, value, position, literal.position)
 
-    def _parse_members(self, field: str, position: int) -> Filter:
+    def _parse_field(self) -> Field:
+        token = self._peek()
+        if token.kind == "own":
+            if token.text[1:] not in OWN_FIELDS:
+                raise self._unexpected("one of " + ", ".join(f"@{name}" for name in OWN_FIELDS))
+            self.at += 1
+            return OWN_FIELDS[token.text[1:]]
+        if token.kind != "name" or token.text.lower() in _KEYWORDS:
+            raise self._unexpected('a field, "not" or "("')
+        self.at += 1
+        return token.text[1:-1].replace("``", "`") if token.text[0] == "`" else token.text
+
+    def _parse_word_comparison(self, field: Field, position: int, expected: str) -> Filter:
+        """Parse the operator and the rest of a comparison whose operator is a word."""
+        if self._take_keyword("in"):
+            return self._parse_members(field, position)
+        for op in TEXT_OPS:
+            start = self.at
+            if all(self._take_keyword(word) for word in op.value.split()):
+                value_position = self._peek().position
+                return Comparison(field, op, self._parse_text(op), position, value_position)
+            self.at = start
+        raise self._unexpected(expected)
+
+    def _parse_text(self, op: Op) -> str:
+        """Parse the string behind a word operator; a pattern keeps its backslashes."""
+        token = self._peek()
+        if token.kind != "string":
+            raise self._unexpected(f'a string for "{op.value}"')
+        value = str(self._parse_literal())
+        quote = token.text[0]
+        return token.text[1:-1].replace(quote * 2, quote) if op is Op.LIKE else value
+
+    def _parse_members(self, field: Field, position: int) -> Filter:
         if not self._take("("):
             raise self._unexpected('"("')
+        positions = [self._peek().position]
         values = [self._parse_literal()]
         while self._take(","):
+            positions.append(self._peek().position)
             values.append(self._parse_literal())
         if not self._take(")"):
             raise self._unexpected('"," or ")"')
-        return Member(field, tuple(values), position)
+        return Member(field, tuple(values), position, tuple(positions))
 
     def _parse_literal(self) -> Literal:
         token = self._peek()
@@ -212,14 +203,26 @@ class _Parser:
         if self.n_literals > _MAX_LITERALS:
             raise self._error(token.position, f"more than {_MAX_LITERALS} literals")
         self.at += 1
+        if token.kind == "name" and token.text.lower() == "date" and self._peek().kind == "string":
+            self.at += 1
+            return self._read_date(self.tokens[self.at - 1].position, _unquote(self.tokens[self.at - 1].text))
         if token.kind == "string":
-            return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
+            return _unquote(token.text)
+        if token.kind == "date":
+            return self._read_date(token.position, token.text)
         if token.kind == "number":
             return float(token.text)
         if token.kind == "name" and token.text.lower() in _CONSTANTS:
             return _CONSTANTS[token.text.lower()]
         self.at -= 1
-        raise self._unexpected('a literal ("text", number, true, false, null)')
+        raise self._unexpected('a literal ("text", number, date, true, false, null)')
+
+    def _read_date(self, position: int, text: str) -> DateSpan:
+        span = parse_date_span(text)
+        if span is None:
+            expected = "a date such as 2024-01-31, 2024-01-31T12:30 or 2024-01-31T12:30:00+02:00"
+            raise self._error(position, f"expected {expected}, got {text!r}")
+        return span
 
     def _peek(self) -> _Token:
         return self.tokens[self.at]
@@ -243,16 +246,12 @@ class _Parser:
         return error_at(self.text, position, message)
 
 
+def _unquote(text: str) -> str:
+    """Return the string of a quoted literal: `\\x` stands for x, a doubled quote for a quote."""
+    return re.sub(rf"\\(.)|{text[0]}({text[0]})", r"\1\2", text[1:-1], flags=re.DOTALL)
+
+
 def error_at(text: str, position: int, message: str) -> FilterError:
     """Return an error that shows the filter and a mark under the character at a position."""
-    line = re.sub(r"\s", " ", text)
+    line = re.sub(r"\s", " ", text.encode(errors="replace").decode())
     return FilterError(f"where: character {position + 1}: {message}\n  {line}\n  {' ' * position}^")
-
-
-def iter_comparisons(tree: Filter) -> Iterator[Comparison | Member]:
-    """Yield the comparisons of a filter from left to right."""
-    if isinstance(tree, (Comparison, Member)):
-        yield tree
-    else:
-        for operand in (tree.inner,) if isinstance(tree, Not) else tree.operands:
-            yield from iter_comparisons(operand)

@@ -9,12 +9,18 @@ numbers and for strings that look like one, as cells of CSV may. It is a 64-bit 
 import json
 import math
 import re
+import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from hpdsearch.catalog.filter_parser import NUMBER, Both, Either, Filter, Literal, Member, Not, Op
+from hpdsearch.catalog.dates import DateSpan, bound_texts, parse_moment
+from hpdsearch.catalog.filter_parser import NUMBER
+from hpdsearch.catalog.filter_tree import TEXT_OPS, Both, Either, Field, Filter, Literal, Member, Not, Op, OwnField
+from hpdsearch.catalog.patterns import literal_prefix, matches_pattern
 
 Attribute: TypeAlias = tuple[str, str, float | None]  # field, text, number
+Condition: TypeAlias = tuple[str, list[Any]]  # SQL, its parameters
 
 _NUMERIC = re.compile(NUMBER)
 
@@ -32,12 +38,17 @@ def _flatten(field: str, value: Any) -> Iterator[Attribute]:
         for inner in value:
             yield from _flatten(field, inner)
     elif isinstance(value, str):
-        number = value.strip()  # float() strips fewer kinds of space
-        yield field, value, _to_float(number) if _NUMERIC.fullmatch(number) else None
+        yield field, value, parse_number(value)
     elif isinstance(value, bool):
         yield field, json.dumps(value), None
     elif value is not None:
         yield field, json.dumps(value), _to_float(value)
+
+
+def parse_number(text: str) -> float | None:
+    """Return the number of a text that is written like one; None: it is not."""
+    number = text.strip()  # float() strips fewer kinds of space
+    return _to_float(number) if _NUMERIC.fullmatch(number) else None
 
 
 def _to_float(number: float | str) -> float:
@@ -48,8 +59,15 @@ def _to_float(number: float | str) -> float:
         return math.copysign(math.inf, 1 if int(number) > 0 else -1)
 
 
-def to_sql(tree: Filter, *, negated: bool = False) -> tuple[str, list[Any]]:
-    """Return an SQL condition on documents.doc over attributes(field, text, number, doc), and its parameters.
+def register_functions(connection: sqlite3.Connection) -> None:
+    """Make the functions that conditions of filters call known to a connection."""
+    connection.create_function("hpd_number", 1, parse_number, deterministic=True)
+    connection.create_function("hpd_moment", 1, parse_moment, deterministic=True)
+    connection.create_function("hpd_like", 2, matches_pattern, deterministic=True)
+
+
+def to_sql(tree: Filter, *, negated: bool = False) -> Condition:
+    """Return an SQL condition on documents over attributes(field, text, number, doc), and its parameters.
 
     Args:
         tree: the filter.
@@ -66,27 +84,110 @@ def to_sql(tree: Filter, *, negated: bool = False) -> tuple[str, list[Any]]:
         return _member_condition(tree.field, tree.values, negated)
     if tree.op in (Op.EQ, Op.NE):
         return _member_condition(tree.field, (tree.value,), negated is not (tree.op is Op.NE))
-    column = "text" if isinstance(tree.value, str) else "number"
-    return _document_condition(f"{column} {tree.op.value} ?", negated), [tree.field, tree.value]
+    return _document_condition(tree.field, _value_condition(tree.field, tree.op, tree.value), negated)
 
 
-def _member_condition(field: str, values: tuple[Literal, ...], negated: bool) -> tuple[str, list[Any]]:
-    """Return the condition that an attribute of the field equals one of the values; for null, that there is none."""
+def _member_condition(field: Field, values: tuple[Literal, ...], negated: bool) -> Condition:
+    """Return the condition that a value of the field equals one of these; for null, that it has no value."""
     literals = [json.dumps(value) if isinstance(value, bool) else value for value in values]
-    conditions: list[str] = []
-    parameters: list[Any] = []
+    found: list[Condition] = []
     for column, some in (
-        ("text", [literal for literal in literals if isinstance(literal, str)]),
-        ("number", [literal for literal in literals if isinstance(literal, float)]),
+        (text_column(field), [literal for literal in literals if isinstance(literal, str)]),
+        (number_column(field), [literal for literal in literals if isinstance(literal, float)]),
     ):
         if some:
-            conditions.append(_document_condition(f"{column} IN ({','.join('?' * len(some))})", negated))
-            parameters += [field, *some]
+            equal = f"{column} IN ({','.join('?' * len(some))})", [*some]
+            found.append(_document_condition(field, equal, negated))
+    for literal in literals:
+        if isinstance(literal, DateSpan):
+            found.append(_document_condition(field, _value_condition(field, Op.EQ, literal), negated))
     if None in literals:
-        conditions.append(_document_condition("TRUE", not negated))
-        parameters.append(field)
-    return (" AND " if negated else " OR ").join(conditions), parameters
+        found.append(_null_condition(field, negated))
+    sql = (" AND " if negated else " OR ").join(condition for condition, _ in found)
+    return sql, [parameter for _, parameters in found for parameter in parameters]
 
 
-def _document_condition(condition: str, negated: bool) -> str:
-    return f"documents.doc {'NOT ' * negated}IN (SELECT doc FROM attributes WHERE field = ? AND {condition})"
+def text_column(field: Field) -> str:
+    """Return the SQL expression of a value's text."""
+    return f"documents.{field.value}" if isinstance(field, OwnField) else "text"
+
+
+def number_column(field: Field) -> str:
+    """Return the SQL expression of a value's number, NULL if it is not written like one."""
+    return f"hpd_number(documents.{field.value})" if isinstance(field, OwnField) else "number"
+
+
+def _value_condition(field: Field, op: Op, value: Literal) -> Condition:
+    """Return the condition on one value of the field."""
+    text = text_column(field)
+    if isinstance(value, DateSpan):
+        return _date_condition(text, op, value)
+    if op in TEXT_OPS:
+        return _text_condition(text, op, str(value))
+    column = text if isinstance(value, str) else number_column(field)
+    return f"{column} {op.value} ?", [value]
+
+
+def _date_condition(text: str, op: Op, span: DateSpan) -> Condition:
+    """Return the condition on a date; the bounds on its text let SQLite use its index."""
+    low, high = bound_texts(span)
+    moment = f"hpd_moment({text})"
+    compared, parameters, bounds = {
+        Op.EQ: (f"{moment} BETWEEN ? AND ?", [span.first, span.last], (low, high)),
+        Op.LT: (f"{moment} < ?", [span.first], ("0", high)),
+        Op.LE: (f"{moment} <= ?", [span.last], ("0", high)),
+        Op.GT: (f"{moment} > ?", [span.last], (low, ":")),
+        Op.GE: (f"{moment} >= ?", [span.first], (low, ":")),
+    }[op]
+    return f"{text} >= ? AND {text} < ? AND {compared}", [*bounds, *parameters]
+
+
+def _text_condition(text: str, op: Op, value: str) -> Condition:
+    if op is Op.CONTAINS:
+        return f"instr({text}, ?) > 0", [value]
+    prefix = value if op is Op.STARTS_WITH else literal_prefix(value)
+    sql = f"{text} >= ?"
+    parameters = [prefix]
+    if after := _text_after(prefix):
+        sql += f" AND {text} < ?"
+        parameters.append(after)
+    if op is Op.LIKE:
+        sql += f" AND hpd_like({text}, ?)"
+        parameters.append(value)
+    return sql, parameters
+
+
+def _text_after(prefix: str) -> str:
+    """Return the first string behind all that begin with the prefix, in the order of code points; "": there is none."""
+    start = prefix.rstrip(chr(sys.maxunicode))
+    if not start:
+        return ""
+    following = ord(start[-1]) + 1
+    return start[:-1] + chr(0xE000 if following == 0xD800 else following)  # UTF-8 has no surrogates
+
+
+def _null_condition(field: Field, negated: bool) -> Condition:
+    """Return the condition that the field has no value; an object has those of its fields."""
+    if isinstance(field, OwnField):
+        return f"{text_column(field)} {'<>' if negated else '='} ''", []
+    values = "SELECT doc FROM attributes WHERE field = ? UNION ALL SELECT doc FROM attributes WHERE {}"
+    sql = f"documents.doc {'' if negated else 'NOT '}IN ({values.format(IS_INSIDE)})"
+    return sql, [field, *inside(field)]
+
+
+IS_INSIDE = "field > ? AND field < ?"  # parameters: `inside`
+
+
+def inside(field: str) -> tuple[str, str]:
+    """Return the names between which the fields of an object sort."""
+    return f"{field}.", f"{field}/"  # "/" follows "."
+
+
+def _document_condition(field: Field, condition: Condition, negated: bool) -> Condition:
+    """Return the condition that a value of the field meets a condition."""
+    sql, parameters = condition
+    if isinstance(field, OwnField):
+        own = f"{text_column(field)} <> '' AND {sql}"
+        return (f"({own}) IS NOT TRUE" if negated else own), parameters
+    selected = f"SELECT doc FROM attributes WHERE field = ? AND {sql}"
+    return f"documents.doc {'NOT ' * negated}IN ({selected})", [field, *parameters]

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hpdsearch.catalog.filter_parser import error_at, iter_comparisons, parse_filter
-from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
+from hpdsearch.catalog.filter_check import check_filter, field_names
+from hpdsearch.catalog.filter_parser import parse_filter
+from hpdsearch.catalog.filter_sql import flatten_metadata, register_functions, to_sql
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
@@ -45,6 +46,7 @@ class Catalog:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        register_functions(connection)
         self._close = weakref.finalize(self, connection.close)  # runs at garbage collection too
         self._lock = threading.Lock()
 
@@ -119,12 +121,8 @@ class Catalog:
         return int(self._all("SELECT count(*) FROM passages")[0][0])
 
     def fields(self) -> list[str]:
-        """Return the names of the metadata fields, sorted."""
-        step = "SELECT (SELECT min(field) FROM attributes WHERE field > name) FROM names WHERE name IS NOT NULL"
-        query = (
-            f"WITH RECURSIVE names(name) AS (SELECT min(field) FROM attributes UNION ALL {step}) SELECT name FROM names"
-        )
-        return [name for (name,) in self._all(query) if name is not None]
+        """Return the names of the metadata fields that have a value, sorted."""
+        return field_names(self._all)
 
     def docs_of_rows(self, rows: Rows) -> dict[int, int]:
         """Return the document number by row, for the live rows among these."""
@@ -177,7 +175,7 @@ class Catalog:
         """Return the rows of all documents that match a filter: (n,), ascending.
 
         Raises:
-            FilterError: the filter cannot be parsed, or names a field that no document has.
+            FilterError: the filter cannot be parsed, names a field that no document has, or can never match.
         """
         condition, parameters = self._compile_filter(where)
         sql = f"SELECT row FROM passages WHERE doc IN (SELECT doc FROM documents WHERE {condition}) ORDER BY row"
@@ -189,13 +187,7 @@ class Catalog:
         return int(self._all(f"SELECT count(*) FROM documents WHERE {condition}", parameters)[0][0])
 
     def _compile_filter(self, where: str) -> tuple[str, list[Any]]:
-        tree = parse_filter(where)
-        known = self.fields()
-        for comparison in iter_comparisons(tree):
-            if comparison.field not in known:
-                message = f"no document has a field {comparison.field!r}; fields: {', '.join(known) or 'none'}"
-                raise error_at(where, comparison.position, message)
-        return to_sql(tree)
+        return to_sql(check_filter(where, parse_filter(where), self._all))
 
     def find_problems(self) -> list[str]:
         """Return a line for each problem that SQLite's integrity check and a recount of the attributes find."""

@@ -5,8 +5,10 @@ from filters import match_documents
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hpdsearch.catalog.filter_parser import Both, Comparison, Either, Member, Not, Op, iter_comparisons, parse_filter
+from hpdsearch.catalog.dates import DateSpan
+from hpdsearch.catalog.filter_parser import parse_filter
 from hpdsearch.catalog.filter_sql import to_sql
+from hpdsearch.catalog.filter_tree import Both, Comparison, Either, Member, Not, Op, OwnField
 from hpdsearch.errors import FilterError
 
 
@@ -15,25 +17,30 @@ from hpdsearch.errors import FilterError
     [
         ("", 1, 'expected a field, "not" or "(", got the end'),
         ("   ", 4, 'expected a field, "not" or "(", got the end'),
-        ("year", 5, "expected an operator (= != < <= > >= in is), got the end"),
-        ("year =", 7, 'expected a literal ("text", number, true, false, null), got the end'),
-        ("year = en", 8, "expected a literal (\"text\", number, true, false, null), got 'en'"),
-        ("year 2020", 6, "expected an operator (= != < <= > >= in is), got '2020'"),
+        ("year", 5, "expected an operator (= != < <= > >= in is like contains starts with), got the end"),
+        ("year =", 7, 'expected a literal ("text", number, date, true, false, null), got the end'),
+        ("year = en", 8, "expected a literal (\"text\", number, date, true, false, null), got 'en'"),
+        ("year 2020", 6, "expected an operator (= != < <= > >= in is like contains starts with), got '2020'"),
         ("year = 2020 lang = 'en'", 13, 'expected "and", "or" or the end, got \'lang\''),
         ("year = 2020)", 12, 'expected "and", "or" or the end, got \')\''),
         ("(year = 2020", 13, 'expected ")", got the end'),
         ("year = 2020 and", 16, 'expected a field, "not" or "(", got the end'),
         ("and = 1", 1, 'expected a field, "not" or "(", got \'and\''),
         ("2020 = year", 1, 'expected a field, "not" or "(", got \'2020\''),
-        ("lang in ()", 10, "expected a literal (\"text\", number, true, false, null), got ')'"),
+        ("lang in ()", 10, "expected a literal (\"text\", number, date, true, false, null), got ')'"),
         ("lang in 'en'", 9, 'expected "(", got "\'en\'"'),
         ("lang in ('en' 'de')", 15, 'expected "," or ")", got "\'de\'"'),
-        ("lang in ('en',)", 15, "expected a literal (\"text\", number, true, false, null), got ')'"),
-        ("lang not 'en'", 10, 'expected "in", got "\'en\'"'),
+        ("lang in ('en',)", 15, "expected a literal (\"text\", number, date, true, false, null), got ')'"),
+        ("lang not 'en'", 10, 'expected "in", "like", "contains" or "starts with", got "\'en\'"'),
         ("lang is 'en'", 9, 'expected "null", got "\'en\'"'),
         ("lang is not 5", 13, "expected \"null\", got '5'"),
-        ("open > true", 8, "> expects a number or a string, got true"),
-        ("open  <= NULL", 10, "<= expects a number or a string, got NULL"),
+        ("open > true", 8, "> expects a number, a string or a date, got true"),
+        ("open  <= NULL", 10, "<= expects a number, a string or a date, got NULL"),
+        ("lang like 5", 11, "expected a string for \"like\", got '5'"),
+        ("lang starts 'a'", 6, "expected an operator (= != < <= > >= in is like contains starts with), got 'starts'"),
+        ("lang not starts with null", 22, "expected a string for \"starts with\", got 'null'"),
+        ("@name = 1", 1, "expected one of @id, @doc_id, @title, @text, @source, got '@name'"),
+        ("x \udcff", 3, "expected Unicode text, got a byte that is not UTF-8"),
         ("lang = 'en", 8, 'expected a closing quote, got "\'en"'),
         ('lang = "en\\"', 8, "expected a closing quote, got '\"en\\\\\"'"),
         ("`la ng = 'en'", 1, "expected a closing quote, got \"`la ng = 'en'\""),
@@ -48,7 +55,7 @@ def test_an_error_names_and_points_at_the_character(where, character, message):
         parse_filter(where)
     first, line, mark = str(caught.value).split("\n")
     assert first == f"where: character {character}: {message}"
-    assert line == "  " + where.replace("\n", " ").replace("\t", " ")
+    assert line == "  " + where.replace("\n", " ").replace("\t", " ").replace("\udcff", "?")
     assert mark == " " * (character + 1) + "^"
 
 
@@ -56,7 +63,30 @@ def test_an_error_names_and_points_at_the_character(where, character, message):
 @given(
     st.text(max_size=30)
     | st.lists(
-        st.sampled_from(["x", "=", "1", "'a'", '"', "`", "(", ")", ",", "and", "not", "in", "is", "null", "\\"])
+        st.sampled_from(
+            [
+                "x",
+                "=",
+                "1",
+                "'a'",
+                '"',
+                "`",
+                "(",
+                ")",
+                ",",
+                "and",
+                "not",
+                "in",
+                "is",
+                "null",
+                "\\",
+                "like",
+                "@id",
+                "2024-01-31",
+                "date",
+                "\udcff",
+            ]
+        )
     ).map(" ".join)
 )
 @example("\x00")
@@ -109,9 +139,45 @@ def test_a_list_of_10000_members_is_answered_and_a_longer_one_is_an_error():
         parse_filter(f"x in ({members}, 1, 2)")
 
 
-def test_parse_returns_the_tree_and_its_comparisons_in_order():
-    tree = parse_filter("a = 1 and (b is not null or not `c d` in ('x', false))")
-    a, b = Comparison("a", Op.EQ, 1.0, 0), Comparison("b", Op.NE, None, 11)
-    c = Member("c d", ("x", False), 32)
-    assert tree == Both((a, Either((b, Not(c)))))
-    assert list(iter_comparisons(tree)) == [a, b, c]
+def test_parse_returns_the_tree():
+    tree = parse_filter("a = 1 and (b is not null or not `c d` in ('x', false)) and @title not like 'x%'")
+    a, b = Comparison("a", Op.EQ, 1.0, 0, 4), Comparison("b", Op.NE, None, 11, 20)
+    c = Member("c d", ("x", False), 32, (42, 47))
+    d = Comparison(OwnField.TITLE, Op.LIKE, "x%", 59, 75)
+    assert tree == Both((a, Either((b, Not(c))), Not(d)))
+
+
+MIDNIGHT = "2024-01-31T00:00:00.000000000"
+
+
+@pytest.mark.parametrize(
+    ("literal", "value"),
+    [
+        ("'it''s'", "it's"),
+        ("''''", "'"),
+        ("''", ""),
+        ('"say ""yes"""', 'say "yes"'),
+        ("'say \"\"'", 'say ""'),
+        (r"'it\'s'", "it's"),
+        ("2024-01-31", DateSpan(MIDNIGHT, "2024-01-31T23:59:59.999999999")),
+        ("2024-01-31t00:00z", DateSpan(MIDNIGHT, MIDNIGHT)),
+        ("2024-01-30T19:00-05", DateSpan(MIDNIGHT, MIDNIGHT)),
+        ("DATE '2024-01-31 01:30:00.00 +0130'", DateSpan(MIDNIGHT, MIDNIGHT)),
+        ('date "0001-01-01"', DateSpan("0001-01-01T00:00:00.000000000", "0001-01-01T23:59:59.999999999")),
+    ],
+)
+def test_literals_have_the_values_written_by_hand(literal, value):
+    tree = parse_filter(f"x = {literal}")
+    assert isinstance(tree, Comparison)
+    assert tree.value == value
+    assert parse_filter(f"x in ({literal}, {literal})") == Member("x", (value,) * 2, 0, (6, 8 + len(literal)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-02-30", "2024-1-31", "2024-13-01", "2024-01-31T25:00", "2024-01-31T12:30+24:00", "0001-01-01T00:00+01:00"],
+)
+def test_a_date_that_does_not_exist_is_an_error(text):
+    for literal, character in ((text, 5), (f"date '{text}'", 10)):
+        with pytest.raises(FilterError, match=f"character {character}: expected a date such as 2024-01-31"):
+            parse_filter(f"x > {literal}")

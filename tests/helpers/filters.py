@@ -3,7 +3,7 @@
 import sqlite3
 
 from hpdsearch.catalog.filter_parser import parse_filter
-from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
+from hpdsearch.catalog.filter_sql import flatten_metadata, register_functions, to_sql
 
 SCHEMA = """
 CREATE TABLE documents(doc INTEGER PRIMARY KEY);
@@ -15,6 +15,7 @@ def match_documents(where, corpus):
     """Return the numbers of the documents that SQLite selects by a filter; a document's number is its position."""
     connection = sqlite3.connect(":memory:")
     try:
+        register_functions(connection)
         connection.executescript(SCHEMA)
         for doc, metadata in enumerate(corpus):
             connection.execute("INSERT INTO documents VALUES (?)", (doc,))
