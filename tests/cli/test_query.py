@@ -38,11 +38,11 @@ def test_where_filters_the_hits_and_its_error_points_at_the_character(indexed):
     wrong = indexed("query", "fear", "--where", "year => 1900")
     assert wrong.exit_code == 1
     assert wrong.stderr == (
-        "Error: where: character 7: expected a literal (\"text\", number, true, false, null), got '>'\n"
+        "Error: where: character 7: expected a literal (\"text\", number, date, true, false, null), got '>'\n"
         "  year => 1900\n        ^\n"
     )
     unknown = indexed("query", "fear", "--where", "yaer = 1")
-    assert "no document has a field 'yaer'; fields: tags, year" in unknown.stderr
+    assert "no document has a field 'yaer'; fields: tags, year, @id, @title, @text, @source" in unknown.stderr
 
 
 def test_batch_answers_every_query_and_writes_a_trec_run(indexed, tmp_path):
