@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.options import INDEXES
-from hpdsearch.cli.parameters import Command, EnumChoice, apply_options, read_delimiter, read_names
+from hpdsearch.cli.index_argument import INDEXES
+from hpdsearch.cli.parameters import Command, EnumChoice, apply_options, expand_home, read_delimiter, read_names
 
 if TYPE_CHECKING:
     from hpdsearch.records import Document
@@ -92,10 +92,10 @@ class Corpus:
         from hpdsearch.corpus import Fields, ReadOptions, ReadStats, read_corpus
 
         fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
-        self.paths = paths
+        self.paths = tuple(map(expand_home, paths))
         self.strict = strict
         self.stats: ReadStats = ReadStats()
-        self._documents = read_corpus(paths, ReadOptions(fields, **reading), strict=strict, stats=self.stats)
+        self._documents = read_corpus(self.paths, ReadOptions(fields, **reading), strict=strict, stats=self.stats)
 
     def __iter__(self) -> "Iterator[Document]":
         return self._documents
@@ -114,7 +114,7 @@ def choose_folder(corpus: str) -> Path:
 
     if corpus == "-" or STREAM_NAME.fullmatch(corpus):
         return INDEXES / STDIN
-    path = Path(corpus).resolve()
+    path = Path(expand_home(corpus)).resolve()
     while path.suffix.lower() in _ENDINGS and path.stem:
         path = path.with_suffix("")
     return INDEXES / (path.name or "root")

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import Corpus, corpus_options
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
-from hpdsearch.cli.parameters import Command, RenamedOption
+from hpdsearch.cli.parameters import Command, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:
@@ -68,21 +68,32 @@ share = click.FloatRange(0, 1)
 
 
 @click.command()
-@click.argument("texts", nargs=-1, required=True)
-@click.option("--teacher", metavar="MODEL", help="Learn from this model: a folder, or a name on the Hugging Face hub.")
+@click.argument("texts", nargs=-1, required=True, type=expand_home)
 @click.option(
-    "--student", metavar="MODEL", help="Start from this model: a built-in encoder, a folder, or a BERT on the hub."
+    "--teacher",
+    type=expand_home,
+    metavar="MODEL",
+    help="Learn from this model: a folder, or a name on the Hugging Face hub.",
+)
+@click.option(
+    "--student",
+    type=expand_home,
+    metavar="MODEL",
+    help="Start from this model: a built-in encoder, a folder, or a BERT on the hub.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=UserPath(path_type=Path),
     metavar="FOLDER",
     required=True,
     help="Write the encoder folder here.",
 )
 @click.option(
-    "--recipe", metavar="RECIPE", help="Read the other settings from a recipe. TEXTS is then the folder of its sources."
+    "--recipe",
+    type=expand_home,
+    metavar="RECIPE",
+    help="Read the other settings from a recipe. TEXTS is then the folder of its sources.",
 )
 @spec_option(
     "--layers",
@@ -94,6 +105,7 @@ share = click.FloatRange(0, 1)
 @spec_option("--static", path="static", is_flag=True, help="Make a table of token vectors instead of a Transformer.")
 @click.option(
     "--space",
+    type=expand_home,
     metavar="SPACE",
     help="Train into this space: a built-in one, a space folder, or the one of an encoder folder.",
 )
@@ -199,6 +211,7 @@ share = click.FloatRange(0, 1)
     "--teacher-assistant",
     cls=RenamedOption,
     former=("--assistant",),
+    type=expand_home,
     metavar="ENCODER",
     help="Embed texts with this encoder of the same space too.",
 )
@@ -237,7 +250,7 @@ share = click.FloatRange(0, 1)
 )
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=UserPath(path_type=Path),
     metavar="FOLDER",
     show_default="in your cache folder",
     help="Store the teacher's embeddings here for the next run.",

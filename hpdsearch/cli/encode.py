@@ -8,12 +8,13 @@ import click
 from hpdsearch.cli.corpus import Corpus, corpus_options
 from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
+from hpdsearch.cli.parameters import UserPath, expand_home
 
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the vectors to this .npy file."
+    "-o", "--output", type=UserPath(path_type=Path), metavar="FILE", help="Write the vectors to this .npy file."
 )
 @encoder_option
 @dim_option
@@ -76,8 +77,8 @@ def encoders() -> None:
 
 
 @click.command()
-@click.argument("encoder")
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("encoder", type=expand_home)
+@click.argument("output", type=UserPath(path_type=Path))
 @dim_option
 def export(encoder: str, output: Path, dim: int | None) -> None:
     """Export an encoder for sentence-transformers.

@@ -8,7 +8,7 @@ import click
 
 from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, echo_table, make_progress
-from hpdsearch.cli.parameters import Command, RenamedOption, apply_options
+from hpdsearch.cli.parameters import Command, RenamedOption, UserPath, apply_options, expand_home
 from hpdsearch.cli.systems import System, load_systems
 from hpdsearch.errors import CorpusError, HpdsearchError, ShapeError
 
@@ -26,18 +26,19 @@ def evaluate_options(command: Command) -> Command:
         encoder_option,
         click.option(
             "--teacher",
+            type=expand_home,
             metavar="MODEL",
             help="Measure this teacher too (name or folder), and show percentages of its scores.",
         ),
         click.option(
             "--space",
-            type=click.Path(path_type=Path),
+            type=UserPath(path_type=Path),
             metavar="FOLDER",
             help="Measure the teacher's vectors projected into this space too.",
         ),
         click.option(
             "--cache",
-            type=click.Path(path_type=Path),
+            type=UserPath(path_type=Path),
             metavar="FOLDER",
             show_default="your cache folder",
             help="Keep the teacher's embeddings in this folder for the next run.",
@@ -60,7 +61,7 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=UserPath(path_type=Path))
 @evaluate_options
 def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     """Measure sentence similarity (STS): Spearman x 100.
@@ -89,12 +90,13 @@ def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
 
 
 @evaluate.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=UserPath(path_type=Path))
 @evaluate_options
 @click.option(
     "--query-encoder",
     cls=RenamedOption,
     former=("--queries-encoder",),
+    type=expand_home,
     metavar="ENCODER",
     help="Measure this encoder of the same space too, for the queries alone (asymmetric search).",
 )

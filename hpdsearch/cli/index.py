@@ -7,18 +7,11 @@ import click
 from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import Corpus, choose_folder, corpus_options
+from hpdsearch.cli.index_argument import find_index, index_option, split_index
 from hpdsearch.cli.info import print_segments
-from hpdsearch.cli.options import (
-    SPEC_FIELDS,
-    dim_option,
-    encoder_option,
-    find_index,
-    index_option,
-    spec_options,
-    split_index,
-    take_spec,
-)
+from hpdsearch.cli.options import SPEC_FIELDS, dim_option, encoder_option, spec_options, take_spec
 from hpdsearch.cli.output import echo, format_count, make_progress
+from hpdsearch.cli.parameters import UserFile, UserPath
 
 if TYPE_CHECKING:
     from hpdsearch.indexer.ingest import IngestReport
@@ -29,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=UserPath(path_type=Path),
     metavar="FOLDER",
     show_default="indexes/NAME, after CORPUS",
     help="Write the index to this folder.",
@@ -163,7 +156,7 @@ def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) ->
 @click.argument("arguments", nargs=-1, metavar="INDEX [DOC_ID]...")
 @index_option("the first argument")
 @click.option(
-    "--ids-file", type=click.File(encoding="utf-8"), metavar="FILE", help="Read more ids from this file, one a line."
+    "--ids-file", type=UserFile(encoding="utf-8"), metavar="FILE", help="Read more ids from this file, one a line."
 )
 def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: Any) -> None:
     """Delete documents from an index.

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.options import find_index, index_parameters
+from hpdsearch.cli.index_argument import find_index, index_parameters
 from hpdsearch.cli.output import Styled, echo, echo_json, echo_table, format_bytes, format_count
+from hpdsearch.cli.parameters import UserPath
 
 if TYPE_CHECKING:
     from hpdsearch.index.info import IndexInfo
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Plot recall against latency to a .svg, .png or .pdf file.",
 )

@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
+from hpdsearch.cli.index_argument import find_index, index_parameters
 from hpdsearch.cli.info import print_segments
-from hpdsearch.cli.options import find_index, index_parameters, spec_options, take_spec
+from hpdsearch.cli.options import spec_options, take_spec
 from hpdsearch.cli.output import echo, format_bytes, format_count, make_progress
 from hpdsearch.errors import IndexFolderError
 

@@ -1,18 +1,14 @@
-"""Options and arguments of the index, its spec and its encoder, which several commands share."""
+"""Options of an index spec and of an encoder, which several commands share."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.parameters import Command, EnumChoice, RenamedOption, apply_options, read_size
-from hpdsearch.errors import IndexFolderError
+from hpdsearch.cli.parameters import Command, EnumChoice, RenamedOption, apply_options, expand_home, read_size
 
 if TYPE_CHECKING:
     from hpdsearch.dense import IndexSpec
 
-INDEXES = Path("indexes")
 SPEC_FIELDS = ("kind", "codec", "ann_recall", "memory", "nlist", "nprobe", "rescore")
 
 
@@ -90,6 +86,7 @@ def take_spec(options: dict[str, Any], *, dim: int | None = None) -> "IndexSpec"
 
 encoder_option = click.option(
     "--encoder",
+    type=expand_home,
     metavar="ENCODER",
     show_default="base",
     help="Use this encoder: a built-in one (see hpdsearch encoders) or a folder.",
@@ -101,62 +98,3 @@ dim_option = click.option(
     show_default="all",
     help="Truncate vectors to this many dimensions.",
 )
-
-
-def index_option(default: str) -> Callable[[Command], Command]:
-    """Return the option -i; help shows `default`."""
-    return click.option(
-        "-i",
-        "--index",
-        "index_option",
-        metavar="INDEX",
-        show_default=default,
-        help="Use this index folder, or the index of this name under indexes/.",
-    )
-
-
-def index_parameters(command: Command) -> Command:
-    """Add INDEX, which is an argument or the value of -i; `find_index` takes both."""
-    argument = click.argument("index_argument", metavar="[INDEX]", required=False)
-    return apply_options(command, argument, index_option("the only index under indexes/"))
-
-
-def find_index(option: str | None, argument: str | None = None) -> Path:
-    """Return the folder of the index: a path, a name under indexes/, or the only index there.
-
-    Args:
-        option: value of -i.
-        argument: value of the argument INDEX.
-
-    Raises:
-        click.UsageError: both are given.
-        IndexFolderError: neither is given, and indexes/ does not hold exactly one index.
-    """
-    from hpdsearch.catalog import FILE_NAME
-
-    if option is not None and argument is not None:
-        raise click.UsageError(f"expected one INDEX, got {argument} and -i {option}")
-    if (name := option if argument is None else argument) is not None:
-        path = Path(name)
-        return INDEXES / name if not path.exists() and (INDEXES / name / FILE_NAME).is_file() else path
-    found = sorted(path.parent for path in INDEXES.glob(f"*/{FILE_NAME}"))
-    if not found:
-        raise IndexFolderError(
-            f"{INDEXES}/: holds no index; make one with: hpdsearch index CORPUS, or name one with -i INDEX"
-        )
-    if len(found) > 1:
-        raise IndexFolderError(f"{INDEXES}/: holds several indexes; choose one with -i: {', '.join(map(str, found))}")
-    return found[0]
-
-
-def split_index(option: str | None, arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Return INDEX and the other arguments of a command line that begins with INDEX unless -i names it.
-
-    Raises:
-        click.UsageError: neither names an index.
-    """
-    if option is not None:
-        return option, arguments
-    if not arguments:
-        raise click.UsageError("Missing argument 'INDEX'.")
-    return arguments[0], arguments[1:]

@@ -1,6 +1,7 @@
-"""Kinds of click parameters: renamed options, enums, sizes."""
+"""Kinds of click parameters: renamed options, enums, paths, sizes."""
 
 import csv
+import os
 import re
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -69,6 +70,30 @@ class EnumChoice(click.Choice[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the member of the enum."""
         return getattr(import_module(self._module), self._enum)(super().convert(value, param, ctx))
+
+
+def expand_home(path: str) -> str:
+    """Return a path whose leading `~` or `~user` is replaced by the home folder.
+
+    A shell does it only at the start of a word: not in `--output=~/x`, and not in quotes. `./~` names a file `~`.
+    """
+    return os.path.expanduser(path)  # noqa: PTH111  (Path.expanduser raises an error where there is no such user)
+
+
+class UserPath(click.Path):
+    """A path of the command line, in which `~` is expanded."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return super().convert(expand_home(value), param, ctx)
+
+
+class UserFile(click.File):
+    """A file of the command line, which is opened; in its path `~` is expanded."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the open file."""
+        return super().convert(expand_home(value), param, ctx)
 
 
 def read_size(text: str) -> int:

@@ -9,9 +9,9 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from hpdsearch.cli.display import describe_answer, show_hits
-from hpdsearch.cli.options import find_index, index_option
+from hpdsearch.cli.index_argument import find_index, index_option
 from hpdsearch.cli.output import echo, echo_json
-from hpdsearch.cli.parameters import EnumChoice, RenamedOption
+from hpdsearch.cli.parameters import EnumChoice, RenamedOption, UserFile, UserPath, expand_home
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ Query = tuple[str, str]  # id and text
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per query.")
 @click.option(
     "--batch",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
     metavar="FILE",
     help="Search with every query of a .txt, .jsonl, .csv or .tsv file.",
 )
 @click.option(
     "--run-file",
-    type=click.File("w", encoding="utf-8", lazy=True),
+    type=UserFile("w", encoding="utf-8", lazy=True),
     metavar="FILE",
     help="Write the hits to this file as a TREC run.",
 )
@@ -61,6 +61,7 @@ Query = tuple[str, str]  # id and text
     "--query-encoder",
     cls=RenamedOption,
     former=("--encoder",),
+    type=expand_home,
     metavar="ENCODER",
     show_default="the encoder of the index",
     help="Encode queries with this encoder of the same space.",
