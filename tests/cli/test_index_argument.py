@@ -99,14 +99,17 @@ def test_every_path_of_a_command_line_expands_the_home_folder(parameter, tmp_pat
 
     def convert(value):
         converted = parameter.type.convert(value, parameter, context)
-        return str(getattr(converted, "name", converted) if hasattr(converted, "read") else converted)
+        if hasattr(converted, "read"):
+            converted.close()
+            return Path(converted.name)
+        return Path(converted)
 
-    assert convert("~/x") == str(tmp_path / "x")
+    assert convert("~/x") == tmp_path / "x"
     monkeypatch.chdir(tmp_path)
     Path("~").mkdir()
     Path("~/x").write_text("")
     for unchanged in ("x", "./~/x", str(tmp_path / "x")):
-        assert convert(unchanged) == unchanged
+        assert convert(unchanged) == Path(unchanged)
 
 
 def test_the_folders_of_a_command_line_may_begin_with_home(run, corpus, tiny_folder, tmp_path, monkeypatch):
@@ -118,9 +121,16 @@ def test_the_folders_of_a_command_line_may_begin_with_home(run, corpus, tiny_fol
     assert (tmp_path / "made" / "catalog.sqlite").is_file()
     assert run("index", "~/words.jsonl", "--output=~/made", "--update").stdout.count("up to date") == 1
     Path("ids.txt").write_text("s1\n")
-    Path("queries.txt").write_text("fear\n")
+    Path("queries.txt").write_text("earthquakes\n")
     for arguments in (
-        ("query", "--index=~/made", "--batch=~/queries.txt", "--query-encoder=~/encoder", "--json", "--run-file=~/run"),
+        (
+            "query",
+            "--index=~/made",
+            "--batch=~/queries.txt",
+            "--query-encoder=~/encoder",
+            "--mode=lexical",
+            "--run-file=~/run",
+        ),
         ("info", "~/made"),
         ("add", "~/made", "~/queries.txt"),
         ("delete", "-i~/made", "--ids-file=~/ids.txt"),
