@@ -1,10 +1,11 @@
 """The command `query`: one query, a file of queries, or an interactive session."""
 
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -15,15 +16,15 @@ from hpdsearch.cli.parameters import EnumChoice, RenamedOption, UserFile, UserPa
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
+    from hpdsearch.index import Index
     from hpdsearch.records import Hit
-    from hpdsearch.search import Mode
 
 BATCH_SIZE = 256
 Query = tuple[str, str]  # id and text
 
 
 @click.command()
-@click.argument("text", required=False)
+@click.argument("words", nargs=-1, metavar="[TEXT]")
 @index_option("the only index under indexes/")
 @click.option("-k", type=click.IntRange(min=1), metavar="N", default=10, help="Return this many hits.")
 @click.option(
@@ -36,11 +37,24 @@ Query = tuple[str, str]  # id and text
     "--where", metavar="FILTER", help="""Return only documents whose metadata match: 'year >= 2020 and lang = "en"'."""
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per query.")
+@click.option("--full", is_flag=True, help="Print the full text of each hit. Without it, only a passage is printed.")
 @click.option(
     "--batch",
-    type=UserPath(dir_okay=False),
+    type=UserPath(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Search with every query of a .txt, .jsonl, .csv or .tsv file.",
+    help="Search with every query of a .txt, .jsonl, .csv or .tsv file. A blank one has no hits.",
+)
+@click.option(
+    "--id-field",
+    metavar="NAME",
+    show_default="id or _id, else FILE:LINE",
+    help="Read the query's id from this field of a .jsonl, .csv or .tsv file.",
+)
+@click.option(
+    "--text-field",
+    metavar="NAME",
+    show_default="text",
+    help="Read the query from this field of a .jsonl, .csv or .tsv file.",
 )
 @click.option(
     "--run-file",
@@ -67,16 +81,16 @@ Query = tuple[str, str]  # id and text
     help="Encode queries with this encoder of the same space.",
 )
 def query(
-    text: str | None,
+    words: tuple[str, ...],
     index_option: str | None,
-    k: int,
-    mode: "Mode",
-    where: str | None,
-    as_json: bool,
     batch: str | None,
+    id_field: str | None,
+    text_field: str | None,
     run_file: IO[str] | None,
-    ann_recall: float | None,
     query_encoder: str | None,
+    as_json: bool,
+    full: bool,
+    **search: Any,
 ) -> None:
     """Search an index, once or interactively.
 
@@ -91,39 +105,69 @@ def query(
     """
     from hpdsearch.index import Index
 
-    if text is not None and batch is not None:
-        raise click.UsageError("expected TEXT or --batch, got both")
-    if run_file is not None and text is None and batch is None:
-        raise click.UsageError("--run-file goes with TEXT or --batch")
+    _check_usage(words, batch, run_file, id_field, text_field)
     with Index.open(find_index(index_option), encoder=query_encoder) as index:
-        if text is None and batch is None:
+        if not words and batch is None:
             from hpdsearch.cli.repl import Session, run_session
 
-            run_session(Session(index, k, mode, where, ann_recall, as_json))
+            run_session(Session(index, as_json=as_json, full=full, **search))
             return
-        queries = [("1", text)] if text is not None else _read_queries(str(batch))
+        queries = _read_queries(batch, id_field, text_field) if batch is not None else [("1", words[0])]
+        n_blank = 0
         for block in _split_blocks(queries):
-            start = time.perf_counter()
-            results = index.search([text for _, text in block], k, mode=mode, where=where, ann_recall=ann_recall)
-            milliseconds = (time.perf_counter() - start) * 1000 / len(block)
-            for (query_id, query_text), hits in zip(block, results, strict=True):
+            answers, milliseconds = _search_block(index, block, skip_blank=batch is not None, **search)
+            for (query_id, text), hits in zip(block, answers, strict=True):
+                n_blank += hits is None
                 if run_file is not None:
-                    _write_run(run_file, query_id, hits)
+                    _write_run(run_file, query_id, hits or [])
                 if as_json:
-                    echo_json(describe_answer(query_id, query_text, hits, milliseconds))
+                    echo_json(describe_answer(query_id, text, hits or [], milliseconds, full=full))
                 elif run_file is None:
                     if batch is not None:
-                        echo(f"{query_id}: {query_text}")
-                    show_hits(hits, milliseconds)
+                        echo(f"{query_id}: {text}")
+                    show_hits(hits or [], milliseconds, full=full)
+        if n_blank:
+            echo(f"{batch}: {n_blank:,} of the queries blank, answered without hits", err=True)
 
 
-def _read_queries(path: str) -> Iterator[Query]:
-    """Yield the queries of a file; the id of a line of a .txt is its number."""
-    from hpdsearch.corpus import read_corpus
+def _check_usage(
+    words: tuple[str, ...], batch: str | None, run_file: IO[str] | None, id_field: str | None, text_field: str | None
+) -> None:
+    """Raise click.UsageError for arguments and options that do not go together."""
+    if words and batch is not None:
+        raise click.UsageError("expected TEXT or --batch, got both")
+    if len(words) > 1:
+        quoted = shlex.quote(" ".join(words))
+        raise click.UsageError(f"expected one TEXT, got {len(words)} words; quote them: hpdsearch query {quoted}")
+    if run_file is not None and not words and batch is None:
+        raise click.UsageError("--run-file goes with TEXT or --batch")
+    if (id_field is not None or text_field is not None) and batch is None:
+        raise click.UsageError("--id-field and --text-field go with --batch")
 
-    is_plain = Path(path).name.removesuffix(".gz").endswith(".txt")
-    for document in read_corpus(path, strict=True):
+
+def _read_queries(path: str, id_field: str | None, text_field: str | None) -> Iterator[Query]:
+    """Yield the queries of a file, blank ones too; the id of a line of a .txt or of standard input is its number."""
+    from hpdsearch.corpus import Fields, ReadOptions, read_corpus
+
+    fields = Fields(id_field=id_field, text_field=text_field or Fields().text_field)
+    is_plain = path == "-" or Path(path).name.removesuffix(".gz").endswith(".txt")
+    for document in read_corpus(path, ReadOptions(fields), keep_empty=True):
         yield (document.source.rpartition(":")[2] if is_plain else document.doc_id), document.text
+
+
+def _search_block(
+    index: "Index", block: Sequence[Query], *, skip_blank: bool, **search: Any
+) -> tuple[list["list[Hit] | None"], float]:
+    """Search with the queries of a block.
+
+    Returns:
+        the hits of each query, None for a blank one that is skipped; mean milliseconds of a query.
+    """
+    start = time.perf_counter()
+    asked = [text for _, text in block if not skip_blank or text.strip()]
+    found = iter(index.search(asked, **search))
+    answers = [next(found) if not skip_blank or text.strip() else None for _, text in block]
+    return answers, (time.perf_counter() - start) * 1000 / len(block)
 
 
 def _split_blocks(queries: Iterable[Query]) -> Iterator[list[Query]]:

@@ -1,12 +1,17 @@
 """The interactive session: a prompt with history, commands that begin with a colon, numbered hits."""
 
+import difflib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hpdsearch.cli.display import describe_answer, show_document, show_hits
+import click
+
+from hpdsearch.cli.display import describe_answer, describe_hit, show_document, show_hits
 from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index import Index
@@ -22,7 +27,10 @@ Type a query in natural language, or a command:
   :open N        show the full document of hit N
   :info          describe the index
   :help          show this help
-  :quit          leave; Ctrl-D does the same, Ctrl-C clears the line"""
+  :quit          leave; Ctrl-D does the same, Ctrl-C clears the line
+Other text that begins with a colon is a query: :-). Write ::word to search for :word."""
+COMMANDS = ("help", "k", "mode", "where", "open", "info", "quit", "q", "exit")
+_WORD = re.compile(r":([A-Za-z]+)(?:\s+(.*))?")
 
 
 @dataclass
@@ -35,9 +43,11 @@ class Session:
         mode: how hits are ranked.
         where: filter on metadata; None: no filter.
         ann_recall: operating point of the search; None: that of the index.
-        as_json: whether hits are printed as JSON.
+        as_json: whether each answer, to a query or a command, is printed as one line of JSON.
+        full: whether hits are printed with their full text.
         hits: hits of the last query.
         n_queries: queries answered so far.
+        n_errors: lines that were not answered so far.
     """
 
     index: Index
@@ -46,18 +56,36 @@ class Session:
     where: str | None
     ann_recall: float | None = None
     as_json: bool = False
+    full: bool = False
     hits: list[Hit] = field(default_factory=list)
     n_queries: int = 0
+    n_errors: int = 0
 
     def answer(self, line: str) -> bool:
         """Answer one line; return whether the session continues."""
         line = line.strip()
-        if line.startswith(":"):
-            name, _, argument = line[1:].partition(" ")
-            return self._run_command(name, argument.strip())
+        found = _WORD.fullmatch(line)
+        if found and (found[1] in COMMANDS or len(found[1]) > 1):  # :D and the like are queries
+            return self._run_command(found[1], found[2] or "")
         if line:
-            self._search(line)
+            self._search(line[1:] if re.match("::[A-Za-z]", line) else line)
         return True
+
+    def report_error(self, message: str) -> None:
+        """Print an error: to stderr, or as a line of JSON, so that each line has its answer."""
+        self.n_errors += 1
+        if self.as_json:
+            echo_json({"error": message})
+        else:
+            echo(Styled(message, "red"), err=True)
+
+    def _report(self, values: dict[str, Any], *lines: str) -> None:
+        """Print the answer to a command: lines, or one line of JSON."""
+        if self.as_json:
+            echo_json(values)
+        else:
+            for line in lines:
+                echo(line)
 
     def _search(self, text: str) -> None:
         start = time.perf_counter()
@@ -65,13 +93,13 @@ class Session:
         milliseconds = (time.perf_counter() - start) * 1000
         self.n_queries += 1
         if self.as_json:
-            echo_json(describe_answer(str(self.n_queries), text, self.hits, milliseconds))
+            echo_json(describe_answer(str(self.n_queries), text, self.hits, milliseconds, full=self.full))
         else:
-            show_hits(self.hits, milliseconds)
+            show_hits(self.hits, milliseconds, full=self.full)
 
     def _run_command(self, name: str, argument: str) -> bool:
         commands: dict[str, Callable[[str], None]] = {
-            "help": lambda _: echo(HELP),
+            "help": lambda _: self._report({"help": HELP}, HELP),
             "k": self._set_k,
             "mode": self._set_mode,
             "where": self._set_where,
@@ -81,52 +109,71 @@ class Session:
         if name in ("quit", "q", "exit"):
             return False
         if name not in commands:
-            _show_error(f":{name}: no such command; :help lists the commands")
+            similar = difflib.get_close_matches(name.lower(), COMMANDS, 1)
+            suggested = f"did you mean :{similar[0]}? " if similar else ""
+            self.report_error(
+                f":{name}: no such command; :help lists the commands; {suggested}::{name} searches for :{name}"
+            )
         else:
             commands[name](argument)
         return True
 
     def _set_k(self, argument: str) -> None:
         if not argument.isdecimal() or int(argument) < 1:
-            _show_error(f":k: expected a number of at least 1, got {argument!r}")
+            self.report_error(f":k: expected a number of at least 1, got {argument!r}")
             return
         self.k = int(argument)
-        echo(f"{format_count(self.k, 'hit')} per query")
+        self._report({"k": self.k}, f"{format_count(self.k, 'hit')} per query")
 
     def _set_mode(self, argument: str) -> None:
         try:
             self.mode = Mode(argument)
         except ValueError:
-            _show_error(f":mode: expected {', '.join(mode.value for mode in Mode)}, got {argument!r}")
+            self.report_error(f":mode: expected {', '.join(mode.value for mode in Mode)}, got {argument!r}")
             return
-        echo(f"mode {self.mode.value}")
+        self._report({"mode": self.mode.value}, f"mode {self.mode.value}")
 
     def _set_where(self, argument: str) -> None:
-        if argument:
-            echo(f"matches {format_count(self.index.count(argument), 'document')}")
-        self.where = argument or None
-        echo(f"where {self.where}" if self.where else "no filter")
+        if not argument:
+            self.where = None
+            self._report({"where": None}, "no filter")
+            return
+        n_matches = self.index.count(argument)
+        self.where = argument
+        matches = f"matches {format_count(n_matches, 'document')}"
+        self._report({"where": self.where, "n_documents": n_matches}, matches, f"where {self.where}")
 
     def _open(self, argument: str) -> None:
         if not argument.isdecimal() or not 1 <= int(argument) <= len(self.hits):
             expected = f"a number from 1 to {len(self.hits)}" if self.hits else "a query first"
-            _show_error(f":open: expected {expected}, got {argument!r}")
+            self.report_error(f":open: expected {expected}, got {argument!r}")
             return
-        show_document(self.hits[int(argument) - 1])
+        hit = self.hits[int(argument) - 1]
+        if self.as_json:
+            echo_json(describe_hit(int(argument), hit, full=True))
+        else:
+            show_document(hit)
 
     def _info(self, _: str) -> None:
         info = self.index.info()
+        documents = f"{format_count(info.n_documents, 'document')}, {format_count(info.n_passages, 'passage')}"
         disk = format_bytes(sum(info.disk_bytes.values()))
-        echo(f"{info.folder}: {format_count(info.n_documents, 'document')}, {format_count(info.n_passages, 'passage')}")
-        echo(f"encoder {info.encoder}, fields: {', '.join(info.fields) or 'none'}")
-        echo(f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}")
+        self._report(
+            info.as_dict(),
+            f"{info.folder}: {documents}",
+            f"encoder {info.encoder}, fields: {', '.join(info.fields) or 'none'}",
+            f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}",
+        )
 
 
 def run_session(session: Session) -> None:
-    """Answer lines until the end of input, :quit or Ctrl-D; an error is shown and does not end the session."""
+    """Answer lines until the end of input, :quit or Ctrl-D; an error is shown and does not end the session.
+
+    The exit code of a piped session is 1 if there were errors and no query was answered.
+    """
     warm_up(session.index)
     interactive = is_interactive()
-    if interactive:
+    if interactive and not session.as_json:
         documents = format_count(len(session.index), "document")
         echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
     for line in _read_prompt() if interactive else sys.stdin:
@@ -134,9 +181,11 @@ def run_session(session: Session) -> None:
             if not session.answer(line):
                 break
         except HpdsearchError as error:
-            _show_error(str(error))
+            session.report_error(str(error))
         except KeyboardInterrupt:
-            _show_error("stopped")
+            session.report_error("stopped")
+    if session.n_errors and not session.n_queries and not interactive:
+        click.get_current_context().exit(1)
 
 
 def warm_up(index: Index) -> None:
@@ -154,10 +203,6 @@ def history_file() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("hpdsearch", appauthor=False) / "history"
-
-
-def _show_error(message: str) -> None:
-    echo(Styled(message, "red"), err=True)
 
 
 def _read_prompt() -> Iterator[str]:

@@ -25,6 +25,7 @@ def read_corpus(
     options: ReadOptions = DEFAULT_OPTIONS,
     *,
     strict: bool = False,
+    keep_empty: bool = False,
     stats: ReadStats | None = None,
     stdin: IO[bytes] | None = None,
 ) -> Iterator[Document]:
@@ -44,6 +45,7 @@ def read_corpus(
         paths: one path or several.
         options: how the files are read.
         strict: raise an error for an empty document instead of skipping it.
+        keep_empty: yield empty documents too, so that the n-th document is the n-th record.
         stats: counters to update while the documents are consumed.
         stdin: stream of bytes that "-" stands for; None: the process's standard input.
 
@@ -60,7 +62,7 @@ def read_corpus(
     if any(source.kind is SourceType.PARQUET for source in sources):
         require_pyarrow()
     stats.bytes_total = None if any(source.is_stream for source in sources) else sum(s.size for s in sources)
-    return read_documents(names, sources, options, strict, stats, stdin)
+    return read_documents(names, sources, options, strict, keep_empty, stats, stdin)
 
 
 def read_documents(
@@ -68,10 +70,11 @@ def read_documents(
     sources: list[Source],
     options: ReadOptions,
     strict: bool,
+    keep_empty: bool,
     stats: ReadStats,
     stdin: IO[bytes] | None,
 ) -> Iterator[Document]:
-    """Read one source after the other and skip empty documents.
+    """Read one source after the other and skip empty documents, unless they are kept.
 
     Raises:
         CorpusError: every document is empty, or one of them in strict mode.
@@ -86,7 +89,8 @@ def read_documents(
                     raise CorpusError(f"{document.source}: expected a text, got an empty document")
                 n_empty += 1
                 stats.n_empty += 1
-                continue
+                if not keep_empty:
+                    continue
             n_documents += 1
             stats.n_documents += 1
             yield locate(document, source)
@@ -94,7 +98,7 @@ def read_documents(
         stats.bytes_before += source.size
     if any(source.kind is SourceType.LINES and source.line_format in JSON_FORMATS for source in sources):
         require_columns_seen(names, options, stats)
-    if n_documents == 0:
+    if n_documents == 0 and not (keep_empty and n_empty):
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
 

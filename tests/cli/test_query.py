@@ -130,3 +130,159 @@ def test_python_api_and_command_line_give_the_same_hits(indexed):
     with Index.open("indexes/words") as index:
         hits = index.search("morbid fear")
     assert [(hit["doc_id"], hit["score"]) for hit in answer["hits"]] == [(hit.doc_id, hit.score) for hit in hits]
+
+
+# ---- one query
+
+
+def test_words_without_quotes_get_the_quoted_command(indexed):
+    result = indexed("query", "machine", "that", "measures", "-k", 1)
+    assert result.exit_code == 2
+    assert "expected one TEXT, got 3 words; quote them: hpdsearch query 'machine that measures'\n" in result.stderr
+    assert "hpdsearch query 'it'\"'\"'s me'" in indexed("query", "it's", "me").stderr
+
+
+def test_json_has_the_full_text_only_if_it_is_asked_for(run, tiny_folder):
+    text = "A seismograph measures earthquakes. " + "More words follow here. " * 60
+    Path("long.jsonl").write_text(json.dumps({"id": "1", "text": text}) + "\n")
+    assert run("index", "long.jsonl", "--encoder", tiny_folder).exit_code == 0
+    short, full = (
+        json.loads(run("query", "seismograph", "--mode", "lexical", "--json", *options).stdout)["hits"][0]
+        for options in ((), ("--full",))
+    )
+    assert set(full) - set(short) == {"text"}
+    assert full["text"] == text
+    assert len(short["passage"]) < len(text)
+    shown = run("query", "seismograph", "--mode", "lexical", "--full").stdout
+    assert "".join(shown.split()).count("Morewordsfollowhere.") == 60
+    assert "Morewordsfollowhere." * 15 not in "".join(run("query", "seismograph").stdout.split())
+
+
+# ---- --batch
+
+
+def test_blank_queries_of_a_batch_are_answered_without_hits(indexed):
+    Path("q.txt").write_text("fear\n\n   \nearthquakes\n\n")
+    result = indexed("query", "--batch", "q.txt", "--json", "--mode", "lexical", "-k", 1)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(answer["query_id"], len(answer["hits"])) for answer in answers] == [
+        ("1", 1),
+        ("2", 0),
+        ("3", 0),
+        ("4", 1),
+        ("5", 0),
+    ]
+    assert result.stderr == "q.txt: 3 of the queries blank, answered without hits\n"
+    assert "2: \nno hits" in indexed("query", "--batch", "q.txt").stdout
+    Path("q.txt").write_text("earthquakes\n\nhappiness\n")
+    assert indexed("query", "--batch", "q.txt", "--run-file", "run", "--mode", "lexical").exit_code == 0
+    assert [line.split()[:3:2] for line in Path("run").read_text().splitlines()] == [["1", "s1"], ["3", "j1"]]
+
+
+def test_a_batch_of_blank_queries_is_answered(indexed):
+    Path("q.txt").write_text("\n\n")
+    result = indexed("query", "--batch", "q.txt", "--json")
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["hits"] for line in result.stdout.splitlines()] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("q.jsonl", '{"number": "q7", "title": "x", "question": "earthquakes"}\n'),
+        ("q.csv", "number,question\nq7,earthquakes\n"),
+        ("q.tsv", "question\tnumber\nearthquakes\tq7\n"),
+    ],
+)
+def test_a_batch_takes_the_names_of_its_fields(indexed, name, content):
+    Path(name).write_text(content)
+    fields = ("--id-field", "number", "--text-field", "question")
+    (line,) = indexed("query", "--batch", name, "--json", *fields).stdout.splitlines()
+    answer = json.loads(line)
+    assert (answer["query_id"], answer["query"]) == ("q7", "earthquakes")
+    assert indexed("query", "fear", *fields).exit_code == 2
+
+
+def test_a_batch_may_come_from_standard_input(indexed):
+    result = indexed("query", "--batch", "-", "--json", input="fear\n\nhappiness\n")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(answer["query_id"], answer["query"]) for answer in answers] == [
+        ("1", "fear"),
+        ("2", ""),
+        ("3", "happiness"),
+    ]
+
+
+# ---- sessions
+
+
+def test_each_line_of_a_json_session_has_one_line_of_json(indexed):
+    asked = {
+        "fear": "hits",
+        ":k 1": "k",
+        ":mode lexical": "mode",
+        ":where year > 1900": "n_documents",
+        ":where": "where",
+        "earthquakes": "hits",
+        ":open 1": "text",
+        ":info": "n_documents",
+        ":help": "help",
+        ":k none": "error",
+        ":open 9": "error",
+        ":where yaer = 1": "error",
+        ":nonsense": "error",
+        ":mode none": "error",
+    }
+    result = indexed("query", "--json", input="\n".join([*asked, "", ":quit", "fear"]))
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    values = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(values) == len(asked)
+    for key, value in zip(asked.values(), values, strict=True):
+        assert key in value
+    assert values[1] == {"k": 1}
+    assert values[3] == {"where": "year > 1900", "n_documents": 1}
+    assert values[6]["doc_id"] == "s1"
+
+
+@pytest.mark.parametrize("text", [":-)", ":)", ":D", ":", "::", ":: fear", ":thinking: fear", ":3", ":k5", "::1 fear"])
+def test_text_that_begins_with_a_colon_and_is_no_command_is_a_query(indexed, text):
+    result = indexed("query", "--json", input=f"{text}\n")
+    assert json.loads(result.stdout)["query"] == text
+
+
+def test_two_colons_search_for_the_name_of_a_command(indexed):
+    assert json.loads(indexed("query", "--json", input="::mode fear\n").stdout)["query"] == ":mode fear"
+
+
+def test_an_unknown_command_gets_a_suggestion(indexed):
+    result = indexed("query", input=":mod lexical\n:Help\n:qiut\n")
+    assert "did you mean :mode? ::mod searches for :mod" in result.stderr
+    assert "did you mean :help?" in result.stderr
+    assert "did you mean :quit?" in result.stderr
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("lines", "exit_code"),
+    [
+        ([":where yaer = 1"], 1),
+        ([":nonsense", ":k 0"], 1),
+        ([], 0),
+        (["", "  "], 0),
+        ([":k 1"], 0),
+        (["fear"], 0),
+        ([":where yaer = 1", "fear"], 0),
+        (["fear", ":nonsense"], 0),
+    ],
+)
+def test_a_piped_session_fails_if_it_has_errors_and_no_answer(indexed, lines, exit_code, options):
+    result = indexed("query", *options, input="".join(f"{line}\n" for line in lines))
+    assert result.exit_code == exit_code, result.output
+
+
+def test_a_session_in_which_every_query_fails_exits_with_1(indexed):
+    result = indexed("query", "--where", "yaer = 1", input="fear\nearthquakes\n")
+    assert result.exit_code == 1
+    assert result.stderr.count("no document has a field 'yaer'") == 2
