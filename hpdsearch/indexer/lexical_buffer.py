@@ -10,7 +10,7 @@ from typing import Any
 from hpdsearch.catalog import CatalogWriter
 from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.lexical import LexicalWriter, commit_fingerprint, read_meta
-from hpdsearch.search.lexical_files import CHECKSUM, FIRST_BUFFERED_ROW, OPSTAMP, passages_between
+from hpdsearch.search.lexical_files import CHECKSUM, FIRST_BUFFERED_ROW, OPSTAMP, passages_between, read_analysis
 
 
 class LexicalBuffer:
@@ -102,7 +102,7 @@ class LexicalBuffer:
     def _open_writer(self) -> LexicalWriter:
         """Return the folder's writer; when it opens, the folder gets the rows that were buffered before."""
         if self._writer is None:
-            self._writer = LexicalWriter(self._path)
+            self._writer = LexicalWriter(self._path, read_analysis(self._meta, self._folder))
             if not self._is_new_folder:
                 first_row = self._first_buffered_row
                 # A writer that died before its commit may have left rows from here on, which are allocated again.

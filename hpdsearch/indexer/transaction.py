@@ -21,7 +21,8 @@ from hpdsearch.common.files import PARTIAL
 from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError
 from hpdsearch.indexer.lexical_buffer import LexicalBuffer
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
-from hpdsearch.lexical import clean_lexical_folder, remove_lexical_folder
+from hpdsearch.lexical import LATEST, clean_lexical_folder, remove_lexical_folder
+from hpdsearch.search.lexical_files import ANALYSIS
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class Transaction:
 
     def begin_lexical(self) -> None:
         """Begin a new lexical index, which the caller fills with every row; the commit replaces the active one."""
-        self.set_meta(lexical=f"{LEXICAL}/{self._meta['generation'] + 1:06d}")
+        self.set_meta(lexical=f"{LEXICAL}/{self._meta['generation'] + 1:06d}", **{ANALYSIS: LATEST.value})
         self.lexical.begin_folder()
 
     def new_number(self) -> int:

@@ -1,10 +1,12 @@
-"""The lexical index (Tantivy): BM25 over titles and passages with English stemming, derived from the catalog.
+"""The lexical index (Tantivy): BM25 over titles and passages, derived from the catalog.
+
+Stemming is English. Scripts without spaces are searched by pairs of characters.
 
 A lexical document is one passage with its document's title, keyed by row. A reader keeps the state that it opened and
 sees no later commit.
 """
 
-from hpdsearch.lexical.analysis import find_spans, query_stems
+from hpdsearch.lexical.analysis import LATEST, Analysis, find_spans, query_stems
 from hpdsearch.lexical.integrity import (
     clean_lexical_folder,
     commit_fingerprint,
@@ -17,6 +19,8 @@ from hpdsearch.lexical.temporary import temporary_bm25_index
 from hpdsearch.lexical.writer import LexicalWriter
 
 __all__ = [
+    "LATEST",
+    "Analysis",
     "LexicalReader",
     "LexicalWriter",
     "clean_lexical_folder",

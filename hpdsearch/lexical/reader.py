@@ -13,7 +13,7 @@ import tantivy
 
 from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.errors import RESTORE, CorruptIndexError
-from hpdsearch.lexical.analysis import TOKENIZER, analyzer, query_stems
+from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, query_stems
 from hpdsearch.lexical.buffer import BufferedRows, Passages
 from hpdsearch.lexical.integrity import IntactFiles, commit_fingerprint, read_meta, reading, verify_files
 from hpdsearch.lexical.tantivy_formats import collection_statistics, idf
@@ -22,21 +22,34 @@ _DECIMALS = 4  # of scores: Tantivy adds up the stems of equal passages in any o
 
 
 class LexicalReader:
-    """Answers queries on the state that was committed when it was opened, and on buffered passages."""
+    """Answers queries on the state that was committed when it was opened, and on buffered passages.
 
-    def __init__(self, folder: Path, buffered: Passages = (), *, before: "LexicalReader | None" = None) -> None:
+    Attributes:
+        analysis: the analysis of its rows.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        buffered: Passages = (),
+        *,
+        analysis: Analysis = LATEST,
+        before: "LexicalReader | None" = None,
+    ) -> None:
         """Open the last committed state.
 
         Args:
             folder: the folder of a LexicalWriter.
             buffered: active passages that are not in the folder.
+            analysis: the analysis that the folder was begun with.
             before: a reader of an earlier state of any folder; files that it has verified are not read again.
 
         Raises:
             CorruptIndexError: a file is missing or altered.
         """
         self._folder = folder
-        self._buffer = BufferedRows(buffered)
+        self.analysis = analysis
+        self._buffer = BufferedRows(buffered, analysis)
         self._meta = read_meta(folder)
         if before is not None and (before._folder, before._meta) == (folder, self._meta):
             self._intact: IntactFiles = before._intact
@@ -77,7 +90,7 @@ class LexicalReader:
         Raises:
             CorruptIndexError: a file cannot be read.
         """
-        stems = Counter(query_stems(text))
+        stems = Counter(query_stems(text, self.analysis))
         if not stems or n < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         rows, scores = self._search_committed(stems, n, only)

@@ -6,7 +6,7 @@ from pathlib import Path
 import tantivy
 
 from hpdsearch.corpus.passages import title_and_text
-from hpdsearch.lexical.analysis import TOKENIZER, analyzer
+from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, prepare
 from hpdsearch.lexical.integrity import reading, schema, writing
 
 _WRITER_BYTES = 64_000_000
@@ -16,14 +16,19 @@ _MAX_ROWS_IN_QUERY = 10_000
 class LexicalWriter:
     """Adds and removes rows of one lexical folder; readers see no change before commit()."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, analysis: Analysis = LATEST) -> None:
         """Open a folder for writing; create it if there is none.
+
+        Args:
+            folder: the lexical folder.
+            analysis: the analysis that the folder was begun with.
 
         Raises:
             IndexFolderError: the folder cannot be written.
             CorruptIndexError: the folder holds files that Tantivy cannot read.
         """
         self._folder = folder
+        self._analysis = analysis
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with reading(folder):
@@ -36,7 +41,7 @@ class LexicalWriter:
         """Add one passage under its row."""
         document = tantivy.Document()
         document.add_unsigned("row", row)
-        document.add_text("body", title_and_text(title, passage))
+        document.add_text("body", prepare(title_and_text(title, passage), self._analysis))
         with writing(self._folder):
             self._writer.add_document(document)
 

@@ -1,16 +1,18 @@
 """The lexical index of a snapshot: a folder, and the newest passages, which are buffered in the catalog."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.corpus.passages import title_before_text
-from hpdsearch.errors import RESTORE, CorruptIndexError
-from hpdsearch.lexical import LexicalReader
+from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
+from hpdsearch.lexical import Analysis, LexicalReader
 
 # Keys of the catalog's settings.
 FIRST_BUFFERED_ROW = "waiting_row"  # the lexical folder lacks the rows from here on
 OPSTAMP = "lexical_opstamp"  # Tantivy's count of operations at the folder's last commit
+ANALYSIS = "lexical_analysis"  # hpdsearch.lexical.Analysis of the folder's rows and of the buffered ones
 CHECKSUM = "lexical_sum"  # of that commit's meta.json (hpdsearch.lexical.commit_fingerprint)
 
 
@@ -24,16 +26,33 @@ def open_lexical(folder: Path, catalog: Catalog, *, previous: LexicalReader | No
 
     Raises:
         CorruptIndexError: a file is missing or altered.
+        IndexFolderError: the analysis of the rows is unknown.
     """
     meta = catalog.meta()
     first_row = meta.get(FIRST_BUFFERED_ROW)
     buffered = [] if first_row is None else list(passages_between(catalog, first_row, meta["next_row"]))
-    reader = LexicalReader(folder / meta["lexical"], buffered, before=previous)
+    reader = LexicalReader(folder / meta["lexical"], buffered, analysis=read_analysis(meta, folder), before=previous)
     opstamp, checksum = reader.commit_fingerprint
     # With another opstamp the commit is that of a writer that died or is at work, and nothing is known about it.
     if opstamp == meta.get(OPSTAMP) and checksum != meta.get(CHECKSUM, checksum):
         raise CorruptIndexError(f"{folder / meta['lexical'] / 'meta.json'}: does not match its checksum; {RESTORE}")
     return reader
+
+
+def read_analysis(meta: Mapping[str, Any], folder: Path) -> Analysis:
+    """Return the analysis of the lexical rows; the first versions of hpdsearch stored none.
+
+    Raises:
+        IndexFolderError: a newer version of hpdsearch wrote the index.
+    """
+    version = meta.get(ANALYSIS, Analysis.WORDS.value)
+    try:
+        return Analysis(version)
+    except ValueError:
+        known = f"1..{max(Analysis).value}"
+        raise IndexFolderError(
+            f"{folder}: expected lexical analysis {known}, got {version!r}; a newer hpdsearch wrote it: upgrade"
+        ) from None
 
 
 def passages_between(catalog: Catalog, first_row: int, end_row: int) -> Iterator[tuple[int, str, str]]:

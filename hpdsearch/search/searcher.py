@@ -213,11 +213,12 @@ def isin_sorted(rows: Rows, allowed: Rows) -> Mask:
 
 def _make_hits(snapshot: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
     stored = snapshot.catalog.documents([ranked.doc for ranked in ranking])
-    stems = frozenset(query_stems(text))
+    analysis = snapshot.lexical.analysis
+    stems = frozenset(query_stems(text, analysis))
     hits = []
     for doc, score, row in ranking:
         document, passage = _passage_at_row(snapshot, stored.get(doc), row)
-        spans = find_spans(stems, passage)
+        spans = find_spans(stems, passage, analysis)
         hits.append(Hit(document.doc_id, score, document.title, document.text, passage, spans, document.metadata))
     return hits
 

@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpdsearch.catalog import CatalogWriter
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Encoder
+from hpdsearch.errors import IndexFolderError
 from hpdsearch.index import Index, Mode
 from hpdsearch.records import Document
 from hpdsearch.search import open_snapshot, search
@@ -168,3 +170,37 @@ def test_it_can_be_added_to_deleted_from_and_compacted(
     unchanged = {hit.doc_id: hit.score for hit in hits if hit.doc_id not in ("new", "same a")}
     assert unchanged == pytest.approx({key: scores[key] for key in unchanged}, abs=1e-6)
     assert len(unchanged) == len(documents) - 3
+
+
+def test_its_lexical_index_keeps_its_analysis_until_it_is_compacted(folder: Path, encoder: Encoder) -> None:
+    def find(index: Index, query: str) -> set[str]:
+        return {hit.doc_id for hit in index.search(query, 100, mode="lexical")}
+
+    words = ["plant", "emoji", "two"]
+    with Index.open(folder, encoder=encoder) as index:
+        before = [find(index, word) for word in words]
+        index.add([Document("one run", "昨夜发生强烈震动"), Document("soft", "inter\u00adnational")])  # buffered
+        for _ in range(2):
+            assert [find(index, word) for word in words] == before
+            # Words are runs of letters here, and the query is split in the same way.
+            assert find(index, "震动") == find(index, "international") == set()
+            assert find(index, "昨夜发生强烈震动") == {"one run"}
+            assert find(index, "inter") == {"soft"}
+            index.add([Document(f"more {i}", "text") for i in range(700)])  # now in the folder
+        assert index.verify() == []
+        index.compact()
+        assert [find(index, word) for word in words] == before
+        assert find(index, "震动") == {"one run"}
+        assert find(index, "international") == {"soft"}
+        assert find(index, "inter") == set()
+        index.add([Document("another", "震动")])
+        assert find(index, "震动") == {"one run", "another"}
+        assert index.verify() == []
+
+
+def test_a_lexical_index_of_a_newer_analysis_is_refused(folder: Path) -> None:
+    with closing(CatalogWriter.open(folder)) as catalog:
+        catalog.set_meta(lexical_analysis=99)
+        catalog.commit()
+    with pytest.raises(IndexFolderError, match=r"expected lexical analysis 1\.\.2, got 99; a newer hpdsearch wrote it"):
+        Index.open(folder)
