@@ -1,5 +1,6 @@
 """Commands that change the documents of an index: index, add, delete."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hpdsearch.cli.index_argument import find_index, index_option, split_index
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import SPEC_FIELDS, dim_option, encoder_option, spec_options, take_spec
 from hpdsearch.cli.output import echo, format_count, make_progress
-from hpdsearch.cli.parameters import UserFile, UserPath
+from hpdsearch.cli.parameters import UserPath
 
 if TYPE_CHECKING:
     from hpdsearch.indexer.ingest import IngestReport
@@ -156,9 +157,12 @@ def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) ->
 @click.argument("arguments", nargs=-1, metavar="INDEX [DOC_ID]...")
 @index_option("the first argument")
 @click.option(
-    "--ids-file", type=UserFile(encoding="utf-8"), metavar="FILE", help="Read more ids from this file, one a line."
+    "--ids-file",
+    type=UserPath(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Read more ids from this file, one a line.",
 )
-def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: Any) -> None:
+def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: str | None) -> None:
     """Delete documents from an index.
 
     If an id is not in the index, nothing is deleted. With -i all arguments are ids.
@@ -173,12 +177,21 @@ def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: Any) 
     name, given = split_index(index_option, arguments)
     doc_ids = list(given)
     if ids_file is not None:
-        doc_ids += [line.rstrip("\r\n") for line in ids_file if line.strip()]
+        doc_ids += _read_ids(ids_file)
     if not doc_ids:
         raise click.UsageError("expected a DOC_ID or --ids-file, got neither")
     with Index.open(find_index(name)) as opened:
         n_deleted = opened.delete(doc_ids)
         echo(f"{opened.folder}: {format_count(n_deleted, 'document')} deleted, {len(opened):,} left")
+
+
+def _read_ids(path: str) -> list[str]:
+    """Read the doc_ids of a UTF-8 file or of standard input (-), one a line; blank lines count for nothing."""
+    from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines
+
+    location = SourceLocation("stdin" if path == "-" else path)
+    with open_stream(sys.stdin.buffer if path == "-" else Path(path), location, compressed=False) as (file, _):
+        return [line.rstrip("\r\n") for line in read_text_lines(file, location) if line.strip()]
 
 
 def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:

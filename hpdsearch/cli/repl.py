@@ -13,7 +13,7 @@ import click
 
 from hpdsearch.cli.display import describe_answer, describe_hit, show_document, show_hits
 from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count
-from hpdsearch.errors import HpdsearchError
+from hpdsearch.errors import HpdsearchError, QueryError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
 from hpdsearch.search import Mode
@@ -176,7 +176,7 @@ def run_session(session: Session) -> None:
     if interactive and not session.as_json:
         documents = format_count(len(session.index), "document")
         echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
-    for line in _read_prompt() if interactive else sys.stdin:
+    for line in _read_prompt() if interactive else _read_piped():
         try:
             if not session.answer(line):
                 break
@@ -203,6 +203,18 @@ def history_file() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("hpdsearch", appauthor=False) / "history"
+
+
+def _read_piped() -> Iterator[str]:
+    """Yield the lines of standard input.
+
+    Raises:
+        QueryError: its encoding cannot be read at all, as UTF-16 without its mark.
+    """
+    try:
+        yield from sys.stdin
+    except UnicodeError as error:
+        raise QueryError(f"standard input: expected {sys.stdin.encoding}, got other bytes: {error}") from None
 
 
 def _read_prompt() -> Iterator[str]:

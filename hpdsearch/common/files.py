@@ -1,5 +1,6 @@
 """Write files atomically: under a temporary name, fsynced, then renamed. Compute checksums and parse JSON."""
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,13 @@ MAX_READ_ATTEMPTS = 50  # of a reader that opens a folder while writers commit a
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` for writing; if the block ends without error, fsync it and rename it."""
+    """Open a temporary file beside `path` for writing; if the block ends without error, fsync it and rename it.
+
+    Raises:
+        OSError: the file cannot be written, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(path.name + PARTIAL)
     try:
         with partial.open("wb") as file:

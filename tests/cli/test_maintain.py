@@ -348,3 +348,22 @@ def test_an_unreadable_size_is_a_usage_error(run, corpus, size):
         assert result.exit_code == 2
         assert f"expected a size such as 2G or 500M, got {size!r}" in result.stderr
     assert not Path("indexes").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b"c1\ns1\n", 0, "2 documents deleted"),
+        ("\ufeffc1\r\n\r\n s1\r\n".encode(), 1, "1 of 2 doc_ids are not in the index: ' s1'"),
+        ("\ufeffc1\r\n\n".encode(), 0, "1 document deleted"),
+        (b"c1\nM\xf6we\n", 1, "ids:2: expected UTF-8, got the byte 0xf6 at offset 4 of the file"),
+        ("c1\n".encode("utf-16"), 1, "ids:1: expected UTF-8, got UTF-16"),
+        (b"c1\n\0\n", 1, "ids:2: expected text, got a NUL byte"),
+        (b"", 2, "expected a DOC_ID or --ids-file, got neither"),
+    ],
+)
+def test_a_file_of_ids_is_read_as_utf_8_with_or_without_a_mark(indexed, tmp_path, content, code, message):
+    (tmp_path / "ids").write_bytes(content)
+    result = indexed("delete", "words", "--ids-file", "ids")
+    assert (result.exit_code, message in result.output) == (code, True), result.output
+    assert indexed("delete", "words", "--ids-file", "nowhere").exit_code == 2
