@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import length_hint
+from typing import Any
 
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, Stored
@@ -20,6 +21,9 @@ from hpdsearch.records import Document
 
 BLOCK_DOCUMENTS = 4096
 BLOCK_CHARACTERS = 4_000_000
+# Of lists and objects in one another. Python and SQLite read back 1,000 levels, and fewer from within deep calls.
+MAX_METADATA_DEPTH = 500
+TOO_DEEP = f"lists and objects that are nested more than {MAX_METADATA_DEPTH} deep; flatten them"
 
 
 @dataclass
@@ -162,11 +166,26 @@ def require_document(document: Document, position: int) -> None:
             raise CorpusError(f"{where}: expected a {name} string, got {type(getattr(document, name)).__name__}")
     try:
         "".join((document.doc_id, document.title, document.text, document.source)).encode()
-        json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False).encode()
+        text = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
+        text.encode()
+        if text.count("[") + text.count("{") > MAX_METADATA_DEPTH:
+            _check_depth(document.metadata)
     except UnicodeEncodeError as error:
         raise CorpusError(f"{where}: expected Unicode text, got an unpaired surrogate ({error.reason})") from error
     except (TypeError, ValueError) as error:
         raise CorpusError(f"{where}: expected metadata of JSON values, got: {error}") from error
+    except RecursionError:
+        raise CorpusError(f"{where}: expected metadata of JSON values, got: {TOO_DEEP}") from None
+
+
+def _check_depth(metadata: Mapping[str, Any]) -> None:
+    """Raise ValueError for lists and objects that are nested more than MAX_METADATA_DEPTH deep."""
+    level: list[Any] = [metadata]
+    for _ in range(MAX_METADATA_DEPTH):
+        inner = [each for value in level for each in (value.values() if isinstance(value, Mapping) else value)]
+        level = [value for value in inner if isinstance(value, Mapping | list | tuple)]
+    if level:
+        raise ValueError(TOO_DEEP)
 
 
 class _IngestRun:

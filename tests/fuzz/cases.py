@@ -192,8 +192,7 @@ class Chooser:
             return [self.choose(list(ENCODERS), [*ODD_PATHS, "space"])]
         if name == "output":
             return [self.choose(OUTPUTS, ODD_PATHS)]
-        assert name == "text", name
-        return [] if rng.random() < 0.3 else [self.choose(QUERIES, ODD_TEXTS)]
+        return [] if rng.random() < 0.3 else [self.choose(QUERIES, ODD_TEXTS)]  # of query, or of a new command
 
     def choose_value(self, option: click.Option) -> str:
         """Return a value of an option, by its name or its type."""

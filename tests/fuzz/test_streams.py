@@ -110,8 +110,8 @@ def test_a_line_that_is_not_unicode_is_refused_and_the_others_are_answered(folde
     done = run(folder, "query -i idx -k 1 --json < bad.txt", {"PYTHONIOENCODING": "utf-8"})
     assert done.returncode == 0
     assert done.stdout.count(b'"hits"') == 2
-    assert b"the byte 0xf6" in done.stderr
-    assert b"the byte 0xff" in done.stderr
+    assert b"the byte 0xf6" in done.stdout
+    assert b"the byte 0xff" in done.stdout
 
 
 def test_a_closed_descriptor_is_not_given_to_a_file_of_the_index(folder: Path) -> None:

@@ -191,6 +191,21 @@ def test_strict_refuses_documents_that_would_be_counted(index: Index, block: int
     assert index.add([Document("fine", "fine")], strict=True).n_documents == 1
 
 
+def nest(depth: int) -> dict[str, object]:
+    """Return objects in one another."""
+    value: dict[str, object] = {"x": 1}
+    for _ in range(depth - 1):
+        value = {"x": value}
+    return value
+
+
+def test_metadata_of_500_levels_is_stored_and_found(index: Index) -> None:
+    index.add([Document("deep", "cat", metadata=nest(500))])
+    (hit,) = index.search("cat", 1, where=f"{'.'.join('x' * 500)} = 1")
+    assert (hit.doc_id, hit.metadata) == ("deep", nest(500))
+    assert index.verify() == []
+
+
 IMPROPER = {
     "no document": ("cat", "documents[1]: expected a Document, got str"),
     "no doc_id": (Document("", "cat"), "documents[1]: expected a doc_id that is an integer or a filled"),
@@ -206,6 +221,8 @@ IMPROPER = {
     "a set": (Document("x", "cat", "", {"a": {1}}), "documents[1]: expected metadata of JSON values, got: "),
     "not a number": (Document("x", "cat", "", {"a": float("nan")}), "expected metadata of JSON values"),
     "infinity": (Document("x", "cat", "", {"a": float("inf")}), "expected metadata of JSON values"),
+    "depth": (Document("x", "cat", "", {"a": nest(500)}), "got: lists and objects that are nested more than 500 deep"),
+    "great depth": (Document("x", "cat", "", nest(5_000)), "got: lists and objects that are nested more than 500 deep"),
     "a list": (Document("x", "cat", "", ["a"]), "expected metadata of JSON values"),  # type: ignore[arg-type]
     "no metadata": (Document("x", "cat", "", None), "expected metadata of JSON values"),  # type: ignore[arg-type]
 }
