@@ -27,7 +27,7 @@ class QueryError(HpdsearchError, ValueError):
 
 
 class FilterError(QueryError):
-    """A filter on metadata cannot be parsed; the message points at the character."""
+    """A filter cannot be parsed or can never match; the message points at the character."""
 
 
 class EncoderError(HpdsearchError, ValueError):

@@ -18,6 +18,7 @@ from hpdsearch.catalog.filter_sql import (
     number_column,
     parse_number,
     text_column,
+    value_condition,
 )
 from hpdsearch.catalog.filter_tree import (
     OWN_FIELDS,
@@ -38,8 +39,8 @@ from hpdsearch.common.files import parse_json
 
 Select: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]  # SQL, parameters -> rows
 
-_OF_NUMBERS = set("0123456789+-.eE \t\n")
-_OF_BOOLEANS = set("truefalse")
+_OF_NUMBERS = frozenset("0123456789+-.eE")  # and white space
+_OF_BOOLEANS = frozenset("truefalse")
 
 
 def check_filter(where: str, tree: Filter, select: Select) -> Filter:
@@ -63,7 +64,9 @@ def check_filter(where: str, tree: Filter, select: Select) -> Filter:
         _required_kind(resolved.field, op, value): position for op, value, position in reversed(_list_literals(tree))
     }
     for (kind, condition), position in reversed(required.items()):
-        if condition and not _has_value(resolved.field, (condition, []), select):
+        if condition and not (
+            _has_value(resolved.field, (condition, []), select) or _matches_as_text(resolved, select)
+        ):
             raise error_at(where, position, _describe_mismatch(resolved.field, kind, select))
     return resolved
 
@@ -75,6 +78,13 @@ def _list_literals(comparison: Comparison | Member) -> list[tuple[Op, Literal, i
     return [
         (Op.EQ, value, position) for value, position in zip(comparison.values, comparison.value_positions, strict=True)
     ]
+
+
+def _matches_as_text(comparison: Comparison | Member, select: Select) -> bool:
+    """Tell whether the text of a number or a boolean matches a string, as `5 < "abc"` does."""
+    if isinstance(comparison, Member) or comparison.op in (Op.EQ, Op.NE) or not isinstance(comparison.value, str):
+        return False
+    return _has_value(comparison.field, value_condition(comparison.field, comparison.op, comparison.value), select)
 
 
 def _resolve_field(where: str, comparison: Comparison | Member, select: Select) -> Field:
@@ -135,7 +145,7 @@ def _iter_names(name: str, value: Any) -> Iterator[str]:
 
 
 def _describe_mismatch(field: Field, kind: str, select: Select) -> str:
-    name = field.value if isinstance(field, OwnField) else field
+    name = f"@{field.name.lower()}" if isinstance(field, OwnField) else field
     example = _find_value(field, ("TRUE", []), select)
     if example is None:
         return f"{name!r} has no value in any document; it can only be compared with null"
@@ -169,18 +179,21 @@ def _fits_numbers(op: Op, value: str) -> bool:
     """Tell whether the text of a number may match a comparison with a string."""
     if op in (Op.EQ, Op.NE):
         return parse_number(value) is not None
-    characters = literal_characters(value) if op is Op.LIKE else value
-    if op in TEXT_OPS:
-        return set(characters) <= _OF_NUMBERS
-    return set(characters[:1]) <= _OF_NUMBERS
+    return all(character in _OF_NUMBERS or character.isspace() for character in _significant_characters(op, value))
 
 
 def _fits_booleans(op: Op, value: str) -> bool:
     """Tell whether the text of a boolean may match a comparison with a string."""
     if op in (Op.EQ, Op.NE):
         return value in ("true", "false")
-    characters = literal_characters(value) if op is Op.LIKE else value
-    return op not in TEXT_OPS or set(characters) <= _OF_BOOLEANS
+    return set(_significant_characters(op, value)) <= (_OF_BOOLEANS if op in TEXT_OPS else {"t", "f"})
+
+
+def _significant_characters(op: Op, value: str) -> str:
+    """Return the characters that a value of the field must have; for an order, the first is taken."""
+    if op is Op.LIKE:
+        return literal_characters(value)
+    return value if op in TEXT_OPS else value[:1]
 
 
 def _has_value(field: Field, condition: Condition, select: Select) -> bool:

@@ -84,7 +84,7 @@ def to_sql(tree: Filter, *, negated: bool = False) -> Condition:
         return _member_condition(tree.field, tree.values, negated)
     if tree.op in (Op.EQ, Op.NE):
         return _member_condition(tree.field, (tree.value,), negated is not (tree.op is Op.NE))
-    return _document_condition(tree.field, _value_condition(tree.field, tree.op, tree.value), negated)
+    return _document_condition(tree.field, value_condition(tree.field, tree.op, tree.value), negated)
 
 
 def _member_condition(field: Field, values: tuple[Literal, ...], negated: bool) -> Condition:
@@ -100,7 +100,7 @@ def _member_condition(field: Field, values: tuple[Literal, ...], negated: bool) 
             found.append(_document_condition(field, equal, negated))
     for literal in literals:
         if isinstance(literal, DateSpan):
-            found.append(_document_condition(field, _value_condition(field, Op.EQ, literal), negated))
+            found.append(_document_condition(field, value_condition(field, Op.EQ, literal), negated))
     if None in literals:
         found.append(_null_condition(field, negated))
     sql = (" AND " if negated else " OR ").join(condition for condition, _ in found)
@@ -117,7 +117,7 @@ def number_column(field: Field) -> str:
     return f"hpd_number(documents.{field.value})" if isinstance(field, OwnField) else "number"
 
 
-def _value_condition(field: Field, op: Op, value: Literal) -> Condition:
+def value_condition(field: Field, op: Op, value: Literal) -> Condition:
     """Return the condition on one value of the field."""
     text = text_column(field)
     if isinstance(value, DateSpan):

@@ -33,9 +33,7 @@ Query = tuple[str, str]  # id and text
     default="hybrid",
     help="Rank by BM25 (lexical), by cosine (dense) or by both (hybrid).",
 )
-@click.option(
-    "--where", metavar="FILTER", help="""Return only documents whose metadata match: 'year >= 2020 and lang = "en"'."""
-)
+@click.option("--where", metavar="FILTER", help="""Return only documents that match: 'year >= 2020 and lang = "en"'.""")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per query.")
 @click.option("--full", is_flag=True, help="Print the full text of each hit. Without it, only a passage is printed.")
 @click.option(

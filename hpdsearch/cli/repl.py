@@ -41,7 +41,7 @@ class Session:
         index: the open index.
         k: hits per query.
         mode: how hits are ranked.
-        where: filter on metadata; None: no filter.
+        where: a filter (docs/filters.md); None: no filter.
         ann_recall: operating point of the search; None: that of the index.
         as_json: whether each answer, to a query or a command, is printed as one line of JSON.
         full: whether hits are printed with their full text.

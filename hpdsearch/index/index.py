@@ -164,7 +164,7 @@ class Index:
         Args:
             query: a text in natural language, or several of them.
             k: number of hits, k >= 1; fewer are returned only if fewer documents match.
-            where: a filter on metadata, as in 'year >= 2020 and lang = "en"'.
+            where: a filter (docs/filters.md), as in 'year >= 2020 and lang = "en"'.
             mode: "dense" (semantic, by cosine), "lexical" (BM25) or "hybrid" (both).
             ann_recall: share of the exact ten nearest passages to find, 0 < ann_recall <= 1. It selects another of the
                 measured operating points (see `info`); None: the recall target that the index was built for.

@@ -57,7 +57,7 @@ def search(
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
         k: hits for each text, k >= 1; fewer are returned only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
-        where: filter on metadata (docs/filters.md).
+        where: a filter (docs/filters.md).
         ann_recall: share of the exact top k to reach, 0 < ann_recall <= 1. It selects another operating point of each
             segment; None: the one that the segment was built with.
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hpdsearch.catalog.filter_parser import parse_filter
 from hpdsearch.catalog.filter_sql import flatten_metadata, to_sql
+from hpdsearch.errors import FilterError
 
 
 def get_values(metadata, field):
@@ -250,6 +251,28 @@ def test_sqlite_selects_the_documents_that_plain_python_selects(tree_and_text, c
     assert match_documents(text, corpus) == [doc for doc, metadata in enumerate(corpus) if matches(tree, metadata)], (
         text
     )
+
+
+POSITIVE_LEAVES = LEAVES.filter(lambda leaf: not leaf[0].startswith(("not ", "!=")) and leaf[2] is not None)
+
+
+@st.composite
+def comparisons_and_spellings(draw):
+    leaf = draw(POSITIVE_LEAVES.filter(lambda leaf: not isinstance(leaf[2], list) or None not in leaf[2]))
+    return leaf, spell(draw, leaf)
+
+
+@settings(max_examples=300, deadline=None)
+@given(comparisons_and_spellings(), st.lists(METADATA, min_size=1, max_size=6))
+def test_a_check_refuses_only_comparisons_that_match_no_document(leaf_and_text, corpus):
+    leaf, text = leaf_and_text
+    # A list is refused as a whole if one of its members can never match.
+    leaves = [("=", leaf[1], value) for value in leaf[2]] if leaf[0] == "in" else [leaf]
+    found = [[doc for doc, metadata in enumerate(corpus) if matches(one, metadata)] for one in leaves]
+    try:
+        assert match_documents(text, corpus, check=True) == sorted(set().union(*found)), text
+    except FilterError:
+        assert [] in found, text
 
 
 @settings(max_examples=50, deadline=None)

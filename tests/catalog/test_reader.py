@@ -71,6 +71,8 @@ def typed(tmp_path):
         ("word != 5", "5", "no value of 'word' is a number; compare it with a literal like \"\""),
         ("not word in ('x', 5)", "5", "no value of 'word' is a number; compare it with a literal like \"\""),
         ("flag = 1", "1", "no value of 'flag' is a number; compare it with a literal like false"),
+        ("n > 'five'", "'five'", "no value of 'n' is a text like this; compare it with a literal like 5"),
+        ("flag >= 'u'", "'u'", "no value of 'flag' is a text like this; compare it with a literal like false"),
         ("flag starts with 'y'", "'y'", "no value of 'flag' is a text like this; compare it with a literal like false"),
         ("day >= 2024", "2024", "no value of 'day' is a number; compare it with a literal like 2024-01-31"),
         (
@@ -80,8 +82,8 @@ def typed(tmp_path):
         ),
         ("none = 5", "5", "'none' has no value in any document; it can only be compared with null"),
         ("o.p in (null, 'x')", "'x'", "'o.p' has no value in any document; it can only be compared with null"),
-        ("title contains 'x'", "'x'", "'title' has no value in any document; it can only be compared with null"),
-        ("id > 7", "7", "no value of 'doc_id' is a number; compare it with a literal like \"d0\""),
+        ("title contains 'x'", "'x'", "'@title' has no value in any document; it can only be compared with null"),
+        ("id > 7", "7", "no value of '@id' is a number; compare it with a literal like \"d0\""),
         ("a = 1", "a", "'a' is an object; compare one of its fields: a.b"),
         ("nothing is null", "nothing", "no document has a field 'nothing'; fields: a.b, day, flag, mixed, n, word, "),
     ],
@@ -103,6 +105,7 @@ def test_a_comparison_that_can_never_match_is_an_error_at_its_literal(typed, whe
         ("mixed in (5, 'five')", [1, 2]),
         ("n = '5' or n contains '6' or n like '%e+%' or n > '9'", [0, 1]),
         ("flag = 'true' or flag contains 'als' or flag = null", [0, 1, 2]),
+        ("n < 'five' and flag > 'f'", [0, 1]),  # compared as text
         ("n > 1000", []),  # a number, so another document may match one day
         ("day < 2000-01-01 or day > '3'", []),
         ("title is null and source is null", [0, 1, 2]),
