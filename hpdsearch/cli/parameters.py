@@ -3,8 +3,10 @@
 import csv
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from copy import copy
+from decimal import Decimal
 from functools import cached_property
 from importlib import import_module
 from typing import Any, TypeVar
@@ -101,7 +103,10 @@ def read_size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if not found:
         raise click.BadParameter(f"expected a size such as 2G or 500M, got {text!r}")
-    return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+    size = int(Decimal(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+    if size > sys.maxsize:
+        raise click.BadParameter(f"expected at most {sys.maxsize} bytes, got {text[:80]!r}")
+    return size
 
 
 def read_names(text: str) -> tuple[str, ...]:

@@ -350,6 +350,12 @@ def test_an_unreadable_size_is_a_usage_error(run, corpus, size):
     assert not Path("indexes").exists()
 
 
+def test_a_size_that_no_machine_has_is_a_usage_error(indexed):
+    result = indexed("reindex", "words", "--memory", "9" * 400)
+    assert result.exit_code == 2
+    assert "expected at most" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
