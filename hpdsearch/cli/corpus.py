@@ -1,5 +1,6 @@
 """The corpus of a command line: its options and its documents."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,7 @@ def choose_folder(corpus: str) -> Path:
 
     if corpus == "-" or STREAM_NAME.fullmatch(corpus):
         return INDEXES / STDIN
-    path = Path(expand_home(corpus)).resolve()
+    path = Path(os.path.realpath(expand_home(corpus)))  # Path.resolve fails for a link to itself
     while path.suffix.lower() in _ENDINGS and path.stem:
         path = path.with_suffix("")
     return INDEXES / (path.name or "root")

@@ -15,6 +15,7 @@ Promotion removes space, ensemble.bin, checkpoint.bin and staging from training/
 import errno
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def check_output(output: Path, *, overwrite: bool, used: tuple[str | Path | None
     """
     names = built_in_names()  # a string may be such a name, a Path is a folder
     folders = [Path(path) for path in used if path is not None and not (isinstance(path, str) and path in names)]
-    if any(folder.resolve() == output.resolve() for folder in folders):
+    if any(os.path.realpath(folder) == os.path.realpath(output) for folder in folders):
         raise DistillError(f"{output}: the new encoder is made from the one in this folder; choose another folder")
     if (output / CARD).is_file():
         if not overwrite:

@@ -165,3 +165,10 @@ def test_index_does_not_touch_a_folder_with_other_files(run, corpus, tmp_path, t
     assert result.exit_code == 1
     assert "photos: this folder holds other files (cat.jpg ...)" in result.stderr
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_a_link_to_itself_is_an_error_that_names_it(run, tmp_path, tiny_folder):
+    (tmp_path / "loop").symlink_to("loop")
+    result = run("index", "loop", "--encoder", tiny_folder)
+    assert result.exit_code == 1
+    assert "loop: expected a file or folder, got: Too many levels of symbolic links" in result.stderr
