@@ -129,9 +129,7 @@ class _Parser:
     def _parse_comparison(self) -> Filter:
         position = self._peek().position
         field = self._parse_field()
-        self.n_comparisons += 1
-        if self.n_comparisons > _MAX_COMPARISONS:
-            raise self._error(position, f'more than {_MAX_COMPARISONS} comparisons; join those of a field with "in"')
+        self._count_comparison(position)
         if self._take_keyword("is"):
             op = Op.NE if self._take_keyword("not") else Op.EQ
             literal = self._peek()
@@ -151,6 +149,11 @@ class _Parser:
         if op not in (Op.EQ, Op.NE) and (value is None or isinstance(value, bool)):
             raise self._error(literal.position, f"{op.value} expects a number, a string or a date, got {literal.text}")
         return Comparison(field, op, value, position, literal.position)
+
+    def _count_comparison(self, position: int) -> None:
+        self.n_comparisons += 1
+        if self.n_comparisons > _MAX_COMPARISONS:
+            raise self._error(position, f'more than {_MAX_COMPARISONS} comparisons; join those of a field with "in"')
 
     def _parse_field(self) -> Field:
         token = self._peek()
@@ -195,6 +198,9 @@ class _Parser:
             values.append(self._parse_literal())
         if not self._take(")"):
             raise self._unexpected('"," or ")"')
+        for value, value_position in zip(values, positions, strict=True):
+            if isinstance(value, DateSpan):  # SQL compares each of them on its own
+                self._count_comparison(value_position)
         return Member(field, tuple(values), position, tuple(positions))
 
     def _parse_literal(self) -> Literal:

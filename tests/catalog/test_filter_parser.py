@@ -100,17 +100,28 @@ def test_any_text_is_a_filter_or_a_filter_error(text):
     assert condition.count("?") == len(parameters)
 
 
-def nest_filter(levels):
+def nest_filter(levels, field="y", members="1, 'a', null"):
     """Return a filter of n levels, each `y = 1 or y = 3 and (...)`: this order costs SQLite's parser most."""
     text = "x in (1, 'a', null)"
     for level in range(levels):
-        text = f"y not in (1, 'a', null) {('or', 'and')[level % 2]} y = 3 and ({text})"
+        text = f"{field} not in ({members}) {('or', 'and')[level % 2]} y = 3 and ({text})"
     return text
 
 
-@pytest.mark.parametrize("text", [nest_filter(9), "not (" * 4 + "x = 1" + ")" * 4, "(" * 9 + "x = 1" + ")" * 9])
+@pytest.mark.parametrize(
+    "text",
+    [
+        nest_filter(9),
+        nest_filter(9, "@title"),
+        nest_filter(9, "y", "1, 'a', 2024-01-31, null"),
+        nest_filter(9, "@title", "1, 'a', 2024-01-31, null"),
+        nest_filter(9, "y", "1, 'a', 2024-01-31, null").replace("x in (1, 'a', null)", "x not like '1%'"),
+        "not (" * 4 + "x = 1" + ")" * 4,
+        "(" * 9 + "x = 1" + ")" * 9,
+    ],
+)
 def test_the_deepest_nesting_allowed_is_answered(text):
-    assert match_documents(text, [{"x": 1}, {"x": 2}]) in ([0], [])
+    assert match_documents(text, [{"x": 1}, {"x": 2}]) in ([0], [], [0, 1], [1])
 
 
 @pytest.mark.parametrize("text", [nest_filter(10), "not " * 10 + "x = 1", "(" * 2000 + "x = 1" + ")" * 2000])
@@ -129,6 +140,30 @@ def test_a_chain_of_300_comparisons_is_answered_and_a_longer_one_is_an_error():
     with pytest.raises(FilterError, match='more than 300 comparisons; join those of a field with "in"') as caught:
         parse_filter(" or ".join(chain))
     assert f"character {len(' or '.join(chain[:300])) + 5}:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "docs"),
+    [
+        ("not x contains '1'", []),
+        ("x > 2024-01-31", [1]),
+        ("not @title in (1, 'a', null, 'b')", []),
+        ("@id like '%1'", [1]),
+        ("x is null", []),
+    ],
+)
+def test_300_comparisons_of_each_kind_are_answered(comparison, docs):
+    text = " and ".join([comparison] * 300)
+    assert match_documents(text, [{"x": 1}, {"x": "2024-02-01T00:00-01:00"}]) == docs
+
+
+def test_300_dates_are_answered_and_more_are_an_error():
+    days = [f"2023-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 27)][:300]
+    corpus = [{"x": days[0]}, {"x": days[-1] + "T12:00"}, {"x": "2024-01-01"}]
+    assert match_documents(f"x in ({','.join(days[:299])})", corpus) == [0]
+    assert match_documents(f"not x in ({','.join(days[1:])})", corpus) == [0, 2]
+    with pytest.raises(FilterError, match="more than 300 comparisons"):
+        parse_filter(f"x in ({','.join(days)}, 2024-01-01)")
 
 
 def test_a_list_of_10000_members_is_answered_and_a_longer_one_is_an_error():
