@@ -33,6 +33,14 @@ SECTIONS = {
 FORMER_NAMES = {"tune": "reindex"}
 
 
+def start_logging() -> None:
+    """Log warnings to stderr; -v adds the progress of the work."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("hpdsearch").setLevel(logging.WARNING)
+
+
 class ShownError(click.ClickException):
     """An error of click, whose message may quote the command line, that `echo` prints."""
 
@@ -83,6 +91,7 @@ class HpdsearchGroup(click.Group):
         """Run the command line, whatever the caller did to the standard streams."""
         open_closed_streams()
         keep_undecodable_input()
+        start_logging()
         try:
             return super().main(*arguments, **settings)
         finally:
@@ -99,12 +108,36 @@ class HpdsearchGroup(click.Group):
             return super().invoke(ctx)
 
 
+def _log(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        logging.getLogger("hpdsearch").setLevel(logging.INFO)
+
+
+def _hide_progress(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.obj = True  # contexts of subcommands inherit it
+
+
+VERBOSITY = (
+    click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_log, help="Log to stderr."),
+    click.Option(
+        ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_hide_progress, help="Hide progress bars."
+    ),
+)
+
+
+def add_verbosity(command: click.Command) -> None:
+    """Add -v and -q to a command, or to each command of a group, so that they may stand on both sides of its name."""
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            add_verbosity(child)
+    else:
+        command.params += VERBOSITY
+
+
 @click.group(cls=HpdsearchGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="hpdsearch")
-@click.option("-v", "--verbose", is_flag=True, help="Log to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="Hide progress bars.")
-@click.pass_context
-def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
+def main() -> None:
     """Search your own text by semantic similarity and keywords.
 
     \b
@@ -113,13 +146,10 @@ def main(ctx: click.Context, verbose: bool, quiet: bool) -> None:
       hpdsearch query                     # search interactively
       hpdsearch query "fear of spiders"   # search once
     """
-    ctx.obj = quiet
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger("hpdsearch").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
+main.params += VERBOSITY
 for commands in SECTIONS.values():
     for command in commands:
         main.add_command(command)
+        add_verbosity(command)

@@ -362,6 +362,8 @@ def _describe_command(ctx: click.Context) -> str:
     ignored = ("cache", "overwrite", "force", "as_json")
     paths = ("teacher", "student", "output", "recipe", "space", "teacher_assistant")
     for option in ctx.command.params:
+        if not option.expose_value:  # -v and -q
+            continue
         assert option.name is not None
         value = ctx.params[option.name]
         if option.name in ignored or ctx.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:

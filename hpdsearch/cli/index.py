@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import Corpus, choose_folder, corpus_options
-from hpdsearch.cli.index_argument import find_index, index_option, split_index
+from hpdsearch.cli.index_argument import find_index, index_option, split_index, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import SPEC_FIELDS, dim_option, encoder_option, spec_options, take_spec
 from hpdsearch.cli.output import echo, format_count, make_progress
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Bring an existing index up to date with CORPUS. Only new texts are encoded. Documents that are gone from "
     "CORPUS are deleted.",
 )
+@wait_option
 @corpus_options
 def index(
     corpus: tuple[str, ...],
@@ -48,6 +49,7 @@ def index(
     dim: int | None,
     overwrite: bool,
     update: bool,
+    wait: float,
     **options: Any,
 ) -> None:
     """Index the documents of files and folders.
@@ -70,7 +72,7 @@ def index(
     documents = Corpus(corpus, **options)
     if update:
         _refuse_settings()
-        _update(folder, documents)
+        _update(folder, documents, wait)
         return
     try:
         with Index.build(
@@ -80,6 +82,7 @@ def index(
             dim=dim,
             spec=spec,
             overwrite=overwrite,
+            wait=wait,
             strict=documents.strict,
             progress=make_progress(),
         ) as built:
@@ -109,10 +112,10 @@ def _refuse_settings() -> None:
         )
 
 
-def _update(folder: Path, documents: Corpus) -> None:
+def _update(folder: Path, documents: Corpus, wait: float) -> None:
     from hpdsearch.index import Index
 
-    with Index.open(folder) as opened:
+    with Index.open(folder, wait=wait) as opened:
         try:
             paths = ["stdin" if path == "-" else path for path in documents.paths]
             report = opened.update(documents, under=paths, strict=documents.strict, progress=make_progress())
@@ -127,8 +130,9 @@ def _update(folder: Path, documents: Corpus) -> None:
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="INDEX CORPUS...")
 @index_option("the first argument")
+@wait_option
 @corpus_options
-def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) -> None:
+def add(arguments: tuple[str, ...], index_option: str | None, wait: float, **reading: Any) -> None:
     """Add documents to an index.
 
     A document replaces an older one with the same id. With -i all arguments are CORPUS.
@@ -145,7 +149,7 @@ def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) ->
         raise click.UsageError("Missing argument 'CORPUS...'.")
     folder = find_index(name)
     documents = Corpus(corpus, **reading)
-    with Index.open(folder) as opened:
+    with Index.open(folder, wait=wait) as opened:
         try:
             report = opened.add(documents, strict=documents.strict, progress=make_progress())
         except KeyboardInterrupt:
@@ -162,7 +166,8 @@ def add(arguments: tuple[str, ...], index_option: str | None, **reading: Any) ->
     metavar="FILE",
     help="Read more ids from this file, one a line.",
 )
-def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: str | None) -> None:
+@wait_option
+def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: str | None, wait: float) -> None:
     """Delete documents from an index.
 
     If an id is not in the index, nothing is deleted. With -i all arguments are ids.
@@ -180,8 +185,11 @@ def delete(arguments: tuple[str, ...], index_option: str | None, ids_file: str |
         doc_ids += _read_ids(ids_file)
     if not doc_ids:
         raise click.UsageError("expected a DOC_ID or --ids-file, got neither")
-    with Index.open(find_index(name)) as opened:
-        n_deleted = opened.delete(doc_ids)
+    with Index.open(find_index(name), wait=wait) as opened:
+        try:
+            n_deleted = opened.delete(doc_ids)
+        except KeyboardInterrupt:
+            raise click.ClickException(f"{opened.folder}: stopped; the index is unchanged") from None
         echo(f"{opened.folder}: {format_count(n_deleted, 'document')} deleted, {len(opened):,} left")
 
 

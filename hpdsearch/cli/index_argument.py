@@ -30,6 +30,15 @@ def index_parameters(command: Command) -> Command:
     return apply_options(command, argument, index_option("the only index under indexes/"))
 
 
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=0,
+    help="Wait for at most so many seconds while another process writes to the index.",
+)
+
+
 def find_index(option: str | None, argument: str | None = None) -> Path:
     """Return the folder of the index: a path, a name under indexes/, or the only index there.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from hpdsearch.cli.index_argument import find_index, index_parameters
+from hpdsearch.cli.index_argument import find_index, index_parameters, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import spec_options, take_spec
 from hpdsearch.cli.output import echo, format_bytes, format_count, make_progress
@@ -21,7 +21,8 @@ from hpdsearch.errors import IndexFolderError
     show_default="all",
     help="Make codes of the first DIM dimensions. Hits are scored with all dimensions.",
 )
-def reindex(index_argument: str | None, index_option: str | None, dim: int | None, **options: Any) -> None:
+@wait_option
+def reindex(index_argument: str | None, index_option: str | None, dim: int | None, wait: float, **options: Any) -> None:
     """Rebuild the vector index from the stored vectors.
 
     Nothing is encoded again. The old vector index stays searchable until the new one is done.
@@ -34,7 +35,7 @@ def reindex(index_argument: str | None, index_option: str | None, dim: int | Non
     """
     from hpdsearch.index import Index
 
-    with Index.open(find_index(index_option, index_argument)) as opened:
+    with Index.open(find_index(index_option, index_argument), wait=wait) as opened:
         try:
             opened.reindex(take_spec(options, dim=dim), progress=make_progress())
         except KeyboardInterrupt:
@@ -45,7 +46,8 @@ def reindex(index_argument: str | None, index_option: str | None, dim: int | Non
 
 @click.command()
 @index_parameters
-def compact(index_argument: str | None, index_option: str | None) -> None:
+@wait_option
+def compact(index_argument: str | None, index_option: str | None, wait: float) -> None:
     """Merge segments and remove deleted documents from disk.
 
     \b
@@ -55,7 +57,7 @@ def compact(index_argument: str | None, index_option: str | None) -> None:
     from hpdsearch.index import Index
 
     folder = find_index(index_option, index_argument)
-    with Index.open(folder) as opened:
+    with Index.open(folder, wait=wait) as opened:
         before = opened.info()
         try:
             opened.compact(progress=make_progress())

@@ -38,6 +38,7 @@ class Index:
         folder: path of the index folder.
         report: counts of the documents of `build`, or of the last `add` or `update` through this object.
         merge_policy: says which rows the next changes buffer and which segments they merge.
+        wait: seconds for which the next changes wait for another writer.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Index:
         self.folder = folder
         self.report: IngestReport | None = None
         self.merge_policy = merge_policy
+        self.wait: float = 0
         self._snapshot = snapshot
         self._encoders = IndexEncoders(folder, encoder)
         if isinstance(encoder, Encoder):
@@ -66,6 +68,7 @@ class Index:
         dim: int | None = None,
         spec: IndexSpec | None = None,
         overwrite: bool = False,
+        wait: float = 0,
         strict: bool = False,
         progress: Progress = SILENT,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
@@ -79,6 +82,7 @@ class Index:
             dim: leading dimensions of each vector to keep; None: all that the encoder has.
             spec: which index to make; None: chosen by the number of vectors.
             overwrite: replace an index in the folder; it can be searched until the new one is committed.
+            wait: seconds to wait for another writer.
             strict: treat empty, split and duplicate documents and truncated titles as errors.
             progress: shows a bar for each phase.
             merge_policy: for later changes through this object.
@@ -95,7 +99,7 @@ class Index:
         loaded = load_encoder(encoder)
         if dim is not None:
             loaded = loaded.truncate(dim)
-        with Transaction(folder, create=True, overwrite=overwrite, policy=merge_policy) as txn:
+        with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
             txn.set_meta(dim=loaded.dim, spec=spec.as_dict())
             report = ingest(documents, txn, loaded, spec, strict=strict, progress=progress)
@@ -105,6 +109,7 @@ class Index:
         index = cls(folder, _open_committed(folder), loaded, merge_policy)
         report.seconds = time.perf_counter() - start
         index.report = report
+        index.wait = wait
         return index
 
     @classmethod
@@ -113,6 +118,7 @@ class Index:
         folder: StrPath,
         *,
         encoder: EncoderLike | None = None,
+        wait: float = 0,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
         """Open the last committed snapshot of a folder.
@@ -121,6 +127,7 @@ class Index:
             folder: an index folder.
             encoder: the query encoder; None: the encoder of the documents. It must be of the same space and have at
                 least the dimensions of the index, to which its vectors are truncated.
+            wait: seconds for which each change through this object waits for another writer.
             merge_policy: for changes through this object.
 
         Raises:
@@ -128,7 +135,9 @@ class Index:
             CorruptIndexError: a file is missing or altered.
             EncoderError: the encoder is of another space, or has too few dimensions.
         """
-        return cls(Path(folder), open_snapshot(Path(folder)), encoder, merge_policy)
+        index = cls(Path(folder), open_snapshot(Path(folder)), encoder, merge_policy)
+        index.wait = wait
+        return index
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; it counts as one query
@@ -329,7 +338,7 @@ class Index:
         self.close()
 
     def _transaction(self) -> Transaction:
-        return Transaction(self.folder, policy=self.merge_policy)
+        return Transaction(self.folder, wait=self.wait, policy=self.merge_policy)
 
     def _reopen(self) -> None:
         self._snapshot = _open_committed(self.folder, self._snapshot)

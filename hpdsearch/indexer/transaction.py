@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.common.files import PARTIAL
-from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError
+from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError, ShapeError
 from hpdsearch.indexer.lexical_buffer import LexicalBuffer
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.lexical import LATEST, clean_lexical_folder, remove_lexical_folder
@@ -50,6 +50,7 @@ class Transaction:
         *,
         create: bool = False,
         overwrite: bool = False,
+        wait: float = 0,
         policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> None:
         """Prepare a transaction; entering the `with` block begins it.
@@ -58,19 +59,21 @@ class Transaction:
             folder: the index folder.
             create: make a new index; without it the folder must hold one.
             overwrite: with `create`, replace an index.
+            wait: seconds to wait for another writer.
             policy: says which rows are buffered and which segments are merged.
         """
         self.folder = folder
         self.policy = policy
         self._create = create
         self._overwrite = overwrite
+        self._wait = wait
 
     def __enter__(self) -> "Transaction":
         """Lock the folder and begin.
 
         Raises:
             IndexFolderError: the folder cannot be used, holds no index, or holds one that must not be replaced.
-            LockedError: another writer is at work.
+            LockedError: another writer is at work, and does not end within `wait` seconds.
         """
         if self._create:
             self._prepare_folder()
@@ -78,7 +81,7 @@ class Transaction:
             raise IndexFolderError(
                 f"{self.folder}: this is not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
             )
-        self._lock = lock_folder(self.folder)
+        self._lock = lock_folder(self.folder, self._wait)
         try:
             self.catalog = CatalogWriter.open(self.folder)
             try:
@@ -256,23 +259,36 @@ def _is_committed(folder: Path) -> bool:
     return True
 
 
-def lock_folder(folder: Path) -> FileLock:
+def lock_folder(folder: Path, wait: float = 0) -> FileLock:
     """Acquire the folder's write lock; the operating system releases it when the process dies.
 
+    Args:
+        folder: the index folder.
+        wait: seconds to wait for another writer, wait >= 0; a warning names it.
+
     Raises:
-        LockedError: another writer holds it.
+        LockedError: another writer holds it, and does not release it within `wait` seconds.
         IndexFolderError: the lock file cannot be opened for writing.
+        ShapeError: wait is negative or no number.
     """
+    if not wait >= 0:
+        raise ShapeError(f"wait: expected at least 0 seconds, got {wait:g}")
     path = folder / LOCK_NAME
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
         try:
-            holder = f"process {int(path.read_text())}"
-        except (ValueError, OSError):
-            holder = "another process"
-        raise LockedError(f"{folder}: {holder} is writing to this index; try again when it is done") from None
+            lock.acquire(timeout=0)
+        except Timeout:
+            if wait:
+                holder = _describe_holder(path)
+                logger.warning("%s: %s is writing to this index; waiting at most %g seconds", folder, holder, wait)
+            lock.acquire(timeout=wait)
+    except Timeout:
+        waited = f" and did not end within {wait:g} seconds" if wait else ""
+        raise LockedError(
+            f"{folder}: {_describe_holder(path)} is writing to this index{waited}; try again when it is done, or wait "
+            "for it (--wait SECONDS)"
+        ) from None
     except OSError as error:
         raise IndexFolderError(
             f"{folder}: cannot be written to ({error.strerror}); check its permissions and the disk"
@@ -282,3 +298,11 @@ def lock_folder(folder: Path) -> FileLock:
         if path.read_text() != process_id:  # truncating and rewriting a file brings it to disk when it is closed
             path.write_text(process_id)
     return lock
+
+
+def _describe_holder(lock_file: Path) -> str:
+    """Name the process that holds a lock."""
+    try:
+        return f"process {int(lock_file.read_text())}"
+    except (ValueError, OSError):
+        return "another process"

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import hpdsearch
 from hpdsearch import IndexSpec, __version__
-from hpdsearch.cli import main
+from hpdsearch.cli import main, output
 from hpdsearch.cli.options import SPEC_FIELDS
 from hpdsearch.encoder import DEFAULT_ENCODER
 
@@ -166,3 +166,28 @@ def test_a_wrong_choice_is_a_usage_error_that_lists_the_choices(indexed, words, 
     result = indexed(*words)
     assert result.exit_code == 2
     assert choices in result.stderr
+
+
+# ---- -q and -v
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_quiet_and_verbose_are_options_of_every_command(words):
+    text = get_help(*words)
+    assert re.search(r"^  -v, --verbose +Log to stderr\.$", text, flags=re.MULTILINE)
+    assert re.search(r"^  -q, --quiet +Hide progress bars\.$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", [("-q", "compact", "words"), ("compact", "words", "-q"), ("compact", "--quiet")])
+def test_quiet_hides_progress_on_both_sides_of_the_command(indexed, monkeypatch, arguments):
+    monkeypatch.setattr(output, "is_terminal", lambda stream: True)
+    assert "committing" in indexed("compact", "words").stderr
+    assert indexed(*arguments).stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [("-v", "info", "words"), ("info", "words", "-v"), ("-v", "info", "--verbose")])
+def test_verbose_logs_on_both_sides_of_the_command(indexed, caplog, arguments):
+    assert indexed("info", "words").exit_code == 0
+    assert "opened generation" not in caplog.text
+    assert indexed(*arguments).exit_code == 0
+    assert "indexes/words: opened generation 1" in caplog.text
