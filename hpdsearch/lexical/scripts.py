@@ -189,6 +189,8 @@ class _Folding(dict[int, int | str]):
             folded = str(code)  # Tantivy would split a word here
         elif character == "\u0130":
             folded = "I"  # Tantivy would lowercase it to i and a mark
+        elif character == "\u02bc":
+            folded = "'"  # an apostrophe that counts as a letter
         self[code] = folded
         return folded
 
