@@ -100,6 +100,7 @@ def read_space(folder: Path) -> Space:
     Raises:
         EncoderError: a file is missing, altered, of another format, or lacks a field.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     for name in (CARD, PROJECTION):
@@ -112,7 +113,7 @@ def read_space(folder: Path) -> Space:
         teacher = fields["teacher"]
         teacher_hash = fields.get("teacher_hash", "")
         shape = (fields["dim"], fields["teacher_dim"])
-        checksums = fields["sha256"]
+        checksum = fields["sha256"][PROJECTION]
     except (ValueError, KeyError, TypeError) as error:
         raise EncoderError(
             f"{folder / CARD}: expected the fields of a space, got {error!r}; copy the space folder again"
@@ -121,9 +122,12 @@ def read_space(folder: Path) -> Space:
         raise EncoderError(
             f"{folder / CARD}: expected format {FORMAT}, got {found!r}; upgrade hpdsearch or copy it again"
         )
-    if checksums.get(PROJECTION) != file_sha256(folder / PROJECTION):
+    if checksum != file_sha256(folder / PROJECTION):
         raise EncoderError(f"{folder / PROJECTION}: the file was altered or truncated; copy the space folder again")
-    components = load((folder / PROJECTION).read_bytes())["components"]
+    try:
+        components = load((folder / PROJECTION).read_bytes())["components"]
+    except (SafetensorError, KeyError) as error:
+        raise EncoderError(f"{folder / PROJECTION}: expected the tensor components, got {error!r}") from error
     if components.shape != shape:
         raise EncoderError(f"{folder / CARD}: expected components of shape {shape}, got {components.shape}")
     return Space(

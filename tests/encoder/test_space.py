@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpdsearch.encoder import read_space, write_space
+from hpdsearch.encoder import read_card, read_space, write_space
+from hpdsearch.encoder.weights import load_weights
 from hpdsearch.errors import EncoderError, ShapeError
 
 
@@ -72,3 +73,38 @@ def test_damaged_missing_and_newer_spaces_are_errors(tmp_path: Path, components:
     projection.unlink()
     with pytest.raises(EncoderError, match=r"no projection\.safetensors"):
         read_space(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_projection_with_the_right_checksum_but_other_contents_is_an_error(
+    tmp_path: Path, components: np.ndarray, content: bytes
+) -> None:
+    write_space(tmp_path, teacher="big", teacher_hash="ab", components=components)
+    card = json.loads((tmp_path / "space.json").read_text())
+    (tmp_path / "projection.safetensors").write_bytes(content)
+    checksums = {"projection.safetensors": hashlib.sha256(content).hexdigest()}
+    (tmp_path / "space.json").write_text(json.dumps(card | {"sha256": checksums}))
+    with pytest.raises(EncoderError, match="expected the tensor components"):
+        read_space(tmp_path)
+    for odd in (None, [], {}, "x", 7):
+        (tmp_path / "space.json").write_text(json.dumps(card | {"sha256": odd}))
+        with pytest.raises(EncoderError, match="expected the fields of a space"):
+            read_space(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"[" * 3000])
+def test_weights_that_are_no_safetensors_file_are_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(EncoderError, match=r"model\.safetensors: expected a safetensors file"):
+        load_weights(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "card", ["", "[]", "[" * 100_000, '{"a":' * 100_000, "\udcff", '{"format": 1}', "1e999", "NaN"]
+)
+def test_a_card_of_other_json_is_an_error(tmp_path: Path, components: np.ndarray, card: str) -> None:
+    write_space(tmp_path, teacher="big", teacher_hash="ab", components=components)
+    for name, read in (("space.json", read_space), ("encoder.json", read_card)):
+        (tmp_path / name).write_text(card, errors="surrogateescape")
+        with pytest.raises(EncoderError, match=name):
+            read(tmp_path)
