@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hpdsearch.cli.display import describe_answer, describe_hit, show_document, show_hits
-from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count
+from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count, is_terminal
 from hpdsearch.errors import HpdsearchError, QueryError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
@@ -176,7 +176,8 @@ def run_session(session: Session) -> None:
     if interactive and not session.as_json:
         documents = format_count(len(session.index), "document")
         echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
-    for line in _read_prompt() if interactive else _read_piped():
+    read = _read_prompt if is_terminal(sys.stdout) else _read_plain_prompt
+    for line in read() if interactive else _read_piped():
         try:
             if not session.answer(line):
                 break
@@ -215,6 +216,18 @@ def _read_piped() -> Iterator[str]:
         yield from sys.stdin
     except UnicodeError as error:
         raise QueryError(f"standard input: expected {sys.stdin.encoding}, got other bytes: {error}") from None
+
+
+def _read_plain_prompt() -> Iterator[str]:
+    """Yield the lines typed at a prompt of a terminal that knows no control sequences (TERM is `dumb`)."""
+    while True:
+        try:
+            yield input("> ")
+        except KeyboardInterrupt:
+            echo()
+        except EOFError:
+            echo()
+            return
 
 
 def _read_prompt() -> Iterator[str]:

@@ -1,6 +1,10 @@
 """The command query: one query, a file of queries, an interactive session, and the choice of the index."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -286,3 +290,27 @@ def test_a_session_in_which_every_query_fails_exits_with_1(indexed):
     result = indexed("query", "--where", "yaer = 1", input="fear\nearthquakes\n")
     assert result.exit_code == 1
     assert result.stderr.count("no document has a field 'yaer'") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_session_on_a_dumb_terminal_prints_no_escape(indexed):
+    import pty
+
+    main_end, terminal = pty.openpty()
+    command = [sys.executable, "-m", "hpdsearch", "query", "-i", "words", "-k", "1", "--mode", "lexical"]
+    environment = {**os.environ, "TERM": "dumb"}
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        for awaited, typed in ((b"> ", b"earthquakes\r"), (b"1 hit in", b":nonsense\r"), (b"no such command", b"\x04")):
+            while awaited not in shown:
+                shown += os.read(main_end, 4096)
+            os.write(main_end, typed)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while chunk := os.read(main_end, 4096):
+                shown += chunk
+    os.close(main_end)
+    assert process.returncode == 0
+    assert b"seismograph" in shown
+    assert b"\x1b" not in shown
