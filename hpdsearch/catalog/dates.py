@@ -1,7 +1,8 @@
 """ISO 8601 dates in metadata and in filters, as strings that are ordered like the moments that they name.
 
-A moment is `2024-01-31T12:30:00.500000000`, in UTC. A date without a time zone is taken as UTC, and one without a time
-is midnight in metadata and the whole day in a filter.
+A moment is `1002024-01-31T12:30:00.500000000`, in UTC, its year increased by a million, so that years beyond 9999 and
+before 0 are ordered too. A date without a time zone is taken as UTC, and one without a time is midnight in metadata and
+the whole day in a filter.
 """
 
 import re
@@ -10,12 +11,14 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 _ISO = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)"
+    r"(?P<year>\d{4}|[+-]\d{4,6})(?P<day>-\d\d-\d\d)"
     r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?:[.,](?P<fraction>\d+))?"
     r" ?(?P<zone>Z|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)?)?",
     re.ASCII | re.IGNORECASE,
 )
 _NANOSECONDS = 9  # digits
+_ADDED_YEARS = 1_000_000
+_CYCLE = 400  # years after which the Gregorian calendar repeats itself
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ def parse_date_span(text: str) -> DateSpan | None:
     first = parse_moment(text)
     if first is None:
         return None
-    has_time = len(text) > len("2024-01-31")
-    return DateSpan(first, first if has_time else f"{text}T23:59:59.{'9' * _NANOSECONDS}")
+    is_day = ":" not in text
+    return DateSpan(first, f"{first[: first.index('T')]}T23:59:59.{'9' * _NANOSECONDS}" if is_day else first)
 
 
 @lru_cache(65_536)
@@ -49,14 +52,17 @@ def parse_moment(text: str) -> str | None:
     match = _ISO.fullmatch(text)
     if match is None or (match["fraction"] and len(match["time"]) < len("00:00:00")):
         return None
+    year = int(match["year"])
+    stand_in = 2000 + year % _CYCLE  # has the same days, and datetime knows it
     try:
-        moment = datetime.fromisoformat(f"{match['day']}T{match['time'] or '00:00'}")
+        moment = datetime.fromisoformat(f"{stand_in}{match['day']}T{match['time'] or '00:00'}")
         if match["sign"]:
             moment -= _parse_offset(match["sign"], int(match["hours"]), int(match["minutes"] or 0))
-    except (ValueError, OverflowError):  # no such day or time, or a year outside of 1..9999
+    except ValueError:  # no such day or time
         return None
+    added = year + moment.year - stand_in + _ADDED_YEARS
     fraction = (match["fraction"] or "")[:_NANOSECONDS]
-    return f"{moment.isoformat()}.{fraction:0<{_NANOSECONDS}}"
+    return f"{added:07}{moment:-%m-%dT%H:%M:%S}.{fraction:0<{_NANOSECONDS}}"
 
 
 def _parse_offset(sign: str, hours: int, minutes: int) -> timedelta:
@@ -67,7 +73,7 @@ def _parse_offset(sign: str, hours: int, minutes: int) -> timedelta:
 
 
 def bound_texts(span: DateSpan) -> tuple[str, str]:
-    """Return strings between which every date with a moment of the span is written: low <= text < high.
+    """Return strings between which every date of four-digit years with a moment of the span is: low <= text < high.
 
     The written day differs by less than a day from that in UTC.
     """
@@ -75,7 +81,8 @@ def bound_texts(span: DateSpan) -> tuple[str, str]:
 
 
 def _shift(moment: str, days: int) -> str | None:
+    year, month, day = map(int, moment[: moment.index("T")].split("-"))
     try:
-        return (date.fromisoformat(moment[:10]) + timedelta(days=days)).isoformat()
-    except OverflowError:
+        return (date(year - _ADDED_YEARS, month, day) + timedelta(days=days)).isoformat()
+    except (ValueError, OverflowError):  # a year outside of 1..9999
         return None

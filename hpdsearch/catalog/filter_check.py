@@ -15,6 +15,7 @@ from hpdsearch.catalog.filter_sql import (
     IS_INSIDE,
     Condition,
     inside,
+    name_condition,
     number_column,
     parse_number,
     text_column,
@@ -166,7 +167,7 @@ def _required_kind(field: Field, op: Op, value: Literal) -> tuple[str, str]:
     if isinstance(value, float):
         return "a number", f"{number} IS NOT NULL"
     if isinstance(value, DateSpan):
-        return "a date", f"{text} >= '0' AND {text} < ':' AND hpd_moment({text}) IS NOT NULL"
+        return "a date", f"{text} >= '+' AND {text} < ':' AND hpd_moment({text}) IS NOT NULL"
     excluded: list[str] = []
     if not _fits_numbers(op, value):
         excluded.append(f"{number} IS NULL")
@@ -202,13 +203,11 @@ def _has_value(field: Field, condition: Condition, select: Select) -> bool:
 
 def _find_value(field: Field, condition: Condition, select: Select) -> tuple[str, float | None] | None:
     """Return the text and the number of a value that meets a condition."""
+    named, name = name_condition(field)
     sql, parameters = condition
-    text = text_column(field)
-    number = number_column(field)
-    if isinstance(field, OwnField):
-        found = select(f"SELECT {text}, {number} FROM documents WHERE {text} <> '' AND {sql} LIMIT 1", parameters)
-    else:
-        found = select(f"SELECT text, number FROM attributes WHERE field = ? AND {sql} LIMIT 1", [field, *parameters])
+    table = "documents" if isinstance(field, OwnField) else "attributes"
+    columns = f"{text_column(field)}, {number_column(field)}"
+    found = select(f"SELECT {columns} FROM {table} WHERE {named} AND {sql} LIMIT 1", [*name, *parameters])
     return found[0] if found else None
 
 

@@ -96,7 +96,8 @@ def _member_condition(field: Field, values: tuple[Literal, ...], negated: bool) 
         (number_column(field), [literal for literal in literals if isinstance(literal, float)]),
     ):
         if some:
-            equal = f"{column} IN ({','.join('?' * len(some))})", [*some]
+            named, name = name_condition(field)
+            equal = f"{named} AND {column} IN ({','.join('?' * len(some))})", [*name, *some]
             found.append(_document_condition(field, equal, negated))
     for literal in literals:
         if isinstance(literal, DateSpan):
@@ -117,19 +118,29 @@ def number_column(field: Field) -> str:
     return f"hpd_number(documents.{field.value})" if isinstance(field, OwnField) else "number"
 
 
+def name_condition(field: Field) -> Condition:
+    """Return the condition that a value is one of the field."""
+    return (f"{text_column(field)} <> ''", []) if isinstance(field, OwnField) else ("field = ?", [field])
+
+
 def value_condition(field: Field, op: Op, value: Literal) -> Condition:
-    """Return the condition on one value of the field."""
-    text = text_column(field)
+    """Return the condition that a value is one of the field and compares as wanted."""
     if isinstance(value, DateSpan):
-        return _date_condition(text, op, value)
+        return _date_condition(field, op, value)
+    named, name = name_condition(field)
     if op in TEXT_OPS:
-        return _text_condition(text, op, str(value))
-    column = text if isinstance(value, str) else number_column(field)
-    return f"{column} {op.value} ?", [value]
+        sql, parameters = _text_condition(text_column(field), op, str(value))
+        return f"{named} AND {sql}", [*name, *parameters]
+    column = text_column(field) if isinstance(value, str) else number_column(field)
+    return f"{named} AND {column} {op.value} ?", [*name, value]
 
 
-def _date_condition(text: str, op: Op, span: DateSpan) -> Condition:
-    """Return the condition on a date; the bounds on its text let SQLite use its index."""
+def _date_condition(field: Field, op: Op, span: DateSpan) -> Condition:
+    """Return the condition on a date; the bounds on its text let SQLite use its index.
+
+    The text of a year beyond 9999 or before 0 begins with a sign.
+    """
+    text = text_column(field)
     low, high = bound_texts(span)
     moment = f"hpd_moment({text})"
     compared, parameters, bounds = {
@@ -139,7 +150,11 @@ def _date_condition(text: str, op: Op, span: DateSpan) -> Condition:
         Op.GT: (f"{moment} > ?", [span.last], (low, ":")),
         Op.GE: (f"{moment} >= ?", [span.first], (low, ":")),
     }[op]
-    return f"{text} >= ? AND {text} < ? AND {compared}", [*bounds, *parameters]
+    # SQLite uses its index for both ranges only if each of them names the field.
+    named, name = name_condition(field)
+    written = f"{named} AND {text} >= ? AND {text} < ?"
+    signed = f"{named} AND {text} >= '+' AND {text} < '.'"  # "+" and "-" sort before "."
+    return f"({written} OR {signed}) AND {compared}", [*name, *bounds, *name, *parameters]
 
 
 def _text_condition(text: str, op: Op, value: str) -> Condition:
@@ -184,10 +199,8 @@ def inside(field: str) -> tuple[str, str]:
 
 
 def _document_condition(field: Field, condition: Condition, negated: bool) -> Condition:
-    """Return the condition that a value of the field meets a condition."""
+    """Return the condition that a value of the document meets a condition."""
     sql, parameters = condition
     if isinstance(field, OwnField):
-        own = f"{text_column(field)} <> '' AND {sql}"
-        return (f"({own}) IS NOT TRUE" if negated else own), parameters
-    selected = f"SELECT doc FROM attributes WHERE field = ? AND {sql}"
-    return f"documents.doc {'NOT ' * negated}IN ({selected})", [field, *parameters]
+        return (f"({sql}) IS NOT TRUE" if negated else sql), parameters
+    return f"documents.doc {'NOT ' * negated}IN (SELECT doc FROM attributes WHERE {sql})", parameters

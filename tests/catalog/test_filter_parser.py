@@ -182,7 +182,7 @@ def test_parse_returns_the_tree():
     assert tree == Both((a, Either((b, Not(c))), Not(d)))
 
 
-MIDNIGHT = "2024-01-31T00:00:00.000000000"
+MIDNIGHT = "1002024-01-31T00:00:00.000000000"
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,14 @@ MIDNIGHT = "2024-01-31T00:00:00.000000000"
         ('"say ""yes"""', 'say "yes"'),
         ("'say \"\"'", 'say ""'),
         (r"'it\'s'", "it's"),
-        ("2024-01-31", DateSpan(MIDNIGHT, "2024-01-31T23:59:59.999999999")),
+        ("2024-01-31", DateSpan(MIDNIGHT, "1002024-01-31T23:59:59.999999999")),
         ("2024-01-31t00:00z", DateSpan(MIDNIGHT, MIDNIGHT)),
         ("2024-01-30T19:00-05", DateSpan(MIDNIGHT, MIDNIGHT)),
         ("DATE '2024-01-31 01:30:00.00 +0130'", DateSpan(MIDNIGHT, MIDNIGHT)),
-        ('date "0001-01-01"', DateSpan("0001-01-01T00:00:00.000000000", "0001-01-01T23:59:59.999999999")),
+        ('date "0001-01-01"', DateSpan("1000001-01-01T00:00:00.000000000", "1000001-01-01T23:59:59.999999999")),
+        ("0000-01-01T00:00+00:01", DateSpan(*["0999999-12-31T23:59:00.000000000"] * 2)),
+        ("+12000-02-29T00:00", DateSpan(*["1012000-02-29T00:00:00.000000000"] * 2)),
+        ("-0044-03-15", DateSpan("0999956-03-15T00:00:00.000000000", "0999956-03-15T23:59:59.999999999")),
     ],
 )
 def test_literals_have_the_values_written_by_hand(literal, value):
@@ -210,7 +213,7 @@ def test_literals_have_the_values_written_by_hand(literal, value):
 
 @pytest.mark.parametrize(
     "text",
-    ["2024-02-30", "2024-1-31", "2024-13-01", "2024-01-31T25:00", "2024-01-31T12:30+24:00", "0001-01-01T00:00+01:00"],
+    ["2024-02-30", "2024-1-31", "2024-13-01", "2024-01-31T25:00", "2024-01-31T12:30+24:00", "+12001-02-29"],
 )
 def test_a_date_that_does_not_exist_is_an_error(text):
     for literal, character in ((text, 5), (f"date '{text}'", 10)):

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 import pytest
@@ -46,14 +46,15 @@ def as_number(value):
 
 
 def as_moment(text):
-    """Return the moment of an ISO date in UTC; None for other texts. The standard library parses it."""
+    """Return the microseconds from year 1 to an ISO date in UTC; None for other texts. Python's own parser reads it."""
     if len(text) < 10 or text[4] != "-" or text[7] != "-":
         return None
     for time in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f"):
         for zone in ("%z", "") if time else ("",):
-            with contextlib.suppress(ValueError, OverflowError):
+            with contextlib.suppress(ValueError):
                 moment = datetime.strptime(text.replace("T", " "), "%Y-%m-%d" + time + zone)
-                return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+                offset = moment.utcoffset() or timedelta()
+                return (moment.replace(tzinfo=None) - datetime.min - offset) // timedelta(microseconds=1)
     return None
 
 
@@ -73,7 +74,7 @@ def compare_dates(kind, moment, literal):
     if moment is None:
         return False
     first = as_moment(literal)
-    is_same = moment.date() == first.date() if len(literal) == 10 else moment == first
+    is_same = first <= moment < first + (24 * 3600 * 10**6 if len(literal) == 10 else 1)
     is_before = moment < first and not is_same
     return {
         "=": is_same,
@@ -353,6 +354,24 @@ def test_numbers_are_parsed_in_all_spellings():
         ("x < 1e400", [0, 1, 2, 3, 4, 5]),  # a text that is not written like a number has no value
     ]:
         assert match_documents(where, corpus) == docs, where
+
+
+def test_dates_beyond_four_digits_of_the_year_are_ordered_by_time():
+    days = [
+        "-12000-01-01",
+        "-0044-03-15",
+        "0000-02-29",
+        "0001-01-01",
+        "9999-12-31T23:59:59-01:00",
+        "+10000-01-02",
+        "+99999-01-01",
+    ]
+    corpus = [{"x": day} for day in [*days, "-5", "+5", "-5-01-01", "text"]]
+    for i, day in enumerate(days):
+        assert match_documents(f"x = {day}", corpus) == [i], day
+        assert match_documents(f"x >= {day}", corpus) == list(range(i, len(days))), day
+        assert match_documents(f"x < {day}", corpus) == list(range(i)), day
+    assert match_documents("x = +10000-01-01", corpus) == [4]
 
 
 def test_integers_beyond_all_floats_are_infinite():

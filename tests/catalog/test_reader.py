@@ -166,6 +166,8 @@ def test_a_filter_on_one_field_reads_an_index_and_no_json(tmp_path):
         plan = catalog._all(f"EXPLAIN QUERY PLAN SELECT doc FROM documents WHERE {condition}", parameters)
         steps = [str(step[-1]) for step in plan]
         assert not [step for step in steps if step.startswith("SCAN")], (where, steps)
+        if where.startswith("day"):
+            assert any("field=? AND text>? AND text<?" in step for step in steps), (where, steps)
     catalog.close()
 
 
