@@ -89,12 +89,13 @@ class Server:
         return [*faults, *shown, f"code {answer['code']}", errors[-3000:]] if faults else []
 
     def _check(self, case: Case, code: float | None, errors: str, folder: Path) -> list[str]:
+        shown = (self.scratch / "streams" / "stdout").read_text("utf-8", "replace").strip()  # errors of a JSON session
         faults = [f"stderr holds {word!r}" for word in NEVER if word in errors]
         if code is None:
             faults.append(f"did not end within {TIMEOUT} seconds")
         elif code not in (0, 1, 2):
             faults.append(f"exit code {code}")
-        elif code and case.stderr == "captured" and case.stdout != "broken pipe" and not errors.strip():
+        elif code and case.stderr == "captured" and case.stdout != "broken pipe" and not errors.strip() + shown:
             faults.append("failed without a message")
         faults += [f"left {path.relative_to(folder)}" for path in folder.rglob("*.partial")]
         outputs = (path for path in folder.glob("new*") if path.is_file())
