@@ -5,7 +5,23 @@ in one transaction. hpdsearch.indexer decides who may write and when files are c
 """
 
 from hpdsearch.catalog.reader import Catalog
-from hpdsearch.catalog.schema import FILE_NAME, FORMAT, SegmentEntry, StoredDocument
+from hpdsearch.catalog.schema import (
+    FILE_NAME,
+    FORMAT,
+    SegmentEntry,
+    StoredDocument,
+    WithdrawnDocument,
+    content_fingerprint,
+)
 from hpdsearch.catalog.writer import CatalogWriter
 
-__all__ = ["FILE_NAME", "FORMAT", "Catalog", "CatalogWriter", "SegmentEntry", "StoredDocument"]
+__all__ = [
+    "FILE_NAME",
+    "FORMAT",
+    "Catalog",
+    "CatalogWriter",
+    "SegmentEntry",
+    "StoredDocument",
+    "WithdrawnDocument",
+    "content_fingerprint",
+]

@@ -167,9 +167,10 @@ class Catalog:
         encodable = [doc_id for doc_id in doc_ids if _is_unicode(doc_id)]  # no catalog can hold the others
         return dict(self._all_in_chunks("SELECT doc_id, doc FROM documents WHERE doc_id IN ({})", encodable))
 
-    def document_source(self, doc: int) -> str:
-        """Return the source of a document, `file:line` or empty, by its number."""
-        return str(self._all("SELECT source FROM documents WHERE doc = ?", (doc,))[0][0])
+    def stored_sources(self, doc_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Return document number and source by doc_id, for the existing documents among these."""
+        sql = "SELECT doc_id, doc, source FROM documents WHERE doc_id IN ({})"
+        return {doc_id: (doc, source) for doc_id, doc, source in self._all_in_chunks(sql, doc_ids)}
 
     def rows_where(self, where: str) -> Rows:
         """Return the rows of all documents that match a filter: (n,), ascending.
@@ -266,9 +267,9 @@ class Catalog:
             except SQLITE_ERRORS as error:
                 raise translate_error(self.path, error) from error
 
-    def _each(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Yield rows one at a time, without the lock: only for `find_problems`."""
-        with closing(self._execute(sql)) as cursor:
+    def _each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield rows one at a time, without the lock: only for `find_problems` and for writers."""
+        with closing(self._execute(sql, parameters)) as cursor:
             try:
                 yield from cursor
             except SQLITE_ERRORS as error:

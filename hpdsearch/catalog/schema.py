@@ -39,6 +39,12 @@ CREATE TABLE segments(
     index_file TEXT NOT NULL, index_bytes INTEGER NOT NULL, index_sha256 TEXT NOT NULL,
     spec TEXT NOT NULL, curve TEXT NOT NULL);
 """
+# Made on demand: documents that their files hold, and that `delete` removed or `add` replaced (docs/index-format.md).
+WITHDRAWN = """
+CREATE TABLE IF NOT EXISTS withdrawn(
+    place TEXT NOT NULL, doc_id TEXT NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (place, doc_id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS withdrawn_by_doc_id ON withdrawn(doc_id);
+"""
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments", "waiting")
 SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
     "segment, first_row, end_row, n_rows, row_map, vectors_file, vectors_bytes, vectors_sha256, "
@@ -93,6 +99,21 @@ class StoredDocument:
     doc: int
     document: Document
     passages: tuple[RowPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawnDocument:
+    """A document that its file holds and the index does not, because `delete` removed it or `add` replaced it.
+
+    Attributes:
+        place: the source, for a document without an id of its own; otherwise the file.
+        doc_id: the doc_id that it had.
+        content: `content_fingerprint` of the document.
+    """
+
+    place: str
+    doc_id: str
+    content: int
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
@@ -180,6 +201,11 @@ def metadata_json(document: Document) -> str:
 def text_fingerprint(document: Document) -> int:
     """Return 64 bits that are equal for equal titles and texts."""
     return _hash64(document.title, document.text)
+
+
+def content_fingerprint(document: Document) -> int:
+    """Return 64 bits that are equal for equal titles, texts and metadata."""
+    return _hash64(document.title, document.text, metadata_json(document))
 
 
 def document_checksum(

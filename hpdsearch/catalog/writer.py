@@ -1,8 +1,8 @@
 """Change a catalog: all changes between `open` and `commit` are one transaction."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from hpdsearch.catalog.schema import (
     SEGMENT_COLUMNS,
     SQLITE_ERRORS,
     TABLES,
+    WITHDRAWN,
     RowPassage,
     SegmentEntry,
+    WithdrawnDocument,
     connect,
     document_row,
     metadata_json,
@@ -74,7 +76,7 @@ class CatalogWriter(Catalog):
 
     def clear(self) -> None:
         """Replace all tables by empty ones; takes effect with the commit."""
-        for table in TABLES:
+        for table in (*TABLES, "withdrawn"):
             self._execute(f"DROP TABLE IF EXISTS {table}")
         for statement in SCHEMA.split(";"):
             self._execute(statement)
@@ -119,33 +121,92 @@ class CatalogWriter(Catalog):
         found = self._all(sql, (text_fingerprint(document), document.text, document.title, before))
         return [(row, start, end) for row, start, end in found]
 
-    def lookup(self, document: Document) -> tuple[int, bool] | None:
-        """Return the number of the document with this doc_id and whether it is stored unchanged; None: it is new."""
-        sql = "SELECT doc, title, text, metadata, source FROM documents WHERE doc_id = ?"
-        for doc, *stored in self._all(sql, (document.doc_id,)):
-            return int(doc), stored == [document.title, document.text, metadata_json(document), document.source]
+    def lookup(self, document: Document) -> tuple[int, str, bool] | None:
+        """Look up the document with this doc_id; None: it is new.
+
+        Returns:
+            its number, its source, and whether title, text and metadata are the same.
+        """
+        sql = "SELECT doc, source, title, text, metadata FROM documents WHERE doc_id = ?"
+        for doc, source, *content in self._all(sql, (document.doc_id,)):
+            return int(doc), str(source), content == [document.title, document.text, metadata_json(document)]
         return None
 
+    def sources_by_stem(self, stems: Sequence[str], location: str, *, has_lines: bool) -> dict[str, str]:
+        """Return a stored source by stem, for those of these stems that are in use.
+
+        Args:
+            stems: doc_ids of files.
+            location: where a stem holds lines of several files, a line of this file is returned.
+            has_lines: look for documents `stem:LINE` instead of `stem`.
+        """
+        if not has_lines:
+            return {doc_id: source for doc_id, (_, source) in self.stored_sources(stems).items()}
+        lines = "SELECT source FROM documents WHERE doc_id >= ?1 || ':' AND doc_id < ?1 || ';'"  # ";" follows ":"
+        found: dict[str, str] = {}
+        for stem in stems:
+            own = self._all(
+                f"{lines} AND substr(source, 1, ?2) = ?3 LIMIT 1", (stem, len(location) + 1, location + ":")
+            )
+            for (source,) in own or self._all(f"{lines} LIMIT 1", (stem,)):
+                found[stem] = str(source)
+        return found
+
+    def has_stream(self) -> bool:
+        """Return whether a document comes from standard input; reads all sources."""
+        return bool(self._all("SELECT EXISTS (SELECT 1 FROM documents WHERE substr(source, 1, 6) = 'stdin:')")[0][0])
+
+    def relocate(self, sources: Mapping[int, str]) -> None:
+        """Change the sources of documents, by number; all else stays."""
+        rows = [
+            (replace(stored.document, source=sources[doc]), doc, stored.passages)
+            for doc, stored in self.documents(list(sources)).items()
+        ]
+        changed = [
+            (document.source, document_row(doc, document, passages)[-1], doc) for document, doc, passages in rows
+        ]
+        self._many("UPDATE documents SET source = ?, sum = ? WHERE doc = ?", changed)
+
+    def withdraw(self, documents: Iterable[WithdrawnDocument]) -> None:
+        """Remember documents that their files hold and the index does not."""
+        rows = [astuple(document) for document in documents]
+        if rows:
+            for statement in WITHDRAWN.split(";"):
+                self._execute(statement)
+            self._many("INSERT OR REPLACE INTO withdrawn VALUES (?, ?, ?)", rows)
+
+    def find_withdrawn(self, place: str, doc_id: str | None = None) -> WithdrawnDocument | None:
+        """Return the withdrawn document of a place, with this doc_id or with any; None: there is none."""
+        if not self._has_withdrawn():
+            return None
+        sql = "SELECT place, doc_id, content FROM withdrawn WHERE place = ?"
+        found = self._all(sql, (place,)) if doc_id is None else self._all(f"{sql} AND doc_id = ?", (place, doc_id))
+        return WithdrawnDocument(*found[0]) if found else None
+
+    def forget_withdrawn(
+        self, *, places: Sequence[str] = (), records: Sequence[tuple[str, str]] = (), doc_ids: Sequence[str] = ()
+    ) -> None:
+        """Forget withdrawn documents: all of these places, those of (place, doc_id), and all with these doc_ids."""
+        if self._has_withdrawn():
+            self._many("DELETE FROM withdrawn WHERE place = ?", [(place,) for place in places])
+            self._many("DELETE FROM withdrawn WHERE place = ? AND doc_id = ?", records)
+            self._many("DELETE FROM withdrawn WHERE doc_id = ?", [(doc_id,) for doc_id in doc_ids])
+
+    def _has_withdrawn(self) -> bool:
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'withdrawn'"))
+
     def start_seen(self) -> None:
-        """Begin to record which documents were seen, for `not_seen`."""
+        """Begin to record which documents were seen, for `unseen_sources`."""
         self._execute("CREATE TEMP TABLE seen(doc INTEGER PRIMARY KEY)")
 
     def mark_seen(self, doc: int) -> bool:
         """Record a document by number; return False if it was recorded before."""
         return self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (doc,)).rowcount == 1
 
-    def not_seen(self, under: Sequence[str], before: int) -> list[int]:
-        """Return the documents with numbers < before whose source is under these paths and that were not seen."""
-        found: set[int] = set()
-        for path in under:
-            inside = [path.rstrip("/") + "/", path + ":"]
-            sql = (
-                "SELECT doc FROM documents WHERE doc < ? AND doc NOT IN (SELECT doc FROM seen) AND "
-                "(source = ? OR substr(source, 1, ?) = ? OR substr(source, 1, ?) = ?)"
-            )
-            lengths = [value for prefix in inside for value in (len(prefix), prefix)]
-            found.update(self._column(sql, before, path, *lengths).tolist())
-        return sorted(found)
+    def unseen_sources(self, before: int) -> Iterator[tuple[int, str]]:
+        """Yield number and source of the documents with numbers < before that were not seen, ascending."""
+        sql = "SELECT doc, source FROM documents WHERE doc NOT IN (SELECT doc FROM seen) AND doc < ? ORDER BY doc"
+        yield from self._each(sql, (before,))
 
     def remove(self, docs: Sequence[int]) -> int:
         """Remove documents by number; their rows become tombstones. Return the number of rows."""

@@ -113,18 +113,21 @@ def _refuse_settings() -> None:
 
 
 def _update(folder: Path, documents: Corpus, wait: float) -> None:
+    from hpdsearch.corpus.scope import CorpusScope
     from hpdsearch.index import Index
 
     with Index.open(folder, wait=wait) as opened:
         try:
-            paths = ["stdin" if path == "-" else path for path in documents.paths]
-            report = opened.update(documents, under=paths, strict=documents.strict, progress=make_progress())
+            scope = CorpusScope(documents.paths, documents.stats.locations_read)
+            report = opened.update(documents, under=scope, strict=documents.strict, progress=make_progress())
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
-        if not report.n_documents and not report.n_deleted:
-            echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
+        if report.n_documents or report.n_deleted:
+            _print_report(report, documents, folder)
             return
-        _print_report(report, documents, folder)
+        echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
+        if left_out := _describe_counts(_count_left_out(report)):
+            echo(f"notes:      {left_out}")
 
 
 @click.command()
@@ -209,9 +212,11 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
     echo(f"{folder}: indexed {documents} in {report.seconds:.1f} s ({rate})")
     counts = {
         "unchanged documents": report.n_unchanged,
+        **_count_left_out(report),
         "documents deleted, no longer in their files": report.n_deleted,
         "documents not encoded again": report.n_reused,
         "documents replaced": report.n_replaced,
+        "of these came from other sources": report.n_replaced_others,
         "empty documents skipped": report.n_empty + corpus.stats.n_empty,
         "long documents split into passages": report.n_split,
         "documents with the text of another": report.n_duplicates,
@@ -221,9 +226,21 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
         "links not followed": corpus.stats.n_links,
         "files named twice and read once": corpus.stats.n_repeated,
     }
-    notes = [f"{count:,} {name}" for name, count in counts.items() if count]
-    notes += [
-        f"{count:,} {ending or 'files without an ending'} not read"
+    counts |= {
+        f"{ending or 'files without an ending'} not read": count
         for ending, count in sorted(corpus.stats.other_files.items())
-    ]
-    echo(f"notes:      {'; '.join(notes) or 'no document was skipped, split or duplicate'}")
+    }
+    echo(f"notes:      {_describe_counts(counts) or 'no document was skipped, split or duplicate'}")
+
+
+def _count_left_out(report: "IngestReport") -> dict[str, int]:
+    """Return the counts of an update that leaves documents as they are, by their descriptions."""
+    return {
+        "documents left as another source has replaced them": report.n_kept,
+        "documents deleted earlier, not brought back": report.n_withdrawn,
+        "documents moved, their former file is gone": report.n_moved,
+    }
+
+
+def _describe_counts(counts: dict[str, int]) -> str:
+    return "; ".join(f"{count:,} {name}" for name, count in counts.items() if count)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import overload
 
 from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, QueryError
@@ -20,6 +21,7 @@ from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.merging import apply_deletions, rebuild_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.update import update
+from hpdsearch.indexer.withdrawal import withdraw
 from hpdsearch.records import Document, Hit, integer_to_id
 from hpdsearch.search import Mode, search
 from hpdsearch.search.opening import open_snapshot
@@ -195,6 +197,9 @@ class Index:
     def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> IngestReport:
         """Add documents; a document replaces the stored one with the same doc_id.
 
+        A document whose doc_id was made from a file replaces the stored one of the same file; if another file has its
+        doc_id, it gets a longer ending of its path (`notes/README.md`).
+
         Args:
             documents: consumed once, a block in memory at a time.
             strict: treat empty, split and duplicate documents and truncated titles as errors.
@@ -211,7 +216,7 @@ class Index:
         self,
         documents: Iterable[Document],
         *,
-        under: StrPath | Sequence[StrPath],
+        under: StrPath | Sequence[StrPath] | CorpusScope,
         strict: bool = False,
         progress: Progress = SILENT,
     ) -> IngestReport:
@@ -222,7 +227,8 @@ class Index:
         Args:
             documents: all documents that the sources hold now; consumed once, a block in memory at a time.
             under: the files and folders that they come from, relative or absolute. Stored documents from there that
-                are not among `documents` are deleted. Documents of other sources stay.
+                are not among `documents` are deleted. Documents of other sources stay. A document that `add` replaced
+                from another source, or that `delete` removed and that is unchanged, is left out.
             strict: as in `add`, for the documents that changed.
             progress: shows a bar for each phase.
 
@@ -231,15 +237,16 @@ class Index:
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        paths = [under] if isinstance(under, str | Path) else under
-        return self._write(partial(update, documents, [str(path) for path in paths]), strict, progress)
+        if not isinstance(under, CorpusScope):
+            under = CorpusScope([str(path) for path in ([under] if isinstance(under, str | Path) else under)])
+        return self._write(partial(update, documents, under), strict, progress)
 
     def _write(self, write: Callable[..., IngestReport], strict: bool, progress: Progress) -> IngestReport:
         start = time.perf_counter()
         with self._transaction() as txn:
             encoder = self._encoders.for_documents(txn.meta)
             report = write(txn, encoder, _stored_spec(txn), strict=strict, progress=progress)
-            if report.n_documents or report.n_deleted:
+            if report.n_documents or report.n_deleted or report.n_relocated:
                 _commit(txn, progress)
         self._reopen()
         report.seconds = time.perf_counter() - start
@@ -247,7 +254,7 @@ class Index:
         return report
 
     def delete(self, doc_ids: str | int | Iterable[str | int]) -> int:
-        """Delete documents and return their number; with an error none is deleted.
+        """Delete documents and return their number; with an error none is deleted. `update` leaves them deleted.
 
         An integer stands for the string of its digits.
 
@@ -266,6 +273,7 @@ class Index:
                     f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not in the index: {shown}"
                 )
             if stored:
+                withdraw(txn.catalog, list(stored.values()))
                 txn.catalog.remove(list(stored.values()))
                 apply_deletions(txn, _stored_spec(txn), SILENT)
                 txn.commit()

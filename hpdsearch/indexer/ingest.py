@@ -1,29 +1,27 @@
 """Index documents block by block in one transaction: documents -> passages -> vectors, catalog rows, lexical rows."""
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import length_hint
-from typing import Any
 
 from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, Stored
+from hpdsearch.corpus.locations import is_ending, split_line
 from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
+from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
 from hpdsearch.indexer.vector_reuse import VectorReuse
+from hpdsearch.indexer.withdrawal import forget_withdrawn, withdraw
 from hpdsearch.records import Document
 
 BLOCK_DOCUMENTS = 4096
 BLOCK_CHARACTERS = 4_000_000
-# Of lists and objects in one another. Python and SQLite read back 1,000 levels, and fewer from within deep calls.
-MAX_METADATA_DEPTH = 500
-TOO_DEEP = f"lists and objects that are nested more than {MAX_METADATA_DEPTH} deep; flatten them"
 
 
 @dataclass
@@ -33,6 +31,8 @@ class IngestReport:
     Attributes:
         n_documents: documents indexed.
         n_replaced: indexed documents that replaced an older one with the same doc_id.
+        n_replaced_others: the part of n_replaced whose older one came from another source.
+        n_moved: documents whose doc_id belonged to a file that is gone: the file was moved or renamed.
         n_passages: passages of the indexed documents.
         n_empty: documents skipped because they have no text.
         n_split: documents split into several passages because they exceed the encoder's token limit.
@@ -41,12 +41,17 @@ class IngestReport:
         n_reused: documents whose stored vectors were reused because the index had the same title and text.
         n_unchanged: documents that the index stored already (update only).
         n_deleted: documents deleted because their source lacks them now (update only).
+        n_relocated: unchanged documents whose stored source was corrected: moved files, shifted lines (update only).
+        n_kept: documents left out because `add` replaced them from another source (update only).
+        n_withdrawn: documents left out because `delete` removed them and they are unchanged (update only).
         seconds: from the first document to the commit.
         encode_seconds: the part of `seconds` spent in the encoder.
     """
 
     n_documents: int = 0
     n_replaced: int = 0
+    n_replaced_others: int = 0
+    n_moved: int = 0
     n_passages: int = 0
     n_empty: int = 0
     n_split: int = 0
@@ -55,6 +60,9 @@ class IngestReport:
     n_reused: int = 0
     n_unchanged: int = 0
     n_deleted: int = 0
+    n_relocated: int = 0
+    n_kept: int = 0
+    n_withdrawn: int = 0
     seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -68,7 +76,7 @@ def ingest(
     strict: bool,
     progress: Progress,
 ) -> IngestReport:
-    """Add documents to the index; the caller commits. A document replaces the stored one with the same doc_id.
+    """Add documents to the index; the caller commits. A document replaces the stored one of its source or doc_id.
 
     Args:
         documents: consumed once, a block in memory at a time. With a length or a length hint, the bar shows the time
@@ -84,6 +92,20 @@ def ingest(
             `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
+    incoming = IncomingDocuments(documents, txn, streams_are_new=True)
+    return ingest_incoming(incoming, txn, encoder, spec, strict=strict, progress=progress)
+
+
+def ingest_incoming(
+    documents: Iterable[Document],
+    txn: Transaction,
+    encoder: Encoder,
+    spec: IndexSpec,
+    *,
+    strict: bool,
+    progress: Progress,
+) -> IngestReport:
+    """Add documents that went through `IncomingDocuments`; the rest is as in `ingest`."""
     blocks = _split_in_blocks(documents)
     first = next(blocks, None)
     if first is None:
@@ -101,8 +123,7 @@ def ingest(
 def _split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     block: list[Document] = []
     characters = 0
-    for position, document in enumerate(documents):
-        require_document(document, position)
+    for document in documents:
         block.append(document)
         characters += len(document.text)
         if len(block) >= BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
@@ -148,44 +169,6 @@ class _PartOfBar(Progress):
 
     def close(self) -> None:
         """Leave the outer bar open."""
-
-
-def require_document(document: Document, position: int) -> None:
-    """Check that the catalog can store a document without loss: callers may construct documents that no reader makes.
-
-    Raises:
-        CorpusError: a field has a wrong type, the doc_id is empty, or a text or the metadata cannot be stored.
-    """
-    if not isinstance(document, Document):
-        raise CorpusError(f"documents[{position}]: expected a Document, got {type(document).__name__}")
-    where = document.source or f"documents[{position}]"
-    if not isinstance(document.doc_id, str) or not document.doc_id:
-        raise CorpusError(f"{where}: expected a doc_id that is an integer or a filled string, got {document.doc_id!r}")
-    for name in ("text", "title"):
-        if not isinstance(getattr(document, name), str):
-            raise CorpusError(f"{where}: expected a {name} string, got {type(getattr(document, name)).__name__}")
-    try:
-        "".join((document.doc_id, document.title, document.text, document.source)).encode()
-        text = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
-        text.encode()
-        if text.count("[") + text.count("{") > MAX_METADATA_DEPTH:
-            _check_depth(document.metadata)
-    except UnicodeEncodeError as error:
-        raise CorpusError(f"{where}: expected Unicode text, got an unpaired surrogate ({error.reason})") from error
-    except (TypeError, ValueError) as error:
-        raise CorpusError(f"{where}: expected metadata of JSON values, got: {error}") from error
-    except RecursionError:
-        raise CorpusError(f"{where}: expected metadata of JSON values, got: {TOO_DEEP}") from None
-
-
-def _check_depth(metadata: Mapping[str, Any]) -> None:
-    """Raise ValueError for lists and objects that are nested more than MAX_METADATA_DEPTH deep."""
-    level: list[Any] = [metadata]
-    for _ in range(MAX_METADATA_DEPTH):
-        inner = [each for value in level for each in (value.values() if isinstance(value, Mapping) else value)]
-        level = [value for value in inner if isinstance(value, Mapping | list | tuple)]
-    if level:
-        raise ValueError(TOO_DEEP)
 
 
 class _IngestRun:
@@ -261,22 +244,37 @@ class _IngestRun:
         """
         catalog = self.txn.catalog
         sources: dict[str, str] = {}
-        stored = catalog.doc_numbers([document.doc_id for document in documents])
+        stored = catalog.stored_sources([document.doc_id for document in documents])
+        of_others: list[int] = []
         for document in documents:
             doc_id = document.doc_id
-            old = stored.get(doc_id)
             first = sources.get(doc_id)
-            if old is not None and old >= self.first_doc:
-                first = catalog.document_source(old)
+            if doc_id in stored:
+                old, source = stored[doc_id]
+                if old >= self.first_doc:
+                    first = source
+                elif self._replaces_other(document, source):
+                    of_others.append(old)
             if first is not None:
                 raise CorpusError(
                     f"{document.source or 'documents'}: doc_id {doc_id!r} came before, at "
                     f"{first or 'an earlier document'}; give every document its own"
                 )
             sources[doc_id] = document.source
-        if stored:
-            catalog.remove(list(stored.values()))
-            self.report.n_replaced += len(stored)
+        withdraw(catalog, of_others)
+        forget_withdrawn(catalog, documents)
+        catalog.remove([old for old, _ in stored.values()])
+        self.report.n_replaced += len(stored)
+        self.report.n_replaced_others += len(of_others)
+
+    def _replaces_other(self, document: Document, source: str) -> bool:
+        """Return whether the stored source is another one; count a file that moved instead."""
+        if is_same_file(split_line(source)[0], split_line(document.source)[0]):
+            return False
+        if is_ending(document.doc_id, source) and has_generated_id(document):
+            self.report.n_moved += 1
+            return False
+        return True
 
     def _count_duplicates(self, documents: Sequence[Document]) -> None:
         in_block: dict[tuple[str, str], str] = {}

@@ -1,59 +1,121 @@
 """Update an index from its sources: only changed documents are written, and only new texts are encoded."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from operator import length_hint
-from pathlib import Path
 
+from hpdsearch.catalog import content_fingerprint
 from hpdsearch.common.progress import Progress
-from hpdsearch.corpus.locations import find_location
+from hpdsearch.corpus.locations import is_ending, split_line
+from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.indexer.ingest import IngestReport, ingest, require_document
+from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, has_moved, is_same_file
+from hpdsearch.indexer.ingest import IngestReport, ingest_incoming
 from hpdsearch.indexer.merging import apply_deletions
 from hpdsearch.indexer.transaction import Transaction
+from hpdsearch.indexer.withdrawal import find_withdrawn
 from hpdsearch.records import Document
+
+RELOCATED_BLOCK = 1000  # documents
 
 
 class _ChangedDocuments:
-    """Iterates over the documents that the index lacks or stores otherwise, and counts the unchanged ones."""
+    """Iterates over the documents that the index lacks or stores otherwise, and counts the others.
 
-    def __init__(self, documents: Iterable[Document], txn: Transaction) -> None:
+    Attributes:
+        report: counts of the documents that are not yielded.
+    """
+
+    def __init__(self, documents: IncomingDocuments, txn: Transaction) -> None:
+        self.report = IngestReport()
         self._documents = documents
         self._catalog = txn.catalog
         self._first_new_doc = txn.catalog.next_doc()
         self._emptied: list[int] = []
-        self.n_unchanged = 0
+        self._relocated: dict[int, str] = {}
         self._catalog.start_seen()
 
     def __length_hint__(self) -> int:
         return length_hint(self._documents, 0)
 
     def __iter__(self) -> Iterator[Document]:
-        for position, document in enumerate(self._documents):
-            require_document(document, position)
+        for document in self._documents:
             stored = self._catalog.lookup(document)
-            if stored is not None and stored[0] < self._first_new_doc:
-                doc, is_unchanged = stored
-                if not self._catalog.mark_seen(doc):
-                    where = document.source or f"documents[{position}]"
-                    raise CorpusError(f"{where}: doc_id {document.doc_id!r} came before; give every document its own")
-                if is_unchanged:
-                    self.n_unchanged += 1
+            if stored is None:
+                if self._is_withdrawn(document):
+                    self.report.n_withdrawn += 1
                     continue
-                if not document.text.strip():
-                    self._emptied.append(doc)
+            elif stored[0] < self._first_new_doc and not self._compare(document, *stored):
+                continue
             yield document
+        self._store_relocated()
 
-    def find_deleted(self, under: Sequence[str]) -> list[int]:
-        """Return the older documents under these paths that were not read again, and those that have no text now."""
-        return sorted({*self._catalog.not_seen(under, self._first_new_doc), *self._emptied})
+    def _is_withdrawn(self, document: Document) -> bool:
+        """Return whether the user withdrew exactly this version of a document."""
+        withdrawn = find_withdrawn(self._catalog, document)
+        return withdrawn is not None and withdrawn.content == content_fingerprint(document)
+
+    def _compare(self, document: Document, doc: int, source: str, is_unchanged: bool) -> bool:
+        """Compare a document with the stored one of its doc_id; return whether to index it.
+
+        Raises:
+            CorpusError: the doc_id came before.
+        """
+        if source != document.source and not self._may_replace(document, source):
+            if is_unchanged:
+                self.report.n_unchanged += 1
+            else:
+                self.report.n_kept += 1
+            return False
+        if not self._catalog.mark_seen(doc):
+            raise CorpusError(
+                f"{document.source or 'documents'}: doc_id {document.doc_id!r} came before; give every document its own"
+            )
+        if is_unchanged:
+            self.report.n_unchanged += 1
+            if source != document.source:
+                self._relocate(doc, source, document.source)
+            return False
+        if not document.text.strip():
+            self._emptied.append(doc)
+        return True
+
+    def _may_replace(self, document: Document, source: str) -> bool:
+        """Return whether a stored source is the same file, or a file that this one replaces because it is gone."""
+        stored, location = split_line(source)[0], split_line(document.source)[0]
+        if is_same_file(stored, location):
+            return True
+        if has_generated_id(document) is not is_ending(document.doc_id, source) or not has_moved(stored):
+            return False
+        return find_withdrawn(self._catalog, document) is None
+
+    def _relocate(self, doc: int, old: str, new: str) -> None:
+        self._relocated[doc] = new
+        self.report.n_relocated += 1
+        self.report.n_moved += not is_same_file(split_line(old)[0], split_line(new)[0])
+        if len(self._relocated) >= RELOCATED_BLOCK:
+            self._store_relocated()
+
+    def _store_relocated(self) -> None:
+        self._catalog.relocate(self._relocated)
+        self._relocated = {}
+
+    def find_deleted(self, scope: CorpusScope) -> list[int]:
+        """Return the older documents of the corpus that were not read again, and those that have no text now."""
+        is_covered = lru_cache(maxsize=1)(self._is_covered)  # the lines of a file follow one another
+        unseen = self._catalog.unseen_sources(self._first_new_doc)
+        gone = [doc for doc, source in unseen if source and is_covered(split_line(source)[0], scope)]
+        return sorted({*gone, *self._emptied})
+
+    def _is_covered(self, location: str, scope: CorpusScope) -> bool:
+        return location in self._documents.moved_from or scope.covers(location)
 
 
 def update(
     documents: Iterable[Document],
-    under: Sequence[str],
+    scope: CorpusScope,
     txn: Transaction,
     encoder: Encoder,
     spec: IndexSpec,
@@ -61,11 +123,13 @@ def update(
     strict: bool,
     progress: Progress,
 ) -> IngestReport:
-    """Make the index hold exactly `documents` among those read `under` these paths; the caller commits.
+    """Make the index hold exactly `documents` among those of the files of `scope`; the caller commits.
+
+    A document that `add` replaced from another source, or that `delete` removed and that is unchanged, is left out.
 
     Args:
         documents: consumed once, a block in memory at a time.
-        under: files and folders, relative or absolute; documents of other sources stay.
+        scope: the files whose other documents are deleted.
         txn: the transaction.
         encoder: the encoder of the documents, of the index's space.
         spec: index of each segment that is written.
@@ -77,15 +141,14 @@ def update(
             `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
-    changed = _ChangedDocuments(documents, txn)
-    report = ingest(changed, txn, encoder, spec, strict=strict, progress=progress)
-    report.n_unchanged = changed.n_unchanged
-    spellings: set[str] = set()
-    for path in filter(None, under):
-        spellings |= {path, str(Path(path)), os.path.abspath(path), os.path.relpath(path)}  # noqa: PTH100
-        spellings.add(find_location(path))
-    deleted = changed.find_deleted(sorted(spellings))
+    changed = _ChangedDocuments(IncomingDocuments(documents, txn, streams_are_new=False), txn)
+    report = ingest_incoming(changed, txn, encoder, spec, strict=strict, progress=progress)
+    for name in ("n_unchanged", "n_relocated", "n_moved", "n_kept", "n_withdrawn"):
+        setattr(report, name, getattr(report, name) + getattr(changed.report, name))
+    deleted = changed.find_deleted(scope)
     if deleted:
+        stored = txn.catalog.doc_ids(deleted)
+        txn.catalog.forget_withdrawn(doc_ids=list(stored.values()))
         txn.catalog.remove(deleted)
         report.n_deleted = len(deleted)
         apply_deletions(txn, spec, progress)

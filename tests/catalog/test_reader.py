@@ -187,7 +187,7 @@ def test_documents_and_passages_are_found_by_row_and_id(catalog):
     stored = catalog.documents([2, 0, 99])
     assert {doc: one.document for doc, one in stored.items()} == {0: DOCUMENTS[0], 2: DOCUMENTS[2]}
     assert stored[0].passages == ((0, 0, 10),)
-    assert catalog.document_source(1) == "c.jsonl:2"
+    assert catalog.stored_sources(["b", "nobody"]) == {"b": (1, "c.jsonl:2")}
 
 
 def test_lists_longer_than_one_statement_allows_are_read(tmp_path):

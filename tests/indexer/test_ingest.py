@@ -89,6 +89,8 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
     assert summary == {
         "n_documents": 5,
         "n_replaced": 0,
+        "n_replaced_others": 0,
+        "n_moved": 0,
         "n_passages": n_passages,
         "n_empty": 2,
         "n_split": 1,
@@ -97,6 +99,9 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
         "n_reused": 0,
         "n_unchanged": 0,
         "n_deleted": 0,
+        "n_relocated": 0,
+        "n_kept": 0,
+        "n_withdrawn": 0,
     }
     again = index.add([Document("a", "cat"), Document("long", "short"), Document("b", " ")])
     assert (again.n_documents, again.n_replaced, again.n_empty, again.n_duplicates) == (2, 2, 1, 1)
