@@ -1,20 +1,23 @@
 """The files whose documents an update may delete."""
 
 import os
+from collections import Counter
 from collections.abc import Container, Sequence
 from pathlib import Path
 
 from hpdsearch.corpus.locations import STDIN, find_location, is_gone, is_stream, to_posix
-from hpdsearch.corpus.sources import split_ending
+from hpdsearch.corpus.sources import FOLDER_ENDINGS, PAGE_ENDINGS, split_ending
 
 
 class CorpusScope:
     """The files that belong to a corpus: those that its paths name or contain.
 
     With `read`, the scope is that of a corpus as hpdsearch reads it: the files that were read, and files that are gone.
-    A file is gone from a corpus if it does not exist any more and lay in one of the corpus's folders, or beside one of
-    its files and had the same ending (a shell glob does not name a file that was removed). A file that exists and was
-    not read, because it has another format, is hidden or was skipped, does not belong to the corpus.
+    A file is gone from a corpus if it does not exist any more and the corpus would have read it: it lay in one of its
+    folders, or a shell glob named it. A glob does not show: the file counts if it lay beside a page (.md .rst .html)
+    with its ending, or beside two files of lines with its ending. One file of lines is not enough, because users remove
+    such a file when it is indexed (`more.jsonl`) and go on with the next one. A file that exists and was not read,
+    because it has another format, is hidden or was skipped, does not belong to the corpus.
     """
 
     def __init__(self, paths: Sequence[str], read: Container[str] | None = None) -> None:
@@ -26,11 +29,13 @@ class CorpusScope:
         """
         self._read = read
         names = [path for path in paths if path and path != "-" and not is_stream(path)]
-        # Folders that earlier versions stored are absolute, too, but may lead through links.
         self._streams = {STDIN if path == "-" else path for path in paths if path == "-" or is_stream(path)}
+        # Folders that earlier versions stored are absolute, too, but may lead through links.
         self._named = {*map(find_location, names), *(to_posix(os.path.abspath(name)) for name in names)}  # noqa: PTH100
         self._folders = tuple(f"{location.rstrip('/')}/" for location in self._named)
-        self._siblings = {_folder_and_ending(location) for location in self._named if Path(location).is_file()}
+        files = {find_location(name) for name in names if Path(name).is_file()}
+        beside = Counter(map(_folder_and_ending, files))
+        self._globs = {key for key, n_files in beside.items() if n_files > 1 or key[1] in PAGE_ENDINGS}
 
     def covers(self, location: str) -> bool:
         """Return whether a stored file belongs to the corpus."""
@@ -38,18 +43,14 @@ class CorpusScope:
             return location in (self._streams if self._read is None else self._read)
         if not Path(location).is_absolute():
             location = find_location(location)  # an earlier version stored it, relative to the working directory
+        is_inside = location in self._named or location.startswith(self._folders)
         if self._read is None:
-            return location in self._named or location.startswith(self._folders)
-        if location in self._read:
+            return is_inside
+        if location in self._read or (is_inside and find_location(location) in self._read):
             return True
-        if (
-            location in self._named
-            or location.startswith(self._folders)
-            or _folder_and_ending(location) in self._siblings
-        ):
-            return find_location(location) in self._read or is_gone(location)
-        return False
+        folder_reads_it = is_inside and split_ending(location)[0] in FOLDER_ENDINGS
+        return (folder_reads_it or _folder_and_ending(location) in self._globs) and is_gone(location)
 
 
-def _folder_and_ending(location: str) -> tuple[str, tuple[str, bool]]:
-    return location.rpartition("/")[0], split_ending(location)
+def _folder_and_ending(location: str) -> tuple[str, str]:
+    return location.rpartition("/")[0], split_ending(location)[0]
