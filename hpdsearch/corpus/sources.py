@@ -155,7 +155,10 @@ def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
             path = Path(parent, name)
             ending, is_gzip = split_ending(name)
             try:
-                status = path.stat()
+                status = path.lstat()
+                is_link = stat.S_ISLNK(status.st_mode)
+                if is_link:
+                    status = path.stat()
             except OSError:  # a broken link
                 stats.n_links += 1
                 continue
@@ -163,7 +166,7 @@ def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
                 inside = path.relative_to(folder).as_posix()
                 require_utf8_name(path, inside)
                 # Only links need the slow search; os.walk has entered none.
-                location = find_location(str(path)) if path.is_symlink() else f"{root}/{inside}"
+                location = find_location(str(path)) if is_link else f"{root}/{inside}"
                 doc_id = find_ending(inside, location)
                 yield Source(str(path), location, doc_id, path, SourceType.PAGE, ending, is_gzip, size=status.st_size)
             else:

@@ -83,7 +83,8 @@ class IncomingDocuments:
 
     def _stored_stem(self, document: Document, stem: str, location: str, line: str) -> str | None:
         """Return the stem under which the index holds this file, or held it before a record replaced it."""
-        for candidates in ([stem], _other_stems(stem, location)):
+        for list_candidates in (_list_stem, _list_other_stems):  # the second is slow and seldom needed
+            candidates = list_candidates(stem, location)
             stored = self._catalog.sources_by_stem(candidates, location, has_lines=bool(line))
             for candidate, source in stored.items():
                 if is_same_file(split_line(source)[0], location):
@@ -139,7 +140,11 @@ class _Streams:
         return self._locations[location]
 
 
-def _other_stems(stem: str, location: str) -> list[str]:
+def _list_stem(stem: str, location: str) -> list[str]:
+    return [stem]
+
+
+def _list_other_stems(stem: str, location: str) -> list[str]:
     """Return the other doc_ids under which a file may be stored; earlier versions stored relative paths as written."""
     relative = to_posix(os.path.relpath(location))
     return [other for other in (*list_endings(location), relative, f"./{relative}") if other != stem]

@@ -278,8 +278,13 @@ def test_update_encodes_only_new_texts_and_deletes_missing_documents(indexed, co
     corpus.write_text("\n".join([moved, lines[0].replace("morbid", "great"), lines[1]]) + "\n")
     result = indexed("index", corpus, "--update")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("indexes/words: indexed 3 documents, 3 passages in ")
-    for noted in ("2 documents deleted, no longer in", "2 documents not encoded again", "2 documents replaced"):
+    assert result.stdout.startswith("indexes/words: indexed 2 documents, 2 passages in ")
+    for noted in (
+        "1 unchanged documents",
+        "2 documents deleted, no longer in",
+        "1 documents not encoded again",
+        "1 documents replaced",
+    ):
         assert noted in result.stdout
     with Index.open("indexes/words") as index:
         found = {hit.doc_id: hit.text for hit in index.search("fear", 100, mode="dense")}
