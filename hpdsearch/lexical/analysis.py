@@ -8,6 +8,7 @@ from itertools import groupby
 
 import tantivy
 
+from hpdsearch.corpus.passages import title_and_text
 from hpdsearch.lexical.scripts import is_changed, is_token_character, prepare_document, prepare_query, split_into_terms
 
 TOKENIZER = "hpdsearch_english"  # the name in Tantivy's schema on disk
@@ -47,10 +48,15 @@ def prepare(text: str, analysis: Analysis = LATEST) -> str:
     return text if analysis is Analysis.WORDS else prepare_document(text)
 
 
+def prepare_passage(title: str, passage: str, analysis: Analysis = LATEST) -> str:
+    """Return the text that the analyzer gets for a passage; no pair of characters reaches from its title into it."""
+    return title_and_text(prepare(title, analysis), prepare(passage, analysis))
+
+
 @lru_cache(_CACHED_TEXTS)
-def count_stems(text: str, analysis: Analysis = LATEST) -> Mapping[str, int]:
-    """Return the term frequency of each stem of a document's text; the latest texts are cached."""
-    return Counter(analyzer().analyze(prepare(text, analysis)))
+def count_stems(prepared: str) -> Mapping[str, int]:
+    """Return the term frequency of each stem of a prepared text; the latest texts are cached."""
+    return Counter(analyzer().analyze(prepared))
 
 
 def query_stems(text: str, analysis: Analysis = LATEST) -> list[str]:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hpdsearch.common.vectors import Rows, Scores
-from hpdsearch.corpus.passages import title_and_text
-from hpdsearch.lexical.analysis import LATEST, Analysis, count_stems
+from hpdsearch.lexical.analysis import LATEST, Analysis, count_stems, prepare_passage
 from hpdsearch.lexical.tantivy_formats import K1, B, round_lengths
 
 Passages = Iterable[tuple[int, str, str]]  # row, title, passage
@@ -20,7 +19,7 @@ class BufferedRows:
     """
 
     def __init__(self, passages: Passages, analysis: Analysis = LATEST) -> None:
-        counted = [(row, count_stems(title_and_text(title, passage), analysis)) for row, title, passage in passages]
+        counted = [(row, count_stems(prepare_passage(title, passage, analysis))) for row, title, passage in passages]
         self.rows = [row for row, _ in counted]
         self._stems = [stems for _, stems in counted]
         self._lengths = round_lengths(np.array([sum(stems.values()) for stems in self._stems], np.int64))

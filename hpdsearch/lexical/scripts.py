@@ -96,16 +96,17 @@ def split_into_terms(text: str) -> Iterator[Term]:
     unit, run = _unit_and_run()
     after = 0
 
-    def place(start: int, end: int) -> Term:
-        return starts[start], ends[end - 1], composed[start:end].translate(_FOLDED)
+    def place(*spans: tuple[int, int]) -> Term:
+        term = "".join(composed[start:end] for start, end in spans)
+        return starts[spans[0][0]], ends[spans[-1][1] - 1], term.translate(_FOLDED)
 
     for found in run.finditer(composed):
-        yield from (place(*span) for span in _word_spans(composed, after, found.start()))
+        yield from (place(span) for span in _word_spans(composed, after, found.start()))
         units = [match.span() for match in unit.finditer(composed, *found.span())]
-        yield from (place(*span) for span in units)
-        yield from (place(first[0], second[1]) for first, second in pairwise(units))
+        yield from (place(span) for span in units)
+        yield from (place(*pair) for pair in pairwise(units))
         after = found.end()
-    yield from (place(*span) for span in _word_spans(composed, after, len(composed)))
+    yield from (place(span) for span in _word_spans(composed, after, len(composed)))
 
 
 def _compose(text: str) -> str:
@@ -166,12 +167,15 @@ def _continues(character: str) -> bool:
 
 @cache
 def _unit_and_run() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return the pattern of a character with its marks in a script without spaces, and that of a run of them."""
+    """Return the pattern of a character with its marks in a script without spaces, and that of a run of them.
+
+    A run goes on behind a line break, because texts without spaces are wrapped inside words.
+    """
     characters = [chr(code) for first, last in _BLOCKS_WITHOUT_SPACES for code in range(first, last + 1)]
     letters = "".join(c for c in characters if unicodedata.category(c) in ("Lo", "Lm", "Nl", "No"))
     marks = "".join(c for c in characters if unicodedata.category(c)[0] == "M")
     unit = f"[{_LETTERS_WITHOUT_SPACES}{letters}][\u0300-\u036f{marks}]*"
-    return re.compile(unit), re.compile(f"(?:{unit})+")
+    return re.compile(unit), re.compile(f"{unit}(?:\\r?\\n?{unit})*")
 
 
 class _Folding(dict[int, int | str]):

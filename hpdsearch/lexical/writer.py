@@ -5,8 +5,7 @@ from pathlib import Path
 
 import tantivy
 
-from hpdsearch.corpus.passages import title_and_text
-from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, prepare
+from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, prepare_passage
 from hpdsearch.lexical.integrity import reading, schema, writing
 
 _WRITER_BYTES = 64_000_000
@@ -41,7 +40,7 @@ class LexicalWriter:
         """Add one passage under its row."""
         document = tantivy.Document()
         document.add_unsigned("row", row)
-        document.add_text("body", prepare(title_and_text(title, passage), self._analysis))
+        document.add_text("body", prepare_passage(title, passage, self._analysis))
         with writing(self._folder):
             self._writer.add_document(document)
 

@@ -19,6 +19,8 @@ FOUND = [
     ("昨天夜里发生了强烈震动，居民跑到街上。", "震动", "震动"),
     ("昨天夜里发生了强烈震动，居民跑到街上。", "强烈震动", "强烈震动"),
     ("我家有一只猫。", "猫", "猫"),
+    ("昨天夜里发生了强烈震\n动，居民跑到街上。", "震动", "震\n动"),
+    ("震\r\n动", "震动", "震\r\n动"),
     ("私は東京に住んでいます。", "東京", "東京"),
     ("ここでラーメンを食べる。", "ラーメン", "ラーメン"),
     ("ここでﾗｰﾒﾝを食べる。", "ラーメン", "ﾗｰﾒﾝ"),
@@ -92,6 +94,8 @@ def test_a_word_is_found_and_marked_in_its_sentence(tmp_path, text, query, marke
         ("ขา", "ข้า"),  # a tone is no accent
         ("强度，震荡，移动", "震动"),
         ("震。动", "震动"),
+        ("震\n\n动", "震动"),  # another paragraph
+        ("震 动", "震动"),
         ("かき", "がき"),
         ("तम", "त्म"),
         ("5½ cups", "51"),
@@ -101,6 +105,15 @@ def test_a_word_is_found_and_marked_in_its_sentence(tmp_path, text, query, marke
 def test_another_word_is_not_found(tmp_path, text, query):
     reader = LexicalReader(write_folder(tmp_path / "l", [("", text), ("", "an unrelated text")]))
     assert reader.search(query, 10)[0].tolist() == []
+
+
+@pytest.mark.parametrize("is_buffered", [False, True])
+def test_no_word_reaches_from_the_title_into_the_text(tmp_path, is_buffered):
+    rows = [("地震", "动物跑到街上")]
+    folder = write_folder(tmp_path / "l", [] if is_buffered else rows)
+    reader = LexicalReader(folder, [(0, *rows[0])] if is_buffered else [])
+    assert reader.search("震动", 10)[0].tolist() == []
+    assert reader.search("地震", 10)[0].tolist() == reader.search("动物", 10)[0].tolist() == [0]
 
 
 def test_the_document_that_holds_the_whole_word_comes_first(tmp_path):
@@ -120,7 +133,23 @@ ALPHABET = st.sampled_from(
         "\u200b",
         "\u200d",
         "\ufe0f",
-        *[" ", "。", "-", "\u0301", "\u0304", "\u0338", "\u0e31", "\u17d2", "\u3099", "\u05b8", "\u064e", "¨", "😀"],
+        *[
+            " ",
+            "\n",
+            "\r\n",
+            "。",
+            "-",
+            "\u0301",
+            "\u0304",
+            "\u0338",
+            "\u0e31",
+            "\u17d2",
+            "\u3099",
+            "\u05b8",
+            "\u064e",
+            "¨",
+            "😀",
+        ],
     ]
 )
 
