@@ -93,31 +93,33 @@ def ingest(
         CorruptIndexError: a file of the index is missing or altered.
     """
     incoming = IncomingDocuments(documents, txn, streams_are_new=True)
-    return ingest_incoming(incoming, txn, encoder, spec, strict=strict, progress=progress)
+    report = IngestReport()
+    ingest_incoming(incoming, report, txn, encoder, spec, strict=strict, progress=progress)
+    return report
 
 
 def ingest_incoming(
     documents: Iterable[Document],
+    report: IngestReport,
     txn: Transaction,
     encoder: Encoder,
     spec: IndexSpec,
     *,
     strict: bool,
     progress: Progress,
-) -> IngestReport:
-    """Add documents that went through `IncomingDocuments`; the rest is as in `ingest`."""
+) -> None:
+    """Add documents that went through `IncomingDocuments` and count them in `report`; the rest is as in `ingest`."""
     blocks = _split_in_blocks(documents)
     first = next(blocks, None)
     if first is None:
-        return IngestReport()
-    run = _IngestRun(txn, encoder, strict)
+        return
+    run = _IngestRun(txn, encoder, strict, report)
     with NewVectors(txn, encoder.dim, spec, progress) as vectors:
         bar = progress.phase("encoding", total=None, unit="doc")
         for block in chain([first], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
         bar.close()
-    return run.report
 
 
 def _split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -174,11 +176,11 @@ class _PartOfBar(Progress):
 class _IngestRun:
     """One pass of documents through the stages, with the counts of its report."""
 
-    def __init__(self, txn: Transaction, encoder: Encoder, strict: bool) -> None:
+    def __init__(self, txn: Transaction, encoder: Encoder, strict: bool, report: IngestReport) -> None:
         self.txn = txn
         self.encoder = encoder
         self.strict = strict
-        self.report = IngestReport()
+        self.report = report
         self.first_doc = txn.catalog.next_doc()
         self.reuse = VectorReuse(txn, encoder)
 

@@ -25,7 +25,7 @@ class _ChangedDocuments:
     """Iterates over the documents that the index lacks or stores otherwise, and counts the others.
 
     Attributes:
-        report: counts of the documents that are not yielded.
+        report: counts the documents that are not yielded; the caller counts the others in it.
     """
 
     def __init__(self, documents: IncomingDocuments, txn: Transaction) -> None:
@@ -142,9 +142,8 @@ def update(
         CorruptIndexError: a file of the index is missing or altered.
     """
     changed = _ChangedDocuments(IncomingDocuments(documents, txn, streams_are_new=False), txn)
-    report = ingest_incoming(changed, txn, encoder, spec, strict=strict, progress=progress)
-    for name in ("n_unchanged", "n_relocated", "n_moved", "n_kept", "n_withdrawn"):
-        setattr(report, name, getattr(report, name) + getattr(changed.report, name))
+    report = changed.report
+    ingest_incoming(changed, report, txn, encoder, spec, strict=strict, progress=progress)
     deleted = changed.find_deleted(scope)
     if deleted:
         stored = txn.catalog.doc_ids(deleted)
