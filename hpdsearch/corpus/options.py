@@ -1,4 +1,4 @@
-"""Options of reading a corpus (ReadOptions, Fields, LineFormat, OnError) and its counters (ReadStats)."""
+"""Options of reading a corpus (ReadOptions, Fields, LineFormat) and its counters (ReadStats)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -41,13 +41,6 @@ class Fields:
         return self.title_field != "title"
 
 
-class OnError(Enum):
-    """The treatment of a file or record that cannot be read."""
-
-    STOP = "stop"
-    SKIP = "skip"  # and count it
-
-
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How files and standard input are read.
@@ -55,8 +48,6 @@ class ReadOptions:
     Attributes:
         fields: the fields of JSON, CSV and Parquet records that hold id, text and title.
         stdin_format: format of standard input and of other streams whose names have no ending.
-        encoding: of text files; None: UTF-8, or what a byte order mark says.
-        on_error: stop at a file or record that cannot be read, or skip it.
         delimiter: character between the cells of .csv and .tsv; None: a comma, a tab.
         quoting: whether a double quote at the start of a cell quotes it; None: in .csv, not in .tsv.
         typed: read numbers, booleans and blanks of .csv and .tsv as such; False: all cells are strings.
@@ -66,8 +57,6 @@ class ReadOptions:
 
     fields: Fields = field(default_factory=Fields)
     stdin_format: LineFormat = LineFormat.TXT
-    encoding: str | None = None
-    on_error: OnError = OnError.STOP
     delimiter: str | None = None
     quoting: bool | None = None
     typed: bool = True
