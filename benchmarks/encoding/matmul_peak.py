@@ -22,7 +22,7 @@ LIBRARIES = ("numpy", "torch")
 def main() -> None:
     """Read the options, create the matrices, answer until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("package", choices=LIBRARIES)
     parser.add_argument("--threads", type=int, required=True, help="cores that the process may use")
     parser.add_argument("--size", type=int, default=SIZE, help="rows and columns of the matrices")
     options = parser.parse_args()
@@ -30,7 +30,7 @@ def main() -> None:
     os.environ |= {f"{name}_NUM_THREADS": str(options.threads) for name in ("OMP", "OPENBLAS", "MKL")}
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    multiply = product(options.library, options.size, options.threads)
+    multiply = product(options.package, options.size, options.threads)
     multiply()
     print("ready", flush=True)
     for _ in sys.stdin:
