@@ -203,6 +203,10 @@ class CatalogWriter(Catalog):
         """Record a document by number; return False if it was recorded before."""
         return self._execute("INSERT OR IGNORE INTO seen VALUES (?)", (doc,)).rowcount == 1
 
+    def is_seen(self, doc: int) -> bool:
+        """Return whether a document was recorded, by its number."""
+        return bool(self._all("SELECT 1 FROM seen WHERE doc = ?", (doc,)))
+
     def unseen_sources(self, before: int) -> Iterator[tuple[int, str]]:
         """Yield number and source of the documents with numbers < before that were not seen, ascending."""
         sql = "SELECT doc, source FROM documents WHERE doc NOT IN (SELECT doc FROM seen) AND doc < ? ORDER BY doc"

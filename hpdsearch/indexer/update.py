@@ -1,8 +1,10 @@
 """Update an index from its sources: only changed documents are written, and only new texts are encoded."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from operator import length_hint
+from typing import NamedTuple
 
 from hpdsearch.catalog import content_fingerprint
 from hpdsearch.common.progress import Progress
@@ -21,6 +23,22 @@ from hpdsearch.records import Document
 RELOCATED_BLOCK = 1000  # documents
 
 
+class _Held(NamedTuple):
+    """A document whose doc_id is stored for another source: which of the two stays is known when all were read.
+
+    Attributes:
+        document: the document; without its contents if they are the stored ones.
+        doc: number of the stored document.
+        source: source of the stored document.
+        is_unchanged: whether the stored document has the same contents.
+    """
+
+    document: Document
+    doc: int
+    source: str
+    is_unchanged: bool
+
+
 class _ChangedDocuments:
     """Iterates over the documents that the index lacks or stores otherwise, and counts the others.
 
@@ -28,12 +46,14 @@ class _ChangedDocuments:
         report: counts the documents that are not yielded; the caller counts the others in it.
     """
 
-    def __init__(self, documents: IncomingDocuments, txn: Transaction) -> None:
+    def __init__(self, documents: IncomingDocuments, txn: Transaction, scope: CorpusScope) -> None:
         self.report = IngestReport()
         self._documents = documents
+        self._scope = scope
         self._catalog = txn.catalog
         self._first_new_doc = txn.catalog.next_doc()
         self._emptied: list[int] = []
+        self._held: list[_Held] = []
         self._relocated: dict[int, str] = {}
         self._catalog.start_seen()
 
@@ -50,6 +70,7 @@ class _ChangedDocuments:
             elif stored[0] < self._first_new_doc and not self._compare(document, *stored):
                 continue
             yield document
+        yield from self._decide_held()
         self._store_relocated()
 
     def _is_withdrawn(self, document: Document) -> bool:
@@ -58,17 +79,38 @@ class _ChangedDocuments:
         return withdrawn is not None and withdrawn.content == content_fingerprint(document)
 
     def _compare(self, document: Document, doc: int, source: str, is_unchanged: bool) -> bool:
-        """Compare a document with the stored one of its doc_id; return whether to index it.
+        """Compare a document with the stored one of its doc_id; return whether to index it now."""
+        if source != document.source and not self._may_replace(document, source):
+            held = replace(document, text="", title="", metadata={}) if is_unchanged else document
+            self._held.append(_Held(held, doc, source, is_unchanged))
+            return False
+        return self._accept(document, doc, source, is_unchanged)
+
+    def _decide_held(self) -> Iterator[Document]:
+        """Yield the changed ones of the held documents that take the place of a stored document.
+
+        They do if the source of the stored document belongs to the corpus and has lost it: a record moved from one file
+        of the corpus to another. Otherwise the stored document is a correction and stays.
+        """
+        moved: set[int] = set()
+        for document, doc, source, is_unchanged in self._held:
+            has_moved_here = source and self._covers(split_line(source)[0]) and not self._catalog.is_seen(doc)
+            if has_moved_here or doc in moved:
+                moved.add(doc)
+                if self._accept(document, doc, source, is_unchanged):
+                    yield document
+            elif is_unchanged:
+                self.report.n_unchanged += 1
+            else:
+                self.report.n_kept += 1
+        self._held = []
+
+    def _accept(self, document: Document, doc: int, source: str, is_unchanged: bool) -> bool:
+        """Take a document as the new state of a stored one; return whether to index it.
 
         Raises:
             CorpusError: the doc_id came before.
         """
-        if source != document.source and not self._may_replace(document, source):
-            if is_unchanged:
-                self.report.n_unchanged += 1
-            else:
-                self.report.n_kept += 1
-            return False
         if not self._catalog.mark_seen(doc):
             raise CorpusError(
                 f"{document.source or 'documents'}: doc_id {document.doc_id!r} came before; give every document its own"
@@ -94,7 +136,8 @@ class _ChangedDocuments:
     def _relocate(self, doc: int, old: str, new: str) -> None:
         self._relocated[doc] = new
         self.report.n_relocated += 1
-        self.report.n_moved += not is_same_file(split_line(old)[0], split_line(new)[0])
+        location = split_line(old)[0]
+        self.report.n_moved += has_moved(location) and not is_same_file(location, split_line(new)[0])
         if len(self._relocated) >= RELOCATED_BLOCK:
             self._store_relocated()
 
@@ -102,15 +145,15 @@ class _ChangedDocuments:
         self._catalog.relocate(self._relocated)
         self._relocated = {}
 
-    def find_deleted(self, scope: CorpusScope) -> list[int]:
+    def find_deleted(self) -> list[int]:
         """Return the older documents of the corpus that were not read again, and those that have no text now."""
-        is_covered = lru_cache(maxsize=1)(self._is_covered)  # the lines of a file follow one another
+        covers = lru_cache(maxsize=1)(self._covers)  # the lines of a file follow one another
         unseen = self._catalog.unseen_sources(self._first_new_doc)
-        gone = [doc for doc, source in unseen if source and is_covered(split_line(source)[0], scope)]
+        gone = [doc for doc, source in unseen if source and covers(split_line(source)[0])]
         return sorted({*gone, *self._emptied})
 
-    def _is_covered(self, location: str, scope: CorpusScope) -> bool:
-        return location in self._documents.moved_from or scope.covers(location)
+    def _covers(self, location: str) -> bool:
+        return location in self._documents.moved_from or self._scope.covers(location)
 
 
 def update(
@@ -141,10 +184,10 @@ def update(
             `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
-    changed = _ChangedDocuments(IncomingDocuments(documents, txn, streams_are_new=False), txn)
+    changed = _ChangedDocuments(IncomingDocuments(documents, txn, streams_are_new=False), txn, scope)
     report = changed.report
     ingest_incoming(changed, report, txn, encoder, spec, strict=strict, progress=progress)
-    deleted = changed.find_deleted(scope)
+    deleted = changed.find_deleted()
     if deleted:
         stored = txn.catalog.doc_ids(deleted)
         txn.catalog.forget_withdrawn(doc_ids=list(stored.values()))

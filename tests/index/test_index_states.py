@@ -1,6 +1,7 @@
 """An index goes through random changes, and is compared with a plain dictionary after each of them."""
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,11 +50,25 @@ def set_source(document: Document) -> Document:
     return replace(document, source=f"{document.text[:1]}.txt:{document.doc_id}")
 
 
+def find_file(document: Document) -> str:
+    """Return the file that a document was read from; "" for one that was added."""
+    return document.source.partition(":")[0]
+
+
+def get_content(document: Document) -> tuple[object, ...]:
+    """Return what an update compares."""
+    return document.text, document.title, document.metadata
+
+
 modes = st.sampled_from(("dense", "lexical", "hybrid"))
 
 
 def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
-    """Return the state machine; its `model` holds the documents that the index must hold."""
+    """Return the state machine.
+
+    Its `model` holds the documents that the index must hold, its `withdrawn`, by file and doc_id, the contents of those
+    that `delete` removed, or another source replaced, although their files held them.
+    """
 
     class IndexStates(RuleBasedStateMachine):
         @initialize(some=first_blocks.filter(lambda some: any(document.text.strip() for document in some)))
@@ -61,6 +76,7 @@ def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
             self.work_folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             self.folder = Path(self.work_folder.name) / "index"
             self.model: dict[str, Document] = {}
+            self.withdrawn: dict[tuple[str, str], tuple[object, ...]] = {}
             self.changed = True
             some = list({document.doc_id: document for document in some if document.text.strip()}.values())
             self.index = Index.build(self.folder, some, encoder=encoder, merge_policy=POLICY)
@@ -77,6 +93,7 @@ def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
                 report = self.index.add(iter(some))
                 assert (report.n_documents, report.n_empty) == (len(stored), len(some) - len(stored))
                 assert report.n_replaced == len(self.model.keys() & set(ids))
+                self.withdraw(ids)
                 self.model |= {document.doc_id: document for document in stored}
             self.changed = True
 
@@ -88,6 +105,7 @@ def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
         def delete(self, ids: list[str]) -> None:
             if set(ids) <= self.model.keys():
                 assert self.index.delete(ids) == len(set(ids))
+                self.withdraw(ids)
                 self.model = {key: document for key, document in self.model.items() if key not in ids}
             else:
                 with pytest.raises(QueryError, match="are not in the index"):
@@ -96,19 +114,46 @@ def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
 
         @rule(some=blocks, again=st.sets(doc_ids, max_size=10))
         def update(self, some: list[Document], again: set[str]) -> None:
-            """Update from the files of `some`; earlier documents are still in them if `again` holds the doc_id."""
+            """Update from the files of `some`; earlier documents are still in them if `again` holds the doc_id.
+
+            A document of a source that was not read stays in place of a new one with its doc_id.
+            """
             new = {document.doc_id: document for document in map(set_source, some) if document.text.strip()}
-            under = sorted({document.source.partition(":")[0] for document in new.values()})
-            read = {key: stored for key, stored in self.model.items() if stored.source.partition(":")[0] in under}
+            under = sorted({find_file(document) for document in new.values()})
+            read = {key: stored for key, stored in self.model.items() if find_file(stored) in under}
             kept = {key: stored for key, stored in read.items() if key in again and key not in new}
             report = self.index.update([*kept.values(), *new.values()], under=under)
-            unchanged = kept.keys() | {key for key, document in new.items() if self.model.get(key) == document}
+            same = {
+                key
+                for key, document in new.items()
+                if key in self.model and get_content(self.model[key]) == get_content(document)
+            }
+            corrected = {key for key in new.keys() - same if key in self.model and key not in read}
+            left_out = {
+                key
+                for key in new.keys() - self.model.keys()
+                if self.withdrawn.get((find_file(new[key]), key)) == get_content(new[key])
+            }
+            indexed = new.keys() - same - corrected - left_out
             gone = read.keys() - kept.keys() - new.keys()
-            assert (report.n_unchanged, report.n_deleted) == (len(unchanged), len(gone))
-            assert report.n_documents == len(kept) + len(new) - len(unchanged)
-            assert report.n_replaced == len((self.model.keys() & new.keys()) - unchanged)
-            self.model = {key: stored for key, stored in self.model.items() if key not in gone} | new
+            assert (report.n_unchanged, report.n_deleted) == (len(kept) + len(same), len(gone))
+            assert (report.n_kept, report.n_withdrawn) == (len(corrected), len(left_out))
+            assert (report.n_documents, report.n_replaced) == (len(indexed), len(indexed & self.model.keys()))
+            self.withdraw(
+                key for key in indexed & self.model.keys() if find_file(self.model[key]) != find_file(new[key])
+            )
+            for key in indexed:
+                self.withdrawn.pop((find_file(new[key]), key), None)
+            self.withdrawn = {place: content for place, content in self.withdrawn.items() if place[1] not in gone}
+            moved = indexed | (same & read.keys())
+            self.model = {key: stored for key, stored in self.model.items() if key not in gone}
+            self.model |= {key: new[key] for key in moved}
             self.changed = True
+
+        def withdraw(self, ids: Iterable[str]) -> None:
+            """Remember the stored documents of these ids that files hold."""
+            stored = [self.model[key] for key in ids if key in self.model and self.model[key].source]
+            self.withdrawn |= {(find_file(document), document.doc_id): get_content(document) for document in stored}
 
         @precondition(lambda self: len(self.index.info().segments) + self.index.info().n_buffered > 1)
         @rule()
@@ -134,7 +179,9 @@ def make_machine(encoder: Encoder) -> type[RuleBasedStateMachine]:
             other = Index.build(self.folder, half.values(), encoder=encoder, overwrite=True, merge_policy=POLICY)
             assert len(self.index) == len(self.model)  # it answers from the snapshot that it opened
             self.index.close()
-            self.index, self.model = other, half
+            self.index = other
+            self.model = half
+            self.withdrawn = {}
             self.changed = True
 
         @rule()

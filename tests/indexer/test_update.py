@@ -83,6 +83,25 @@ def test_lines_that_moved_are_not_encoded_again(tmp_path: Path, tiny_encoder: En
         assert index.verify() == []
 
 
+@pytest.mark.parametrize("text", ["moon", "queen"], ids=["unchanged", "changed"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["read before its old file", "read after its old file"])
+def test_a_record_that_moved_to_another_file_of_the_corpus_is_kept(
+    tmp_path: Path, tiny_encoder: Encoder, text: str, order: tuple[int, int]
+) -> None:
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    paths = [(new, old)[position] for position in order]
+    old.write_text('{"id": "1", "text": "cat"}\n{"id": "2", "text": "moon"}\n')
+    new.write_text('{"id": "3", "text": "dog"}\n')
+    with Index.build(tmp_path / "index", read(*paths), encoder=tiny_encoder) as index:
+        old.write_text('{"id": "1", "text": "cat"}\n')
+        new.write_text(f'{{"id": "3", "text": "dog"}}\n{{"id": "2", "text": "{text}"}}\n')
+        report = index.update(read(*paths), under=paths)
+        assert (report.n_documents, report.n_deleted, report.n_kept, report.n_moved) == (text != "moon", 0, 0, 0)
+        assert contents(index) == {"1": "cat", "2": text, "3": "dog"}
+        report = index.update(read(*paths), under=paths)
+        assert (report.n_unchanged, report.n_documents, report.n_deleted) == (3, 0, 0)
+
+
 @pytest.mark.parametrize("second", ["cat", "dog"])
 def test_a_doc_id_that_comes_twice_is_refused_and_nothing_changes(
     tmp_path: Path, tiny_encoder: Encoder, second: str
