@@ -13,6 +13,7 @@ import numpy as np
 from hpdsearch.catalog.filter_check import check_filter, field_names
 from hpdsearch.catalog.filter_parser import parse_filter
 from hpdsearch.catalog.filter_sql import flatten_metadata, register_functions, to_sql
+from hpdsearch.catalog.forking import close_connection, open_catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
@@ -39,7 +40,13 @@ _LAST_ROW = 2**63 - 1
 
 
 class Catalog:
-    """One snapshot of a catalog, for reading; `CatalogWriter` changes it. Safe to share between threads."""
+    """One snapshot of a catalog, for reading; `CatalogWriter` changes it. Safe to share between threads.
+
+    Attributes:
+        path: the file.
+        lock: held while SQLite is at work.
+        is_inherited: a parent of this process opened the catalog before the fork; it cannot be read here.
+    """
 
     format = FORMAT
 
@@ -47,8 +54,9 @@ class Catalog:
         self.path = path
         self._connection = connection
         register_functions(connection)
-        self._close = weakref.finalize(self, connection.close)  # runs at garbage collection too
-        self._lock = threading.Lock()
+        self._close = weakref.finalize(self, close_connection, connection)  # runs at garbage collection too
+        self.lock = threading.RLock()
+        self.is_inherited = False
 
     @classmethod
     def open(cls, folder: Path) -> "Catalog":
@@ -65,7 +73,7 @@ class Catalog:
             )
         if not path.is_file():
             raise IndexFolderError(f"{folder}: this is not an hpdsearch index (it holds no {FILE_NAME})")
-        catalog = cls(path, connect(path))
+        catalog = open_catalog(path, lambda: cls(path, connect(path)))
         try:
             catalog._execute("BEGIN")
             if not catalog._check_format():
@@ -77,8 +85,18 @@ class Catalog:
 
     def close(self) -> None:
         """Release the snapshot."""
-        with self._lock:
+        with self.lock:
             self._close()
+
+    def leave_to_parent(self) -> None:
+        """Give up the connection in a forked child, at once after the fork; nothing can be read afterwards.
+
+        The locks that SQLite counts for it are the parent's. Closing lets connections that the child opens take their
+        own ones.
+        """
+        self.lock = threading.RLock()
+        self.is_inherited = self._close.alive
+        self._close()
 
     def meta(self) -> dict[str, Any]:
         """Return the settings of the index: JSON values by key."""
@@ -255,13 +273,14 @@ class Catalog:
         )
 
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        try:
-            return self._connection.execute(sql, parameters)
-        except SQLITE_ERRORS as error:
-            raise translate_error(self.path, error) from error
+        with self.lock:
+            try:
+                return self._connection.execute(sql, parameters)
+            except SQLITE_ERRORS as error:
+                raise translate_error(self.path, error) from error
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self.lock:
             try:
                 return self._connection.execute(sql, parameters).fetchall()
             except SQLITE_ERRORS as error:

@@ -1,6 +1,7 @@
 """Change a catalog: all changes between `open` and `commit` are one transaction."""
 
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpdsearch.catalog.filter_sql import flatten_metadata
+from hpdsearch.catalog.forking import open_catalog, refuse_after_fork
 from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
@@ -30,6 +32,7 @@ from hpdsearch.catalog.schema import (
     vector_checksum,
 )
 from hpdsearch.common.files import parse_json
+from hpdsearch.common.forks import keep_forever
 from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.records import Document, Passage
@@ -55,7 +58,7 @@ class CatalogWriter(Catalog):
             CorruptIndexError: SQLite cannot read the file, or a checksum does not match.
         """
         path = folder / FILE_NAME
-        catalog = cls(path, connect(path, create=True))
+        catalog = open_catalog(path, lambda: cls(path, connect(path, create=True)))
         try:
             catalog._check_format()  # before the first change: the file may belong to another program
             # On failure SQLite keeps the old mode and returns its name; readers would then lock writers out.
@@ -73,6 +76,15 @@ class CatalogWriter(Catalog):
 
     committed: bool
     _first_free_doc = 0
+
+    def leave_to_parent(self) -> None:
+        """Keep the connection of the parent's transaction unused: closing would take back its changes."""
+        self.lock = threading.RLock()
+        if self._close.alive:
+            keep_forever(self._connection)
+            self._close.detach()
+            self.is_inherited = True
+            refuse_after_fork(self.path)
 
     def clear(self) -> None:
         """Replace all tables by empty ones; takes effect with the commit."""
@@ -291,7 +303,8 @@ class CatalogWriter(Catalog):
         self._all("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        try:
-            self._connection.executemany(sql, rows)
-        except SQLITE_ERRORS as error:
-            raise translate_error(self.path, error) from error
+        with self.lock:
+            try:
+                self._connection.executemany(sql, rows)
+            except SQLITE_ERRORS as error:
+                raise translate_error(self.path, error) from error

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hpdsearch.common.forks import leave_file_to_parent
+
 PARTIAL = ".partial"  # ending of a file that is still being written; the next writer removes leftovers
 BLOCK = 1 << 20
 MAX_READ_ATTEMPTS = 50  # of a reader that opens a folder while writers commit and remove files
@@ -24,15 +26,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(path.name + PARTIAL)
+    process = os.getpid()
     try:
         with partial.open("wb") as file:
+            leave_file_to_parent(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
         fsync_folder(path.parent)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        if os.getpid() == process:  # a forked child leaves the file to its parent
+            partial.unlink(missing_ok=True)
         raise
 
 

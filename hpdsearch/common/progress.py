@@ -15,6 +15,18 @@ class Bar(Protocol):
         """End the phase."""
 
 
+class SilentBar:
+    """Shows nothing. tqdm takes locks even when it is disabled, and a fork might copy them in a locked state."""
+
+    total: float | None = None
+
+    def update(self, n: float, /) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class Progress:
     """Creates a progress bar for each phase; shows nothing unless enabled."""
 
@@ -29,11 +41,11 @@ class Progress:
             total: number of units; None: unknown.
             unit: name of a unit.
         """
+        if not self.enabled:
+            return SilentBar()
         from tqdm import tqdm
 
-        bar: Bar = tqdm(
-            desc=name, total=total, unit=unit, unit_scale=True, disable=not self.enabled, dynamic_ncols=True
-        )
+        bar: Bar = tqdm(desc=name, total=total, unit=unit, unit_scale=True, dynamic_ncols=True)
         return bar
 
 

@@ -12,7 +12,7 @@ from hpdsearch.common.files import BLOCK, atomic_write
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.dense import auto, tuning
-from hpdsearch.dense.faiss_factory import CORES, SEED, coded_dim, create_index, train, truncate
+from hpdsearch.dense.faiss_factory import SEED, coded_dim, count_cores, create_index, train, truncate
 from hpdsearch.dense.operating_points import OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
@@ -100,7 +100,7 @@ def _fill_index(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progre
         del sample
         bar.update(1)
         bar.close()
-    faiss.omp_set_num_threads(CORES)
+    faiss.omp_set_num_threads(count_cores())
     bar = progress.phase("indexing", total=vectors.n_rows, unit="vec")
     for start in range(0, vectors.n_rows, ADD_ROWS):
         block = vectors.block(start, min(start + ADD_ROWS, vectors.n_rows))

@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 
 from hpdsearch.common.vectors import Mask, Matrix, Rows
-from hpdsearch.dense.faiss_factory import CORES, ROTATED_CODECS, truncate
+from hpdsearch.dense.faiss_factory import ROTATED_CODECS, count_cores, truncate
 from hpdsearch.dense.spec import IndexSpec, IndexType
 
 OVERSAMPLING = 1.5  # more codes than the share of allowed rows calls for: nearby rows can be allowed more rarely
@@ -59,7 +59,7 @@ class FaissCodes:
         """
         queries = np.ascontiguousarray(truncate(queries, self._dim), np.float32)
         # More threads would only delay a single query by waking up; the setting belongs to the calling thread.
-        faiss.omp_set_num_threads(1 if len(queries) == 1 else CORES)
+        faiss.omp_set_num_threads(1 if len(queries) == 1 else count_cores())
         if self._spec.kind is IndexType.IVF:
             return self._search_ivf(queries, request)
         if self._spec.codec in ROTATED_CODECS:

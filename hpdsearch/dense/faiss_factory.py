@@ -4,11 +4,12 @@ from math import ceil
 
 import faiss
 
+from hpdsearch.common.forks import is_inherited
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.dense.spec import Codec, IndexSpec, IndexType
 from hpdsearch.errors import ShapeError
 
-CORES = faiss.omp_get_max_threads()
+CORES = faiss.omp_get_max_threads()  # of a process that was not forked; see `count_cores`
 SEED = 1234
 # Of k-means on the lists: 10 gave the same recall at every nprobe in twice the time (docs/decisions/0016-nlist.md).
 ITERATIONS = 4
@@ -17,6 +18,11 @@ OVERHEAD_BYTES = 8192  # headers, and the last block of the fast-scan kernels
 PQ_BITS = 4  # of a subquantizer: the fast-scan kernels know no other size
 PQ_CENTROIDS = 2**PQ_BITS
 FAST_SCAN_BLOCK = 32  # codes
+
+
+def count_cores() -> int:
+    """Return the number of threads for faiss: 1 in a process whose parent had loaded faiss before it forked."""
+    return 1 if is_inherited("faiss") else CORES
 
 
 def coded_dim(spec: IndexSpec, dim: int) -> int:
@@ -114,7 +120,7 @@ def train(index: faiss.Index, sample: Matrix) -> None:
     ivf = faiss.try_extract_index_ivf(index)
     if ivf is not None:
         rotated = sample if isinstance(index, faiss.IndexIVF) else index.chain.at(0).apply(sample)
-        faiss.omp_set_num_threads(CORES)
+        faiss.omp_set_num_threads(count_cores())
         faiss.Clustering(ivf.d, ivf.nlist, ivf.cp).train(rotated, faiss.downcast_index(ivf.quantizer))
     # The many small k-means of a product quantizer lose more by waiting threads than they gain.
     faiss.omp_set_num_threads(1)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hpdsearch.common.vectors import Matrix, Rows, Scores, cosines
-from hpdsearch.dense.faiss_factory import CORES
+from hpdsearch.dense.faiss_factory import count_cores
 from hpdsearch.dense.vector_file import VectorFile
 
 BLOCK_PAIRS = 2048  # (query, row) pairs scored at once: their vectors stay in the processor's cache
@@ -63,6 +63,6 @@ def _score_pairs(vectors: VectorFile, queries: Matrix, positions: Rows) -> Score
         query_of_pair = queries[pairs // positions.shape[1]]
         scores[pairs] = cosines(query_of_pair, vectors.stored_rows(block >> PAIR_BITS))
 
-    with ThreadPoolExecutor(CORES) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         list(pool.map(score, range(0, len(keys), BLOCK_PAIRS)))
     return scores.reshape(positions.shape)

@@ -1,13 +1,19 @@
 """A Transformer encoder in onnxruntime: one thread a run, several runs at once."""
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
 from hpdsearch.errors import EncoderError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 TOKEN_BUDGET = 1024  # speed is the same from 256 to 4,096; memory grows with it
 
@@ -18,30 +24,33 @@ class OnnxSession:
     token_budget = TOKEN_BUDGET
 
     def __init__(self, folder: Path, *, threads: int) -> None:
-        import onnxruntime
-
         self.threads = threads
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # 3: errors
-        options.intra_op_num_threads = 1  # one batch per thread: 15-20 % more texts than several threads per batch
-        options.inter_op_num_threads = 1
-        # Both keep memory for every batch shape, so memory would grow during a long run.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        # BASIC folds the stored int8 weights into float32 once; higher levels would fuse Add and LayerNormalization
-        # into SkipLayerNormalization, which is slower.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / MODEL), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions have no other common base
-            raise EncoderError(
-                f"{folder / MODEL}: onnxruntime {onnxruntime.__version__} cannot load it: {error}; "
-                "copy or make the encoder folder again"
-            ) from error
+        self._session = PerProcess(partial(_open_session, folder))
+        self._session.get()
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
         """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
-        vectors: Matrix = self._session.run(None, {"input_ids": ids})[0]
+        vectors: Matrix = self._session.get().run(None, {"input_ids": ids})[0]
         return vectors
+
+
+def _open_session(folder: Path) -> "InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # 3: errors
+    options.intra_op_num_threads = 1  # one batch per thread: 15-20 % more texts than several threads per batch
+    options.inter_op_num_threads = 1
+    # Both keep memory for every batch shape, so memory would grow during a long run.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    # BASIC folds the stored int8 weights into float32 once; higher levels would fuse Add and LayerNormalization into
+    # SkipLayerNormalization, which is slower.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    try:
+        return onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no other common base
+        raise EncoderError(
+            f"{folder / MODEL}: onnxruntime {onnxruntime.__version__} cannot load it: {error}; "
+            "copy or make the encoder folder again"
+        ) from error

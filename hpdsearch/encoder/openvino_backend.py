@@ -1,5 +1,6 @@
 """A Transformer encoder in OpenVINO: the same model.onnx, in bfloat16 where the processor has instructions for it."""
 
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
 from hpdsearch.errors import EncoderError, require_extra
@@ -21,9 +23,19 @@ class OpenVinoSession:
 
     def __init__(self, folder: Path, *, threads: int) -> None:
         require_extra("openvino", extra="openvino", feature="backend openvino")
+        self.threads = threads
+        self._model = PerProcess(partial(_CompiledModel, folder, threads))
+        self._model.get()
+
+    def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
+        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
+        return self._model.get()(ids)
+
+
+class _CompiledModel:
+    def __init__(self, folder: Path, threads: int) -> None:
         import openvino
 
-        self.threads = threads
         core = openvino.Core()
         settings: dict[str, Any] = {
             "NUM_STREAMS": threads,
@@ -42,7 +54,6 @@ class OpenVinoSession:
         self(np.zeros((1, 2), dtype=np.int64))
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
-        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
         try:
             request = self._idle.get_nowait()
         except Empty:

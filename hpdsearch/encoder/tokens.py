@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpdsearch.common.forks import call_in_child
 from hpdsearch.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ class TextTokenizer:
 def _allow_threads() -> None:
     """Let tokenizers use threads in this process but not in a forked child, which has no threads and would hang.
 
-    Otherwise tokenizers prints a warning at every fork. A value that the user has set stays.
+    Otherwise tokenizers prints a warning at every fork. A value that the user has set holds in this process only.
     """
-    if "TOKENIZERS_PARALLELISM" not in os.environ and hasattr(os, "register_at_fork"):
-        os.environ["TOKENIZERS_PARALLELISM"] = "true"
-        os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    call_in_child(lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))

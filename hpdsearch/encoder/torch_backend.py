@@ -3,6 +3,8 @@
 The arithmetic is that of model.onnx on the same weights.
 """
 
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,25 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
 from hpdsearch.encoder.folder import CONFIG, WEIGHTS
 from hpdsearch.encoder.weights import load_weights
+from hpdsearch.errors import EncoderError
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536, "mps": 16384}
+
+
+# Held while torch runs and while the process forks: a child would wait for a lock of oneDNN that another thread held.
+# torch uses all cores for one call, so calls at the same time would gain little.
+_running = threading.RLock()
+
+
+def _make_lock() -> None:
+    global _running
+    _running = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _running.acquire(), after_in_parent=lambda: _running.release(), after_in_child=_make_lock
+    )
 
 
 class TorchSession:
@@ -28,6 +47,7 @@ class TorchSession:
     threads = 1  # torch spreads each batch over its own threads
 
     def __init__(self, folder: Path) -> None:
+        self._process = os.getpid()
         self.device = best_device()
         self.token_budget = TOKEN_BUDGET[self.device]
         config = parse_json((folder / CONFIG).read_bytes())
@@ -40,8 +60,17 @@ class TorchSession:
         )
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
-        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens)."""
-        with torch.inference_mode():
+        """Return the unit vectors float32 (n, dim) of windows of equal length, ids (n, tokens).
+
+        Raises:
+            EncoderError: the weights are on a GPU, and a parent of this process put them there before the fork.
+        """
+        if self.device != "cpu" and os.getpid() != self._process:
+            raise EncoderError(
+                f"backend torch: a process made by fork cannot use the parent's GPU ({self.device}); start it by spawn "
+                "or forkserver, or load the encoder with another backend"
+            )
+        with _running, torch.inference_mode():
             pooled = self._bert.pool(torch.from_numpy(ids).to(self.device))
             rows = functional.normalize(functional.linear(pooled, self._bert.tensors[HEAD]))
             vectors: Matrix = rows.cpu().numpy()

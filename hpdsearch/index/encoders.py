@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Backend, Encoder
 from hpdsearch.errors import EncoderError
@@ -72,7 +73,7 @@ class IndexEncoders:
         self._folder = folder
         self._choice = choice
         self._loaded = choice if isinstance(choice, Encoder) else None
-        self._loading = threading.Lock()
+        self._loading = PerProcess(threading.Lock)
 
     def encode_queries(self, snapshot: Snapshot, texts: Sequence[str]) -> Matrix:
         """Return the vectors (n, dim) of queries of a snapshot of the index.
@@ -81,7 +82,7 @@ class IndexEncoders:
             EncoderError: the query encoder cannot be loaded, is of another space or has too few dimensions.
         """
         meta = snapshot.catalog.meta()
-        with self._loading:
+        with self._loading.get():
             # Another process may have overwritten the index with another space before a change through this object.
             is_foreign = self._loaded is not None and self._loaded.space != meta["space"]
             if self._loaded is None or (is_foreign and self._choice is None):

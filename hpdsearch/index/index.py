@@ -55,7 +55,7 @@ class Index:
         self.report: IngestReport | None = None
         self.merge_policy = merge_policy
         self.wait: float = 0
-        self._snapshot = snapshot
+        self._opened = snapshot
         self._encoders = IndexEncoders(folder, encoder)
         if isinstance(encoder, Encoder):
             fit_encoder(encoder, snapshot.catalog.meta(), folder)
@@ -334,7 +334,7 @@ class Index:
 
     def close(self) -> None:
         """Close the files; the index cannot be used afterwards."""
-        self._snapshot.catalog.close()
+        self._opened.catalog.close()
 
     def __len__(self) -> int:
         return self._snapshot.catalog.n_documents()
@@ -345,11 +345,18 @@ class Index:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def _snapshot(self) -> Snapshot:
+        """The snapshot; a forked child opens the committed one, with the parent's segments as far as they are in it."""
+        if self._opened.catalog.is_inherited:
+            self._opened = open_snapshot(self.folder, self._opened)
+        return self._opened
+
     def _transaction(self) -> Transaction:
         return Transaction(self.folder, wait=self.wait, policy=self.merge_policy)
 
     def _reopen(self) -> None:
-        self._snapshot = _open_committed(self.folder, self._snapshot)
+        self._opened = _open_committed(self.folder, self._opened)
 
 
 def _open_committed(folder: Path, previous: Snapshot | None = None) -> Snapshot:

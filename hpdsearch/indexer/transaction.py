@@ -81,6 +81,7 @@ class Transaction:
             raise IndexFolderError(
                 f"{self.folder}: this is not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
             )
+        self._process = os.getpid()
         self._lock = lock_folder(self.folder, self._wait)
         try:
             self.catalog = CatalogWriter.open(self.folder)
@@ -235,6 +236,8 @@ class Transaction:
             self.folder.rmdir()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if os.getpid() != self._process:  # a child that was forked meanwhile leaves the transaction to its parent
+            return
         try:
             with self.cleanup():
                 self.lexical.close()

@@ -3,6 +3,7 @@
 Source: Robertson and Zaragoza 2009, "The probabilistic relevance framework: BM25 and beyond".
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -51,7 +52,9 @@ class LexicalReader:
         self.analysis = analysis
         self._buffer = BufferedRows(buffered, analysis)
         self._meta = read_meta(folder)
-        if before is not None and (before._folder, before._meta) == (folder, self._meta):
+        self._process = os.getpid()
+        state = (folder, self._meta, self._process)  # a fork may have copied the locks of a searcher in a locked state
+        if before is not None and (before._folder, before._meta, before._process) == state:
             self._intact: IntactFiles = before._intact
             self._searcher: tantivy.Searcher = before._searcher
             self._schema: tantivy.Schema = before._schema

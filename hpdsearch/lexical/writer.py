@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakSet
 
 import tantivy
 
+from hpdsearch.common.forks import call_in_child, keep_forever
 from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, prepare_passage
 from hpdsearch.lexical.integrity import reading, schema, writing
 
 _WRITER_BYTES = 64_000_000
 _MAX_ROWS_IN_QUERY = 10_000
+
+
+_open_writers: WeakSet["LexicalWriter"] = WeakSet()
 
 
 class LexicalWriter:
@@ -35,6 +40,7 @@ class LexicalWriter:
             self._index.register_tokenizer(TOKENIZER, analyzer())
         with writing(folder):
             self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+        _open_writers.add(self)
 
     def add(self, row: int, title: str, passage: str) -> None:
         """Add one passage under its row."""
@@ -69,3 +75,12 @@ class LexicalWriter:
         """Wait for merges and release the folder; uncommitted changes are dropped."""
         with writing(self._folder):
             self._writer.wait_merging_threads()
+
+
+def _leave_writers_to_parent() -> None:
+    """Keep a forked child from freeing writers: it would wait for their threads, which only the parent has."""
+    for writer in list(_open_writers):
+        keep_forever(writer)
+
+
+call_in_child(_leave_writers_to_parent)

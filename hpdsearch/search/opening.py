@@ -63,15 +63,17 @@ def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snap
     reusable = {}
     lexical = None
     if previous is not None:
-        entries = previous.catalog.segments()
         # The buffered vectors are the last of previous.segments and have no entry.
-        reusable = {(e.index_file, e.index_sha256): s for e, s in zip(entries, previous.segments, strict=False)}
+        pairs = zip(previous.entries, previous.segments, strict=False)
+        reusable = {(entry.index_file, entry.index_sha256): segment for entry, segment in pairs}
         lexical = previous.lexical
+    entries = catalog.segments()
     segments: list[Segment | BufferedVectors] = [
         reusable.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
-        for entry in catalog.segments()
+        for entry in entries
     ]
     rows, stored = catalog.buffered_vectors()
     if len(rows):
         segments.append(BufferedVectors(rows, stored))
-    return Snapshot(catalog, segments, open_lexical(folder, catalog, previous=lexical), catalog.tombstones())
+    reader = open_lexical(folder, catalog, previous=lexical)
+    return Snapshot(catalog, segments, reader, entries, catalog.tombstones())

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hpdsearch.catalog import Catalog
+from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.common.vectors import Mask, Rows
 from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.lexical import LexicalReader
@@ -44,12 +44,14 @@ class Snapshot:
         catalog: documents and metadata.
         segments: vectors with their codes; the buffered vectors come last, if there are any.
         lexical: the BM25 index.
+        entries: the catalog's entries of the segments, in their order.
         tombstones: deleted rows (n,) that segments or the buffer still hold, ascending.
     """
 
     catalog: Catalog
     segments: Sequence[Segment | BufferedVectors]
     lexical: LexicalReader
+    entries: Sequence[SegmentEntry]
     tombstones: Rows
     _filters: dict[str, Rows] = field(default_factory=dict)
     _row_filters: dict[str | None, RowFilter] = field(default_factory=dict)

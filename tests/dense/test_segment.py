@@ -264,7 +264,6 @@ def test_building_twice_gives_equal_bytes(segments, tmp_path, spec, monkeypatch)
     path, sha256 = hash_index_file(built)
     # The means and factors of rabitq are summed in as many parts as there are threads.
     for n_threads in (CORES, CORES) if spec.codec is Codec.RABITQ else (1, 2):
-        monkeypatch.setattr("hpdsearch.dense.build.CORES", n_threads)
         monkeypatch.setattr("hpdsearch.dense.faiss_factory.CORES", n_threads)
         file = build_index(built.vectors, spec, tmp_path / "i")
         assert (file.sha256, file.size_bytes) == (sha256, path.stat().st_size)
