@@ -83,9 +83,9 @@ def open_sentence_transformers(model: str, setting: str, threads: int) -> Encode
 
     options: dict[str, Any] = {"device": "cpu", "local_files_only": True}
     if setting == "onnx":
-        import onnxruntime
+        from hpdsearch.encoder.runtimes import import_onnxruntime
 
-        session = onnxruntime.SessionOptions()
+        session = import_onnxruntime().SessionOptions()
         session.intra_op_num_threads = threads
         chosen = {"provider": "CPUExecutionProvider", "session_options": session}
         opened = SentenceTransformer(model, backend="onnx", model_kwargs=chosen, **options)

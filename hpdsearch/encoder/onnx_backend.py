@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
+from hpdsearch.encoder.runtimes import import_onnxruntime
 from hpdsearch.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class OnnxSession:
 
 
 def _open_session(folder: Path) -> "InferenceSession":
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # 3: errors
     options.intra_op_num_threads = 1  # one batch per thread: 15-20 % more texts than several threads per batch

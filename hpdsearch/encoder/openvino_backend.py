@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.folder import MODEL
+from hpdsearch.encoder.runtimes import import_openvino
 from hpdsearch.errors import EncoderError, require_extra
 
 TOKEN_BUDGET = 1024
@@ -34,8 +35,7 @@ class OpenVinoSession:
 
 class _CompiledModel:
     def __init__(self, folder: Path, threads: int) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         settings: dict[str, Any] = {
             "NUM_STREAMS": threads,

@@ -42,11 +42,7 @@ def search_opened(folder: str) -> list[list[Hit]]:
 
 
 def in_child(work: Callable[[], object]) -> None:
-    """Run a function in a child made by os.fork, and end with exit code 1 unless it succeeds there.
-
-    The child ends as those of multiprocessing do. The end of the interpreter would wait for onnxruntime, which waits
-    for a thread that only the parent has (seen with 1.31, without hpdsearch).
-    """
+    """Run a function in a child made by os.fork, and end with exit code 1 unless it succeeds there."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -54,7 +50,7 @@ def in_child(work: Callable[[], object]) -> None:
         except BaseException:
             traceback.print_exc()
             os._exit(1)
-        os._exit(0)
+        sys.exit(0)  # runs the end of the interpreter, as a worker of gunicorn does
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         sys.exit("the child failed")
 

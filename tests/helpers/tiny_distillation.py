@@ -96,9 +96,11 @@ def fork_child(models: Path, folder: Path) -> int:
 def kill_at_each_moment(models: Path) -> None:
     """Distill in children that are killed at each moment, and print the exit code of each."""
     import matplotlib.figure  # noqa: F401  what every child would load again
-    import onnxruntime  # noqa: F401
     import transformers.models.bert.modeling_bert  # noqa: F401
 
+    from hpdsearch.encoder.runtimes import import_onnxruntime
+
+    import_onnxruntime()
     torch.optim.AdamW([torch.zeros(1)])
     rng = random.Random(4)
     (models / "killed").mkdir()
