@@ -13,6 +13,8 @@ from hpdsearch.distillation.gates import format_percent
 from hpdsearch.distillation.spec import STATIC_TRAINING, LossSpec, TrainingSpec
 from hpdsearch.encoder import read_space
 
+pytestmark = pytest.mark.slow
+
 FEW = ["--epochs", "0.2", "--learning-rate", "1e-9"]
 
 

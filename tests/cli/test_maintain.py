@@ -46,6 +46,7 @@ def hits(run, query, *options):
 # ---- reindex
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "codec", "dim"), [("flat", "sq8", None), ("flat", "rabitq", 6), ("ivf", "pq", None)])
 def test_reindex_builds_the_index_of_the_options_from_the_same_vectors(big, tiny_folder, monkeypatch, kind, codec, dim):
     monkeypatch.setattr(auto, "IVF_MINIMUM", 1_000)

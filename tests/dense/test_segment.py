@@ -164,6 +164,7 @@ def test_small_segments_of_any_dim_are_searched(tmp_path, codec, dim, n):
         assert (rows[:, : min(wanted, n)] >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", [Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize(("dim", "parts"), [(4, 3), (7, 3), (33, 16), (32, 32), (128, 43)])
 def test_every_ivf_codec_accepts_any_dim_and_number_of_subquantizers(tmp_path, codec, dim, parts):
@@ -258,6 +259,7 @@ def test_an_opened_or_mapped_segment_gives_the_results_of_the_built_one(segments
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @SPECS
 def test_building_twice_gives_equal_bytes(segments, tmp_path, spec, monkeypatch):
     built = segments[spec]

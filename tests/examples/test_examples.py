@@ -16,10 +16,10 @@ PRINTED = {
     "batch_evaluation": "hybrid   nDCG@10 0.",
     "own_encoder": "mean cosine to the teacher in the space",
 }
-SLOW = {"compare_encoders", "own_encoder"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PRINTED])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRINTED)
 def test_the_example_runs(name: str, tmp_path: Path) -> None:
     if name == "own_encoder":
         pytest.importorskip("torch", reason='needs pip install "hpdsearch[distill]"')

@@ -136,6 +136,7 @@ def test_a_file_does_not_replace_a_record_with_its_name(home: Path, tiny_encoder
 NAMES = ["u/a.txt", "./u/a.txt", "u/../u//a.txt", "link/a.txt", "l.txt", "{home}/u/a.txt", "{home}/link/a.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", NAMES)
 @pytest.mark.parametrize("first", NAMES)
 @pytest.mark.parametrize("change", [add, update])

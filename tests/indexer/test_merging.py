@@ -72,6 +72,7 @@ def test_deleting_everything_leaves_an_index_that_can_be_added_to(tmp_path: Path
         assert index.verify() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 def test_reindexing_changes_the_codes_and_not_the_answers(tmp_path: Path, tiny_encoder: Encoder, codec: Codec) -> None:
     folder = tmp_path / "index"

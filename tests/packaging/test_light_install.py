@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from beir_folder import write_beir
 
+pytestmark = pytest.mark.slow
+
 # Every package that only an extra of setup.cfg installs. None in sys.modules makes the import of a package fail, and
 # makes importlib.util.find_spec return None, as where the package is not installed.
 EXTRAS = (

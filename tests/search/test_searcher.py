@@ -184,6 +184,7 @@ def test_a_list_of_queries_gives_the_hits_of_each_query(grown: Index, mode: str)
     assert grown.search(tuple(QUERIES), 12, mode=mode) == grown.search(QUERIES, 12, mode=mode)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("through_the_codes")
 @pytest.mark.parametrize("codec", [Codec.SQ8, Codec.PQ, Codec.RABITQ])
 def test_k_hits_are_returned_even_with_nprobe_1(

@@ -13,6 +13,8 @@ import pytest
 from beir_folder import write_beir
 from tiny_encoder import make_tiny_encoder
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 engines = importlib.import_module("benchmarks.engines.run")
 queries = importlib.import_module("benchmarks.engines.queries")
@@ -240,7 +242,6 @@ def test_each_baseline_pins_the_versions_of_its_packages():
         assert ("torch==" in wanted) == ("torch" in packages), "torch without a version may install a GPU build"
 
 
-@pytest.mark.slow
 def test_the_benchmark_runs_with_hpdsearch_only(tmp_path, monkeypatch):
     write_beir(tmp_path / "retrieval" / "alpha")
     (tmp_path / "fill.txt").write_text("".join(f"a text about a river, number {n}\n" for n in range(40)))

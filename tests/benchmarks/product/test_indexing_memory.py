@@ -6,6 +6,8 @@ import json
 import pytest
 from tiny_encoder import make_tiny_encoder
 
+pytestmark = pytest.mark.slow
+
 harness = importlib.import_module("benchmarks.common.harness")
 show_results = importlib.import_module("benchmarks.report.show_results")
 indexing_memory = importlib.import_module("benchmarks.product.indexing_memory")

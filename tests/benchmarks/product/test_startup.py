@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 startup = importlib.import_module("benchmarks.product.startup")
 st_query = importlib.import_module("sentence_transformers_query")
 

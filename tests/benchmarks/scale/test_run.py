@@ -10,6 +10,8 @@ import pytest
 
 from hpdsearch import Encoder
 
+pytestmark = pytest.mark.slow
+
 adds = importlib.import_module("benchmarks.scale.adds")
 index_codecs = importlib.import_module("benchmarks.scale.codecs")
 scale = importlib.import_module("benchmarks.scale.run")
@@ -162,7 +164,6 @@ def test_targets_are_those_of_the_measured_sizes():
 # ---- whole runs
 
 
-@pytest.mark.slow
 def test_every_system_is_built_searched_and_drawn(folder, tmp_path, monkeypatch):
     words = ["--vectors", folder, "--work", tmp_path / "work", "--n", 6000, "--queries", 40, "--batch", 60, "--quick"]
     made = run(scale.main, monkeypatch, [*words, "--systems", "flat sq8", "ivf pq"], tmp_path / "scale.json")

@@ -8,6 +8,8 @@ import pytest
 from hpdsearch.distillation.training.plot import plot_training
 from hpdsearch.errors import DistillError
 
+pytestmark = pytest.mark.slow
+
 LOG = """step,agreement,loss,rate,place,similarity
 0,0.25,,,,
 10,0.5,0.8,1e-05,0.3,0.5

@@ -30,6 +30,8 @@ from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
 
+pytestmark = pytest.mark.slow
+
 N_STEPS = 30  # 2.5 epochs of 200 // 16 batches
 KILLS = 4
 
@@ -169,7 +171,6 @@ def test_an_interrupted_training_resumes_to_the_same_result(encoder, tmp_path, u
     assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == written
 
 
-@pytest.mark.slow
 def test_a_training_killed_at_random_moments_resumes_to_the_same_result(encoder, tmp_path, uninterrupted):
     child = subprocess.run(
         [sys.executable, tiny_training.__file__, encoder, tmp_path / "killed", str(KILLS)],
