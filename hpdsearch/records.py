@@ -13,7 +13,7 @@ class Document:
     Attributes:
         doc_id: the user's id, unique in an index. An integer, also of numpy or pyarrow, becomes a string.
         text: the text to search; never empty in an index.
-        title: indexed and shown with every passage; may be empty.
+        title: indexed and shown with every passage; may be empty; None becomes "".
         metadata: other fields, JSON values, for filters and display.
         source: where it comes from: the absolute real path of its file, with `:17` for a line; `stdin:17` for a line of
             standard input; empty for documents from the Python API.
@@ -26,9 +26,11 @@ class Document:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Make a string of an integer doc_id."""
+        """Make strings of an integer doc_id and of a title that is None."""
         if type(self.doc_id) is not str:
             object.__setattr__(self, "doc_id", integer_to_id(self.doc_id))
+        if self.title is None:
+            object.__setattr__(self, "title", "")
 
 
 def integer_to_id(value: Any) -> Any:

@@ -1,23 +1,33 @@
 """The corpus of a command line: its options and its documents."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpdsearch.cli.index_argument import INDEXES
-from hpdsearch.cli.parameters import Command, EnumChoice, apply_options, expand_home, read_delimiter, read_names
+from hpdsearch.cli.output import echo
+from hpdsearch.cli.parameters import (
+    Command,
+    EnumChoice,
+    apply_options,
+    expand_home,
+    read_delimiter,
+    read_encoding,
+    read_names,
+)
 
 if TYPE_CHECKING:
-    from hpdsearch.records import Document
+    from hpdsearch.corpus import CorpusReader, Skipped
+
+SHOWN_REASONS = 20
 
 _ENDINGS = {".gz", ".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
 
 
 def corpus_options(command: Command) -> Command:
-    """Add the options that say how a corpus is read; `Corpus` takes them."""
+    """Add the options that say how a corpus is read; `open_corpus` takes them."""
     return apply_options(
         command,
         click.option(
@@ -76,37 +86,52 @@ def corpus_options(command: Command) -> Command:
             default="txt",
             help="Read standard input (-), and pipes whose names have no ending, in this format.",
         ),
+        click.option(
+            "--encoding",
+            type=read_encoding,
+            metavar="NAME",
+            show_default="UTF-8, and what a page of HTML declares",
+            help="Decode files by this encoding, such as latin-1 or cp1252. A byte order mark comes first.",
+        ),
+        click.option(
+            "--on-error",
+            type=EnumChoice("hpdsearch.corpus", "OnError"),
+            default="stop",
+            help="Stop at a record or file that cannot be read, or skip it and name it on stderr.",
+        ),
         click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
     )
 
 
-class Corpus:
-    """The documents of a command line. The length hint becomes more exact as they are read.
+def open_corpus(paths: tuple[str, ...], *, strict: bool, keep_empty: bool = False, **reading: Any) -> "CorpusReader":
+    """Return the documents of a command line; what is skipped is printed when the command ends.
 
     Args:
         paths: files, folders, or "-".
         strict: raise an error for an empty document.
+        keep_empty: do not skip empty documents.
         reading: the other options of `corpus_options`.
     """
+    from hpdsearch.corpus import Fields, OnError, ReadOptions, ReadStats, read_corpus
 
-    def __init__(self, paths: tuple[str, ...], *, strict: bool, **reading: Any) -> None:
-        from hpdsearch.corpus import Fields, ReadOptions, ReadStats, read_corpus
+    if strict and reading["on_error"] is OnError.SKIP:
+        raise click.UsageError("--strict and --on-error skip contradict each other")
+    fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
+    stats = ReadStats()
+    click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped))
+    names = tuple(map(expand_home, paths))
+    return read_corpus(names, ReadOptions(fields, **reading), strict=strict, keep_empty=keep_empty, stats=stats)
 
-        fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
-        self.paths = tuple(map(expand_home, paths))
-        self.strict = strict
-        self.stats: ReadStats = ReadStats()
-        self._documents = read_corpus(self.paths, ReadOptions(fields, **reading), strict=strict, stats=self.stats)
 
-    def __iter__(self) -> "Iterator[Document]":
-        return self._documents
-
-    def __length_hint__(self) -> int:
-        """Estimate the number of documents from the share of bytes read so far; 0 if it is unknown."""
-        stats = self.stats
-        if not stats.bytes_total or not stats.bytes_read:
-            return 0
-        return max(stats.n_documents, round(stats.n_documents * stats.bytes_total / stats.bytes_read))
+def print_skipped(skipped: "Skipped") -> None:
+    """Print on stderr how much was skipped, and the reasons of the first ones."""
+    if not skipped.count:
+        return
+    echo(f"skipped:    {skipped.count:,} (--on-error skip)", err=True)
+    for reason in skipped.reasons[:SHOWN_REASONS]:
+        echo(f"  {reason}", err=True)
+    if skipped.count > SHOWN_REASONS:
+        echo(f"  ... and {skipped.count - SHOWN_REASONS:,} more", err=True)
 
 
 def choose_folder(corpus: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.corpus import Corpus, corpus_options
+from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import DistillError
@@ -306,7 +306,7 @@ def distill(
         raise click.UsageError("expected --teacher and --student, or a --recipe, which names them")
     try:
         made = run(
-            Corpus(texts, **options) if corpus is None else corpus,
+            open_corpus(texts, **options) if corpus is None else corpus,
             teacher=teacher,
             student=student,
             output=output,

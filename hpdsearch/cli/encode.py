@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hpdsearch.cli.corpus import Corpus, corpus_options
+from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import UserPath, expand_home
@@ -39,7 +39,7 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, di
     from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 
     loaded = Encoder.load(encoder or DEFAULT_ENCODER, dim=dim)
-    documents = Corpus(corpus, **reading)
+    documents = open_corpus(corpus, keep_empty=True, **reading)
     texts = (title_and_text(title_before_text(document), document.text) for document in documents)
     bar = make_progress().phase("encoding", total=None, unit="text")
     with closing(bar), NpyWriter(output, loaded.dim) if output else nullcontext() as writer:

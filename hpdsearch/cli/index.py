@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.corpus import Corpus, choose_folder, corpus_options
+from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped
 from hpdsearch.cli.index_argument import find_index, index_option, split_index, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import SPEC_FIELDS, dim_option, encoder_option, spec_options, take_spec
@@ -15,6 +15,7 @@ from hpdsearch.cli.output import echo, format_count, make_progress
 from hpdsearch.cli.parameters import UserPath
 
 if TYPE_CHECKING:
+    from hpdsearch.corpus import CorpusReader
     from hpdsearch.indexer.ingest import IngestReport
 
 
@@ -69,7 +70,7 @@ def index(
 
     folder = output or choose_folder(corpus[0])
     spec = take_spec(options)
-    documents = Corpus(corpus, **options)
+    documents = open_corpus(corpus, **options)
     if update:
         _refuse_settings()
         _update(folder, documents, wait)
@@ -84,6 +85,7 @@ def index(
             overwrite=overwrite,
             wait=wait,
             strict=documents.strict,
+            on_error=documents.on_error,
             progress=make_progress(),
         ) as built:
             assert built.report is not None
@@ -112,14 +114,21 @@ def _refuse_settings() -> None:
         )
 
 
-def _update(folder: Path, documents: Corpus, wait: float) -> None:
+def _update(folder: Path, documents: "CorpusReader", wait: float) -> None:
     from hpdsearch.corpus.scope import CorpusScope
     from hpdsearch.index import Index
 
     with Index.open(folder, wait=wait) as opened:
         try:
-            scope = CorpusScope(documents.paths, documents.stats.locations_read)
-            report = opened.update(documents, under=scope, strict=documents.strict, progress=make_progress())
+            stats = documents.stats
+            scope = CorpusScope(documents.paths, stats.locations_read, stats.locations_skipped)
+            report = opened.update(
+                documents,
+                under=scope,
+                strict=documents.strict,
+                on_error=documents.on_error,
+                progress=make_progress(),
+            )
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         if report.n_documents or report.n_deleted:
@@ -128,6 +137,7 @@ def _update(folder: Path, documents: Corpus, wait: float) -> None:
         echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
         if left_out := _describe_counts(_count_left_out(report)):
             echo(f"notes:      {left_out}")
+        print_skipped(report.skipped)
 
 
 @click.command()
@@ -151,10 +161,12 @@ def add(arguments: tuple[str, ...], index_option: str | None, wait: float, **rea
     if not corpus:
         raise click.UsageError("Missing argument 'CORPUS...'.")
     folder = find_index(name)
-    documents = Corpus(corpus, **reading)
+    documents = open_corpus(corpus, **reading)
     with Index.open(folder, wait=wait) as opened:
         try:
-            report = opened.add(documents, strict=documents.strict, progress=make_progress())
+            report = opened.add(
+                documents, strict=documents.strict, on_error=documents.on_error, progress=make_progress()
+            )
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         _print_report(report, documents, folder)
@@ -205,7 +217,7 @@ def _read_ids(path: str) -> list[str]:
         return [line.rstrip("\r\n") for line in read_text_lines(file, location) if line.strip()]
 
 
-def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
+def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) -> None:
     documents = f"{format_count(report.n_documents, 'document')}, {format_count(report.n_passages, 'passage')}"
     seconds = max(report.seconds, 1e-9)
     rate = f"{report.n_documents / seconds:,.0f} documents/s, {report.n_passages / seconds:,.0f} passages/s"
@@ -222,6 +234,7 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
         "documents with the text of another": report.n_duplicates,
         "long titles truncated for the encoder": report.n_truncated_titles,
         "table cells that span lines": corpus.stats.n_multiline_cells,
+        "records and files skipped because of errors": corpus.stats.skipped.count + report.skipped.count,
         "hidden files and folders skipped": corpus.stats.n_hidden,
         "links not followed": corpus.stats.n_links,
         "files named twice and read once": corpus.stats.n_repeated,
@@ -231,6 +244,7 @@ def _print_report(report: "IngestReport", corpus: Corpus, folder: Path) -> None:
         for ending, count in sorted(corpus.stats.other_files.items())
     }
     echo(f"notes:      {_describe_counts(counts) or 'no document was skipped, split or duplicate'}")
+    print_skipped(report.skipped)
 
 
 def _count_left_out(report: "IngestReport") -> dict[str, int]:

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from hpdsearch.errors import CorpusError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
@@ -121,6 +123,16 @@ def read_names(text: str) -> tuple[str, ...]:
 def read_delimiter(text: str) -> str:
     r"""Return a delimiter; \t, as shells pass it on, is a tab."""
     return "\t" if text == r"\t" else text
+
+
+def read_encoding(text: str) -> str:
+    """Return the name of an encoding of text."""
+    from hpdsearch.corpus.encodings import normalize_encoding
+
+    try:
+        return normalize_encoding(text)
+    except CorpusError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def apply_options(command: Command, *options: Callable[[Command], Command]) -> Command:

@@ -17,6 +17,9 @@ def read_txt(
 ) -> Iterator[Document]:
     """Yield one document per line."""
     for line in lines:
+        if location.error is not None:
+            stats.skipped.add_or_raise(location.take_error(), options.on_error)
+            continue
         where = f"{location.name}:{location.line}"
         yield Document(where, strip_line_end(line), "", {}, where)
 

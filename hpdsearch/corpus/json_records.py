@@ -28,13 +28,26 @@ def read_jsonl(
         if line.isspace():
             yield Document(where, "", "", {}, where)
             continue
-        record = select_fields(parse_object(line, where), options, stats.columns_seen)
-        title_seen = title_seen or bool(find_path(record, fields.title_field))
-        yield to_document(record, find_id_field(record, fields, where), fields, where)
+        try:
+            if location.error is not None:
+                raise location.take_error()
+            record = select_fields(parse_object(line, where), options, stats.columns_seen)
+            title_seen = title_seen or bool(find_path(record, fields.title_field))
+            document = to_document(record, find_id_field(record, fields, where), fields, where)
+        except CorpusError as error:
+            stats.skipped.add_or_raise(suggest_array(error, line, location.line), options.on_error)
+            continue
+        yield document
     if fields.title_is_required and not title_seen and location.line > 0:
-        raise CorpusError(
-            f'{location.name}: expected a field "{fields.title_field}" (title_field), got no line with it'
-        )
+        missing = f'{location.name}: expected a field "{fields.title_field}" (title_field), got no line with it'
+        stats.skipped.add_or_raise(CorpusError(missing), options.on_error)
+
+
+def suggest_array(error: CorpusError, line: str, number: int) -> CorpusError:
+    """Return the error of a line, with advice if the file seems to hold JSON that is not one object a line."""
+    if number > 1 or (not line.startswith("[") and line.strip() != "{"):
+        return error
+    return CorpusError(f"{error}; if the file holds a JSON array or objects of several lines, name it .json")
 
 
 def parse_object(line: str, where: str) -> dict[str, Any]:

@@ -4,17 +4,21 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from hpdsearch.corpus.encodings import find_mark
 from hpdsearch.corpus.json_records import DECODER, describe_json_error, require_unicode
 from hpdsearch.corpus.lines import SourceLocation
-from hpdsearch.corpus.options import ReadOptions, ReadStats
+from hpdsearch.corpus.options import Fields, ReadOptions, ReadStats
 from hpdsearch.corpus.record import find_id_field, to_document
 from hpdsearch.corpus.selection import find_path, select_fields
+from hpdsearch.corpus.skipping import OnError, Refuse
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
 SPACE = re.compile(r"[ \t\r\n]*")
+STRUCTURE = re.compile(r'\\.|["\[\]{},]', re.DOTALL)  # an escape is taken as a whole
 LONGEST_TOKEN = 12  # characters of a token that is no string and that may be cut: "\ud83d\ude00"
 
 
@@ -48,10 +52,12 @@ class TextBuffer:
         self.position = 0
         return len(parts) > 1
 
-    def advance(self, end: int) -> None:
-        """Consume the text up to a position."""
+    def advance(self, end: int) -> int:
+        """Consume the text up to a position; return the number of characters."""
+        n_characters = end - self.position
         self.line += self.text.count("\n", self.position, end)
         self.position = end
+        return n_characters
 
     def peek(self) -> str:
         """Skip white space and return the next character; "" at the end of the text."""
@@ -76,23 +82,68 @@ def read_json(
     fields = options.fields
     title_seen = False
     number = 0
-    for number, (where, found) in enumerate(read_objects(TextBuffer(pieces), location.name), start=1):
-        record = select_fields(found, options, stats.columns_seen)
-        title_seen = title_seen or bool(find_path(record, fields.title_field))
-        id_field = find_id_field(record, fields, where)
-        yield to_document(record, id_field, fields, where, source=f"{location.name}:{number}")
+    refuse = partial(stats.skipped.add_or_raise, on_error=options.on_error)
+    skip = None if options.on_error is OnError.STOP else refuse
+    buffer = TextBuffer(pieces)
+    objects = read_objects(buffer, location, skip)
+    if buffer.peek() != "[":
+        objects = open_lists(objects, location.name, fields)
+    for number, where, found in objects:
+        try:
+            record = select_fields(found, options, stats.columns_seen)
+            title_seen = title_seen or bool(find_path(record, fields.title_field))
+            id_field = find_id_field(record, fields, where)
+            document = to_document(record, id_field, fields, where, source=f"{location.name}:{number}")
+        except CorpusError as error:
+            refuse(error)
+            continue
+        yield document
     if fields.title_is_required and not title_seen and number:
-        raise CorpusError(
-            f'{location.name}: expected a field "{fields.title_field}" (title_field), got no object with it'
-        )
+        missing = f'{location.name}: expected a field "{fields.title_field}" (title_field), got no object with it'
+        refuse(CorpusError(missing))
 
 
-def read_objects(buffer: TextBuffer, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the number and line of each object, for messages, and the object.
+def open_lists(
+    objects: Iterator[tuple[int, str, dict[str, Any]]], name: str, fields: Fields
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Yield the objects that are records, and the records of those that hold a list of them: `{"data": [...]}`."""
+    n_opened = 0  # records of such lists, beyond one an object
+    for number, where, found in objects:
+        field = find_list(found, fields)
+        if field is None:
+            yield number + n_opened, where, found
+            continue
+        for position, record in enumerate(found[field], start=number + n_opened):
+            yield position, f'{name}: record {position} (in "{field}")', record
+        n_opened += len(found[field]) - 1
+
+
+def find_list(found: dict[str, Any], fields: Fields) -> str | None:
+    """Return the name of the one list of objects of an object that is no record; None if it is one, or has not one."""
+    if find_path(found, fields.text_field):
+        return None
+    names = [
+        name
+        for name, value in found.items()
+        if isinstance(value, list) and value and all(isinstance(each, dict) for each in value)
+    ]
+    return names[0] if len(names) == 1 else None
+
+
+def read_objects(
+    buffer: TextBuffer, location: SourceLocation, skip: Refuse | None = None
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Yield the number of each object from 1, its number and line for messages, and the object.
+
+    Args:
+        buffer: the text.
+        location: names the file, and tells that some bytes could not be decoded.
+        skip: takes the error of an object that is skipped; None: no object is skipped.
 
     Raises:
         CorpusError: the text is neither an array of objects nor a sequence of objects.
     """
+    name = location.name
     is_array = buffer.peek() == "["
     if is_array:
         buffer.advance(buffer.position + 1)
@@ -103,13 +154,56 @@ def read_objects(buffer: TextBuffer, name: str) -> Iterator[tuple[str, dict[str,
         number += 1
         buffer.peek()  # the object's own line counts, not that of the comma before it
         where = f"{name}: record {number} (line {buffer.line})"
-        yield where, read_object(buffer, where)
+        try:
+            found = read_object(buffer, where, has_marks=location.error is not None)
+        except CorpusError as error:
+            if skip is None:
+                raise
+            n_skipped = skip_value(buffer, in_array=is_array)
+            skip(CorpusError(f"{error} ({n_skipped:,} characters skipped)"))
+        else:
+            yield number, where, found
         is_complete = buffer.peek() == end
         if is_array and not is_complete:
             require(buffer, ",", f"{name}:{buffer.line}")
     if is_array:
         require(buffer, "]", f"{name}:{buffer.line}")
         require(buffer, "", f"{name}:{buffer.line}")
+
+
+def skip_value(buffer: TextBuffer, *, in_array: bool) -> int:
+    """Consume a value that cannot be read, by its brackets and, in an array, up to the comma behind it.
+
+    Returns:
+        the number of characters; quotes or brackets that do not match may lead to the end of the file.
+    """
+    n_skipped = 0
+    depth = 0
+    in_string = False
+    begun = False
+    while True:
+        end = buffer.position
+        for found in STRUCTURE.finditer(buffer.text, buffer.position):
+            character = found[0]
+            end = found.end()
+            if character == '"':
+                in_string = not in_string
+            elif in_string or len(character) > 1:
+                continue
+            elif depth == 0 and (character in ",]" if in_array else character == "{" and begun):
+                return n_skipped + buffer.advance(found.start())
+            elif character in "[{":
+                depth += 1
+            elif character in "]}":
+                depth = max(depth - 1, 0)
+                if depth == 0 and not in_array:
+                    return n_skipped + buffer.advance(found.end())
+            begun = True
+        cut = len(buffer.text) - (buffer.text.endswith("\\") and end < len(buffer.text))  # an escape goes on
+        begun = begun or cut > buffer.position
+        n_skipped += buffer.advance(cut)
+        if not buffer.fill():
+            return n_skipped + buffer.advance(len(buffer.text))
 
 
 def require(buffer: TextBuffer, expected: str, where: str) -> None:
@@ -123,8 +217,13 @@ def require(buffer: TextBuffer, expected: str, where: str) -> None:
     buffer.advance(buffer.position + len(expected))
 
 
-def read_object(buffer: TextBuffer, where: str) -> dict[str, Any]:
+def read_object(buffer: TextBuffer, where: str, *, has_marks: bool = False) -> dict[str, Any]:
     """Parse the object at the position of the buffer and consume it.
+
+    Args:
+        buffer: the text.
+        where: for messages.
+        has_marks: the text may contain marks of bytes that could not be decoded.
 
     Raises:
         CorpusError: there is no JSON object, or it cannot be stored, as for `parse_object`.
@@ -136,6 +235,8 @@ def read_object(buffer: TextBuffer, where: str) -> dict[str, Any]:
         try:
             record, end = DECODER.raw_decode(buffer.text, buffer.position)
             require_unicode(record, buffer.text[buffer.position : end])
+            if has_marks and find_mark(buffer.text[buffer.position : end]) is not None:
+                raise ValueError("expected text, got bytes that are not of the encoding of the file")
         except json.JSONDecodeError as error:
             if is_cut(error) and buffer.fill():
                 continue

@@ -5,16 +5,36 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
+from hpdsearch.corpus.encodings import BOM, MARK_ERRORS, UTF8, find_bom_encoding, find_mark, open_text
 from hpdsearch.errors import CorpusError
 
-BOM = b"\xef\xbb\xbf"
-GZIP_MAGIC = b"\x1f\x8b"
+BOM_CHARACTER = "\ufeff"
+GZIP_MAGIC = "\x1f\udc8b"  # the first bytes of a gzip file, the second one marked
 BUFFER_BYTES = 1 << 16
 Position = Callable[[], int]  # returns the bytes on disk that are read
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How bytes become text.
+
+    Attributes:
+        encoding: of files without a byte order mark, as normalize_encoding returns it.
+        defers_errors: put the first error that was not taken into `SourceLocation.error` instead of raising it, and go
+            on; the text then contains marks (hpdsearch.corpus.encodings) or NUL characters.
+        is_an_option: the user can choose the encoding; errors say so.
+    """
+
+    encoding: str = UTF8
+    defers_errors: bool = False
+    is_an_option: bool = False
+
+
+DEFAULT_DECODING = Decoding()
 
 
 @dataclass(slots=True)
@@ -24,10 +44,19 @@ class SourceLocation:
     Attributes:
         name: the file, as the user named it.
         line: the last line that was begun, from 1; 0 before the first line.
+        error: says which bytes of the lines that were read could not be decoded; the reader of the records takes it.
     """
 
     name: str
     line: int = 0
+    error: CorpusError | None = None
+
+    def take_error(self) -> CorpusError:
+        """Return `error`, which must be set, and remove it."""
+        assert self.error is not None
+        error = self.error
+        self.error = None
+        return error
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}"
@@ -69,56 +98,113 @@ def open_stream(
         raise CorpusError(f"{location.name}: cannot be read: {error.strerror or error}") from error
 
 
-def read_text_lines(file: IO[bytes], location: SourceLocation) -> Iterator[str]:
-    r"""Yield the lines of a UTF-8 file with their line ends and set location.line; only \n ends a line.
+def read_text_lines(file: IO[bytes], location: SourceLocation, decoding: Decoding = DEFAULT_DECODING) -> Iterator[str]:
+    r"""Return the lines of a file with their line ends; location.line follows. Only \n ends a line.
+
+    A byte order mark of UTF-8, UTF-16 or UTF-32 decides the encoding; it is not part of the text.
 
     Raises:
-        CorpusError: the file contains bytes that are not UTF-8, or a NUL byte.
+        CorpusError: a line contains bytes that cannot be decoded, or a NUL (see Decoding).
     """
+    head = file.readline()
+    encoding = find_bom_encoding(head) or decoding.encoding
+    if encoding == UTF8:
+        return read_utf8_lines(head, file, location, decoding)
+    return read_marked_lines(open_text(head, file, encoding), location, encoding, decoding)
+
+
+def read_utf8_lines(head: bytes, file: IO[bytes], location: SourceLocation, decoding: Decoding) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file whose first line was read already; this is faster than a text stream."""
     offset = 0
-    for number, raw in enumerate(file, start=1):
+    for number, raw in enumerate(chain([head] if head else [], file), start=1):
         location.line = number
         if number == 1 and raw.startswith(BOM):
             offset = len(BOM)
             raw = raw[len(BOM) :]
-        yield decode_line(raw, str(location), offset)
+        try:
+            text = raw.decode()
+            is_bad = "\0" in text
+        except UnicodeDecodeError:
+            text = raw.decode(UTF8, MARK_ERRORS)
+            is_bad = True
+        if is_bad:
+            refuse_bad_bytes(text, location, UTF8, decoding, offset)
+        yield text
         offset += len(raw)
 
 
-def read_text_pieces(file: IO[bytes], location: SourceLocation) -> Iterator[str]:
-    """Yield the text of a UTF-8 file in pieces that end anywhere, and set location.line.
+def read_marked_lines(text: IO[str], location: SourceLocation, encoding: str, decoding: Decoding) -> Iterator[str]:
+    """Yield the lines of a text in which bytes that cannot be decoded are marked."""
+    for number, line in enumerate(text, start=1):
+        location.line = number
+        refuse_bad_bytes(line, location, encoding, decoding)
+        yield line.removeprefix(BOM_CHARACTER) if number == 1 else line
+
+
+def read_text_pieces(file: IO[bytes], location: SourceLocation, decoding: Decoding = DEFAULT_DECODING) -> Iterator[str]:
+    """Yield the text of a file in pieces that end anywhere, as `read_text_lines` yields lines; location.line follows.
 
     Raises:
-        CorpusError: the file contains bytes that are not UTF-8, or a NUL byte.
+        CorpusError: as for `read_text_lines`.
     """
-    rest = b""
-    offset = 0
+    head = file.read(BUFFER_BYTES)
+    encoding = find_bom_encoding(head) or decoding.encoding
+    text = open_text(head, file, encoding)
     location.line = 1
-    while raw := file.read(BUFFER_BYTES):
-        raw = rest + raw
-        if offset == 0 and raw.startswith(BOM):
-            offset = len(BOM)
-            raw = raw[len(BOM) :]
-        end = find_character_end(raw)
-        text = decode_line(raw[:end], str(location), offset)
-        yield text
-        location.line += text.count("\n")
-        offset += end
-        rest = raw[end:]
-    if rest:
-        decode_line(rest, str(location), offset)
+    offset = 0
+    while piece := text.read(BUFFER_BYTES):
+        refuse_bad_bytes(piece, location, encoding, decoding, offset)
+        yield piece if offset else piece.removeprefix(BOM_CHARACTER)
+        offset += count_bytes(piece)
+        location.line += piece.count("\n")
 
 
-def find_character_end(raw: bytes) -> int:
-    """Return the length of the bytes without a character of UTF-8 that is incomplete at their end."""
-    for length in range(1, min(4, len(raw)) + 1):
-        first = raw[-length]
-        if first >= 0b1100_0000:  # the first byte of a character of 2, 3 or 4 bytes
-            n_bytes = 2 + (first >= 0b1110_0000) + (first >= 0b1111_0000)
-            return len(raw) - length if length < n_bytes else len(raw)
-        if first < 0b1000_0000:
-            break
-    return len(raw)
+def refuse_bad_bytes(
+    text: str, location: SourceLocation, encoding: str, decoding: Decoding, offset: int | None = None
+) -> None:
+    """Refuse a text that begins in `location.line` if it contains marks or a NUL.
+
+    Args:
+        text: a line, or a piece of the file.
+        location: the error names it.
+        encoding: of the file.
+        decoding: says whether the error is raised.
+        offset: position of the text in its decompressed file, in bytes of UTF-8; None: unknown.
+
+    Raises:
+        CorpusError: the text contains one, and `decoding` does not defer errors.
+    """
+    position = find_mark(text)
+    is_nul = position is None
+    if position is None:
+        position = text.find("\0")
+    if position < 0:
+        return
+    line = location.line + text.count("\n", 0, position)
+    at = ""
+    if encoding == UTF8 and offset is not None:
+        at = f" at offset {offset + count_bytes(text[:position])}"
+    if is_nul:
+        problem = f"expected text, got a NUL byte{at}; leave out binary files"
+        if decoding.is_an_option and line == 1 and position < 2:
+            problem += ", or name the encoding, as in --encoding utf-16-le"
+    elif text.startswith(GZIP_MAGIC) and offset == 0:
+        problem = "expected text, got gzip; name the file .gz, or decompress it: gzip -dc"
+    else:
+        byte = ord(text[position]) & 0xFF
+        at = f"{at} of the file" if at else ""
+        problem = f"expected {encoding.upper()}, got the byte 0x{byte:02x}{at}; convert the file with iconv"
+        if decoding.is_an_option:
+            problem += ", name its encoding (--encoding latin-1), or leave it out (--on-error skip)"
+    error = CorpusError(f"{location.name}:{line}: {problem}")
+    if not decoding.defers_errors:
+        raise error
+    location.error = location.error or error
+
+
+def count_bytes(text: str) -> int:
+    """Return the length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def strip_line_end(line: str) -> str:
@@ -126,34 +212,3 @@ def strip_line_end(line: str) -> str:
     if line.endswith("\n"):
         return line[:-2] if line.endswith("\r\n") else line[:-1]
     return line
-
-
-def decode_line(raw: bytes, where: str, offset: int = 0) -> str:
-    """Decode a line of UTF-8.
-
-    Args:
-        raw: the bytes of the line.
-        where: `file:line`, for messages.
-        offset: position of `raw` in its decompressed file, in bytes.
-
-    Raises:
-        CorpusError: the bytes are not UTF-8, or contain a NUL byte.
-    """
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        if offset == 0 and raw.startswith(UTF16_BOMS):
-            raise CorpusError(f"{where}: expected UTF-8, got UTF-16; convert it: iconv -f UTF-16 -t UTF-8") from None
-        if offset == 0 and raw.startswith(GZIP_MAGIC):
-            raise CorpusError(
-                f"{where}: expected text, got gzip; name the file .gz, or decompress it: gzip -dc"
-            ) from None
-        position = offset + error.start
-        raise CorpusError(
-            f"{where}: expected UTF-8, got the byte 0x{raw[error.start]:02x} at offset {position} of the file "
-            f"({error.reason}); convert the file to UTF-8, for example with iconv"
-        ) from None
-    if "\0" in text:
-        position = offset + raw.index(b"\0")
-        raise CorpusError(f"{where}: expected text, got a NUL byte at offset {position}; leave out binary files")
-    return text

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from hpdsearch.corpus.encodings import UTF8, normalize_encoding
+from hpdsearch.corpus.lines import Decoding
+from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.errors import CorpusError
 
 
@@ -53,6 +56,10 @@ class ReadOptions:
         typed: read numbers, booleans and blanks of .csv and .tsv as such; False: all cells are strings.
         columns: the only fields that become metadata; empty: all fields.
         exclude_columns: fields that are not read.
+        encoding: of all files and streams without a byte order mark, such as "latin-1"; None: UTF-8, and for HTML what
+            the page declares. Parquet has its own.
+        on_error: what a record, line or file that cannot be read does: STOP raises an error, SKIP leaves out the
+            smallest part that can be left out, and `ReadStats.skipped` names it.
     """
 
     fields: Fields = field(default_factory=Fields)
@@ -62,6 +69,8 @@ class ReadOptions:
     typed: bool = True
     columns: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
+    encoding: str | None = None
+    on_error: OnError = OnError.STOP
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.
@@ -75,6 +84,20 @@ class ReadOptions:
             raise CorpusError("--columns and --exclude-columns: expected one of them, got both")
         if self.fields.text_field in self.exclude_columns:
             raise CorpusError(f'--exclude-columns: expected fields without the text, got "{self.fields.text_field}"')
+        for option, name in (("--id-field", self.fields.id_field), ("--title-field", self.fields.title_field)):
+            if name in self.exclude_columns and name != Fields().title_field:
+                raise CorpusError(f'--exclude-columns and {option}: expected different fields, got "{name}" in both')
+        if self.encoding is not None:
+            try:
+                normalize_encoding(self.encoding)
+            except CorpusError as error:
+                raise CorpusError(f"--encoding: {error}") from None
+
+    @property
+    def decoding(self) -> Decoding:
+        """How bytes become text."""
+        encoding = UTF8 if self.encoding is None else normalize_encoding(self.encoding)
+        return Decoding(encoding, defers_errors=self.on_error is OnError.SKIP, is_an_option=True)
 
 
 @dataclass(slots=True)
@@ -89,7 +112,9 @@ class ReadStats:
         n_multiline_cells: quoted cells of tables that contain a line end.
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
         n_repeated: files that were named before, by whatever names; a file is read once.
-        locations_read: the files that were read completely (hpdsearch.corpus.locations).
+        skipped: what could not be read and was left out.
+        locations_read: the files that were read to their end (hpdsearch.corpus.locations).
+        locations_skipped: the files and folders of which something was left out.
         bytes_total: size of all files on disk; None if standard input is among them.
     """
 
@@ -100,7 +125,9 @@ class ReadStats:
     n_multiline_cells: int = 0
     n_links: int = 0
     n_repeated: int = 0
+    skipped: Skipped = field(default_factory=Skipped)
     locations_read: set[str] = field(default_factory=set, repr=False)
+    locations_skipped: set[str] = field(default_factory=set, repr=False)
     bytes_total: int | None = 0
     bytes_before: int = field(default=0, repr=False)  # size of the files that are read completely
     columns_seen: set[str] = field(default_factory=set, repr=False)  # of ReadOptions.columns and exclude_columns

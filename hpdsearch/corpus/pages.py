@@ -1,10 +1,14 @@
 """One document from a file: .txt, Markdown, reStructuredText, and HTML by resiliparse."""
 
+import codecs
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import IO
 
-from hpdsearch.corpus.lines import BOM, UTF16_BOMS, SourceLocation, read_text_lines
+from hpdsearch.corpus.encodings import UTF8, find_bom_encoding
+from hpdsearch.corpus.lines import BOM_CHARACTER, SourceLocation, read_text_lines
+from hpdsearch.corpus.options import ReadOptions
 from hpdsearch.corpus.sources import HTML_ENDINGS, Source
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
@@ -26,26 +30,28 @@ SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 RST_LINE = re.compile(r"([^\w\s])\1*\s*$", re.ASCII)
 
 
-def read_page(file: IO[bytes], source: Source, location: SourceLocation) -> Document:
+def read_page(file: IO[bytes], source: Source, location: SourceLocation, options: ReadOptions) -> Document:
     """Read a file as one document; a page that has only a title gets the title as its text.
 
     Raises:
         CorpusError: the file cannot be decoded.
     """
     if source.ending in HTML_ENDINGS:
-        title, text = extract_html(file.read(), location.name)
+        title, text = extract_html(file.read(), location.name, options.encoding)
     else:
-        text = "".join(read_text_lines(file, location)).replace("\r\n", "\n")
+        decoding = replace(options.decoding, defers_errors=False)
+        text = "".join(read_text_lines(file, location, decoding)).replace("\r\n", "\n")
         title = TITLE_FINDERS[source.ending](text) if source.ending in TITLE_FINDERS else ""
     return Document(source.doc_id, text if text.strip() else title, title, {}, source.name)
 
 
-def extract_html(raw: bytes, name: str) -> tuple[str, str]:
+def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str]:
     """Return a page's <title>, and its visible text without menus, with a blank line between paragraphs.
 
     Args:
         raw: the bytes of the page.
         name: the file, for messages.
+        encoding: chosen by the user.
 
     Raises:
         CorpusError: the page cannot be decoded.
@@ -53,7 +59,7 @@ def extract_html(raw: bytes, name: str) -> tuple[str, str]:
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    page = decode_html(raw, name)
+    page = decode_html(raw, name, encoding)
     if not page.strip():
         return "", ""
     tree = HTMLTree.parse(page)
@@ -65,37 +71,43 @@ def extract_html(raw: bytes, name: str) -> tuple[str, str]:
     return title, text.strip()
 
 
-def decode_html(raw: bytes, name: str) -> str:
-    """Decode a page by its byte order mark, else by its declared charset, else as UTF-8 or Windows-1252.
+def decode_html(raw: bytes, name: str, encoding: str | None = None, *, is_cut: bool = False) -> str:
+    """Decode a page by its byte order mark, the user's encoding, its declared charset, or as UTF-8 or Windows-1252.
+
+    Args:
+        raw: the bytes of the page.
+        name: the file, for messages.
+        encoding: chosen by the user.
+        is_cut: `raw` is only the beginning of the page.
 
     Raises:
         CorpusError: the page is not encoded as it declares, or contains a NUL character.
     """
     from resiliparse.parse.encoding import map_encoding_to_html5
 
-    if raw.startswith(BOM):
-        encodings = ["utf-8-sig"]
-    elif raw.startswith(UTF16_BOMS):
-        encodings = ["utf-16"]
+    stated = find_bom_encoding(raw)
+    if chosen := stated or encoding:
+        encodings = [chosen]
     elif declared := CHARSET.search(raw[:CHARSET_WITHIN]):
         label = map_encoding_to_html5(declared[1].decode("ascii")) or "utf-8"
         # If the declaration can be read as ASCII, the page is not UTF-16 (HTML standard, 13.2.3.2).
         encodings = ["utf-8" if label.startswith("utf-16") else label]
     else:
-        encodings = ["utf-8", "windows-1252"]
-    for encoding in encodings:
+        encodings = [UTF8, "windows-1252"]
+    for each in encodings:
         try:
-            page = raw.decode(encoding)
+            page = codecs.getincrementaldecoder(each)().decode(raw, final=not is_cut)
         except UnicodeDecodeError as error:
             failure = error
         else:
             if "\0" in page:
                 raise CorpusError(f"{name}: expected an HTML page, got a NUL character; leave out binary files")
-            return page
+            return page.removeprefix(BOM_CHARACTER)
     line = raw.count(b"\n", 0, failure.start) + 1
+    why = "its byte order mark states" if stated else "--encoding says" if encoding else "the page declares"
     raise CorpusError(
-        f"{name}:{line}: expected {failure.encoding} as the page declares, got the byte 0x{raw[failure.start]:02x} "
-        f"at offset {failure.start} of the file; correct the declaration or convert the page"
+        f"{name}:{line}: expected {failure.encoding} as {why}, got the byte 0x{raw[failure.start]:02x} at offset "
+        f"{failure.start} of the file; correct the declaration, convert the page, or name another --encoding"
     )
 
 

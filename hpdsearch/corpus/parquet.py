@@ -8,6 +8,7 @@ from hpdsearch.corpus.lines import SourceLocation
 from hpdsearch.corpus.options import ReadOptions, ReadStats
 from hpdsearch.corpus.record import check_header, find_id_field, to_document
 from hpdsearch.corpus.selection import list_wanted, require_columns
+from hpdsearch.corpus.skipping import OnError
 from hpdsearch.corpus.sources import Source
 from hpdsearch.errors import CorpusError, require_extra
 from hpdsearch.records import Document
@@ -39,14 +40,33 @@ def read_parquet(
             paths = choose_paths(file, options, name)
             n_rows = max(1, file.metadata.num_rows)
             stats.position = lambda: source.size * location.line // n_rows
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=paths):
-                yield from read_batch(batch, location, options)
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{name}: after row {location.line}: expected UTF-8, got {error}") from None
-    except (pyarrow.ArrowException, OSError) as error:
+            for group in range(file.num_row_groups):
+                yield from read_row_group(file, group, paths, location, options, stats)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{name}: expected a Parquet file, got: {error}; make the file again") from error
     finally:
         stats.position = None
+
+
+def read_row_group(
+    file: Any, group: int, paths: list[str], location: SourceLocation, options: ReadOptions, stats: ReadStats
+) -> Iterator[Document]:
+    """Yield the documents of one row group; the next one can be read even if this one is damaged.
+
+    Raises:
+        CorpusError: the row group is damaged, or a value does not fit, and errors stop.
+    """
+    import pyarrow
+
+    end = location.line + file.metadata.row_group(group).num_rows
+    try:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=paths):
+            yield from read_batch(batch, location, options, stats)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        where = f"{location.name}: rows {location.line + 1} to {end}"
+        failure = CorpusError(f"{where}: expected a row group of Parquet, got: {error}; make the file again")
+        stats.skipped.add_or_raise(failure, options.on_error)
+    location.line = end
 
 
 def choose_paths(file: Any, options: ReadOptions, where: str) -> list[str]:
@@ -76,15 +96,42 @@ def is_inside(path: str, names: tuple[str, ...]) -> bool:
     return any(path == name or path.startswith(f"{name}.") for name in names)
 
 
-def read_batch(batch: Any, location: SourceLocation, options: ReadOptions) -> Iterator[Document]:
+def read_batch(batch: Any, location: SourceLocation, options: ReadOptions, stats: ReadStats) -> Iterator[Document]:
     """Yield one document per row of a record batch."""
     names = batch.schema.names
     id_field = find_id_field(names, options.fields, location.name)
-    columns = [read_column(batch.column(i), names[i], location, options) for i in range(len(names))]
+    try:
+        columns = [read_column(batch.column(i), names[i], location, options) for i in range(len(names))]
+    except CorpusError as error:
+        if options.on_error is OnError.STOP or not has_readable_types(batch):
+            raise
+        if len(batch) > 1:
+            half = len(batch) // 2
+            yield from read_batch(batch.slice(0, half), location, options, stats)
+            yield from read_batch(batch.slice(half), location, options, stats)
+            return
+        location.line += 1
+        stats.skipped.add_or_raise(error, options.on_error)
+        return
     for row in zip(*columns, strict=True):
         location.line += 1
         record = dict(zip(names, row, strict=True))
-        yield to_document(record, id_field, options.fields, f"{location.name}:{location.line}")
+        try:
+            document = to_document(record, id_field, options.fields, f"{location.name}:{location.line}")
+        except CorpusError as error:
+            stats.skipped.add_or_raise(error, options.on_error)
+            continue
+        yield document
+
+
+def has_readable_types(batch: Any) -> bool:
+    """Return whether JSON has an equivalent of all types of a batch, so that only some values are at fault."""
+    try:
+        for column in batch.slice(0, 0).columns:
+            to_json_values(column)
+    except ValueError:
+        return False
+    return True
 
 
 def read_column(column: Any, name: str, location: SourceLocation, options: ReadOptions) -> list[Any]:

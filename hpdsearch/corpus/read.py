@@ -1,16 +1,14 @@
 """The documents of files and folders as one stream, in the order of the paths."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-from hpdsearch.corpus.formats import LINE_READERS
-from hpdsearch.corpus.lines import SourceLocation, open_stream, read_text_lines, read_text_pieces
 from hpdsearch.corpus.locations import STDIN
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
-from hpdsearch.corpus.pages import read_page
-from hpdsearch.corpus.parquet import read_parquet, require_pyarrow
+from hpdsearch.corpus.parquet import require_pyarrow
+from hpdsearch.corpus.read_source import check_source, read_source
+from hpdsearch.corpus.skipping import OnError
 from hpdsearch.corpus.sources import Source, SourceType, find_sources
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
@@ -18,6 +16,40 @@ from hpdsearch.records import Document
 DEFAULT_OPTIONS = ReadOptions()
 JSON_FORMATS = (LineFormat.JSON, LineFormat.JSONL)
 StrPath = str | os.PathLike[str]
+
+
+class CorpusReader:
+    """Iterates once over the documents of a corpus. The length hint becomes more exact as they are read.
+
+    Attributes:
+        paths: the files and folders, as the user named them.
+        strict: whether an empty document is an error.
+        on_error: what a record or file that cannot be read does.
+        stats: counters that are updated while the documents are consumed.
+    """
+
+    def __init__(
+        self, paths: tuple[str, ...], documents: Iterator[Document], stats: ReadStats, strict: bool, on_error: OnError
+    ) -> None:
+        """Use `read_corpus`."""
+        self.paths = paths
+        self.strict = strict
+        self.on_error = on_error
+        self.stats = stats
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[Document]:
+        return self._documents
+
+    def __next__(self) -> Document:
+        return next(self._documents)
+
+    def __length_hint__(self) -> int:
+        """Estimate the number of documents from the share of bytes read so far; 0 if it is unknown."""
+        stats = self.stats
+        if not stats.bytes_total or not stats.bytes_read:
+            return 0
+        return max(stats.n_documents, round(stats.n_documents * stats.bytes_total / stats.bytes_read))
 
 
 def read_corpus(
@@ -28,10 +60,10 @@ def read_corpus(
     keep_empty: bool = False,
     stats: ReadStats | None = None,
     stdin: IO[bytes] | None = None,
-) -> Iterator[Document]:
+) -> CorpusReader:
     """Read the documents of files and folders, one at a time, in the order of the paths.
 
-    Paths are checked at once; contents are read as the documents are consumed.
+    Paths, and the first records of every file, are checked at once; contents are read as the documents are consumed.
 
     - Files: `.txt` (one document per line), `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet`; `.md .rst .html
       .htm` (each one document, named by its path). All but .parquet also as `.gz`.
@@ -43,26 +75,33 @@ def read_corpus(
 
     Args:
         paths: one path or several.
-        options: how the files are read.
-        strict: raise an error for an empty document instead of skipping it.
+        options: how the files are read. With `on_error=OnError.SKIP`, what cannot be read is left out and named in
+            `stats.skipped`, and nothing is checked at once.
+        strict: raise an error for an empty document instead of skipping it; not with SKIP.
         keep_empty: yield empty documents too, so that the n-th document is the n-th record.
         stats: counters to update while the documents are consumed.
         stdin: stream of bytes that "-" stands for; None: the process's standard input.
 
     Raises:
-        CorpusError: at once: a path is missing or of an unknown type. While documents are consumed: the contents are
-            not as expected, or there is no document at all.
+        CorpusError: at once: a path is missing or of an unknown type, or the beginning of a file is not as expected.
+            While documents are consumed: contents are not as expected, or there is no document at all.
         MissingExtraError: at once: a `.parquet` file is to be read and pyarrow is not installed.
     """
     names = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not names:
         raise CorpusError('expected at least one file, folder or "-", got none')
+    if strict and options.on_error is OnError.SKIP:
+        raise CorpusError("--strict and --on-error skip: expected one of them, got both")
     stats = ReadStats() if stats is None else stats
-    sources = find_sources(names, options.stdin_format, stats)
+    sources = find_sources(names, options, stats)
     if any(source.kind is SourceType.PARQUET for source in sources):
         require_pyarrow()
+    if options.on_error is OnError.STOP:
+        for source in sources:
+            check_source(source, options)
     stats.bytes_total = None if any(source.is_stream for source in sources) else sum(s.size for s in sources)
-    return read_documents(names, sources, options, strict, keep_empty, stats, stdin)
+    documents = read_documents(names, sources, options, strict, keep_empty, stats, stdin)
+    return CorpusReader(tuple(names), documents, stats, strict, options.on_error)
 
 
 def read_documents(
@@ -82,7 +121,7 @@ def read_documents(
     n_documents = 0
     n_empty = 0
     for source in sources:
-        for document in read_source(source, options, stats, stdin):
+        for document in read_or_skip(source, options, stats, stdin):
             text = document.text
             if not text or text.isspace():
                 if strict:
@@ -102,23 +141,18 @@ def read_documents(
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
 
-def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
-    """Read the documents of one file or of standard input."""
-    location = SourceLocation(source.name)
-    if source.kind is SourceType.PARQUET:
-        yield from read_parquet(source, location, options, stats)
-        return
-    raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
-    with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
-        stats.position = position
-        try:
-            if source.kind is SourceType.PAGE:
-                yield read_page(file, source, location)
-            else:
-                read_text = read_text_pieces if source.line_format is LineFormat.JSON else read_text_lines
-                yield from LINE_READERS[source.line_format](read_text(file, location), location, options, stats)
-        finally:
-            stats.position = None
+def read_or_skip(source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
+    """Read a source; with SKIP, an error ends it and is reported, and the source counts as one that is incomplete."""
+    n_skipped = stats.skipped.count
+    n_before = stats.n_documents + stats.n_empty
+    try:
+        yield from read_source(source, options, stats, stdin)
+    except CorpusError as error:
+        if stats.n_documents + stats.n_empty > n_before and options.on_error is OnError.SKIP:
+            error = CorpusError(f"{error} (the rest of the file is skipped)")
+        stats.skipped.add_or_raise(error, options.on_error)
+    if stats.skipped.count > n_skipped:
+        stats.locations_skipped.add(source.location)
 
 
 def locate(document: Document, source: Source) -> Document:
@@ -132,15 +166,19 @@ def require_columns_seen(names: list[str], options: ReadOptions, stats: ReadStat
     """Check that some JSON object had each field of `columns` and `exclude_columns`; tables are checked at once.
 
     Raises:
-        CorpusError: a field is in none of them.
+        CorpusError: a field is in none of them, and errors stop.
     """
-    for name in (*options.columns, *options.exclude_columns):
-        if name not in stats.columns_seen:
-            raise CorpusError(f'{", ".join(names)}: expected a field "{name}" (--columns), got no record with it')
+    for option, wanted in (("--columns", options.columns), ("--exclude-columns", options.exclude_columns)):
+        for name in wanted:
+            if name not in stats.columns_seen:
+                missing = f'{", ".join(names)}: expected a field "{name}" ({option}), got no record with it'
+                stats.skipped.add_or_raise(CorpusError(missing), options.on_error)
 
 
 def describe_missing(n_empty: int, stats: ReadStats) -> str:
     """Describe, for a message, what was found instead of documents."""
+    if stats.skipped.count:
+        return f"only what cannot be read ({stats.skipped.count:,} skipped); the first: {stats.skipped.reasons[0]}"
     if n_empty:
         return f"only empty ones ({n_empty})"
     if stats.other_files:

@@ -62,7 +62,7 @@ def to_document(
 ) -> Document:
     """Build a Document from a record; the record is changed and becomes the metadata.
 
-    A document with a blank text gets its title as the text.
+    A document with a blank text gets its title as the text. A text of null is an empty text.
 
     Args:
         record: the values by field.
@@ -83,7 +83,9 @@ def to_document(
             raise CorpusError(f'{where}: expected a field "{id_field}" for the doc_id, got {list_fields(names)}')
         doc_id = to_doc_id(value, id_field, where)
     text = pop_field(record, fields.text_field)
-    if type(text) is not str:
+    if text is None:
+        text = ""
+    elif type(text) is not str:
         got = list_fields(names) if text is MISSING else describe_json(text)
         raise CorpusError(f'{where}: expected a "{fields.text_field}" string, got {got}')
     title = pop_field(record, fields.title_field)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from pathlib import Path
 
 from hpdsearch.corpus.locations import STDIN, find_location, is_gone, is_stream, to_posix
@@ -20,14 +20,17 @@ class CorpusScope:
     because it has another format, is hidden or was skipped, does not belong to the corpus.
     """
 
-    def __init__(self, paths: Sequence[str], read: Container[str] | None = None) -> None:
+    def __init__(self, paths: Sequence[str], read: Container[str] | None = None, skipped: Collection[str] = ()) -> None:
         """Describe a corpus.
 
         Args:
             paths: its files and folders, relative or absolute; "-" or "stdin" is standard input.
             read: locations of the files that were read; it may grow. None: all files under the paths belong to it.
+            skipped: locations of the files and folders of which something was skipped because of an error; it may grow.
+                They do not belong to the corpus: what could not be read is not gone.
         """
         self._read = read
+        self._skipped = skipped
         names = [path for path in paths if path and path != "-" and not is_stream(path)]
         self._streams = {STDIN if path == "-" else path for path in paths if path == "-" or is_stream(path)}
         # Folders that earlier versions stored are absolute, too, but may lead through links.
@@ -39,6 +42,8 @@ class CorpusScope:
 
     def covers(self, location: str) -> bool:
         """Return whether a stored file belongs to the corpus."""
+        if self._is_skipped(location):
+            return False
         if is_stream(location):
             return location in (self._streams if self._read is None else self._read)
         if not Path(location).is_absolute():
@@ -50,6 +55,22 @@ class CorpusScope:
             return True
         folder_reads_it = is_inside and split_ending(location)[0] in FOLDER_ENDINGS
         return (folder_reads_it or _folder_and_ending(location) in self._globs) and is_gone(location)
+
+    def _is_skipped(self, location: str) -> bool:
+        """Return whether something of a stored file, or a folder above it, was skipped."""
+        if not self._skipped:
+            return False
+        names = {location} if is_stream(location) else {location, find_location(location)}
+        return any(name[:end] in self._skipped for name in names for end in _list_ends(name))
+
+
+def _list_ends(location: str) -> Iterator[int]:
+    """Yield the lengths of a location and of the folders above it."""
+    yield len(location)
+    end = location.rfind("/")
+    while end > 0:
+        yield end
+        end = location.rfind("/", 0, end)
 
 
 def _folder_and_ending(location: str) -> tuple[str, str]:

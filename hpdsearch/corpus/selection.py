@@ -24,13 +24,28 @@ def find_path(record: dict[str, Any], name: str) -> tuple[str, ...]:
     return ()
 
 
+def is_in_null(record: dict[str, Any], name: str) -> bool:
+    """Return whether a name leads into a field that is null: "body.text" if "body" is null."""
+    for i, character in enumerate(name):
+        if character == "." and (path := find_path(record, name[:i])):
+            value: Any = record
+            for key in path:
+                value = value[key]
+            if value is None:
+                return True
+    return False
+
+
 def pop_field(record: dict[str, Any], name: str) -> Any:
-    """Remove a field from a record and return its value, or MISSING; an object that becomes empty is removed too."""
+    """Remove a field from a record and return its value, or MISSING; an object that becomes empty is removed too.
+
+    A field of a null object is null.
+    """
     if name in record:
         return record.pop(name)
     path = find_path(record, name)
     if not path:
-        return MISSING
+        return None if "." in name and is_in_null(record, name) else MISSING
     parents = [record]
     for key in path[:-1]:
         parents.append(parents[-1][key])

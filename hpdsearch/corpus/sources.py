@@ -1,12 +1,12 @@
 """The sources that a path stands for: a file, the files of a folder, or standard input."""
 
+import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import NoReturn
 
 from hpdsearch.corpus.locations import (
     STDIN,
@@ -16,7 +16,7 @@ from hpdsearch.corpus.locations import (
     find_location,
     number_stream,
 )
-from hpdsearch.corpus.options import LineFormat, ReadStats
+from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
 from hpdsearch.errors import CorpusError
 
 LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat} | {".ndjson": LineFormat.JSONL}
@@ -24,6 +24,7 @@ HTML_ENDINGS = {".html", ".htm"}
 PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS
 FOLDER_ENDINGS = {".txt"} | PAGE_ENDINGS
 PARQUET_ENDING = ".parquet"
+RefusePath = Callable[[CorpusError, str], None]  # raises the error of a path, or counts it
 KNOWN = ".txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, or a folder"
 
 
@@ -66,19 +67,29 @@ class Source:
         return LINE_ENDINGS[self.ending]
 
 
-def find_sources(names: Iterable[str], stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
+def find_sources(names: Iterable[str], options: ReadOptions, stats: ReadStats) -> list[Source]:
     """Return the sources of several paths, in their order.
 
     A file that is named twice, by whatever names, is one source, as named first. Two streams are two sources.
     Different files have different doc_ids: equal ones are extended to the left.
 
     Raises:
-        CorpusError: a path is missing, unreadable or of an unknown type.
+        CorpusError: a path is missing, unreadable or of an unknown type, and errors stop.
     """
+
+    def refuse(error: CorpusError, path: str) -> None:
+        stats.skipped.add_or_raise(error, options.on_error)
+        stats.locations_skipped.add(find_location(path))
+
     sources: dict[str, Source] = {}
     n_streams = 0
     for name in names:
-        for source in find_named_sources(name, stdin_format, stats):
+        try:
+            named = find_named_sources(name, options.stdin_format, stats, refuse)
+        except CorpusError as error:
+            refuse(error, name)
+            continue
+        for source in named:
             if source.is_stream:
                 n_streams += 1
                 source.location = source.doc_id = number_stream(n_streams)
@@ -104,8 +115,14 @@ def separate_doc_ids(sources: Iterable[Source]) -> None:
             source.doc_id = extend_left(source.doc_id, source.location)
 
 
-def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats) -> list[Source]:
+def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, refuse: RefusePath) -> list[Source]:
     """Return the sources of one path; those of a folder are sorted by their path inside it.
+
+    Args:
+        name: the path.
+        stdin_format: format of streams whose names have no ending.
+        stats: counts what is not read.
+        refuse: takes the errors of files and folders inside a folder.
 
     Raises:
         CorpusError: the path is missing, unreadable or of an unknown type.
@@ -119,7 +136,7 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats) ->
     except OSError as error:
         raise CorpusError(f"{name}: expected a file or folder, got: {error.strerror}; check the path") from None
     if stat.S_ISDIR(status.st_mode):
-        return sorted(find_folder_sources(name, stats), key=lambda source: source.doc_id.split("/"))
+        return sorted(find_folder_sources(name, stats, refuse), key=lambda source: source.doc_id.split("/"))
     is_stream = not stat.S_ISREG(status.st_mode) or STREAM_NAME.fullmatch(name) is not None
     ending, is_gzip = split_ending(name)
     if is_stream and ending not in (*LINE_ENDINGS, *PAGE_ENDINGS, PARQUET_ENDING):
@@ -139,13 +156,20 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats) ->
     return [Source(name, location, doc_id, path, kind, ending, is_gzip, size=status.st_size)]
 
 
-def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
+def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
     """Yield the files of a folder that are one document each, and count the others.
 
     Links to files are followed. Links to folders are not, because a folder could be read twice.
     """
     root = find_location(folder).rstrip("/")
-    for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
+
+    def refuse_folder(error: OSError) -> None:  # os.walk would skip it silently
+        refuse(
+            CorpusError(f"{error.filename}: expected a readable folder, got: {error.strerror}"),
+            os.fspath(error.filename),
+        )
+
+    for parent, folders, files in os.walk(folder, onerror=refuse_folder):
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
         folders[:] = [name for name in folders if not is_hidden(name)]
         stats.n_links += sum(Path(parent, name).is_symlink() for name in folders)  # os.walk does not enter them
@@ -159,12 +183,22 @@ def find_folder_sources(folder: str, stats: ReadStats) -> Iterator[Source]:
                 is_link = stat.S_ISLNK(status.st_mode)
                 if is_link:
                     status = path.stat()
-            except OSError:  # a broken link
-                stats.n_links += 1
+            except FileNotFoundError:
+                stats.n_links += path.is_symlink()  # a broken link; any other file vanished just now
+                continue
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    stats.n_links += 1
+                else:
+                    refuse(CorpusError(f"{path}: cannot be read: {error.strerror}"), str(path))
                 continue
             if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode):
                 inside = path.relative_to(folder).as_posix()
-                require_utf8_name(path, inside)
+                if not is_utf8(inside):
+                    refuse(
+                        CorpusError(f"{os.fsencode(path)!r}: expected a file name in UTF-8; rename the file"), str(path)
+                    )
+                    continue
                 # Only links need the slow search; os.walk has entered none.
                 location = find_location(str(path)) if is_link else f"{root}/{inside}"
                 doc_id = find_ending(inside, location)
@@ -184,14 +218,10 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def raise_unreadable(error: OSError) -> NoReturn:
-    """Raise CorpusError for a folder that cannot be listed; os.walk would skip it silently."""
-    raise CorpusError(f"{error.filename}: expected a readable folder, got: {error.strerror}") from error
-
-
-def require_utf8_name(path: Path, doc_id: str) -> None:
-    """Raise CorpusError for a file name that is not UTF-8 and could not be stored."""
+def is_utf8(name: str) -> bool:
+    """Return whether a file name is UTF-8; another one could not be stored."""
     try:
-        doc_id.encode()
+        name.encode()
     except UnicodeEncodeError:
-        raise CorpusError(f"{os.fsencode(path)!r}: expected a file name in UTF-8; rename the file") from None
+        return False
+    return True

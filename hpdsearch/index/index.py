@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import overload
 
 from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.corpus import CorpusReader, OnError
 from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
@@ -72,6 +73,7 @@ class Index:
         overwrite: bool = False,
         wait: float = 0,
         strict: bool = False,
+        on_error: str | OnError = OnError.STOP,
         progress: Progress = SILENT,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -86,6 +88,8 @@ class Index:
             overwrite: replace an index in the folder; it can be searched until the new one is committed.
             wait: seconds to wait for another writer.
             strict: treat empty, split and duplicate documents and truncated titles as errors.
+            on_error: "stop": a document that cannot be stored, or whose doc_id came before, is an error. "skip": it is
+                left out, and `report.skipped` names it. `ReadOptions.on_error` says it for files that cannot be read.
             progress: shows a bar for each phase.
             merge_policy: for later changes through this object.
 
@@ -98,15 +102,17 @@ class Index:
         start = time.perf_counter()
         folder = Path(folder)
         spec = spec or IndexSpec()
+        policy = _parse_on_error(on_error, strict)
         loaded = load_encoder(encoder)
         if dim is not None:
             loaded = loaded.truncate(dim)
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
             txn.set_meta(dim=loaded.dim, spec=spec.as_dict())
-            report = ingest(documents, txn, loaded, spec, strict=strict, progress=progress)
+            report = ingest(documents, txn, loaded, spec, strict=strict, on_error=policy, progress=progress)
             if not report.n_documents:
-                raise CorpusError(f"expected at least one document with text, got none ({report.n_empty} empty ones)")
+                got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
+                raise CorpusError(f"expected at least one document with text, got {got}")
             _commit(txn, progress)
         index = cls(folder, _open_committed(folder), loaded, merge_policy)
         report.seconds = time.perf_counter() - start
@@ -194,7 +200,14 @@ class Index:
         results = search(snapshot, texts, encode, k=k, mode=_parse_mode(mode), where=where, ann_recall=ann_recall)
         return results[0] if isinstance(query, str) else results
 
-    def add(self, documents: Iterable[Document], *, strict: bool = False, progress: Progress = SILENT) -> IngestReport:
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        strict: bool = False,
+        on_error: str | OnError = OnError.STOP,
+        progress: Progress = SILENT,
+    ) -> IngestReport:
         """Add documents; a document replaces the stored one with the same doc_id.
 
         A document whose doc_id was made from a file replaces the stored one of the same file; if another file has its
@@ -203,6 +216,7 @@ class Index:
         Args:
             documents: consumed once, a block in memory at a time.
             strict: treat empty, split and duplicate documents and truncated titles as errors.
+            on_error: as in `build`.
             progress: shows a bar for each phase.
 
         Raises:
@@ -210,7 +224,7 @@ class Index:
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        return self._write(partial(ingest, documents), strict, progress)
+        return self._write(partial(ingest, documents), strict, on_error, progress)
 
     def update(
         self,
@@ -218,6 +232,7 @@ class Index:
         *,
         under: StrPath | Sequence[StrPath] | CorpusScope,
         strict: bool = False,
+        on_error: str | OnError = OnError.STOP,
         progress: Progress = SILENT,
     ) -> IngestReport:
         """Make the index hold exactly these documents of their sources.
@@ -230,6 +245,9 @@ class Index:
                 are not among `documents` are deleted. Documents of other sources stay. A document that `add` replaced
                 from another source, or that `delete` removed and that is unchanged, is left out.
             strict: as in `add`, for the documents that changed.
+            on_error: as in `build`. Stored documents of a file of which something was skipped are not deleted, also if
+                `read_corpus` skipped it; if its documents pass through another iterator on the way, let `under` be a
+                CorpusScope that is told `stats.locations_skipped`.
             progress: shows a bar for each phase.
 
         Raises:
@@ -238,14 +256,19 @@ class Index:
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
         if not isinstance(under, CorpusScope):
-            under = CorpusScope([str(path) for path in ([under] if isinstance(under, str | Path) else under)])
-        return self._write(partial(update, documents, under), strict, progress)
+            paths = [str(path) for path in ([under] if isinstance(under, str | Path) else under)]
+            skipped = documents.stats.locations_skipped if isinstance(documents, CorpusReader) else ()
+            under = CorpusScope(paths, skipped=skipped)
+        return self._write(partial(update, documents, under), strict, on_error, progress)
 
-    def _write(self, write: Callable[..., IngestReport], strict: bool, progress: Progress) -> IngestReport:
+    def _write(
+        self, write: Callable[..., IngestReport], strict: bool, on_error: str | OnError, progress: Progress
+    ) -> IngestReport:
+        policy = _parse_on_error(on_error, strict)
         start = time.perf_counter()
         with self._transaction() as txn:
             encoder = self._encoders.for_documents(txn.meta)
-            report = write(txn, encoder, _stored_spec(txn), strict=strict, progress=progress)
+            report = write(txn, encoder, _stored_spec(txn), strict=strict, on_error=policy, progress=progress)
             if report.n_documents or report.n_deleted or report.n_relocated:
                 _commit(txn, progress)
         self._reopen()
@@ -376,6 +399,16 @@ def _parse_mode(mode: str | Mode) -> Mode:
         return Mode(mode)
     except ValueError:
         raise QueryError(f"mode: expected {', '.join(m.value for m in Mode)}, got {mode!r}") from None
+
+
+def _parse_on_error(on_error: str | OnError, strict: bool) -> OnError:
+    try:
+        policy = OnError(on_error)
+    except ValueError:
+        raise CorpusError(f"on_error: expected {', '.join(each.value for each in OnError)}, got {on_error!r}") from None
+    if strict and policy is OnError.SKIP:
+        raise CorpusError('expected strict or on_error="skip", got both')
+    return policy
 
 
 def _commit(txn: Transaction, progress: Progress) -> None:

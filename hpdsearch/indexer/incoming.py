@@ -22,6 +22,8 @@ from hpdsearch.corpus.locations import (
     split_line,
     to_posix,
 )
+from hpdsearch.corpus.skipping import OnError, Skipped
+from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.document_check import require_document
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document
@@ -34,17 +36,31 @@ class IncomingDocuments:
 
     Attributes:
         moved_from: files that are gone and whose doc_ids went to other files.
+        skipped_files: files of which a document was skipped because it cannot be stored.
     """
 
-    def __init__(self, documents: Iterable[Document], txn: Transaction, *, streams_are_new: bool) -> None:
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        txn: Transaction,
+        skipped: Skipped,
+        *,
+        on_error: OnError,
+        streams_are_new: bool,
+    ) -> None:
         """Prepare the iteration.
 
         Args:
             documents: the documents as they were read.
             txn: the transaction that will store them.
+            skipped: counts documents that are skipped because they cannot be stored.
+            on_error: what such a document does.
             streams_are_new: number streams after the stored ones; False: they are the stored ones of these names.
         """
         self.moved_from: set[str] = set()
+        self.skipped_files: set[str] = set()
+        self._skipped = skipped
+        self._on_error = on_error
         self._documents = documents
         self._catalog = txn.catalog
         self._streams = _Streams(txn, streams_are_new)
@@ -57,7 +73,12 @@ class IncomingDocuments:
 
     def __iter__(self) -> Iterator[Document]:
         for position, document in enumerate(self._documents):
-            require_document(document, position)
+            try:
+                require_document(document, position)
+            except CorpusError as error:
+                self._skipped.add_or_raise(error, self._on_error)
+                self.skipped_files.add(split_line(str(getattr(document, "source", "")))[0])
+                continue
             yield self._identify(document)
 
     def _identify(self, document: Document) -> Document:

@@ -1,8 +1,8 @@
 """Index documents block by block in one transaction: documents -> passages -> vectors, catalog rows, lexical rows."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import length_hint
 
@@ -10,6 +10,7 @@ from hpdsearch.common.progress import Bar, Progress
 from hpdsearch.common.vectors import Matrix, Stored
 from hpdsearch.corpus.locations import is_ending, split_line
 from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
+from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
@@ -20,6 +21,7 @@ from hpdsearch.indexer.vector_reuse import VectorReuse
 from hpdsearch.indexer.withdrawal import forget_withdrawn, withdraw
 from hpdsearch.records import Document
 
+StoredSources = Mapping[str, tuple[int, str]]  # number and source of stored documents by doc_id
 BLOCK_DOCUMENTS = 4096
 BLOCK_CHARACTERS = 4_000_000
 
@@ -44,6 +46,7 @@ class IngestReport:
         n_relocated: unchanged documents whose stored source was corrected: moved files, shifted lines (update only).
         n_kept: documents left out because `add` replaced them from another source (update only).
         n_withdrawn: documents left out because `delete` removed them and they are unchanged (update only).
+        skipped: documents that were left out because of an error, with `on_error="skip"`.
         seconds: from the first document to the commit.
         encode_seconds: the part of `seconds` spent in the encoder.
     """
@@ -63,6 +66,7 @@ class IngestReport:
     n_relocated: int = 0
     n_kept: int = 0
     n_withdrawn: int = 0
+    skipped: Skipped = field(default_factory=Skipped)
     seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -74,6 +78,7 @@ def ingest(
     spec: IndexSpec,
     *,
     strict: bool,
+    on_error: OnError = OnError.STOP,
     progress: Progress,
 ) -> IngestReport:
     """Add documents to the index; the caller commits. A document replaces the stored one of its source or doc_id.
@@ -85,16 +90,17 @@ def ingest(
         encoder: the encoder of the documents, of the index's space.
         spec: index of each segment that is written.
         strict: treat empty, split and duplicate documents and truncated titles as errors.
+        on_error: what a document that cannot be stored, or whose doc_id comes twice, does.
         progress: shows a bar for each phase.
 
     Raises:
-        CorpusError: a doc_id comes twice, a document has a field of a wrong type, or a document breaks a rule of
-            `strict`.
+        CorpusError: a doc_id comes twice or a document has a field of a wrong type, and errors stop; or a document
+            breaks a rule of `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
-    incoming = IncomingDocuments(documents, txn, streams_are_new=True)
     report = IngestReport()
-    ingest_incoming(incoming, report, txn, encoder, spec, strict=strict, progress=progress)
+    incoming = IncomingDocuments(documents, txn, report.skipped, on_error=on_error, streams_are_new=True)
+    ingest_incoming(incoming, report, txn, encoder, spec, strict=strict, on_error=on_error, progress=progress)
     return report
 
 
@@ -106,6 +112,7 @@ def ingest_incoming(
     spec: IndexSpec,
     *,
     strict: bool,
+    on_error: OnError,
     progress: Progress,
 ) -> None:
     """Add documents that went through `IncomingDocuments` and count them in `report`; the rest is as in `ingest`."""
@@ -113,7 +120,7 @@ def ingest_incoming(
     first = next(blocks, None)
     if first is None:
         return
-    run = _IngestRun(txn, encoder, strict, report)
+    run = _IngestRun(txn, encoder, strict, on_error, report)
     with NewVectors(txn, encoder.dim, spec, progress) as vectors:
         bar = progress.phase("encoding", total=None, unit="doc")
         for block in chain([first], blocks):
@@ -176,10 +183,13 @@ class _PartOfBar(Progress):
 class _IngestRun:
     """One pass of documents through the stages, with the counts of its report."""
 
-    def __init__(self, txn: Transaction, encoder: Encoder, strict: bool, report: IngestReport) -> None:
+    def __init__(
+        self, txn: Transaction, encoder: Encoder, strict: bool, on_error: OnError, report: IngestReport
+    ) -> None:
         self.txn = txn
         self.encoder = encoder
         self.strict = strict
+        self.on_error = on_error
         self.report = report
         self.first_doc = txn.catalog.next_doc()
         self.reuse = VectorReuse(txn, encoder)
@@ -188,9 +198,11 @@ class _IngestRun:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
         n_documents = len(documents)
         documents = [document for document in documents if self._has_text(document)]
+        stored = self.txn.catalog.stored_sources([document.doc_id for document in documents])
+        documents = self._leave_out_repeated(documents, stored)
         # Look them up before _remove_replaced deletes their older versions.
         reusable = [self.reuse.find_reusable(document) for document in documents]
-        self._remove_replaced(documents)
+        self._remove_replaced(documents, stored)
         self._count_duplicates(documents)
         splits = split_documents(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
         self._count_splits(documents, splits)
@@ -238,35 +250,40 @@ class _IngestRun:
         self._count("n_empty", document, "has no text")
         return False
 
-    def _remove_replaced(self, documents: Sequence[Document]) -> None:
-        """Remove the documents that these replace.
+    def _leave_out_repeated(self, documents: Sequence[Document], stored: StoredSources) -> list[Document]:
+        """Return the documents without those whose doc_id came before in this run.
 
         Raises:
-            CorpusError: a doc_id comes twice in this run.
+            CorpusError: there is one, and errors stop.
         """
-        catalog = self.txn.catalog
-        sources: dict[str, str] = {}
-        stored = catalog.stored_sources([document.doc_id for document in documents])
-        of_others: list[int] = []
+        sources = {doc_id: source for doc_id, (doc, source) in stored.items() if doc >= self.first_doc}
+        kept = []
         for document in documents:
-            doc_id = document.doc_id
-            first = sources.get(doc_id)
-            if doc_id in stored:
-                old, source = stored[doc_id]
-                if old >= self.first_doc:
-                    first = source
-                elif self._replaces_other(document, source):
-                    of_others.append(old)
-            if first is not None:
-                raise CorpusError(
-                    f"{document.source or 'documents'}: doc_id {doc_id!r} came before, at "
-                    f"{first or 'an earlier document'}; give every document its own"
-                )
-            sources[doc_id] = document.source
+            first = sources.get(document.doc_id)
+            if first is None:
+                sources[document.doc_id] = document.source
+                kept.append(document)
+                continue
+            error = CorpusError(
+                f"{document.source or 'documents'}: doc_id {document.doc_id!r} came before, at "
+                f"{first or 'an earlier document'}; give every document its own"
+            )
+            self.report.skipped.add_or_raise(error, self.on_error)
+        return kept
+
+    def _remove_replaced(self, documents: Sequence[Document], stored: StoredSources) -> None:
+        """Remove the documents of earlier runs that these replace."""
+        catalog = self.txn.catalog
+        replaced = {doc_id: pair for doc_id, pair in stored.items() if pair[0] < self.first_doc}
+        of_others = [
+            replaced[document.doc_id][0]
+            for document in documents
+            if document.doc_id in replaced and self._replaces_other(document, replaced[document.doc_id][1])
+        ]
         withdraw(catalog, of_others)
         forget_withdrawn(catalog, documents)
-        catalog.remove([old for old, _ in stored.values()])
-        self.report.n_replaced += len(stored)
+        catalog.remove([doc for doc, _ in replaced.values()])
+        self.report.n_replaced += len(replaced)
         self.report.n_replaced_others += len(of_others)
 
     def _replaces_other(self, document: Document, source: str) -> bool:

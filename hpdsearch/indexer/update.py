@@ -10,6 +10,7 @@ from hpdsearch.catalog import content_fingerprint
 from hpdsearch.common.progress import Progress
 from hpdsearch.corpus.locations import is_ending, split_line
 from hpdsearch.corpus.scope import CorpusScope
+from hpdsearch.corpus.skipping import OnError
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
@@ -46,9 +47,11 @@ class _ChangedDocuments:
         report: counts the documents that are not yielded; the caller counts the others in it.
     """
 
-    def __init__(self, documents: IncomingDocuments, txn: Transaction, scope: CorpusScope) -> None:
+    def __init__(self, documents: Iterable[Document], txn: Transaction, scope: CorpusScope, on_error: OnError) -> None:
         self.report = IngestReport()
-        self._documents = documents
+        skipped = self.report.skipped
+        self._documents = IncomingDocuments(documents, txn, skipped, on_error=on_error, streams_are_new=False)
+        self._on_error = on_error
         self._scope = scope
         self._catalog = txn.catalog
         self._first_new_doc = txn.catalog.next_doc()
@@ -109,12 +112,14 @@ class _ChangedDocuments:
         """Take a document as the new state of a stored one; return whether to index it.
 
         Raises:
-            CorpusError: the doc_id came before.
+            CorpusError: the doc_id came before, and errors stop.
         """
         if not self._catalog.mark_seen(doc):
-            raise CorpusError(
+            error = CorpusError(
                 f"{document.source or 'documents'}: doc_id {document.doc_id!r} came before; give every document its own"
             )
+            self.report.skipped.add_or_raise(error, self._on_error)
+            return False
         if is_unchanged:
             self.report.n_unchanged += 1
             if source != document.source:
@@ -153,6 +158,8 @@ class _ChangedDocuments:
         return sorted({*gone, *self._emptied})
 
     def _covers(self, location: str) -> bool:
+        if location in self._documents.skipped_files:
+            return False
         return location in self._documents.moved_from or self._scope.covers(location)
 
 
@@ -164,6 +171,7 @@ def update(
     spec: IndexSpec,
     *,
     strict: bool,
+    on_error: OnError = OnError.STOP,
     progress: Progress,
 ) -> IngestReport:
     """Make the index hold exactly `documents` among those of the files of `scope`; the caller commits.
@@ -177,16 +185,17 @@ def update(
         encoder: the encoder of the documents, of the index's space.
         spec: index of each segment that is written.
         strict: as in `ingest`, for the documents that changed.
+        on_error: as in `ingest`. The stored documents of a file of which one is skipped are not deleted.
         progress: shows a bar for each phase.
 
     Raises:
-        CorpusError: a doc_id comes twice, a document has a field of a wrong type, or a document breaks a rule of
-            `strict`.
+        CorpusError: a doc_id comes twice or a document has a field of a wrong type, and errors stop; or a document
+            breaks a rule of `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
-    changed = _ChangedDocuments(IncomingDocuments(documents, txn, streams_are_new=False), txn, scope)
+    changed = _ChangedDocuments(documents, txn, scope, on_error)
     report = changed.report
-    ingest_incoming(changed, report, txn, encoder, spec, strict=strict, progress=progress)
+    ingest_incoming(changed, report, txn, encoder, spec, strict=strict, on_error=on_error, progress=progress)
     deleted = changed.find_deleted()
     if deleted:
         stored = txn.catalog.doc_ids(deleted)

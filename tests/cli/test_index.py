@@ -63,11 +63,11 @@ def test_index_refuses_an_existing_index_without_overwrite(indexed, corpus, tiny
 
 def test_an_unreadable_corpus_leaves_no_folder(run, tmp_path, tiny_folder):
     path = tmp_path / "bad.jsonl"
-    path.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": null}\n')
+    path.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": 5}\n')
     result = run("index", path, "--encoder", tiny_folder)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1, "one clear line"
-    assert 'bad.jsonl:2: expected a "text" string, got null' in result.stderr
+    assert 'bad.jsonl:2: expected a "text" string, got the number 5' in result.stderr
     assert not Path("indexes/bad").exists()
 
 

@@ -215,7 +215,7 @@ def test_a_column_that_is_excluded_is_not_decoded(tmp_path):
         column.total_compressed_size
     )
     path.write_bytes(damaged)
-    with pytest.raises(CorpusError, match="expected a Parquet file"):
+    with pytest.raises(CorpusError, match="expected a row group of Parquet"):
         list(read_corpus(path))
     for options in (ReadOptions(exclude_columns=("v",)), ReadOptions(columns=("x",))):
         assert [document.metadata for document in read_corpus(path, options)] == [{"x": 1}] * 9
@@ -263,7 +263,6 @@ def test_fields_may_be_nested(tmp_path):
     ("columns", "message"),
     [
         ({"body": ["a"]}, '.parquet: expected a column "text" (text_field), got the fields body'),
-        ({"text": ["a", None]}, '.parquet:2: expected a "text" string, got null'),
         ({"text": ["a"], "id": [1.0]}, '.parquet:1: expected an "id" string or integer, got the number 1.0'),
         ({"text": [b"a"]}, '.parquet:1: column "text": expected values that JSON can represent, got the type binary'),
         (

@@ -277,7 +277,7 @@ def test_a_pipe_in_a_folder_does_not_hang(tmp_path):
         ("a.txt", b"\xef\xbb\xbfok\nnot \xff", "a.txt:2: expected UTF-8, got the byte 0xff at offset 10 of the file"),
         ("a.txt.gz", pack(b"ok\nnot \xff"), "a.txt.gz:2: expected UTF-8, got the byte 0xff at offset 7"),
         ("a.md", b"ok\nnot \xff", "a.md:2: expected UTF-8, got the byte 0xff at offset 7 of the file"),
-        ("a.txt", "text".encode("utf-16"), "a.txt:1: expected UTF-8, got UTF-16; convert it"),
+        ("a.txt", "text".encode("utf-16-le"), "a.txt:1: expected text, got a NUL byte at offset 1; leave out binary"),
         ("a.txt", b"ok\nbin\0ary\n", "a.txt:2: expected text, got a NUL byte at offset 6; leave out binary files"),
         ("a.csv", b"id,text\n1,a\0b\n", "a.csv:2: expected text, got a NUL byte at offset 11"),
         ("a.html", b"<p>a\0b", "a.html: expected an HTML page, got a NUL character"),

@@ -102,6 +102,7 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
         "n_relocated": 0,
         "n_kept": 0,
         "n_withdrawn": 0,
+        "skipped": {"count": 0, "reasons": []},
     }
     again = index.add([Document("a", "cat"), Document("long", "short"), Document("b", " ")])
     assert (again.n_documents, again.n_replaced, again.n_empty, again.n_duplicates) == (2, 2, 1, 1)
@@ -218,7 +219,6 @@ IMPROPER = {
     "a boolean as doc_id": (Document(True, "cat"), "documents[1]: expected a doc_id that is an integer"),
     "null as doc_id": (Document(None, "cat"), "documents[1]: expected a doc_id that is an integer"),  # type: ignore[arg-type]
     "no text": (Document("x", None), "documents[1]: expected a text string, got NoneType"),  # type: ignore[arg-type]
-    "no title": (Document("x", "cat", None), "expected a title string, got NoneType"),  # type: ignore[arg-type]
     "an unpaired surrogate in the text": (Document("x", "cat \ud83d"), "documents[1]: expected Unicode text"),
     "an unpaired surrogate in the doc_id": (Document("x\udcff", "cat"), "documents[1]: expected Unicode text"),
     "an unpaired surrogate in the metadata": (Document("x", "cat", "", {"a": ["\ud83d"]}), "expected Unicode text"),

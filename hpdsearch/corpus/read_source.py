@@ -1,0 +1,96 @@
+"""The documents of one file or stream, and the check of the first ones."""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import IO
+
+from hpdsearch.corpus.formats import LINE_READERS
+from hpdsearch.corpus.lines import Decoding, SourceLocation, open_stream, read_text_lines, read_text_pieces
+from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
+from hpdsearch.corpus.pages import decode_html, read_page
+from hpdsearch.corpus.parquet import read_parquet
+from hpdsearch.corpus.sources import HTML_ENDINGS, Source, SourceType
+from hpdsearch.records import Document
+
+CHECKED_RECORDS = 20
+CHECKED_SIZE = 1 << 16  # bytes of HTML, characters of other text
+
+
+TextReader = Callable[[IO[bytes], SourceLocation, Decoding], Iterator[str]]
+
+
+class CheckedEnough(Exception):  # noqa: N818  (it is no error)
+    """A check has read as much of a file as it may."""
+
+
+def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
+    """Read the documents of one file or of standard input."""
+    location = SourceLocation(source.name)
+    if source.kind is SourceType.PARQUET:
+        yield from read_parquet(source, location, options, stats)
+        return
+    raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
+    with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
+        stats.position = position
+        try:
+            if source.kind is SourceType.PAGE:
+                yield read_page(file, source, location, options)
+            else:
+                read_text = choose_text_reader(source)
+                lines = read_text(file, location, options.decoding)
+                yield from LINE_READERS[source.line_format](lines, location, options, stats)
+        finally:
+            stats.position = None
+
+
+def choose_text_reader(source: Source) -> TextReader:
+    """Return the function that reads the text of a file with records."""
+    return read_text_pieces if source.line_format is LineFormat.JSON else read_text_lines
+
+
+def check_source(source: Source, options: ReadOptions) -> None:
+    """Check that a file can be opened and decoded, and that its first records are as expected.
+
+    The first 20 records are read, but not more than 64 KiB and the line or value in which they end. A stream is not
+    checked, because it can be read only once.
+
+    Raises:
+        CorpusError: something is not as expected.
+    """
+    if source.is_stream:
+        return
+    try:
+        deque(islice(read_beginning(source, options), CHECKED_RECORDS), maxlen=0)
+    except CheckedEnough:
+        return
+
+
+def read_beginning(source: Source, options: ReadOptions) -> Iterator[object]:
+    """Read a file as `read_source` does, and raise CheckedEnough when enough of its text was read."""
+    location = SourceLocation(source.name)
+    stats = ReadStats()
+    if source.kind is SourceType.PARQUET:
+        yield from read_parquet(source, location, options, stats)
+        return
+    assert source.path is not None
+    with open_stream(source.path, location, compressed=source.is_gzip) as (file, _):
+        if source.kind is SourceType.LINES:
+            lines = choose_text_reader(source)(file, location, options.decoding)
+            yield from LINE_READERS[source.line_format](limit_text(lines), location, options, stats)
+        elif source.ending in HTML_ENDINGS:
+            raw = file.read(CHECKED_SIZE)
+            decode_html(raw, source.name, options.encoding, is_cut=len(raw) == CHECKED_SIZE)
+        else:
+            deque(limit_text(read_text_lines(file, location, options.decoding)), maxlen=0)
+
+
+def limit_text(parts: Iterator[str]) -> Iterator[str]:
+    """Yield parts of a text; raise CheckedEnough when CHECKED_SIZE characters were passed on."""
+    n_characters = 0
+    for part in parts:
+        yield part
+        n_characters += len(part)
+        if n_characters >= CHECKED_SIZE:
+            raise CheckedEnough
