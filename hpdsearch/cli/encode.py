@@ -1,7 +1,7 @@
 """Commands on encoders: encode, encoders, export."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,12 @@ from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import UserPath, expand_home
+from hpdsearch.errors import CorpusError
+
+if TYPE_CHECKING:
+    from hpdsearch.records import Document
+
+BLOCK_DOCUMENTS = 4096
 
 
 @click.command()
@@ -16,35 +22,60 @@ from hpdsearch.cli.parameters import UserPath, expand_home
 @click.option(
     "-o", "--output", type=UserPath(path_type=Path), metavar="FILE", help="Write the vectors to this .npy file."
 )
+@click.option(
+    "--ids",
+    "ids_file",
+    type=UserPath(path_type=Path),
+    metavar="FILE",
+    help="Write the id of each row's document to this file, one a line.",
+)
 @encoder_option
 @dim_option
 @corpus_options
-def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, dim: int | None, **reading: Any) -> None:
+def encode(
+    corpus: tuple[str, ...],
+    output: Path | None,
+    ids_file: Path | None,
+    encoder: str | None,
+    dim: int | None,
+    **reading: Any,
+) -> None:
     """Encode the texts of a corpus as vectors.
 
-    The result is float32 (documents, dim) with rows of unit length. Without -o each line is one JSON array. A title is
+    The result is float32 (records, dim) with rows of unit length. Row i is record i: a blank line or text has the
+    vector of the empty text, and their number is printed on stderr. Without -o each line is one JSON array. A title is
     encoded with its text. A long text is split into passages, and its vector is the mean of theirs.
 
     \b
     Examples:
       hpdsearch encode corpus.txt -o vectors.npy
+      hpdsearch encode articles.jsonl -o vectors.npy --ids ids.txt
       echo "fear of spiders" | hpdsearch encode -
     """
-    from contextlib import closing, nullcontext
+    from contextlib import ExitStack, closing
     from itertools import islice
     from operator import length_hint
 
     from hpdsearch.cli.npy import NpyWriter
-    from hpdsearch.corpus.passages import title_and_text, title_before_text
+    from hpdsearch.common.files import atomic_write
+    from hpdsearch.corpus import OnError
     from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 
-    loaded = Encoder.load(encoder or DEFAULT_ENCODER, dim=dim)
+    if reading["on_error"] is OnError.SKIP and ids_file is None:
+        raise click.UsageError(
+            "--on-error skip leaves out records, so that row i may not be record i; add --ids FILE, which names the "
+            "document of each row"
+        )
     documents = open_corpus(corpus, keep_empty=True, **reading)
-    texts = (title_and_text(title_before_text(document), document.text) for document in documents)
-    bar = make_progress().phase("encoding", total=None, unit="text")
-    with closing(bar), NpyWriter(output, loaded.dim) if output else nullcontext() as writer:
-        while block := list(islice(texts, 4096)):
-            vectors = loaded.encode(block)
+    loaded = Encoder.load(encoder or DEFAULT_ENCODER, dim=dim)
+    with ExitStack() as stack:
+        bar = stack.enter_context(closing(make_progress().phase("encoding", total=None, unit="text")))
+        ids = stack.enter_context(atomic_write(ids_file)) if ids_file else None
+        writer = stack.enter_context(NpyWriter(output, loaded.dim)) if output else None
+        while block := list(islice(documents, BLOCK_DOCUMENTS)):
+            if ids:
+                ids.write("".join(map(_format_id, block)).encode())
+            vectors = loaded.encode([_text_to_encode(document) for document in block])
             if writer:
                 writer.append(vectors)
             else:
@@ -54,6 +85,28 @@ def encode(corpus: tuple[str, ...], output: Path | None, encoder: str | None, di
             bar.update(len(block))
     if writer:
         echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32")
+    if n_blank := documents.stats.n_empty:
+        echo(f"notes:      {n_blank:,} blank records have the vector of the empty text", err=True)
+
+
+def _text_to_encode(document: "Document") -> str:
+    from hpdsearch.corpus.passages import title_and_text, title_before_text
+
+    return title_and_text(title_before_text(document), document.text)
+
+
+def _format_id(document: "Document") -> str:
+    """Return a line with the doc_id of a document.
+
+    Raises:
+        CorpusError: the doc_id has a line end.
+    """
+    if "\n" in document.doc_id or "\r" in document.doc_id:
+        raise CorpusError(
+            f"{document.source}: expected an id of one line for --ids, got {document.doc_id!r}; choose another "
+            "--id-field, or leave out --ids: row i is record i"
+        )
+    return f"{document.doc_id}\n"
 
 
 @click.command()

@@ -155,7 +155,7 @@ def read_objects(
         buffer.peek()  # the object's own line counts, not that of the comma before it
         where = f"{name}: record {number} (line {buffer.line})"
         try:
-            found = read_object(buffer, where, has_marks=location.error is not None)
+            found = read_object(buffer, where, location)
         except CorpusError as error:
             if skip is None:
                 raise
@@ -177,31 +177,30 @@ def skip_value(buffer: TextBuffer, *, in_array: bool) -> int:
     Returns:
         the number of characters; quotes or brackets that do not match may lead to the end of the file.
     """
+    start = buffer.position
     n_skipped = 0
     depth = 0
     in_string = False
-    begun = False
     while True:
         end = buffer.position
         for found in STRUCTURE.finditer(buffer.text, buffer.position):
             character = found[0]
             end = found.end()
+            begins_next = character in ",]" if in_array else character == "{" and n_skipped + found.start() > start
             if character == '"':
                 in_string = not in_string
             elif in_string or len(character) > 1:
                 continue
-            elif depth == 0 and (character in ",]" if in_array else character == "{" and begun):
+            elif depth == 0 and begins_next:
                 return n_skipped + buffer.advance(found.start())
             elif character in "[{":
                 depth += 1
             elif character in "]}":
                 depth = max(depth - 1, 0)
                 if depth == 0 and not in_array:
-                    return n_skipped + buffer.advance(found.end())
-            begun = True
-        cut = len(buffer.text) - (buffer.text.endswith("\\") and end < len(buffer.text))  # an escape goes on
-        begun = begun or cut > buffer.position
-        n_skipped += buffer.advance(cut)
+                    return n_skipped + buffer.advance(end)
+        is_cut_escape = buffer.text.endswith("\\") and end < len(buffer.text)
+        n_skipped += buffer.advance(len(buffer.text) - is_cut_escape)
         if not buffer.fill():
             return n_skipped + buffer.advance(len(buffer.text))
 
@@ -217,13 +216,13 @@ def require(buffer: TextBuffer, expected: str, where: str) -> None:
     buffer.advance(buffer.position + len(expected))
 
 
-def read_object(buffer: TextBuffer, where: str, *, has_marks: bool = False) -> dict[str, Any]:
+def read_object(buffer: TextBuffer, where: str, location: SourceLocation) -> dict[str, Any]:
     """Parse the object at the position of the buffer and consume it.
 
     Args:
         buffer: the text.
         where: for messages.
-        has_marks: the text may contain marks of bytes that could not be decoded.
+        location: has an error if the text contains marks of bytes that could not be decoded.
 
     Raises:
         CorpusError: there is no JSON object, or it cannot be stored, as for `parse_object`.
@@ -235,7 +234,7 @@ def read_object(buffer: TextBuffer, where: str, *, has_marks: bool = False) -> d
         try:
             record, end = DECODER.raw_decode(buffer.text, buffer.position)
             require_unicode(record, buffer.text[buffer.position : end])
-            if has_marks and find_mark(buffer.text[buffer.position : end]) is not None:
+            if location.error is not None and find_mark(buffer.text[buffer.position : end]) is not None:
                 raise ValueError("expected text, got bytes that are not of the encoding of the file")
         except json.JSONDecodeError as error:
             if is_cut(error) and buffer.fill():

@@ -106,7 +106,7 @@ def decode_html(raw: bytes, name: str, encoding: str | None = None, *, is_cut: b
     line = raw.count(b"\n", 0, failure.start) + 1
     why = "its byte order mark states" if stated else "--encoding says" if encoding else "the page declares"
     raise CorpusError(
-        f"{name}:{line}: expected {failure.encoding} as {why}, got the byte 0x{raw[failure.start]:02x} at offset "
+        f"{name}:{line}: expected {each} as {why}, got the byte 0x{raw[failure.start]:02x} at offset "
         f"{failure.start} of the file; correct the declaration, convert the page, or name another --encoding"
     )
 

@@ -83,7 +83,7 @@ def read_beginning(source: Source, options: ReadOptions) -> Iterator[object]:
             raw = file.read(CHECKED_SIZE)
             decode_html(raw, source.name, options.encoding, is_cut=len(raw) == CHECKED_SIZE)
         else:
-            deque(limit_text(read_text_lines(file, location, options.decoding)), maxlen=0)
+            deque(limit_text(read_text_pieces(file, location, options.decoding)), maxlen=0)
 
 
 def limit_text(parts: Iterator[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import gzip
 import io
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -268,3 +269,86 @@ def test_empty_objects_of_an_array_are_counted(tmp_path):
     documents = read_file(tmp_path, "a.json", '[{"text": ""}, {"text": "b"}]', stats=stats)
     assert [d.doc_id.rpartition(":")[2] for d in documents] == ["2"]
     assert stats.n_empty == 1
+
+
+# ---- objects that hold the list of the records
+
+WRAPPED = '{"total": 2, "data": [{"id": "x", "text": "one"}, {"text": "two", "tags": ["a"]}], "next": null, "none": []}'
+
+
+def test_the_one_list_of_objects_of_an_object_holds_the_records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    documents = read_file(Path(), "a.json", WRAPPED)
+    assert [(d.doc_id, d.text, d.metadata) for d in documents] == [
+        ("x", "one", {}),
+        ("a.json:2", "two", {"tags": ["a"]}),
+    ]
+
+
+def test_objects_with_lists_and_records_may_follow_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = '{"text": "zero"}' + '{"data": [{"text": "one"}, {"text": "two"}]}' + '{"text": "three"}'
+    documents = read_file(Path(), "a.json", content)
+    assert [(d.doc_id, d.text) for d in documents] == [
+        ("a.json:1", "zero"),
+        ("a.json:2", "one"),
+        ("a.json:3", "two"),
+        ("a.json:4", "three"),
+    ]
+
+
+def test_an_object_with_a_text_is_a_record_although_it_has_a_list_of_objects(tmp_path):
+    (document,) = read_file(tmp_path, "a.json", '{"replies": [{"text": "r"}], "text": "a"}')
+    assert (document.text, document.metadata) == ("a", {"replies": [{"text": "r"}]})
+    fields = Fields(text_field="body.text")
+    (document,) = read_file(tmp_path, "a.json", '{"replies": [{"text": "r"}], "body": {"text": "a"}}', fields=fields)
+    assert document.text == "a"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": [{"text": "x"}], "b": [{"text": "y"}]}',  # two lists
+        '{"data": [{"text": "x"}, 5]}',
+        '{"data": ["x"]}',
+        '{"data": []}',
+        '{"response": {"docs": [{"text": "x"}]}}',
+        '[{"data": [{"text": "x"}]}]',
+    ],
+)
+def test_other_objects_without_a_text_are_refused(tmp_path, content):
+    with pytest.raises(CorpusError, match=r'record 1 \(line 1\): expected a "text" string, got the fields'):
+        read_file(tmp_path, "a.json", content)
+
+
+def test_an_error_in_such_a_list_names_the_record_and_the_list(tmp_path):
+    with pytest.raises(
+        CorpusError, match=r'a\.json: record 2 \(in "data"\): expected a "text" string, got the fields x'
+    ):
+        read_file(tmp_path, "a.json", '{"data": [{"text": "x"}, {"x": 1}]}')
+
+
+@pytest.mark.parametrize(
+    "content", ['[{"text": "a"}]', '[\n{"text": "a"}\n]', '{\n "text": "a"\n}', '[{"text": "a"},\n{"text": "b"}]']
+)
+def test_the_error_of_an_array_named_jsonl_says_how_to_read_it(tmp_path, content):
+    advice = r"if the file holds a JSON array or objects of several lines, name it \.json$"
+    with pytest.raises(CorpusError, match=rf"a\.jsonl:1: expected a JSON object, got .*; {advice}"):
+        read_file(tmp_path, "a.jsonl", content)
+    with pytest.raises(CorpusError) as error:
+        read_file(tmp_path, "a.jsonl", '{"text": 5}')
+    assert "name it .json" not in str(error.value)
+
+
+@pytest.mark.parametrize(("option", "name"), [("columns", "--columns"), ("exclude_columns", "--exclude-columns")])
+def test_the_error_of_a_field_that_no_record_has_names_its_option(tmp_path, option, name):
+    with pytest.raises(CorpusError, match=rf'expected a field "nowhere" \({name}\), got no record with it'):
+        read_file(tmp_path, "a.json", '{"text": "a"}', **{option: ("nowhere",)})
+
+
+@pytest.mark.parametrize("fields", [Fields(id_field="x"), Fields(title_field="x")])
+def test_an_id_or_title_that_is_named_and_excluded_is_refused(fields):
+    with pytest.raises(
+        CorpusError, match=r'--exclude-columns and --(id|title)-field: expected different fields, got "x"'
+    ):
+        ReadOptions(fields, exclude_columns=("x",))

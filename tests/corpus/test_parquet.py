@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from hpdsearch.corpus import Fields, ReadOptions, ReadStats, read_corpus
+from hpdsearch.corpus import Fields, OnError, ReadOptions, ReadStats, read_corpus
 from hpdsearch.corpus.arrow_values import to_json_values
 from hpdsearch.errors import CorpusError, MissingExtraError
 
@@ -343,3 +343,67 @@ def test_the_error_for_parquet_without_pyarrow_names_the_extra(tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r'pip install "hpdsearch\[parquet\]"'):
         read_corpus(path)
+
+
+# ---- skipping
+
+
+def skip(path, **options):
+    """Return texts and doc_id numbers, and the reasons of what was skipped."""
+    reader = read_corpus(path, ReadOptions(on_error=OnError.SKIP, **options))
+    documents = [(document.text, int(document.source.rpartition(":")[2])) for document in reader]
+    return documents, reader.stats.skipped.reasons
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": ["a", "b", "c"], "x": [1.0, float("inf"), 2.0]}, '.parquet:2: column "x": expected finite numbers'),
+        ({"text": ["a", "b", "c"], "id": ["x", " ", "y"]}, '.parquet:2: expected an "id" with characters in it'),
+        ({"text": ["a", "b\0", "c"]}, ".parquet:2: expected text, got a NUL character"),
+        ({"text": pa.array([b"a", b"caf\xe9", b"c"]).cast(pa.string(), safe=False)}, '.parquet:2: column "text": '),
+    ],
+)
+def test_a_bad_row_is_left_out(tmp_path, columns, message):
+    path = write_parquet(tmp_path, columns)
+    documents, (reason,) = skip(path)
+    assert documents == [("a", 1), ("c", 3)]
+    assert message in reason
+
+
+def test_bad_rows_among_many_are_left_out_one_by_one(tmp_path):
+    numbers = [float("inf") if n in (0, 700, 701, 4999) else 1.0 for n in range(5000)]
+    path = write_parquet(tmp_path, {"text": [f"t{n}" for n in range(5000)], "x": numbers})
+    documents, reasons = skip(path)
+    assert documents == [(f"t{n}", n + 1) for n in range(5000) if n not in (0, 700, 701, 4999)]
+    assert [reason.partition(".parquet:")[2].partition(":")[0] for reason in reasons] == ["1", "701", "702", "5000"]
+
+
+def test_a_null_text_is_an_empty_text(tmp_path):
+    path = write_parquet(tmp_path, {"text": ["a", None], "title": [None, None]})
+    documents = list(read_corpus(path, keep_empty=True))
+    assert [(document.text, document.title) for document in documents] == [("a", ""), ("", "")]
+
+
+def test_a_type_that_json_lacks_costs_the_file(tmp_path):
+    path = write_parquet(tmp_path, {"text": ["a", "b"], "x": [b"x", b"y"]})
+    (tmp_path / "b.txt").write_text("c")
+    documents, (reason,) = skip([path, tmp_path / "b.txt"])
+    assert documents == [("c", 1)]
+    assert "got the type binary; leave it out with --exclude-columns x" in reason
+
+
+@pytest.mark.parametrize("group", range(3))
+def test_a_damaged_row_group_is_left_out_and_the_others_are_read(tmp_path, group):
+    texts = [f"text number {n} {n * n}" for n in range(3000)]
+    path = write_parquet(tmp_path, {"text": texts}, row_group_size=1000, compression="none", use_dictionary=False)
+    column = parquet.ParquetFile(path).metadata.row_group(group).column(0)
+    raw = bytearray(path.read_bytes())
+    raw[column.data_page_offset : column.data_page_offset + 20] = b"\xff" * 20  # the header of the page
+    path.write_bytes(raw)
+    documents, (reason,) = skip(path)
+    first = 1000 * group
+    assert documents == [(text, n) for n, text in enumerate(texts, start=1) if not first < n <= first + 1000]
+    assert f".parquet: rows {first + 1} to {first + 1000}: expected a row group of Parquet" in reason
+    with pytest.raises(CorpusError, match=rf"rows {first + 1} to {first + 1000}"):
+        list(read_corpus(path))

@@ -288,3 +288,12 @@ def test_a_column_that_a_table_lacks_is_refused_at_its_header(tmp_path, option):
     flag = "--" + option.replace("_", "-")
     with pytest.raises(CorpusError, match=rf'a\.csv:1: expected a field "nope" \({flag}\), got the fields text, x'):
         read_table(tmp_path, "a.csv", "text,x\na,1\n", **{option: ("nope",)})
+
+
+@pytest.mark.parametrize(("name", "tab"), [("a.tsv", "\t"), ("a.csv", ",")])
+def test_the_error_of_a_quoted_header_that_is_read_without_quotes_suggests_quoting(tmp_path, name, tab):
+    quoting = None if name == "a.tsv" else False
+    with pytest.raises(CorpusError, match=r"; if quotes enclose the cells, use --quoting$"):
+        read_table(tmp_path, name, f'"id"{tab}"text"\n"1"{tab}"a"\n', quoting=quoting)
+    (document,) = read_table(tmp_path, name, f'"id"{tab}"text"\n"1"{tab}"a"\n', quoting=True)
+    assert document.text == "a"
