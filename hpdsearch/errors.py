@@ -54,6 +54,10 @@ class LockedError(IndexFolderError):
     """Another process or thread is writing to the index folder."""
 
 
+class OutputError(HpdsearchError):
+    """A file that the user named for results exists, is read too, or cannot be written."""
+
+
 class MissingExtraError(HpdsearchError, ImportError):
     """An optional dependency is not installed; the message holds the command that installs it."""
 

@@ -66,7 +66,7 @@ def shown_errors() -> Iterator[None]:
     except HpdsearchError as error:
         raise ShownError(click.ClickException(str(error))) from error
     except OSError as error:
-        if isinstance(error, BrokenPipeError):  # click ends quietly
+        if isinstance(error, BrokenPipeError) and error.filename is None:  # of standard output: click ends quietly
             raise
         where = error.filename or "standard input or output"
         raise ShownError(click.ClickException(f"{os.fsdecode(where)}: {error.strerror or error}")) from error

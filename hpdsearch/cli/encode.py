@@ -1,5 +1,6 @@
 """Commands on encoders: encode, encoders, export."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,13 @@ import click
 
 from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.options import dim_option, encoder_option
-from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
+from hpdsearch.cli.output import echo, echo_json, format_bytes, is_terminal, make_progress
+from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
 from hpdsearch.cli.parameters import UserPath, expand_home
 from hpdsearch.errors import CorpusError
 
 if TYPE_CHECKING:
+    from hpdsearch.corpus import OnError
     from hpdsearch.records import Document
 
 BLOCK_DOCUMENTS = 4096
@@ -20,7 +23,11 @@ BLOCK_DOCUMENTS = 4096
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
 @click.option(
-    "-o", "--output", type=UserPath(path_type=Path), metavar="FILE", help="Write the vectors to this .npy file."
+    "-o",
+    "--output",
+    type=UserPath(path_type=Path),
+    metavar="FILE",
+    help="Write the vectors to this .npy file, or to standard output (-).",
 )
 @click.option(
     "--ids",
@@ -29,6 +36,7 @@ BLOCK_DOCUMENTS = 4096
     metavar="FILE",
     help="Write the id of each row's document to this file, one a line.",
 )
+@overwrite_option
 @encoder_option
 @dim_option
 @corpus_options
@@ -36,6 +44,7 @@ def encode(
     corpus: tuple[str, ...],
     output: Path | None,
     ids_file: Path | None,
+    overwrite: bool,
     encoder: str | None,
     dim: int | None,
     **reading: Any,
@@ -57,21 +66,21 @@ def encode(
     from operator import length_hint
 
     from hpdsearch.cli.npy import NpyWriter
-    from hpdsearch.common.files import atomic_write
-    from hpdsearch.corpus import OnError
     from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+    from hpdsearch.encoder.folder import find_folder
 
-    if reading["on_error"] is OnError.SKIP and ids_file is None:
-        raise click.UsageError(
-            "--on-error skip leaves out records, so that row i may not be record i; add --ids FILE, which names the "
-            "document of each row"
-        )
+    encoder = encoder or DEFAULT_ENCODER
+    _check_outputs(output, ids_file, reading["on_error"])
     documents = open_corpus(corpus, keep_empty=True, **reading)
-    loaded = Encoder.load(encoder or DEFAULT_ENCODER, dim=dim)
+    inputs = [*documents.files, find_folder(encoder)]
     with ExitStack() as stack:
+        vectors_file, ids = [
+            stack.enter_context(open_output_file(path, overwrite=overwrite, inputs=inputs)) if path else None
+            for path in (output, ids_file)
+        ]
+        loaded = Encoder.load(encoder, dim=dim)
         bar = stack.enter_context(closing(make_progress().phase("encoding", total=None, unit="text")))
-        ids = stack.enter_context(atomic_write(ids_file)) if ids_file else None
-        writer = stack.enter_context(NpyWriter(output, loaded.dim)) if output else None
+        writer = stack.enter_context(NpyWriter(vectors_file, loaded.dim)) if vectors_file else None
         while block := list(islice(documents, BLOCK_DOCUMENTS)):
             if ids:
                 ids.write("".join(map(_format_id, block)).encode())
@@ -84,9 +93,24 @@ def encode(
             bar.total = length_hint(documents, 0) or None
             bar.update(len(block))
     if writer:
-        echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32")
+        echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32", err=uses_stdout(output, ids_file))
     if n_blank := documents.stats.n_empty:
         echo(f"notes:      {n_blank:,} blank records have the vector of the empty text", err=True)
+
+
+def _check_outputs(output: Path | None, ids_file: Path | None, on_error: "OnError") -> None:
+    """Raise click.UsageError for options of the output that do not go together."""
+    from hpdsearch.corpus import OnError
+
+    if on_error is OnError.SKIP and ids_file is None:
+        raise click.UsageError(
+            "--on-error skip leaves out records, so that row i may not be record i; add --ids FILE, which names the "
+            "document of each row"
+        )
+    if uses_stdout(ids_file) and (output is None or uses_stdout(output)):
+        raise click.UsageError("--ids and the vectors both go to standard output; name a file for one of them")
+    if uses_stdout(output) and is_terminal(sys.stdout):
+        raise click.UsageError(f"-o {output}: standard output is a terminal; redirect it to a file or a program")
 
 
 def _text_to_encode(document: "Document") -> str:

@@ -7,6 +7,7 @@ import click
 
 from hpdsearch.cli.index_argument import find_index, index_parameters
 from hpdsearch.cli.output import Styled, echo, echo_json, echo_table, format_bytes, format_count
+from hpdsearch.cli.output_file import exit_on_signals, overwrite_option
 from hpdsearch.cli.parameters import UserPath
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--plot",
-    type=UserPath(path_type=Path, dir_okay=False),
+    type=UserPath(path_type=Path),
     metavar="FILE",
     help="Plot recall against latency to a .svg, .png or .pdf file.",
 )
-def info(index_argument: str | None, index_option: str | None, as_json: bool, plot: Path | None) -> None:
+@overwrite_option
+def info(
+    index_argument: str | None, index_option: str | None, as_json: bool, plot: Path | None, overwrite: bool
+) -> None:
     """Describe an index: contents, sizes, recall and latency.
 
     \b
@@ -37,7 +41,8 @@ def info(index_argument: str | None, index_option: str | None, as_json: bool, pl
     if plot is not None:
         from hpdsearch.index.plot import plot_operating_points
 
-        plot_operating_points(described, plot)
+        with exit_on_signals():
+            plot_operating_points(described, plot, overwrite=overwrite)
     if as_json:
         echo_json(described.as_dict())
         return

@@ -92,14 +92,6 @@ class UserPath(click.Path):
         return super().convert(expand_home(value), param, ctx)
 
 
-class UserFile(click.File):
-    """A file of the command line, which is opened; in its path `~` is expanded."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the open file."""
-        return super().convert(expand_home(value), param, ctx)
-
-
 def read_size(text: str) -> int:
     """Return the bytes of a size such as 2G, 500M or 1.5GB, in powers of 1,000."""
     found = _SIZE.fullmatch(text.strip())

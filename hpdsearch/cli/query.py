@@ -3,16 +3,18 @@
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from hpdsearch.cli.display import describe_answer, show_hits
 from hpdsearch.cli.index_argument import find_index, index_option
 from hpdsearch.cli.output import echo, echo_json
-from hpdsearch.cli.parameters import EnumChoice, RenamedOption, UserFile, UserPath, expand_home
+from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
+from hpdsearch.cli.parameters import EnumChoice, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
@@ -56,10 +58,11 @@ Query = tuple[str, str]  # id and text
 )
 @click.option(
     "--run-file",
-    type=UserFile("w", encoding="utf-8", lazy=True),
+    type=UserPath(path_type=Path),
     metavar="FILE",
-    help="Write the hits to this file as a TREC run.",
+    help="Write the hits to this file, or to standard output (-), as a TREC run.",
 )
+@overwrite_option
 @click.option(
     "--ann-recall",
     cls=RenamedOption,
@@ -84,7 +87,8 @@ def query(
     batch: str | None,
     id_field: str | None,
     text_field: str | None,
-    run_file: IO[str] | None,
+    run_file: Path | None,
+    overwrite: bool,
     query_encoder: str | None,
     as_json: bool,
     full: bool,
@@ -103,8 +107,14 @@ def query(
     """
     from hpdsearch.index import Index
 
-    _check_usage(words, batch, run_file, id_field, text_field)
-    with Index.open(find_index(index_option), encoder=query_encoder) as index:
+    _check_usage(words, batch, run_file, id_field, text_field, as_json)
+    folder = find_index(index_option)
+    with ExitStack() as stack:
+        run = None
+        if run_file is not None:
+            inputs = [folder, *([Path(batch)] if batch is not None else [])]
+            run = stack.enter_context(open_output_file(run_file, overwrite=overwrite, inputs=inputs))
+        index = stack.enter_context(Index.open(folder, encoder=query_encoder))
         if not words and batch is None:
             from hpdsearch.cli.repl import Session, run_session
 
@@ -116,11 +126,11 @@ def query(
             answers, milliseconds = _search_block(index, block, skip_blank=batch is not None, **search)
             for (query_id, text), hits in zip(block, answers, strict=True):
                 n_blank += hits is None
-                if run_file is not None:
-                    _write_run(run_file, query_id, hits or [])
+                if run is not None:
+                    _write_run(run, query_id, hits or [])
                 if as_json:
                     echo_json(describe_answer(query_id, text, hits or [], milliseconds, full=full))
-                elif run_file is None:
+                elif run is None:
                     if batch is not None:
                         echo(f"{query_id}: {text}")
                     show_hits(hits or [], milliseconds, full=full)
@@ -129,7 +139,12 @@ def query(
 
 
 def _check_usage(
-    words: tuple[str, ...], batch: str | None, run_file: IO[str] | None, id_field: str | None, text_field: str | None
+    words: tuple[str, ...],
+    batch: str | None,
+    run_file: Path | None,
+    id_field: str | None,
+    text_field: str | None,
+    as_json: bool,
 ) -> None:
     """Raise click.UsageError for arguments and options that do not go together."""
     if words and batch is not None:
@@ -139,6 +154,8 @@ def _check_usage(
         raise click.UsageError(f"expected one TEXT, got {len(words)} words; quote them: hpdsearch query {quoted}")
     if run_file is not None and not words and batch is None:
         raise click.UsageError("--run-file goes with TEXT or --batch")
+    if as_json and uses_stdout(run_file):
+        raise click.UsageError(f"--json and --run-file {run_file}: expected one of them on standard output, got both")
     if (id_field is not None or text_field is not None) and batch is None:
         raise click.UsageError("--id-field and --text-field go with --batch")
 
@@ -174,7 +191,7 @@ def _split_blocks(queries: Iterable[Query]) -> Iterator[list[Query]]:
         yield block
 
 
-def _write_run(file: IO[str], query_id: str, hits: "Sequence[Hit]") -> None:
+def _write_run(file: BinaryIO, query_id: str, hits: "Sequence[Hit]") -> None:
     """Write lines `query Q0 doc_id rank score tag`, the format of trec_eval.
 
     Raises:
@@ -186,4 +203,4 @@ def _write_run(file: IO[str], query_id: str, hits: "Sequence[Hit]") -> None:
                 raise QueryError(
                     f"--run-file: {name} {value!r} contains white space, which a TREC run cannot hold; use --json"
                 )
-        file.write(f"{query_id} Q0 {hit.doc_id} {rank} {hit.score:.6f} hpdsearch\n")
+        file.write(f"{query_id} Q0 {hit.doc_id} {rank} {hit.score:.6f} hpdsearch\n".encode())

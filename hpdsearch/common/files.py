@@ -1,7 +1,11 @@
-"""Write files atomically: under a temporary name, fsynced, then renamed. Compute checksums and parse JSON."""
+"""Write files atomically: under a temporary name, fsynced, then renamed. Compute checksums and parse JSON.
+
+`outputs.py` opens the files that users name, which may also be pipes and devices.
+"""
 
 import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -16,19 +20,44 @@ BLOCK = 1 << 20
 MAX_READ_ATTEMPTS = 50  # of a reader that opens a folder while writers commit and remove files
 
 
+class NamedFile(io.FileIO):
+    """A file for writing. An error of the system names it as its user does: a full disk has no name of its own."""
+
+    def __init__(self, file: int | Path, name: str) -> None:
+        self._name = name
+        try:
+            super().__init__(file, "wb")
+        except OSError as error:
+            error.filename = name
+            raise
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = self._name
+            raise
+
+
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, partial: Path | None = None, name: str | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` for writing; if the block ends without error, fsync it and rename it.
+
+    Args:
+        path: place of the file.
+        partial: the temporary file; None: `path` with the ending .partial, which replaces that of a dead writer.
+        name: names the file in errors; None: `path`.
 
     Raises:
         OSError: the file cannot be written, or `path` is a folder.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    partial = path.with_name(path.name + PARTIAL)
+    partial = partial or path.with_name(path.name + PARTIAL)
     process = os.getpid()
     try:
-        with partial.open("wb") as file:
+        with io.BufferedWriter(NamedFile(partial, name or str(path))) as file:
             leave_file_to_parent(file)
             yield file
             file.flush()

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from io import BufferedWriter
+from io import IOBase
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -44,7 +44,7 @@ class PerProcess(Generic[T]):
 
 
 _values: WeakSet[PerProcess[Any]] = WeakSet()
-_files: WeakSet[BufferedWriter] = WeakSet()
+_files: WeakSet[IOBase] = WeakSet()
 _inherited: set[str] = set()
 
 
@@ -60,7 +60,7 @@ def keep_forever(value: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
-def leave_file_to_parent(file: BufferedWriter) -> None:
+def leave_file_to_parent(file: IOBase) -> None:
     """Let a forked child write nothing to a file: it would write the buffer once more, behind the parent's bytes."""
     _files.add(file)
 

@@ -1,12 +1,12 @@
 """Save figures in one style. Equal data give equal bytes with the same version of matplotlib."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.common.files import atomic_write
+from hpdsearch.common.outputs import open_output
 from hpdsearch.errors import QueryError, require_extra
 
 # Colors that all kinds of color vision distinguish. Source: Okabe and Ito 2008, "Color universal design".
@@ -33,17 +33,22 @@ SETTINGS: dict[Any, Any] = {  # matplotlib types its keys as literals
 
 
 @contextmanager
-def save_figure(path: Path, *, width: float = 8, height: float = 6) -> Iterator[Any]:
+def save_figure(
+    path: Path, *, width: float = 8, height: float = 6, overwrite: bool = True, inputs: Iterable[Path] = ()
+) -> Iterator[Any]:
     """Yield a matplotlib figure; if the block ends without error, save it in the format of the path's ending.
 
     Args:
         path: ends in .svg, .png or .pdf.
         width: in inches.
         height: in inches.
+        overwrite: replace a file that exists.
+        inputs: as for `open_output`.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
         QueryError: the path has another ending.
+        OutputError: the file cannot be written.
     """
     require_extra("matplotlib", extra="plot", feature="a picture")
     import matplotlib
@@ -52,11 +57,10 @@ def save_figure(path: Path, *, width: float = 8, height: float = 6) -> Iterator[
     file_format = path.suffix.lower().lstrip(".")
     if file_format not in FORMATS:
         raise QueryError(f"{path}: expected a name that ends in .{', .'.join(FORMATS)}")
-    with matplotlib.rc_context(SETTINGS):
+    with open_output(path, overwrite=overwrite, inputs=inputs) as file, matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         picture = BytesIO()
         metadata = {"Date": None} if file_format == "svg" else None
         figure.savefig(picture, format=file_format, metadata=metadata)
-    with atomic_write(path) as file:
         file.write(picture.getvalue())

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO
 
 from hpdsearch.corpus.locations import STDIN
@@ -23,15 +24,23 @@ class CorpusReader:
 
     Attributes:
         paths: the files and folders, as the user named them.
+        files: the regular files that are read, those of folders too.
         strict: whether an empty document is an error.
         on_error: what a record or file that cannot be read does.
         stats: counters that are updated while the documents are consumed.
     """
 
     def __init__(
-        self, paths: tuple[str, ...], documents: Iterator[Document], stats: ReadStats, strict: bool, on_error: OnError
+        self,
+        paths: tuple[str, ...],
+        files: list[Path],
+        documents: Iterator[Document],
+        stats: ReadStats,
+        strict: bool,
+        on_error: OnError,
     ) -> None:
         """Use `read_corpus`."""
+        self.files = files
         self.paths = paths
         self.strict = strict
         self.on_error = on_error
@@ -101,7 +110,8 @@ def read_corpus(
             check_source(source, options)
     stats.bytes_total = None if any(source.is_stream for source in sources) else sum(s.size for s in sources)
     documents = read_documents(names, sources, options, strict, keep_empty, stats, stdin)
-    return CorpusReader(tuple(names), documents, stats, strict, options.on_error)
+    files = [source.path for source in sources if source.path is not None and not source.is_stream]
+    return CorpusReader(tuple(names), files, documents, stats, strict, options.on_error)
 
 
 def read_documents(

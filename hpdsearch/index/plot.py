@@ -10,15 +10,17 @@ from hpdsearch.index.info import IndexInfo
 STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"))
 
 
-def plot_operating_points(info: IndexInfo, path: Path) -> None:
+def plot_operating_points(info: IndexInfo, path: Path, *, overwrite: bool = True) -> None:
     """Draw ann_recall@10 over milliseconds per query for each segment that has operating points.
 
     Args:
         info: the index.
-        path: the picture; its ending says the format, .svg, .png or .pdf.
+        path: the picture; its ending says the format, .svg, .png or .pdf. It does not lie in the index folder.
+        overwrite: replace a file that exists.
 
     Raises:
         QueryError: no segment has operating points.
+        OutputError: the file cannot be written, or exists and `overwrite` is not set.
         MissingExtraError: matplotlib is not installed.
     """
     segments = [segment for segment in info.segments if segment["operating_points"]]
@@ -27,7 +29,7 @@ def plot_operating_points(info: IndexInfo, path: Path) -> None:
             f"{info.folder}: expected a segment with measured operating points, found none; small segments are scanned "
             "exactly and have none"
         )
-    with save_figure(path, width=8, height=5) as figure:
+    with save_figure(path, width=8, height=5, overwrite=overwrite, inputs=[Path(info.folder)]) as figure:
         axes = figure.subplots()
         for (color, marker), segment in zip(STYLES * len(segments), segments, strict=False):
             _draw_segment(axes, segment, color, marker)
