@@ -22,6 +22,7 @@ from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
 from hpdsearch.cli.streams import discard_unwritten, keep_undecodable_input, open_closed_streams
+from hpdsearch.common.outputs import STDOUT_NAME
 from hpdsearch.errors import HpdsearchError
 
 SECTIONS = {
@@ -66,7 +67,7 @@ def shown_errors() -> Iterator[None]:
     except HpdsearchError as error:
         raise ShownError(click.ClickException(str(error))) from error
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and error.filename is None:  # of standard output: click ends quietly
+        if isinstance(error, BrokenPipeError) and error.filename in (None, STDOUT_NAME):  # click ends quietly
             raise
         where = error.filename or "standard input or output"
         raise ShownError(click.ClickException(f"{os.fsdecode(where)}: {error.strerror or error}")) from error

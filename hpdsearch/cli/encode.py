@@ -9,8 +9,8 @@ import click
 from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.options import dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, is_terminal, make_progress
-from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
-from hpdsearch.cli.parameters import UserPath, expand_home
+from hpdsearch.cli.output_file import describe_output, open_output_file, overwrite_option, uses_stdout
+from hpdsearch.cli.parameters import OutputPath, UserPath, expand_home
 from hpdsearch.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ BLOCK_DOCUMENTS = 4096
 @click.option(
     "-o",
     "--output",
-    type=UserPath(path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Write the vectors to this .npy file, or to standard output (-).",
 )
 @click.option(
     "--ids",
     "ids_file",
-    type=UserPath(path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Write the id of each row's document to this file, one a line.",
 )
@@ -92,8 +92,8 @@ def encode(
                     echo_json([round(float(value), 6) for value in vector])
             bar.total = length_hint(documents, 0) or None
             bar.update(len(block))
-    if writer:
-        echo(f"{output}: {writer.n_rows:,} x {loaded.dim} float32", err=uses_stdout(output, ids_file))
+    if writer and output:
+        echo(f"{describe_output(output)}: {writer.n_rows:,} x {loaded.dim} float32", err=uses_stdout(output, ids_file))
     if n_blank := documents.stats.n_empty:
         echo(f"notes:      {n_blank:,} blank records have the vector of the empty text", err=True)
 

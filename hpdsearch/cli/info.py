@@ -8,7 +8,7 @@ import click
 from hpdsearch.cli.index_argument import find_index, index_parameters
 from hpdsearch.cli.output import Styled, echo, echo_json, echo_table, format_bytes, format_count
 from hpdsearch.cli.output_file import exit_on_signals, overwrite_option
-from hpdsearch.cli.parameters import UserPath
+from hpdsearch.cli.parameters import OutputPath
 
 if TYPE_CHECKING:
     from hpdsearch.index.info import IndexInfo
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--plot",
-    type=UserPath(path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Plot recall against latency to a .svg, .png or .pdf file.",
 )

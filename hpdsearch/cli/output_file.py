@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from hpdsearch.common.outputs import is_stdout, open_output
+from hpdsearch.common.outputs import STDOUT_NAME, is_stdout, open_output
 
 SIGNALS = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 
@@ -27,6 +27,11 @@ def open_output_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()
 def uses_stdout(*paths: Path | None) -> bool:
     """Return whether one of several output files, if given, stands for standard output."""
     return any(path is not None and is_stdout(path) for path in paths)
+
+
+def describe_output(path: Path) -> str:
+    """Return the name of an output file for messages."""
+    return STDOUT_NAME if is_stdout(path) else str(path)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from copy import copy
 from decimal import Decimal
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -90,6 +91,19 @@ class UserPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         return super().convert(expand_home(value), param, ctx)
+
+
+class OutputPath(UserPath):
+    """The path of an output file; `-` is standard output."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if isinstance(value, str) and value.endswith(("/", os.sep)):  # Path would drop the slash and name a file
+            self.fail(f"expected a file, got the folder {value}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def read_size(text: str) -> int:

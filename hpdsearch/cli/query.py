@@ -14,7 +14,7 @@ from hpdsearch.cli.display import describe_answer, show_hits
 from hpdsearch.cli.index_argument import find_index, index_option
 from hpdsearch.cli.output import echo, echo_json
 from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
-from hpdsearch.cli.parameters import EnumChoice, RenamedOption, UserPath, expand_home
+from hpdsearch.cli.parameters import EnumChoice, OutputPath, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import QueryError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ Query = tuple[str, str]  # id and text
 )
 @click.option(
     "--run-file",
-    type=UserPath(path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Write the hits to this file, or to standard output (-), as a TREC run.",
 )

@@ -15,6 +15,7 @@ from hpdsearch.common.forks import leave_file_to_parent
 from hpdsearch.errors import OutputError
 
 STDOUT = Path("-")
+STDOUT_NAME = "standard output"  # in errors
 MAX_LINKS = 40  # the limit of Linux
 NO_TERMINAL = getattr(os, "O_NOCTTY", 0)  # a terminal that is opened does not begin to send signals
 
@@ -135,7 +136,7 @@ def _require_free(
             raise OutputError(f"{path}: is read by this command; name another file")
     if status is None:
         return
-    for descriptor, name in enumerate(("standard input", "standard output", "standard error")):
+    for descriptor, name in enumerate(("standard input", STDOUT_NAME, "standard error")):
         with suppress(OSError):  # a closed stream
             if os.path.samestat(status, os.fstat(descriptor)):
                 raise OutputError(f"{path}: is {name} too; name another file, or - for standard output")
@@ -174,7 +175,7 @@ class _Stream(NamedFile):
 @contextmanager
 def _open_stream(path: Path, descriptor: int | None) -> Iterator[BinaryIO]:
     """Open a FIFO, a device or a copy of a descriptor; a FIFO waits for its reader."""
-    name = "standard output" if descriptor == 1 else str(path)
+    name = STDOUT_NAME if descriptor == 1 else str(path)
     try:
         opened = os.open(path, os.O_WRONLY | NO_TERMINAL) if descriptor is None else os.dup(descriptor)
     except OSError as error:
