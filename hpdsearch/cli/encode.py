@@ -135,7 +135,7 @@ def _format_id(document: "Document") -> str:
 
 @click.command()
 def encoders() -> None:
-    """List the built-in encoders.
+    """List the built-in encoders, each with the fastest backend here.
 
     \b
     Examples:
@@ -150,7 +150,7 @@ def encoders() -> None:
         size_bytes = sum(path.stat().st_size for path in folder.iterdir())
         default = " (default)" if name == DEFAULT_ENCODER else ""
         size = f"{card.dim} dimensions, passages of up to {card.max_tokens} tokens, {format_bytes(size_bytes)}"
-        echo(f"{name}{default}: {size}, space {card.space}")
+        echo(f"{name}{default}: {size}, space {card.space}, backend {Encoder.load(name).backend}")
 
 
 @click.command()

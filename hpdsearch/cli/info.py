@@ -52,7 +52,8 @@ def info(
         echo(
             f"deleted:    {format_count(described.n_deleted, 'passage')} still on disk; hpdsearch compact removes them"
         )
-    echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}")
+    backend = f", backend {described.backend}" if described.backend else ""
+    echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}{backend}")
     echo(f"fields:     {', '.join(described.fields) or 'none'}")
     print_segments(described)
     for segment in described.segments:

@@ -1,4 +1,4 @@
-"""The automatic choice of a backend: onnxruntime, unless openvino is installed and was measured to be faster here.
+"""The automatic choice of a backend: the one that was measured to be the fastest here.
 
 The measurement is made once per encoder, library versions and processor, and stored in the user's cache folder.
 """
@@ -20,9 +20,10 @@ from hpdsearch.errors import HpdsearchError
 
 logger = logging.getLogger(__name__)
 
-SHAPES = ((1, 12), (16, 16), (2, 128))  # (texts, tokens): a query, short texts, passages
-ROUNDS = 5
-MARGIN = 0.9  # of onnxruntime's time: openvino takes longer to load, so it has to be clearly faster
+SHAPES = ((1, 12), (8, 16), (1, 128))  # (texts, tokens): a query, short texts, a passage
+ROUNDS = 4
+MARGIN = 0.9  # of the time in float32
+AGREEMENT = 0.998  # mean cosine to the vectors in float32
 CPUINFO = Path("/proc/cpuinfo")
 # The name of a virtual machine's processor may hide these, and they decide which backend is faster.
 CPU_FLAGS = {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16"}
@@ -31,53 +32,85 @@ Openers = Mapping[str, Callable[[], BackendSession]]
 
 
 def choose_backend(openers: Openers, encoder_sha256: str, *, longest: int) -> str:
-    """Return the faster one of "onnx" and "openvino" on this machine; "onnx" if openvino cannot load the model.
+    """Return the name of the fastest session on this machine among those that agree with the first one.
 
     Args:
-        openers: open a session, by backend; called only if no choice is stored.
+        openers: open a session, by name; called only if no choice is stored. The first one computes in float32 and
+            always works; another is chosen if it takes less than MARGIN of its time.
         encoder_sha256: the encoder's checksum; a choice holds for one encoder.
         longest: largest number of tokens that the encoder takes at once.
     """
     try:
-        versions = [f"{name} {version(name)}" for name in ("onnxruntime", "openvino")]
+        versions = [f"{name} {version(name)}" for name in _packages(openers)]
     except PackageNotFoundError as error:  # such a module can be imported, but no package of that name is installed
         logger.info("%s: its version is unknown, so no backend is measured", error)
-        return "onnx"
-    key = ", ".join([encoder_sha256, *versions, identify_processor()])
+        return next(iter(openers))
+    key = ", ".join([encoder_sha256, *openers, *versions, identify_processor()])
     path = choice_cache_path()
     choices = read_choice_cache(path)
     if choices.get(key) in openers:
         return choices[key]
-    try:
-        seconds = time_sessions({name: opener() for name, opener in openers.items()}, longest=longest)
-    except HpdsearchError as error:
-        logger.warning("%s; onnxruntime is used (set HPDSEARCH_BACKEND=onnx to skip openvino)", error)
-        return "onnx"
-    choice = "openvino" if seconds["openvino"] < MARGIN * seconds["onnx"] else "onnx"
+    sessions, failures = _open_sessions(openers)
+    seconds = time_sessions(sessions, longest=longest)
+    reference = next(iter(openers))
+    limit = MARGIN * seconds[reference]
+    choice = min((name for name in seconds if seconds[name] < limit), key=seconds.__getitem__, default=reference)
     logger.info("%s: %s seconds, stored in %s", encoder_sha256, seconds, path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            file.write((json.dumps(choices | {key: choice}, indent=2) + "\n").encode())
-    except OSError as error:  # without a writable cache folder every process measures again
-        logger.info("%s: cannot be written (%s)", path, error.strerror)
+    if not failures:  # the folder may be replaced by an intact one
+        _store_choice(path, choices | {key: choice})
     return choice
 
 
+def _packages(openers: Openers) -> list[str]:
+    return ["onnxruntime", *(["openvino"] if "openvino" in openers else [])]
+
+
+def _open_sessions(openers: Openers) -> tuple[dict[str, BackendSession], list[str]]:
+    """Open every session that can be opened; return them, and the names of the others."""
+    sessions: dict[str, BackendSession] = {}
+    failures = []
+    for name, opener in openers.items():
+        try:
+            sessions[name] = opener()
+        except HpdsearchError as error:
+            if not sessions:
+                raise
+            logger.warning("%s; it is not used (set HPDSEARCH_BACKEND=%s to skip it)", error, next(iter(openers)))
+            failures.append(name)
+    return sessions, failures
+
+
+def _store_choice(path: Path, choices: Mapping[str, str]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write((json.dumps(choices, indent=2) + "\n").encode())
+    except OSError as error:  # without a writable cache folder every process measures again
+        logger.info("%s: cannot be written (%s)", path, error.strerror)
+
+
 def time_sessions(sessions: Mapping[str, BackendSession], *, longest: int) -> dict[str, float]:
-    """Return the seconds of each session: the best of ROUNDS interleaved rounds, summed over SHAPES."""
+    """Return the seconds of the first session and of each one that agrees with it.
+
+    The time is the best of ROUNDS interleaved rounds, summed over SHAPES. A session that differs is left out: integer
+    products overflow on some processors.
+    """
     rng = np.random.default_rng(0)
     total = dict.fromkeys(sessions, 0.0)
     for n_texts, n_tokens in SHAPES:
         ids = rng.integers(1, 20, (n_texts, min(n_tokens, longest)))  # every vocabulary has these ids
-        best = dict.fromkeys(sessions, float("inf"))
+        best = dict.fromkeys(total, float("inf"))
+        vectors = {}
         for _ in range(ROUNDS):
-            for name, session in sessions.items():
+            for name in total:
                 start = time.perf_counter()
-                session(ids)
+                vectors[name] = sessions[name](ids)
                 best[name] = min(best[name], time.perf_counter() - start)
-        for name in sessions:
-            total[name] += best[name]
+        expected = next(iter(vectors.values()))
+        agreeing = [name for name in total if (vectors[name] * expected).sum(axis=1).mean() >= AGREEMENT]
+        for name in total.keys() - set(agreeing):
+            logger.warning("%s differs from %s on this processor and is not used", name, next(iter(total)))
+        total = {name: total[name] + best[name] for name in agreeing}
     return total
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder.folder import EncoderCard, EncoderType
+from hpdsearch.encoder.folder import INT8_MODEL, MODEL, EncoderCard, EncoderType
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.encoder.transformer import BackendSession, TransformerModel
 from hpdsearch.errors import EncoderError, require_extra
@@ -21,14 +21,22 @@ BACKEND_VARIABLE = "HPDSEARCH_BACKEND"  # overrides the automatic choice
 class Backend(Enum):
     """The library that runs a Transformer; a static encoder needs none."""
 
-    AUTO = "auto"
+    AUTO = "auto"  # the fastest of the following ones, without torch
+    QUICK = "quick"  # the faster one of onnx and onnx-int8: openvino takes half a second longer to load
     ONNX = "onnx"
+    ONNX_INT8 = "onnx-int8"
     OPENVINO = "openvino"
     TORCH = "torch"
 
 
 class TextModel(Protocol):
-    """A model that encodes tokenized texts of any length."""
+    """A model that encodes tokenized texts of any length.
+
+    Attributes:
+        backend: what runs it: "numpy" or the value of a Backend.
+    """
+
+    backend: str
 
     def __call__(self, tokens: Sequence[list[int]], bar: Bar, /) -> Matrix:
         """Return the unit vectors float32 (n, dim) of n texts; tokens exclude special tokens, bar counts the texts."""
@@ -77,21 +85,27 @@ def open_model(
 
         return StaticModel(folder)
     special_tokens = tokenizer.special_tokens()
-    if backend is Backend.AUTO:
-        backend = _resolve_auto(folder, sha256, longest=card.max_tokens + len(special_tokens))
+    if backend in (Backend.AUTO, Backend.QUICK):
+        backend = _choose(backend, folder, card, sha256, longest=card.max_tokens + len(special_tokens))
     session = open_session(folder, backend, threads=threads)
-    return TransformerModel(session, dim=card.dim, max_tokens=card.max_tokens, special_tokens=special_tokens)
+    return TransformerModel(
+        session, backend=backend.value, dim=card.dim, max_tokens=card.max_tokens, special_tokens=special_tokens
+    )
 
 
-def _resolve_auto(folder: Path, sha256: str, *, longest: int) -> Backend:
+def _choose(backend: Backend, folder: Path, card: EncoderCard, sha256: str, *, longest: int) -> Backend:
     if chosen := os.environ.get(BACKEND_VARIABLE):
         return find_backend(chosen, source=BACKEND_VARIABLE)
-    if find_spec("openvino") is None:  # without openvino nothing has to be imported, read or measured
+    candidates = [Backend.ONNX]
+    if INT8_MODEL in card.sha256:
+        candidates.append(Backend.ONNX_INT8)
+    if backend is Backend.AUTO and find_spec("openvino") is not None:
+        candidates.append(Backend.OPENVINO)
+    if len(candidates) == 1:  # nothing has to be imported, read or measured
         return Backend.ONNX
     from hpdsearch.encoder.backend_choice import choose_backend
 
-    choices = (Backend.ONNX, Backend.OPENVINO)
-    openers = {choice.value: partial(open_session, folder, choice) for choice in choices}
+    openers = {candidate.value: partial(open_session, folder, candidate) for candidate in candidates}
     return Backend(choose_backend(openers, sha256, longest=longest))
 
 
@@ -113,4 +127,6 @@ def open_session(folder: Path, backend: Backend, *, threads: int = 1) -> Backend
         return TorchSession(folder)
     from hpdsearch.encoder.onnx_backend import OnnxSession
 
-    return OnnxSession(folder, threads=threads)
+    if backend is Backend.ONNX_INT8 and not (folder / INT8_MODEL).is_file():
+        raise EncoderError(f"{folder}: it has no {INT8_MODEL}; use the backend onnx, or distill the encoder again")
+    return OnnxSession(folder / (INT8_MODEL if backend is Backend.ONNX_INT8 else MODEL), threads=threads)

@@ -41,6 +41,7 @@ class Encoder:
         space: id of the space of the vectors; only vectors of one space can be compared.
         sha256: "sha256:" and the checksum of encoder.json, which contains the checksums of all other files.
         location: the built-in name or the absolute path of the folder; `load` opens it again.
+        backend: what runs the model: "numpy" for a static encoder, else the value of a Backend.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Encoder:
         self.max_tokens = card.max_tokens
         self.space = card.space
         self.sha256 = sha256
+        self.backend = model.backend
         self._tokenizer = tokenizer
         self._model = model
 
@@ -79,9 +81,10 @@ class Encoder:
         Args:
             name_or_folder: a built-in encoder's name (see `names`) or the path of an encoder folder.
             dim: dimensions to keep, see `truncate`; None keeps all.
-            backend: runs a Transformer: "onnx", "openvino", or "torch" for a GPU. "auto" takes the value of the
-                environment variable HPDSEARCH_BACKEND if it is set, else the faster one of onnx and openvino (if
-                installed), measured once.
+            backend: runs a Transformer: "onnx" (float32), "onnx-int8", "openvino", or "torch" for a GPU. "auto" takes
+                the value of the environment variable HPDSEARCH_BACKEND if it is set, else the fastest one of onnx,
+                onnx-int8 and openvino (if installed), measured once. "quick" leaves out openvino, which is slow to
+                load.
             threads: cores to use; None for all that this process may use. torch has its own setting.
 
         Raises:

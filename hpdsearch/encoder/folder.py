@@ -16,6 +16,7 @@ from hpdsearch.errors import EncoderError
 FORMAT = 1
 CARD = "encoder.json"
 MODEL = "model.onnx"
+INT8_MODEL = "model.int8.onnx"  # may be missing: encoders with float32 weights and those of earlier versions have none
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"

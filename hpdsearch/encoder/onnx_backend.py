@@ -9,24 +9,23 @@ import numpy.typing as npt
 
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder.folder import MODEL
 from hpdsearch.encoder.runtimes import import_onnxruntime
 from hpdsearch.errors import EncoderError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-TOKEN_BUDGET = 1024  # speed is the same from 256 to 4,096; memory grows with it
+TOKEN_BUDGET = 512  # passages are slower in larger batches, single texts in smaller ones
 
 
 class OnnxSession:
-    """Runs model.onnx; may be called from several threads at once."""
+    """Runs a graph; may be called from several threads at once."""
 
     token_budget = TOKEN_BUDGET
 
-    def __init__(self, folder: Path, *, threads: int) -> None:
+    def __init__(self, model: Path, *, threads: int) -> None:
         self.threads = threads
-        self._session = PerProcess(partial(_open_session, folder))
+        self._session = PerProcess(partial(_open_session, model))
         self._session.get()
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
@@ -35,7 +34,7 @@ class OnnxSession:
         return vectors
 
 
-def _open_session(folder: Path) -> "InferenceSession":
+def _open_session(model: Path) -> "InferenceSession":
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # 3: errors
@@ -48,9 +47,9 @@ def _open_session(folder: Path) -> "InferenceSession":
     # SkipLayerNormalization, which is slower.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no other common base
         raise EncoderError(
-            f"{folder / MODEL}: onnxruntime {onnxruntime.__version__} cannot load it: {error}; "
+            f"{model}: onnxruntime {onnxruntime.__version__} cannot load it: {error}; "
             "copy or make the encoder folder again"
         ) from error

@@ -20,6 +20,8 @@ GATHERED_TOKENS = 1024  # tokens of a text whose rows are gathered at once; boun
 class StaticModel:
     """Averages the token vectors of texts of any length; may be called from several threads at once."""
 
+    backend = "numpy"
+
     def __init__(self, folder: Path) -> None:
         # As float32: gathering int8 rows and scaling them took twice as long.
         self._table = load_weights(folder / WEIGHTS)[TABLE]

@@ -30,16 +30,20 @@ class BackendSession(Protocol):
 class TransformerModel:
     """Encodes texts in windows of max_tokens tokens; may be called from several threads at once."""
 
-    def __init__(self, session: BackendSession, *, dim: int, max_tokens: int, special_tokens: tuple[int, int]) -> None:
+    def __init__(
+        self, session: BackendSession, *, backend: str, dim: int, max_tokens: int, special_tokens: tuple[int, int]
+    ) -> None:
         """Wrap a session.
 
         Args:
             session: encodes batches of windows.
+            backend: name of the session's backend.
             dim: width of its vectors.
             max_tokens: tokens of text in a window.
             special_tokens: (cls_id, sep_id), the ids before and after each window.
         """
         self.session = session
+        self.backend = backend
         self._dim = dim
         self._max_tokens = max_tokens
         self._cls_id, self._sep_id = special_tokens

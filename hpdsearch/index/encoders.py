@@ -15,6 +15,8 @@ from hpdsearch.search.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
+BACKEND = "backend"  # key of the index's settings: the backend that encoded its first documents
+
 EncoderLike = str | Path | Encoder
 
 
@@ -28,7 +30,8 @@ def load_encoder(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encod
         return encoder
     start = time.perf_counter()
     loaded = Encoder.load(encoder, backend=backend)
-    logger.info("encoder %s loaded in %.0f ms", loaded.location, (time.perf_counter() - start) * 1000)
+    milliseconds = (time.perf_counter() - start) * 1000
+    logger.info("encoder %s loaded in %.0f ms, backend %s", loaded.location, milliseconds, loaded.backend)
     return loaded
 
 
@@ -86,8 +89,7 @@ class IndexEncoders:
             # Another process may have overwritten the index with another space before a change through this object.
             is_foreign = self._loaded is not None and self._loaded.space != meta["space"]
             if self._loaded is None or (is_foreign and self._choice is None):
-                # OpenVINO takes half a second longer to load, which queries do not win back.
-                self._loaded = load_encoder(self._choice or meta["encoder"], Backend.ONNX)
+                self._loaded = load_encoder(self._choice or meta["encoder"], Backend.QUICK)
             encoder = self._loaded
         return fit_encoder(encoder, meta, self._folder).encode(texts)
 
@@ -100,4 +102,12 @@ class IndexEncoders:
         encoder = self._loaded
         if encoder is None or encoder.sha256 != meta["encoder_hash"]:
             encoder = load_encoder(meta["encoder"])
+        if meta.get(BACKEND, encoder.backend) != encoder.backend:
+            logger.warning(
+                "%s: the backend %s encoded the index, and %s encodes the new documents; their cosines may differ by "
+                "0.001 (set HPDSEARCH_BACKEND to choose)",
+                self._folder,
+                meta[BACKEND],
+                encoder.backend,
+            )
         return fit_encoder(encoder, meta, self._folder)

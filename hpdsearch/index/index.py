@@ -13,7 +13,7 @@ from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, QueryError
-from hpdsearch.index.encoders import EncoderLike, IndexEncoders, fit_encoder, load_encoder
+from hpdsearch.index.encoders import BACKEND, EncoderLike, IndexEncoders, fit_encoder, load_encoder
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.compaction import compact
@@ -108,7 +108,7 @@ class Index:
             loaded = loaded.truncate(dim)
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
-            txn.set_meta(dim=loaded.dim, spec=spec.as_dict())
+            txn.set_meta(dim=loaded.dim, spec=spec.as_dict(), **{BACKEND: loaded.backend})
             report = ingest(documents, txn, loaded, spec, strict=strict, on_error=policy, progress=progress)
             if not report.n_documents:
                 got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.dense import IndexSpec, OperatingPoints
+from hpdsearch.index.encoders import BACKEND
 from hpdsearch.search.snapshot import Snapshot
 
 TEACHER_BYTES = 768 * 4  # of one float32 vector of the shipped space's teacher
@@ -28,6 +29,7 @@ class IndexInfo:
         fields: names of the metadata fields, for filters.
         encoder: name or folder of the encoder of the documents.
         encoder_sha256: checksum of that encoder.
+        backend: the backend that encoded the first documents; None: an earlier version did.
         space: id of that encoder's space.
         dim: dimensions of a vector.
         spec: the requested index, by the field names of hpdsearch.IndexSpec.
@@ -48,6 +50,7 @@ class IndexInfo:
     fields: list[str]
     encoder: str
     encoder_sha256: str
+    backend: str | None
     space: str
     dim: int
     spec: dict[str, Any]
@@ -83,6 +86,7 @@ def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
         fields=snapshot.catalog.fields(),
         encoder=meta["encoder"],
         encoder_sha256=meta["encoder_hash"],
+        backend=meta.get(BACKEND),
         space=meta["space"],
         dim=meta["dim"],
         spec=_spec_fields(meta["spec"]),

@@ -110,7 +110,7 @@ def test_a_model_that_openvino_cannot_load_runs_on_onnxruntime(
     broken.mkdir()
     (broken / "model.onnx").write_bytes(b"none")
     openers = {
-        "onnx": partial(OnnxSession, tiny_folder, threads=1),
+        "onnx": partial(OnnxSession, tiny_folder / "model.onnx", threads=1),
         "openvino": partial(OpenVinoSession, broken, threads=1),
     }
     assert backend_choice.choose_backend(openers, "a", longest=20) == "onnx"

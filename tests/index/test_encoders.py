@@ -88,3 +88,14 @@ def test_after_an_overwrite_in_another_space_queries_are_encoded_in_that_space(
             assert_best(index.search("cat dog", 5, mode="dense"), scores, 5)
             index.add([Document("new", "the iron queen sings")])
             assert ("new", "the iron queen sings") in read_passages(folder, other)
+
+
+def test_a_change_with_another_backend_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_tiny_encoder(tmp_path / "tiny", precision=Precision.INT8)
+    float32, int8 = (Encoder.load(folder, backend=backend) for backend in ("onnx", "onnx-int8"))
+    Index.build(tmp_path / "index", [Document("1", "the cat sings")], encoder=float32).close()
+    for encoder, is_warned in ((float32, False), (int8, True)):
+        with Index.open(tmp_path / "index", encoder=encoder) as index:
+            index.add([Document("2", f"fire and rain {encoder.backend}")])
+            assert index.info().backend == "onnx"
+        assert ("the backend onnx encoded the index, and onnx-int8 encodes" in caplog.text) == is_warned

@@ -5,8 +5,10 @@ and each of its operations was measured to be the fastest of onnxruntime on a CP
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from hpdsearch.common.files import parse_json
 from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
@@ -14,6 +16,7 @@ from hpdsearch.encoder.folder import WEIGHTS
 from hpdsearch.encoder.weights import SCALE
 
 OPSET = 20  # the first with Gelu
+HEAD_MAP = "head"
 
 
 def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) -> bytes:
@@ -25,7 +28,11 @@ def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) ->
         n_heads: attention heads per layer.
         epsilon: of the layer normalizations.
     """
-    graph = _Graph(stored, epsilon=epsilon)
+    return build_encoder(Graph(stored, epsilon=epsilon), n_layers=n_layers, n_heads=n_heads)
+
+
+def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int) -> bytes:
+    """Add the encoder to an empty graph and return the serialized model."""
     hidden = graph.shapes[WORD_EMBEDDINGS][1]
     # Rows are looked up in int8, so only the rows of the input are converted to float32.
     words = graph.op("Gather", WORD_EMBEDDINGS, "input_ids")
@@ -37,23 +44,27 @@ def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) ->
     flat = graph.ints(-1, hidden)
     # All tokens of a batch are the rows of one matrix, so that Gemm can add the bias.
     x = graph.op("Reshape", graph.norm(graph.op("Add", words, positions), EMBEDDING_NORM), flat)
+    norm = EMBEDDING_NORM
     for number in range(n_layers):
         layer = f"encoder.layer.{number}"
+        attention_inputs = [f"{layer}.attention.self.{part}" for part in ("query", "key", "value")]
         query, key, value = (
-            graph.op("Reshape", graph.linear(x, f"{layer}.attention.self.{part}"), shape)
-            for part in ("query", "key", "value")
+            graph.op("Reshape", part, shape) for part in graph.linear_after_norm(x, attention_inputs, norm)
         )
         mixed = graph.op("MultiHeadAttention", query, key, value, domain="com.microsoft", num_heads=n_heads)
         attended = graph.linear(graph.op("Reshape", mixed, flat), f"{layer}.attention.output.dense")
-        x = graph.norm(graph.op("Add", x, attended), f"{layer}.attention.output.LayerNorm")
-        inner = graph.op("Gelu", graph.linear(x, f"{layer}.intermediate.dense"))
-        x = graph.norm(graph.op("Add", x, graph.linear(inner, f"{layer}.output.dense")), f"{layer}.output.LayerNorm")
+        norm = f"{layer}.attention.output.LayerNorm"
+        x = graph.norm(graph.op("Add", x, attended), norm)
+        (inner,) = graph.linear_after_norm(x, [f"{layer}.intermediate.dense"], norm)
+        output = graph.linear_after_gelu(graph.op("Gelu", inner), f"{layer}.output.dense")
+        norm = f"{layer}.output.LayerNorm"
+        x = graph.norm(graph.op("Add", x, output), norm)
     mean = graph.op("ReduceMean", graph.op("Reshape", x, shape), graph.ints(1), keepdims=0)
-    graph.op("LpNormalization", graph.linear(mean, "head"), output="embeddings", axis=-1, p=2)
+    graph.op("LpNormalization", graph.linear(mean, HEAD_MAP), output="embeddings", axis=-1, p=2)
     return graph.model()
 
 
-class _Graph:
+class Graph:
     """An ONNX graph under construction. Its weights are tensors of model.safetensors, under the same names."""
 
     def __init__(self, stored: bytes, *, epsilon: float) -> None:
@@ -97,6 +108,21 @@ class _Graph:
             self._initializers.append(self._helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
 
+    def array(self, name: str, values: np.ndarray) -> str:
+        """Add a constant array under a new name and return the name."""
+        from onnx import numpy_helper
+
+        if name not in self._constants:
+            self._constants.add(name)
+            self._initializers.append(numpy_helper.from_array(values, name))
+        return name
+
+    def split(self, x: str, widths: Sequence[int]) -> list[str]:
+        """Split the columns of x into parts of these widths."""
+        outputs = [f"Split_{len(self._nodes)}_{number}" for number in range(len(widths))]
+        self._nodes.append(self._helper.make_node("Split", [x, self.ints(*widths)], outputs, axis=1))
+        return outputs
+
     def cast(self, name: str) -> str:
         """Add a cast to float32."""
         from onnx import TensorProto
@@ -113,6 +139,14 @@ class _Graph:
             weight = self.op("Mul", self.cast(weight), weight + SCALE)
         inputs = [x, weight, bias] if bias in self.shapes else [x, weight]
         return self.op("Gemm", *inputs, transB=1)
+
+    def linear_after_norm(self, x: str, names: Sequence[str], norm: str) -> Iterable[str]:
+        """Apply several linear maps to the output x of the layer normalization of that name."""
+        return (self.linear(x, name) for name in names)
+
+    def linear_after_gelu(self, x: str, name: str) -> str:
+        """Apply a linear map to the output x of a GELU."""
+        return self.linear(x, name)
 
     def norm(self, x: str, name: str) -> str:
         """Apply the layer normalization of that name to the last axis of x."""

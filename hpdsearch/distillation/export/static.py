@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpdsearch.common.vectors import require_matrix
-from hpdsearch.distillation.export.transformer import quantize_rows
+from hpdsearch.distillation.export.quantize import quantize_rows
 from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.encoder.static_backend import TABLE
@@ -53,7 +53,7 @@ def export_static(
         raise ShapeError(f"table: expected at least {vocabulary_size} rows for the tokenizer, got {len(table)}")
     if not table.mean(axis=0).any():
         raise ShapeError("table: expected a mean row that is not zero: it is the vector of a text without tokens")
-    tensors = {TABLE: np.ascontiguousarray(table, dtype=np.float32)}
+    tensors: dict[str, np.ndarray] = {TABLE: np.ascontiguousarray(table, dtype=np.float32)}
     if precision is Precision.INT8:
         tensors[TABLE], tensors[TABLE + SCALE] = quantize_rows(tensors[TABLE])
     tokenizer.no_truncation()

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpdsearch.common.vectors import Matrix
+from hpdsearch.distillation.export.calibration import measure_peaks
+from hpdsearch.distillation.export.int8_graph import onnx_int8_model
 from hpdsearch.distillation.export.onnx_graph import onnx_model
+from hpdsearch.distillation.export.quantize import quantize
 from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder.bert import HEAD, WORD_EMBEDDINGS, count_layers, encoder_tensors
-from hpdsearch.encoder.folder import CONFIG, MODEL, TOKENIZER, WEIGHTS, EncoderType, write_encoder
-from hpdsearch.encoder.weights import SCALE
+from hpdsearch.encoder.folder import CONFIG, INT8_MODEL, MODEL, TOKENIZER, WEIGHTS, EncoderType, write_encoder
 from hpdsearch.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -81,25 +82,21 @@ def export_encoder(
     stored = save(tensors)
     contents = {
         WEIGHTS: stored,
-        MODEL: onnx_model(stored, n_layers=n_layers, n_heads=n_heads, epsilon=layer_norm_eps),
+        **_build_graphs(stored, config, max_tokens=max_tokens, precision=precision),
         CONFIG: (json.dumps(config, indent=2) + "\n").encode(),
         TOKENIZER: tokenizer.to_str().encode(),
     }
     return write_encoder(folder, contents, name=name, dim=len(tensors[HEAD]), max_tokens=max_tokens, space=space)
 
 
-def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Convert the word embeddings and the layers' matrices to int8, with float32 scales (rows, 1) under other names."""
-    result = dict(tensors)
-    for name, tensor in tensors.items():
-        is_dense = name.startswith("encoder.layer.") and tensor.ndim == 2
-        if is_dense or name == WORD_EMBEDDINGS:
-            result[name], result[name + SCALE] = quantize_rows(tensor)
-    return result
-
-
-def quantize_rows(matrix: np.ndarray) -> tuple[np.ndarray, Matrix]:
-    """Quantize a matrix to int8 (rows, columns) in -127..127 and float32 scales (rows, 1): matrix ~ int8 * scales."""
-    peaks = np.abs(matrix).max(axis=1, keepdims=True)
-    scales = np.where(peaks == 0, 1, peaks / 127).astype(np.float32)
-    return np.clip(np.rint(matrix / scales), -127, 127).astype(np.int8), scales
+def _build_graphs(
+    stored: bytes, config: Mapping[str, Any], *, max_tokens: int, precision: Precision
+) -> dict[str, bytes]:
+    """Return the graphs of an encoder by file name: float32, and int8 for int8 weights."""
+    sizes = {"n_layers": config["num_hidden_layers"], "n_heads": config["num_attention_heads"]}
+    epsilon = config["layer_norm_eps"]
+    model = onnx_model(stored, **sizes, epsilon=epsilon)
+    if precision is not Precision.INT8:
+        return {MODEL: model}
+    peaks = measure_peaks(model, stored, n_tokens=config["vocab_size"], longest=max_tokens + 2)
+    return {MODEL: model, INT8_MODEL: onnx_int8_model(stored, **sizes, epsilon=epsilon, peaks=peaks)}
