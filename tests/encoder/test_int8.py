@@ -123,7 +123,7 @@ def test_the_choice_is_made_once_and_named(
     monkeypatch.delenv("HPDSEARCH_BACKEND")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = make_tiny_encoder(tmp_path / "tiny", precision=Precision.INT8)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="hpdsearch")
     first = Encoder.load(folder, backend="quick")
     assert first.backend in ("onnx", "onnx-int8")
     assert caplog.text.count("stored in") == 1
