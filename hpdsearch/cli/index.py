@@ -10,7 +10,14 @@ from click.core import ParameterSource
 from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped
 from hpdsearch.cli.index_argument import find_index, index_option, split_index, wait_option
 from hpdsearch.cli.info import print_segments
-from hpdsearch.cli.options import SPEC_FIELDS, dim_option, encoder_option, spec_options, take_spec
+from hpdsearch.cli.options import (
+    SPEC_FIELDS,
+    dim_option,
+    document_encoder_option,
+    encoder_option,
+    spec_options,
+    take_spec,
+)
 from hpdsearch.cli.output import echo, format_count, make_progress
 from hpdsearch.cli.parameters import UserPath
 
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     "--update",
     is_flag=True,
     help="Bring an existing index up to date with CORPUS. Only new texts are encoded. Documents that are gone from "
-    "CORPUS are deleted.",
+    "CORPUS are deleted. If the folder of the encoder has moved, --encoder names the new one.",
 )
 @wait_option
 @corpus_options
@@ -73,7 +80,7 @@ def index(
     documents = open_corpus(corpus, **options)
     if update:
         _refuse_settings()
-        _update(folder, documents, wait)
+        _update(folder, documents, encoder, wait)
         return
     try:
         with Index.build(
@@ -103,7 +110,7 @@ def _refuse_settings() -> None:
     for option in context.command.params:
         if context.get_parameter_source(str(option.name)) is not ParameterSource.COMMANDLINE:
             continue
-        if option.name in ("encoder", "dim", "overwrite"):
+        if option.name in ("dim", "overwrite"):
             advice = "index again with --overwrite"
         elif option.name in SPEC_FIELDS:
             advice = "use hpdsearch reindex"
@@ -114,11 +121,11 @@ def _refuse_settings() -> None:
         )
 
 
-def _update(folder: Path, documents: "CorpusReader", wait: float) -> None:
+def _update(folder: Path, documents: "CorpusReader", document_encoder: str | None, wait: float) -> None:
     from hpdsearch.corpus.scope import CorpusScope
     from hpdsearch.index import Index
 
-    with Index.open(folder, wait=wait) as opened:
+    with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
         try:
             stats = documents.stats
             scope = CorpusScope(documents.paths, stats.locations_read, stats.locations_skipped)
@@ -143,9 +150,12 @@ def _update(folder: Path, documents: "CorpusReader", wait: float) -> None:
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="INDEX CORPUS...")
 @index_option("the first argument")
+@document_encoder_option
 @wait_option
 @corpus_options
-def add(arguments: tuple[str, ...], index_option: str | None, wait: float, **reading: Any) -> None:
+def add(
+    arguments: tuple[str, ...], index_option: str | None, document_encoder: str | None, wait: float, **reading: Any
+) -> None:
     """Add documents to an index.
 
     A document replaces an older one with the same id. With -i all arguments are CORPUS.
@@ -162,7 +172,7 @@ def add(arguments: tuple[str, ...], index_option: str | None, wait: float, **rea
         raise click.UsageError("Missing argument 'CORPUS...'.")
     folder = find_index(name)
     documents = open_corpus(corpus, **reading)
-    with Index.open(folder, wait=wait) as opened:
+    with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
         try:
             report = opened.add(
                 documents, strict=documents.strict, on_error=documents.on_error, progress=make_progress()

@@ -98,3 +98,11 @@ dim_option = click.option(
     show_default="all",
     help="Truncate vectors to this many dimensions.",
 )
+document_encoder_option = click.option(
+    "--encoder",
+    "document_encoder",
+    type=expand_home,
+    metavar="ENCODER",
+    show_default="as stored in the index",
+    help="Find the encoder of the index here, if its folder has moved. The index stores the new place.",
+)

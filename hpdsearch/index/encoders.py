@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 BACKEND = "backend"  # key of the index's settings: the backend that encoded its first documents
 
 EncoderLike = str | Path | Encoder
+QUERY_ADVICE = "name its folder, or another encoder of its space, with --query-encoder; --mode lexical needs none"
+DOCUMENT_ADVICE = "if it has moved, name its folder with --encoder (in Python: Index.open(document_encoder=...))"
 
 
 def load_encoder(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encoder:
@@ -60,23 +62,60 @@ def fit_encoder(encoder: Encoder, meta: Mapping[str, Any], folder: Path) -> Enco
     return encoder.truncate(meta["dim"])
 
 
+def require_same_encoder(encoder: Encoder, meta: Mapping[str, Any], folder: Path) -> None:
+    """Check that an encoder is the one of the documents, wherever its folder is.
+
+    Args:
+        encoder: any encoder.
+        meta: the settings of the index.
+        folder: the index folder, named in errors.
+
+    Raises:
+        EncoderError: the encoder has another checksum.
+    """
+    if encoder.sha256 == meta["encoder_hash"]:
+        return
+    space = "the same" if encoder.space == meta["space"] else "another"
+    raise EncoderError(
+        f"{folder}: its documents were encoded by {meta['encoder']} ({meta['encoder_hash']}), but {encoder.location} "
+        f"is another encoder ({encoder.sha256}) of {space} space; name a folder that holds the encoder of the "
+        f"documents, or index again with --overwrite --encoder {encoder.location}"
+    )
+
+
+def load_stored_encoder(meta: Mapping[str, Any], folder: Path, advice: str, backend: Backend = Backend.AUTO) -> Encoder:
+    """Load the encoder that an index names; if it cannot be loaded, the error ends with the advice."""
+    try:
+        return load_encoder(meta["encoder"], backend)
+    except EncoderError as error:
+        raise EncoderError(f"{folder}: the encoder of its documents cannot be loaded: {error}; {advice}") from error
+
+
 class IndexEncoders:
     """The query encoder and the document encoder of an open index. Several threads may use them at once.
 
     The encoder is loaded by the first query or change that needs it.
     """
 
-    def __init__(self, folder: Path, choice: EncoderLike | None) -> None:
-        """Choose the query encoder.
+    def __init__(self, folder: Path, choice: EncoderLike | None, document_encoder: EncoderLike | None = None) -> None:
+        """Choose the encoders.
 
         Args:
             folder: the index folder, named in errors.
             choice: the query encoder; None: the encoder of the documents.
+            document_encoder: the encoder of the documents, at another place than the index names; None: as named.
         """
+        choice = document_encoder if choice is None else choice
         self._folder = folder
+        self._document_encoder = document_encoder
         self._choice = choice
         self._loaded = choice if isinstance(choice, Encoder) else None
         self._loading = PerProcess(threading.Lock)
+
+    @property
+    def finds_documents_encoder(self) -> bool:
+        """Whether the user named the place of the documents' encoder."""
+        return self._document_encoder is not None
 
     def encode_queries(self, snapshot: Snapshot, texts: Sequence[str]) -> Matrix:
         """Return the vectors (n, dim) of queries of a snapshot of the index.
@@ -89,19 +128,28 @@ class IndexEncoders:
             # Another process may have overwritten the index with another space before a change through this object.
             is_foreign = self._loaded is not None and self._loaded.space != meta["space"]
             if self._loaded is None or (is_foreign and self._choice is None):
-                self._loaded = load_encoder(self._choice or meta["encoder"], Backend.QUICK)
+                self._loaded = self._load_query_encoder(meta)
             encoder = self._loaded
         return fit_encoder(encoder, meta, self._folder).encode(texts)
+
+    def _load_query_encoder(self, meta: Mapping[str, Any]) -> Encoder:
+        if self._choice is not None:
+            return load_encoder(self._choice, Backend.QUICK)
+        return load_stored_encoder(meta, self._folder, QUERY_ADVICE, Backend.QUICK)
 
     def for_documents(self, meta: Mapping[str, Any]) -> Encoder:
         """Return the encoder of the documents of an index with these settings.
 
         Raises:
-            EncoderError: the encoder cannot be loaded, or does not fit the index.
+            EncoderError: the encoder cannot be loaded, is not that of the documents, or does not fit the index.
         """
-        encoder = self._loaded
-        if encoder is None or encoder.sha256 != meta["encoder_hash"]:
-            encoder = load_encoder(meta["encoder"])
+        if self._document_encoder is not None:
+            encoder = self._document_encoder = load_encoder(self._document_encoder)
+            require_same_encoder(encoder, meta, self._folder)
+        elif self._loaded is not None and self._loaded.sha256 == meta["encoder_hash"]:
+            encoder = self._loaded
+        else:
+            encoder = load_stored_encoder(meta, self._folder, DOCUMENT_ADVICE)
         if meta.get(BACKEND, encoder.backend) != encoder.backend:
             logger.warning(
                 "%s: the backend %s encoded the index, and %s encodes the new documents; their cosines may differ by "

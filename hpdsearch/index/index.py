@@ -13,7 +13,14 @@ from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
 from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, QueryError
-from hpdsearch.index.encoders import BACKEND, EncoderLike, IndexEncoders, fit_encoder, load_encoder
+from hpdsearch.index.encoders import (
+    BACKEND,
+    EncoderLike,
+    IndexEncoders,
+    fit_encoder,
+    load_encoder,
+    require_same_encoder,
+)
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.compaction import compact
@@ -50,6 +57,7 @@ class Index:
         snapshot: Snapshot,
         encoder: EncoderLike | None = None,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
+        document_encoder: EncoderLike | None = None,
     ) -> None:
         """Use `build` or `open`."""
         self.folder = folder
@@ -57,9 +65,11 @@ class Index:
         self.merge_policy = merge_policy
         self.wait: float = 0
         self._opened = snapshot
-        self._encoders = IndexEncoders(folder, encoder)
+        self._encoders = IndexEncoders(folder, encoder, document_encoder)
         if isinstance(encoder, Encoder):
             fit_encoder(encoder, snapshot.catalog.meta(), folder)
+        if isinstance(document_encoder, Encoder):
+            require_same_encoder(document_encoder, snapshot.catalog.meta(), folder)
 
     @classmethod
     def build(
@@ -126,6 +136,7 @@ class Index:
         folder: StrPath,
         *,
         encoder: EncoderLike | None = None,
+        document_encoder: EncoderLike | None = None,
         wait: float = 0,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -135,15 +146,18 @@ class Index:
             folder: an index folder.
             encoder: the query encoder; None: the encoder of the documents. It must be of the same space and have at
                 least the dimensions of the index, to which its vectors are truncated.
+            document_encoder: the encoder of the documents, if its folder has moved: it must have the same checksum.
+                `add` and `update` store the new place. None: the place that the index names.
             wait: seconds for which each change through this object waits for another writer.
             merge_policy: for changes through this object.
 
         Raises:
             IndexFolderError: the folder holds no committed index, or one of another format.
             CorruptIndexError: a file is missing or altered.
-            EncoderError: the encoder is of another space, or has too few dimensions.
+            EncoderError: the encoder is of another space, or has too few dimensions; or `document_encoder` is another
+                encoder than that of the documents.
         """
-        index = cls(Path(folder), open_snapshot(Path(folder)), encoder, merge_policy)
+        index = cls(Path(folder), open_snapshot(Path(folder)), encoder, merge_policy, document_encoder)
         index.wait = wait
         return index
 
@@ -221,6 +235,7 @@ class Index:
 
         Raises:
             CorpusError: a doc_id comes twice in `documents`, or a document breaks a rule of `strict`.
+            EncoderError: the encoder of the documents cannot be loaded; if its folder has moved, see `open`.
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
@@ -252,6 +267,7 @@ class Index:
 
         Raises:
             CorpusError: a doc_id comes twice in `documents`, or a document breaks a rule of `strict`.
+            EncoderError: the encoder of the documents cannot be loaded; if its folder has moved, see `open`.
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
@@ -268,8 +284,11 @@ class Index:
         start = time.perf_counter()
         with self._transaction() as txn:
             encoder = self._encoders.for_documents(txn.meta)
+            has_moved = self._encoders.finds_documents_encoder and encoder.location != txn.meta["encoder"]
+            if has_moved:
+                txn.set_meta(encoder=encoder.location)
             report = write(txn, encoder, _stored_spec(txn), strict=strict, on_error=policy, progress=progress)
-            if report.n_documents or report.n_deleted or report.n_relocated:
+            if report.n_documents or report.n_deleted or report.n_relocated or has_moved:
                 _commit(txn, progress)
         self._reopen()
         report.seconds = time.perf_counter() - start

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli_documents import DOCUMENTS
+from tiny_encoder import make_tiny_encoder
 
 from hpdsearch import Index
 
@@ -172,3 +173,28 @@ def test_a_link_to_itself_is_an_error_that_names_it(run, tmp_path, tiny_folder):
     result = run("index", "loop", "--encoder", tiny_folder)
     assert result.exit_code == 1
     assert "loop: expected a file or folder, got: Too many levels of symbolic links" in result.stderr
+
+
+def test_add_and_update_find_a_moved_encoder(run, corpus, tmp_path):
+    make_tiny_encoder(tmp_path / "old", max_tokens=120)
+    make_tiny_encoder(tmp_path / "other", max_tokens=120, space_seed=5)
+    assert run("index", corpus, "--encoder", "old").exit_code == 0
+    Path("old").rename("new")
+    Path("more.txt").write_text("one more\n")
+    for command in (("add", "words", "more.txt"), ("index", "more.txt", "-o", "indexes/words", "--update")):
+        missing = run(*command)
+        assert missing.exit_code == 1
+        assert f"{tmp_path / 'old'}: expected an encoder folder" in missing.stderr
+        assert "if it has moved, name its folder with --encoder" in missing.stderr
+        foreign = run(*command, "--encoder", "other")
+        assert foreign.exit_code == 1
+        assert f"were encoded by {tmp_path / 'old'} (sha256:" in foreign.stderr
+        assert f"but {tmp_path / 'other'} is another encoder (sha256:" in foreign.stderr
+        assert run(*command, "--encoder", "nowhere").exit_code == 1
+    assert run("add", "words", "more.txt", "--encoder", "new").exit_code == 0
+    assert run("add", "words", "more.txt").exit_code == 0  # the index stores the new place
+    Path("new").rename("newer")
+    update = run("index", "more.txt", "-o", "indexes/words", "--update", "--encoder", "newer")
+    assert update.exit_code == 0
+    assert run("index", "more.txt", "-o", "indexes/words", "--update").exit_code == 0
+    assert run("query", "fear", "-i", "words").exit_code == 0

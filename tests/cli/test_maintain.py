@@ -303,7 +303,6 @@ def test_update_encodes_only_new_texts_and_deletes_missing_documents(indexed, co
 @pytest.mark.parametrize(
     ("options", "how"),
     [
-        (("--encoder", "small"), "index again with --overwrite"),
         (("--dim", "4"), "index again with --overwrite"),
         (("--overwrite",), "index again with --overwrite"),
         (("--index-type", "flat"), "use hpdsearch reindex"),

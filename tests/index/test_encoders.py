@@ -1,6 +1,7 @@
 """The encoders of an index: of the documents, of the queries, of another space, missing or with too few dimensions."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from brute_force import assert_best, compute_dense_scores, read_passages
@@ -68,6 +69,74 @@ def test_without_its_encoder_an_index_still_answers_lexical_queries(tmp_path: Pa
             index.add([Document("x", "cat")])
     with Index.open(tmp_path / "index", encoder=tmp_path / "moved") as index:
         assert len(index.search("cat", 100)) == 29
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Path:
+    """Return the new place of the encoder of the index tmp_path/index."""
+    Index.build(tmp_path / "index", DOCUMENTS, encoder=make_tiny_encoder(tmp_path / "encoder")).close()
+    return (tmp_path / "encoder").rename(tmp_path / "moved")
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_moved_encoder_is_found_and_its_new_place_is_stored(tmp_path: Path, moved: Path, is_loaded: bool) -> None:
+    encoder = Encoder.load(moved)
+    with Index.open(tmp_path / "index", document_encoder=encoder if is_loaded else moved) as index:
+        assert index.search("cat", mode="dense")
+        before = index.info()
+        index.add([Document("new", "the iron queen sings")])
+    with Index.open(tmp_path / "index") as index:
+        assert index.search("the iron queen sings", 1, mode="dense")[0].doc_id == "new"
+        index.add([Document("newer", "the iron king sings")])
+        assert ("newer", "the iron king sings") in read_passages(tmp_path / "index", encoder)
+        after = index.info()
+    assert (before.encoder, after.encoder) == (str(tmp_path / "encoder"), str(moved))
+    assert (before.encoder_sha256, before.space) == (after.encoder_sha256, after.space)
+
+
+def test_an_update_that_changes_nothing_stores_the_new_place_too(tmp_path: Path, moved: Path) -> None:
+    with Index.open(tmp_path / "index", document_encoder=moved) as index:
+        index.update([], under=tmp_path / "nothing")
+        assert index.info().encoder == str(moved)
+        generation = index.info().generation
+        index.update([], under=tmp_path / "nothing")
+        assert index.info().generation == generation
+
+
+@pytest.mark.parametrize(
+    ("other", "space"), [({"precision": Precision.INT8}, "the same"), ({"space_seed": 5}, "another")]
+)
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_another_encoder_cannot_take_the_place_of_the_documents_encoder(
+    tmp_path: Path, moved: Path, other: dict[str, Any], space: str, is_loaded: bool
+) -> None:
+    folder = make_tiny_encoder(tmp_path / "other", **other)
+    foreign = Encoder.load(folder)
+    stored = Encoder.load(moved)
+    with Index.open(tmp_path / "index") as index:
+        before = index.info()
+
+    def add() -> None:
+        with Index.open(tmp_path / "index", document_encoder=foreign if is_loaded else folder) as index:
+            index.add([Document("new", "the iron queen sings")])
+
+    with pytest.raises(EncoderError) as caught:
+        add()
+    assert str(caught.value) == (
+        f"{tmp_path / 'index'}: its documents were encoded by {tmp_path / 'encoder'} ({stored.sha256}), but {folder} "
+        f"is another encoder ({foreign.sha256}) of {space} space; name a folder that holds the encoder of the "
+        f"documents, or index again with --overwrite --encoder {folder}"
+    )
+    with Index.open(tmp_path / "index") as index:
+        assert index.info() == before
+
+
+def test_the_errors_for_a_missing_encoder_name_the_option_to_use(tmp_path: Path, moved: Path) -> None:
+    with Index.open(tmp_path / "index") as index:
+        with pytest.raises(EncoderError, match=r"/encoder: expected .* found neither; if it has moved, .* --encoder "):
+            index.add([Document("x", "cat")])
+        with pytest.raises(EncoderError, match=r"/encoder: expected .* found neither; .* --query-encoder; --mode lex"):
+            index.search("cat")
 
 
 @pytest.mark.parametrize("has_own_encoder", [False, True])
