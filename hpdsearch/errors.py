@@ -46,6 +46,10 @@ class IndexFolderError(HpdsearchError):
     """An index folder is missing or foreign, has another format, holds nothing committed, or cannot be written."""
 
 
+class NothingCommittedError(IndexFolderError):
+    """The first build of an index folder has not ended, or was stopped."""
+
+
 class CorruptIndexError(IndexFolderError):
     """A file of an index folder is missing, truncated or altered."""
 

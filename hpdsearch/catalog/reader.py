@@ -32,7 +32,7 @@ from hpdsearch.catalog.schema import (
 )
 from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Rows, Stored
-from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, IndexFolderError
+from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, IndexFolderError, NothingCommittedError
 from hpdsearch.records import Document
 
 _MAX_PARAMETERS = 500  # of one statement
@@ -77,7 +77,9 @@ class Catalog:
         try:
             catalog._execute("BEGIN")
             if not catalog._check_format():
-                raise IndexFolderError(f"{folder}: nothing was committed here yet; run hpdsearch index again")
+                raise NothingCommittedError(
+                    f"{folder}: nothing was committed here yet; run hpdsearch index again, unless it is still running"
+                )
         except BaseException:
             catalog.close()
             raise

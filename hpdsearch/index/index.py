@@ -12,7 +12,7 @@ from hpdsearch.corpus import CorpusReader, OnError
 from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
-from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, QueryError
+from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, NothingCommittedError, QueryError
 from hpdsearch.index.encoders import (
     BACKEND,
     EncoderLike,
@@ -27,7 +27,7 @@ from hpdsearch.indexer.compaction import compact
 from hpdsearch.indexer.ingest import IngestReport, ingest
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.merging import apply_deletions, rebuild_index
-from hpdsearch.indexer.transaction import Transaction
+from hpdsearch.indexer.transaction import Transaction, lock_folder
 from hpdsearch.indexer.update import update
 from hpdsearch.indexer.withdrawal import withdraw
 from hpdsearch.records import Document, Hit, integer_to_id
@@ -148,16 +148,19 @@ class Index:
                 least the dimensions of the index, to which its vectors are truncated.
             document_encoder: the encoder of the documents, if its folder has moved: it must have the same checksum.
                 `add` and `update` store the new place. None: the place that the index names.
-            wait: seconds for which each change through this object waits for another writer.
+            wait: seconds for which each change through this object waits for another writer, and `open` for the end of
+                the first build.
             merge_policy: for changes through this object.
 
         Raises:
             IndexFolderError: the folder holds no committed index, or one of another format.
             CorruptIndexError: a file is missing or altered.
+            LockedError: the first build did not end within `wait` seconds.
             EncoderError: the encoder is of another space, or has too few dimensions; or `document_encoder` is another
                 encoder than that of the documents.
         """
-        index = cls(Path(folder), open_snapshot(Path(folder)), encoder, merge_policy, document_encoder)
+        folder = Path(folder)
+        index = cls(folder, _open_built(folder, wait), encoder, merge_policy, document_encoder)
         index.wait = wait
         return index
 
@@ -399,6 +402,17 @@ class Index:
 
     def _reopen(self) -> None:
         self._opened = _open_committed(self.folder, self._opened)
+
+
+def _open_built(folder: Path, wait: float) -> Snapshot:
+    """Open the committed snapshot; while the first build runs, wait for its end."""
+    try:
+        return open_snapshot(folder)
+    except NothingCommittedError:
+        if not wait:
+            raise
+    lock_folder(folder, wait).release()
+    return open_snapshot(folder)
 
 
 def _open_committed(folder: Path, previous: Snapshot | None = None) -> Snapshot:

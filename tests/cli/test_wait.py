@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from hpdsearch import Index
+from hpdsearch.catalog import CatalogWriter
 from hpdsearch.errors import LockedError, ShapeError
 from hpdsearch.indexer.transaction import lock_folder
 
@@ -74,6 +76,42 @@ def test_an_index_object_waits_too(locked):
         index.wait = 30
         end.set()
         assert index.delete(["s1"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["update", "add", "compact", "reindex"])
+def test_a_command_waits_for_the_end_of_the_first_build(run, corpus, tiny_folder, command, caplog):
+    Path("more.txt").write_text("one more\n")
+    Path("encoder").symlink_to(tiny_folder)
+    arguments = [sys.executable, "-m", "hpdsearch", "index", "-", "--encoder", "encoder", "-o", "indexes/words"]
+    with subprocess.Popen([*arguments, "--stdin-format", "jsonl"], stdin=subprocess.PIPE) as build:
+        while not Path("indexes/words/write.lock").exists() or not Path("indexes/words/catalog.sqlite").exists():
+            assert build.poll() is None
+            time.sleep(0.01)
+        refused = run(*WRITERS[command])
+        assert refused.exit_code == 1
+        too_short = run(*WRITERS[command], "--wait", "0.05")
+        assert f"process {build.pid} is writing to this index and did not end within 0.05 seconds" in too_short.stderr
+
+        def end_the_build(record):
+            if not build.stdin.closed and "waiting at most 60 seconds" in record.getMessage():
+                build.stdin.write(corpus.read_bytes())
+                build.stdin.close()
+            return True
+
+        caplog.handler.addFilter(end_the_build)
+        result = run(*WRITERS[command], "--wait", "60")
+        assert result.exit_code == 0, result.output
+    assert run("verify", "words").exit_code == 0
+
+
+def test_there_is_nothing_to_wait_for_after_a_build_that_was_killed(run, tmp_path):
+    CatalogWriter.open(tmp_path).close()  # a writer that dies before its first commit leaves an empty catalog
+    started = time.monotonic()
+    result = run("compact", tmp_path, "--wait", "60")
+    assert result.exit_code == 1
+    assert "nothing was committed here yet; run hpdsearch index again, unless it is still running" in result.stderr
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("wait", [-1, float("nan")])
