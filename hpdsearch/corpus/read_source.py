@@ -1,5 +1,6 @@
 """The documents of one file or stream, and the check of the first ones."""
 
+import codecs
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -59,12 +60,29 @@ def check_source(source: Source, options: ReadOptions) -> None:
     Raises:
         CorpusError: something is not as expected.
     """
-    if source.is_stream:
+    if source.is_stream or is_utf8_page(source, options):
         return
     try:
         deque(islice(read_beginning(source, options), CHECKED_RECORDS), maxlen=0)
     except CheckedEnough:
         return
+
+
+def is_utf8_page(source: Source, options: ReadOptions) -> bool:
+    """Return whether the beginning of a page is UTF-8, which suffices for pages but HTML.
+
+    A folder may hold a million pages, and this takes a quarter of the time of the other check, which words the errors.
+    """
+    if source.kind is not SourceType.PAGE or source.ending in HTML_ENDINGS or source.is_gzip or options.encoding:
+        return False
+    assert source.path is not None
+    try:
+        with source.path.open("rb", buffering=0) as file:
+            raw = file.read(CHECKED_SIZE)
+        text, _ = codecs.utf_8_decode(raw, "strict", len(raw) < CHECKED_SIZE)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return "\0" not in text
 
 
 def read_beginning(source: Source, options: ReadOptions) -> Iterator[object]:

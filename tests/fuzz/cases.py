@@ -39,7 +39,8 @@ ODD_FILTERS = [
 ]  # fmt: skip
 CORPORA = [
     "notes.txt", "words.jsonl", "table.csv", "table.tsv", "page.md", "page.html", "page.rst", "notes", "words.jsonl.gz",
-    "table.parquet", "-", "sp ace.txt", "./notes.txt", "link.txt", "queries.jsonl",
+    "table.parquet", "-", "sp ace.txt", "./notes.txt", "link.txt", "queries.jsonl", "mixed", "utf16.txt",
+    "marked.csv", "marked.json", "marked.md", "wrapped.json", "unreadable.txt",
 ]  # fmt: skip
 ODD_PATHS = [
     "", ".", "..", "nowhere", "nowhere/x", "notes.txt/x", "loop", "loop/x", "broken.txt", "null", "full", "x" * 300,
@@ -71,16 +72,19 @@ WEIGHTS = {"query": 4, "index": 4, "add": 2, "delete": 2, "encode": 2, "distill"
 SANE_VALUES = {  # of options whose type is text
     "--id-field": ["id"], "--text-field": ["text", "title", "nested.x"], "--title-field": ["title", "lang"],
     "--columns": ["year", "year,lang", ""], "--exclude-columns": ["year", "big,tags"],
-    "--encoding": ["utf-8", "latin-1", "utf-16"], "--delimiter": [",", ";", "\t", "tab"], "--subset": ["test", "dev"],
+    "--delimiter": [",", ";", "\t", "tab"], "--subset": ["test", "dev"],
     "--dim": ["1", "2", "8", "16"], "-k": ["1", "3", "100"], "--where": FILTERS, "--memory": ["2G", "500M", "1k"],
     "--index": ["words", INDEX, f"./{INDEX}/"], "--wait": ["0", "0.1"], "--encoder": [*ENCODERS, "static"],
     "--query-encoder": [*ENCODERS, "static"], "--space": ["space", "encoder"], "--recipe": ["recipe.json"],
     "--batch": ["queries.txt", "queries.jsonl"], "--ids-file": ["ids.txt", "ids-bom.txt"],
+    "--encoding": ["utf-8", "utf-16", "latin-1", "cp1252", "utf-16-le", "shift_jis", "utf-7"], "--ids": ["ids-of-rows"],
 }  # fmt: skip
 ODD_VALUES = {
     "--where": ODD_FILTERS, "--memory": ODD_NUMBERS, "--index": ODD_PATHS, "--encoder": [*ODD_PATHS, "space"],
     "--query-encoder": [*ODD_PATHS, "space"], "--space": ODD_PATHS, "--batch": [*ODD_PATHS, *TEXTS, *BYTES],
     "--ids-file": [*ODD_PATHS, *TEXTS, *BYTES], "--recipe": [*ODD_PATHS, "deep.json", "words.jsonl"],
+    "--encoding": [*ODD_TEXTS, "base64", "rot13", "idna", "undefined", "unicode_escape", "__init__", "utf-8\0"],
+    "--ids": ["", ".", "notes", "nowhere/x", "notes.txt/x", "full", "x" * 300],
 }  # fmt: skip
 
 

@@ -78,11 +78,22 @@ TEXTS = {
     "sts.tsv": "1\ta\tb\n2\tc\td\n",
     "recipe.json": '{"teacher": "x", "sources": []}',
     "deep.json": DEEP,
+    "wrapped.json": '{"total": 2, "data": [{"text": "a cat"}, {"text": "the sea"}]}',
+    "broken.json": '[{"text": "a"}, 5, {"text": NaN}, {"text" "b"}, {"text": "c"}, {"text": "d}, {"text": "e"}]',
+    "mixed/good.md": "# A page\n",
 }
 BYTES = {
     "latin1.txt": "Möwen\nüber\n".encode("latin-1"),
     "utf16.txt": "a cat\nthe sea\n".encode("utf-16"),
     "utf16.csv": "id,text\n1,a\n".encode("utf-16-le"),
+    "marked.csv": "id,text\r\n1,Möwe\r\n".encode("utf-16"),
+    "marked.json": '\ufeff[{"text": "Möwe"}]'.encode("utf-16-be"),
+    "marked.md": "\ufeff# Möwe\n".encode("utf-32-le"),
+    "mixed/latin1.md": "# Möwe\n".encode("latin-1"),
+    "mixed/binary.txt": bytes(range(256)),
+    "mixed/caf\udce9.md": b"a name that is not UTF-8\n",
+    "latin1.csv": "id,text\n1,a\n2,Möwe\n3,b,c\n4,d\n".encode("latin-1"),
+    "latin1.json": '[{"text": "a"}, {"text": "Möwe"}]'.encode("latin-1"),
     "nul.txt": b"a\0b\n",
     "binary.txt": bytes(range(256)) * 20,
     "binary.jsonl": bytes(range(255, -1, -1)) * 20,
@@ -114,6 +125,8 @@ def make_workspace(folder: Path) -> Path:
     (folder / "loop").symlink_to("loop")
     (folder / "broken.txt").symlink_to("nowhere")
     (folder / "link.txt").symlink_to("notes.txt")
+    (folder / "unreadable.txt").symlink_to("/proc/self/mem")
+    (folder / "mixed" / "unreadable.md").symlink_to("/proc/self/mem")
     for name in ("null", "full"):  # a faulty command may replace the link, but never the device itself
         (folder / name).symlink_to(f"/dev/{name}")
     write_parquet(folder / "table.parquet")
@@ -158,8 +171,10 @@ def copy_workspace(template: Path, folder: Path) -> Path:
 
 def damage(path: Path, rng: random.Random) -> str:
     """Damage a file, and say how; a folder loses or damages one of its files."""
+    if path.is_symlink():
+        return f"{path.name}: a link, left as it is"
     if path.is_dir():
-        inside = sorted(each for each in path.rglob("*") if each.is_file())
+        inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.is_symlink())
         if not inside:
             return f"{path.name}: empty"
         return damage(rng.choice(inside), rng)
