@@ -136,7 +136,13 @@ def rank_bm25(collection: Collection) -> Rankings:
 
 
 def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Fuse two rankings with hpdsearch.search.fusion; equal scores are ordered by doc_id."""
+    """Fuse two rankings with hpdsearch.search.fusion; equal scores are ordered by doc_id.
+
+    A document outside the dense ranking gets the cosine of its last document, outside the lexical ranking BM25 0.
+    """
+    last = dense[-1][1] if dense else 0.0
+    cosines = dict(dense)
+    dense = [*dense, *((doc_id, last) for doc_id, _ in lexical if doc_id not in cosines)]
     doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
     number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
     both = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))

@@ -148,6 +148,10 @@ class Catalog:
         """Return the document number by row, for the live rows among these."""
         return dict(self._all_in_chunks("SELECT row, doc FROM passages WHERE row IN ({})", rows.tolist()))
 
+    def docs_by_row(self, docs: Sequence[int]) -> dict[int, int]:
+        """Return the document of each row that holds a passage of one of these documents."""
+        return dict(self._all_in_chunks("SELECT row, doc FROM passages WHERE doc IN ({})", docs))
+
     def doc_ids(self, docs: Sequence[int]) -> dict[int, str]:
         """Return the doc_id by document number."""
         return dict(self._all_in_chunks("SELECT doc, doc_id FROM documents WHERE doc IN ({})", docs))

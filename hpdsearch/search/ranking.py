@@ -4,7 +4,7 @@ The k best documents are final if no unseen row could change them: the k-th one 
 every row was seen. Until then a search repeats its attempt with more rows (`expand_until_final`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby, takewhile
 from typing import NamedTuple
 
@@ -96,6 +96,22 @@ def best_per_document(snapshot: Snapshot, rows: Rows, scores: Scores, k: int) ->
 
     (ranking,) = expand_until_final(read_rows, 1, k, size=k + max(k // 4, 4), expansion=2)
     return order_with_ties(snapshot, ranking, k)
+
+
+def choose_best_rows(docs: Mapping[int, int], rows: Rows, scores: Scores) -> Ranking:
+    """Return the best row of each document, in no particular order; of equal rows the first one.
+
+    Args:
+        docs: the document of each row.
+        rows: (n,), in any order.
+        scores: (n,), higher is better.
+    """
+    best: dict[int, Ranked] = {}
+    for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+        previous = best.get(docs[row])
+        if previous is None or (-score, row) < (-previous.score, previous.row):
+            best[docs[row]] = Ranked(docs[row], score, row)
+    return list(best.values())
 
 
 def order_with_ties(snapshot: Snapshot, ranked: Iterable[Ranked], k: int) -> Ranking:

@@ -22,6 +22,7 @@ from hpdsearch.search.ranking import (
     NO_SCORE,
     Ranking,
     best_per_document,
+    choose_best_rows,
     expand_until_final,
     order_with_ties,
 )
@@ -81,12 +82,13 @@ def search(
         rankings = rank_dense(encode(texts), k)
     else:
         depth = max(FUSION_DEPTH, k)
-        dense = rank_dense(encode(texts), depth)
+        vectors = encode(texts)
         # Only the first `depth` of a ranking are final.
-        rankings = [
-            order_with_ties(snapshot, fuse(ranking[:depth], rank_lexical(text, depth)[:depth]), k)
-            for text, ranking in zip(texts, dense, strict=True)
+        candidates = [
+            (text, vector, ranking[:depth], rank_lexical(text, depth)[:depth])
+            for text, vector, ranking in zip(texts, vectors, rank_dense(vectors, depth), strict=True)
         ]
+        rankings = [order_with_ties(snapshot, fuse(*_score_by_both(snapshot, *each)), k) for each in candidates]
     return [_make_hits(snapshot, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
 
 
@@ -203,6 +205,23 @@ def _rank_lexical(snapshot: Snapshot, text: str, k: int, *, where: str | None) -
 
     (ranking,) = expand_until_final(rank_rows, 1, k, size=max(2 * k, 50))
     return ranking
+
+
+def _score_by_both(
+    snapshot: Snapshot, text: str, vector: np.ndarray, dense: Ranking, lexical: Ranking
+) -> tuple[Ranking, Ranking]:
+    """Add to each ranking the documents that only the other one has, with their exact scores.
+
+    A document shares no stem with the text if the lexical ranking still lacks it.
+    """
+    in_dense = {ranked.doc for ranked in dense}
+    in_lexical = {ranked.doc for ranked in lexical}
+    docs = snapshot.catalog.docs_by_row(sorted(in_dense ^ in_lexical))
+    rows = np.array(sorted(row for row, doc in docs.items() if doc in in_lexical), np.int64)
+    cosines = choose_best_rows(docs, *_score_exactly(snapshot, vector, rows))
+    only = sorted(row for row, doc in docs.items() if doc in in_dense)
+    bm25 = choose_best_rows(docs, *snapshot.lexical.search(text, len(only), only=only))
+    return dense + cosines, lexical + bm25
 
 
 def isin_sorted(rows: Rows, allowed: Rows) -> Mask:

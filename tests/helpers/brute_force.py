@@ -74,10 +74,15 @@ def assert_best(hits: Sequence[Hit], scores: Mapping[str, float], k: int) -> Non
             assert scores[doc_id] != last or doc_id > found[-1]
 
 
-def compute_hybrid_scores(dense: Sequence[Hit], lexical: Sequence[Hit]) -> dict[str, float]:
-    """Return 0.8 cosine + 0.2 BM25 / best BM25; a missing cosine counts as the lowest one, a missing BM25 as 0."""
+def compute_hybrid_scores(dense: Sequence[Hit], lexical: Sequence[Hit], depth: int) -> dict[str, float]:
+    """Return 0.8 cosine + 0.2 BM25 / best BM25 of the documents that are among the first of either ranking.
+
+    Args:
+        dense: every document, best first.
+        lexical: every document that shares a stem with the query, best first.
+        depth: this many documents of each ranking are candidates.
+    """
     cosines = {hit.doc_id: hit.score for hit in dense}
     words = {hit.doc_id: hit.score / lexical[0].score for hit in lexical}
-    last = min(cosines.values())
-    either = cosines.keys() | words.keys()
-    return {doc_id: 0.8 * cosines.get(doc_id, last) + 0.2 * words.get(doc_id, 0.0) for doc_id in either}
+    candidates = {hit.doc_id for hit in [*dense[:depth], *lexical[:depth]]}
+    return {doc_id: 0.8 * cosines[doc_id] + 0.2 * words.get(doc_id, 0.0) for doc_id in candidates}

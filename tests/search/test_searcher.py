@@ -143,19 +143,30 @@ def test_a_query_of_only_stop_words_finds_them(grown: Index) -> None:
 @pytest.mark.parametrize("where", [None, "half = 0", "hundredth = 7"])
 @pytest.mark.parametrize("k", [1, 10, 100, 150])
 def test_hybrid_is_the_weighted_sum_of_both_rankings(grown: Index, where: str | None, k: int) -> None:
-    depth = max(100, k)
+    depth = max(30, k)
     for query in QUERIES:
-        rankings = [grown.search(query, depth, mode=mode, where=where) for mode in ("dense", "lexical")]
+        rankings = [grown.search(query, 2000, mode=mode, where=where) for mode in ("dense", "lexical")]
         if not rankings[0]:
             assert grown.search(query, k, where=where) == []
             continue
-        expected = compute_hybrid_scores(*rankings)
+        expected = compute_hybrid_scores(*rankings, depth)
         found = {hit.doc_id: hit.score for hit in grown.search(query, k, where=where)}
         assert len(found) == min(k, len(expected))
         assert found == pytest.approx({doc_id: expected[doc_id] for doc_id in found}, abs=TOLERANCE)
         assert list(found) == sorted(found, key=lambda doc_id: (-found[doc_id], doc_id))
         worst = min(found.values())
         assert all(score < worst + TOLERANCE for doc_id, score in expected.items() if doc_id not in found)
+
+
+def test_a_document_far_down_one_ranking_gets_that_score_too(tmp_path: Path, tiny_encoder: Encoder) -> None:
+    """The word is so common that BM25 cannot tell its documents apart, and a list of 30 holds few of them."""
+    documents = [Document(str(number), f"cat {WORDS[number % len(WORDS)]} {number}") for number in range(400)]
+    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
+        dense = {hit.doc_id: hit.score for hit in index.search("cat sun", 400, mode="dense")}
+        lexical = {hit.doc_id: hit.score for hit in index.search("cat sun", 400, mode="lexical")}
+        first = next(doc_id for doc_id in dense if doc_id not in list(lexical)[:30])
+        hits = {hit.doc_id: hit.score for hit in index.search("cat sun", 200)}
+    assert hits[first] == pytest.approx(0.8 * dense[first] + 0.2 * lexical[first] / max(lexical.values()), abs=1e-4)
 
 
 def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encoder) -> None:
