@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import click
-from workspace import BYTES, ENCODERS, INDEX, TEXTS
+from workspace import BYTES, ENCODERS, INDEX, OLD, TEXTS
 
 from hpdsearch.cli import FORMER_NAMES, main
+from hpdsearch.cli.parameters import OutputPath
 
 ODD_TEXTS = [
     "", " ", "-", "--", "-1", "a", "Möwe", "震动", "\U0001f600", "\u202eabc", "\x1b[31mred", "a\nb\r\nc", "\t", "\x07",
@@ -47,6 +48,10 @@ ODD_PATHS = [
     "x/" * 2500, "new\udce9", "odd", "~nobody/x", INDEX, "encoder", "indexes", "a\nb.txt", "\x1b[31m.txt", "link.txt",
 ]  # fmt: skip
 OUTPUTS = ["new", "new.npy", "new.txt", "new.svg", "new.png", "new/deep/x.txt"]
+OUTPUT_FILES = [
+    *OUTPUTS, OLD, OLD, "old link", "dangling link", "fifo", "null", "-", "/dev/stdout", "notes.txt", "./words.jsonl",
+    "encoder/new.npy", f"{INDEX}/new.txt",
+]  # fmt: skip
 QUERIES = ["a cat", "the sea and the river", "fear of spiders", "king", '"the sea"']
 COMMANDS_OF_A_SESSION = [
     "a cat", ":k 2", ":k", ":k 0", ":k ٣", ":k 99999999999999999999", ":mode dense", ":mode x", ":where year > 1",
@@ -77,14 +82,13 @@ SANE_VALUES = {  # of options whose type is text
     "--index": ["words", INDEX, f"./{INDEX}/"], "--wait": ["0", "0.1"], "--encoder": [*ENCODERS, "static"],
     "--query-encoder": [*ENCODERS, "static"], "--space": ["space", "encoder"], "--recipe": ["recipe.json"],
     "--batch": ["queries.txt", "queries.jsonl"], "--ids-file": ["ids.txt", "ids-bom.txt"],
-    "--encoding": ["utf-8", "utf-16", "latin-1", "cp1252", "utf-16-le", "shift_jis", "utf-7"], "--ids": ["ids-of-rows"],
+    "--encoding": ["utf-8", "utf-16", "latin-1", "cp1252", "utf-16-le", "shift_jis", "utf-7"],
 }  # fmt: skip
 ODD_VALUES = {
     "--where": ODD_FILTERS, "--memory": ODD_NUMBERS, "--index": ODD_PATHS, "--encoder": [*ODD_PATHS, "space"],
     "--query-encoder": [*ODD_PATHS, "space"], "--space": ODD_PATHS, "--batch": [*ODD_PATHS, *TEXTS, *BYTES],
     "--ids-file": [*ODD_PATHS, *TEXTS, *BYTES], "--recipe": [*ODD_PATHS, "deep.json", "words.jsonl"],
     "--encoding": [*ODD_TEXTS, "base64", "rot13", "idna", "undefined", "unicode_escape", "__init__", "utf-8\0"],
-    "--ids": ["", ".", "notes", "nowhere/x", "notes.txt/x", "full", "x" * 300],
 }  # fmt: skip
 
 
@@ -132,6 +136,12 @@ def find_commands(
 
 
 COMMANDS = dict(find_commands())
+
+
+def choose_seeds(usual: str) -> range:
+    """Return the seeds that HPDSEARCH_FUZZ names, as in 1000:5000 or 17, else the usual ones."""
+    first, _, end = os.environ.get("HPDSEARCH_FUZZ", usual).partition(":")
+    return range(int(first), int(end or int(first) + 1))
 
 
 def make_case(seed: int) -> Case:
@@ -206,6 +216,8 @@ class Chooser:
             sane = option.type.choices
         elif isinstance(option.type, click.types.IntParamType | click.types.FloatParamType):
             sane, odd = NUMBERS, ODD_NUMBERS
+        elif isinstance(option.type, OutputPath):
+            sane, odd = OUTPUT_FILES, ODD_PATHS
         elif isinstance(option.type, click.Path | click.File) or "--output" in option.opts:
             sane, odd = OUTPUTS, ODD_PATHS
         for name in option.opts:

@@ -1,5 +1,6 @@
 """Run a fuzzed command line and check what every command line promises."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from cases import Case
-from workspace import INDEX, copy_workspace, damage, fingerprint
+from workspace import INDEX, OLD, OLD_BYTES, copy_workspace, damage, find_kinds, fingerprint, read_inputs
 
 TIMEOUT = 60  # seconds; the slowest case takes a few
+FIFO_BYTES = 1 << 20  # no case writes more into an output file
 NEVER = (
     "Traceback (most recent call last)",
     "panicked at",
@@ -69,6 +71,8 @@ class Server:
         rng = Random(case.seed)
         how = [damage(folder / name, rng) for name in case.damaged if (folder / name).exists()]
         before = fingerprint(folder / INDEX)
+        kinds, inputs = find_kinds(folder), read_inputs(folder, case.damaged)
+        reader = open_reader(folder / "fifo")
         answer = self.ask(
             folder=str(folder),
             arguments=case.arguments,
@@ -81,10 +85,12 @@ class Server:
             file_limit=case.file_limit,
             timeout=TIMEOUT,
         )
+        os.close(reader)
         errors = answer["errors"]
         faults = self._check(case, answer["code"], errors, folder)
+        faults += find_changes(case, answer["code"], folder, kinds, inputs)
         if not case.damaged and fingerprint(folder / INDEX) != before:
-            faults += self._verify(folder / INDEX)
+            faults += self.find_problems(folder / INDEX)
         shown = [f"damaged: {', '.join(how)}"] if how else []
         return [*faults, *shown, f"code {answer['code']}", errors[-3000:]] if faults else []
 
@@ -98,10 +104,11 @@ class Server:
         elif code and case.stderr == "captured" and case.stdout != "broken pipe" and not errors.strip() + shown:
             faults.append("failed without a message")
         faults += [f"left {path.relative_to(folder)}" for path in folder.rglob("*.partial")]
-        outputs = (path for path in folder.glob("new*") if path.is_file())
+        outputs = (path for path in [*folder.glob("new*"), folder / OLD] if path.is_file())
         return faults + [f"wrote half of {path.name}" for path in outputs if not is_complete(path)]
 
-    def _verify(self, index: Path) -> list[str]:
+    def find_problems(self, index: Path) -> list[str]:
+        """Verify an index folder; return its problems."""
         problems = self.scratch / "problems"
         problems.unlink(missing_ok=True)
         answer = self.ask(verify=str(index), problems=str(problems), timeout=TIMEOUT)
@@ -109,15 +116,54 @@ class Server:
             return [f"verify ended with {answer['code']}"]
         return [f"the index is damaged: {line}" for line in problems.read_text().splitlines()]
 
+    def run(self, folder: Path, arguments: list[str]) -> tuple[float | None, str, str]:
+        """Run a command line in a folder; return its exit code, its output and its errors."""
+        out = self.scratch / "out"
+        out.write_bytes(b"")
+        answer = self.ask(
+            folder=str(folder),
+            arguments=arguments,
+            environment=ENVIRONMENT | {"HOME": str(folder / "home")},
+            stdin=os.devnull,
+            stdout=str(out),
+            stderr="captured",
+            encoding="utf-8",
+            file_limit=None,
+            timeout=TIMEOUT,
+        )
+        return answer["code"], out.read_text(), answer["errors"]
+
+
+def open_reader(fifo: Path) -> int:
+    """Open a FIFO for reading, with room for all that a case writes."""
+    descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, FIFO_BYTES)
+    return descriptor
+
+
+def find_changes(
+    case: Case, code: float | None, folder: Path, kinds: dict[str, int], inputs: dict[str, bytes]
+) -> list[str]:
+    """Return what a command must not have changed: links, FIFOs, inputs, the old file without --overwrite."""
+    found = find_kinds(folder)
+    faults = [f"changed the kind of {name}" for name in kinds if found.get(name) != kinds[name]]
+    if read_inputs(folder, case.damaged) != inputs:
+        faults.append("changed an input")
+    is_replaced = (folder / OLD).read_bytes() != OLD_BYTES
+    if is_replaced and (code != 0 or "--overwrite" not in case.arguments):
+        faults.append(f"replaced {OLD}")
+    return faults
+
 
 def is_complete(path: Path) -> bool:
     """Tell whether an output file ends as its format does."""
     data = path.read_bytes()
     if data.startswith(b"\x93NUMPY"):
-        return len(np.load(path)) > 0
+        return np.load(path).ndim == 2
     if path.suffix == ".svg" and data.startswith(b"<?xml"):
         return data.rstrip().endswith(b"</svg>")
     if data.startswith(b"\x89PNG"):
         return data.endswith(b"IEND\xaeB`\x82")
     lines = data.removesuffix(b"\n").split(b"\n")
-    return data.endswith(b"\n") and all(len(line.split(b" ")) == 6 for line in lines)  # a TREC run
+    is_run = b" Q0 " in lines[0]
+    return data[-1:] in (b"", b"\n") and (not is_run or all(len(line.split(b" ")) == 6 for line in lines))

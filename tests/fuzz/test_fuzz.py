@@ -3,28 +3,22 @@
 HPDSEARCH_FUZZ=1000:5000 runs the cases of these seeds instead of the usual ones. HPDSEARCH_FUZZ=17 runs one.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 
 import pytest
-from cases import make_case
+from cases import choose_seeds, make_case
 from checks import Server
 from workspace import make_workspace
 
-SEEDS = os.environ.get("HPDSEARCH_FUZZ", "0:300")
+SEEDS = "0:300"
 PARTS = 6
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the fuzzer forks processes that have loaded native libraries"),
 ]
-
-
-def choose_seeds() -> range:
-    first, _, end = SEEDS.partition(":")
-    return range(int(first), int(end or int(first) + 1))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_command_line_ends_in_order(server: Server, part: int) -> None:
     failures = []
-    for seed in choose_seeds()[part::PARTS]:
+    for seed in choose_seeds(SEEDS)[part::PARTS]:
         case = make_case(seed)
         faults = server.find_faults(case)
         if faults:

@@ -5,6 +5,8 @@ import json
 import os
 import random
 import shutil
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from beir_folder import write_beir
@@ -109,6 +111,8 @@ BYTES = {
     "bad.parquet": b"PAR1 and no more",
 }
 INDEX = "indexes/words"
+OLD = "old.npy"  # a file that exists; only --overwrite may replace it
+OLD_BYTES = b"the old file\n"
 ENCODERS = ("encoder", "transformer")
 
 
@@ -127,6 +131,9 @@ def make_workspace(folder: Path) -> Path:
     (folder / "link.txt").symlink_to("notes.txt")
     (folder / "unreadable.txt").symlink_to("/proc/self/mem")
     (folder / "mixed" / "unreadable.md").symlink_to("/proc/self/mem")
+    (folder / OLD).write_bytes(OLD_BYTES)
+    (folder / "old link").symlink_to(OLD)
+    (folder / "dangling link").symlink_to("new target")
     for name in ("null", "full"):  # a faulty command may replace the link, but never the device itself
         (folder / name).symlink_to(f"/dev/{name}")
     write_parquet(folder / "table.parquet")
@@ -166,7 +173,9 @@ def write_parquet(path: Path) -> None:
 
 
 def copy_workspace(template: Path, folder: Path) -> Path:
-    return shutil.copytree(template, folder, symlinks=True)
+    shutil.copytree(template, folder, symlinks=True)
+    os.mkfifo(folder / "fifo")
+    return folder
 
 
 def damage(path: Path, rng: random.Random) -> str:
@@ -243,3 +252,14 @@ def fingerprint(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.endswith(("-wal", "-shm", ".lock"))
     }
+
+
+def find_kinds(folder: Path) -> dict[str, int]:
+    """Return the kind (regular file, folder, link, FIFO) of each entry of a folder."""
+    return {path.name: stat.S_IFMT(path.lstat().st_mode) for path in folder.iterdir()}
+
+
+def read_inputs(folder: Path, damaged: Sequence[str]) -> dict[str, bytes]:
+    """Return the contents of the corpora and of the files of encoders, which no command may change."""
+    names = [*TEXTS, *BYTES, *(f"{encoder}/tokenizer.json" for encoder in ENCODERS)]
+    return {name: (folder / name).read_bytes() for name in names if not name.startswith(tuple(damaged))}
