@@ -17,6 +17,7 @@ BOMS = {
     BOM: UTF8,
 }
 NO_ENCODINGS_OF_FILES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+NEED_A_MARK = {"utf-16", "utf-32"}
 MARK_ERRORS = "hpdsearch-mark"  # name of mark_bytes as an error handler
 
 
@@ -39,6 +40,26 @@ def normalize_encoding(name: str) -> str:
 def find_bom_encoding(head: bytes) -> str | None:
     """Return the encoding that the byte order mark at the beginning of a file states; None if there is no mark."""
     return next((encoding for mark, encoding in BOMS.items() if head.startswith(mark)), None)
+
+
+def choose_encoding(head: bytes, stated: str, name: str) -> str:
+    """Return the encoding of a file: that of its byte order mark, else the stated one.
+
+    Args:
+        head: the beginning of the file.
+        stated: by --encoding, or the usual one.
+        name: of the file, for the error.
+
+    Raises:
+        CorpusError: the stated one leaves the order of bytes to a mark, which is missing.
+    """
+    marked = find_bom_encoding(head)
+    if head and marked is None and stated in NEED_A_MARK:
+        raise CorpusError(
+            f"{name}: expected a byte order mark, which --encoding {stated} needs, got none; correct the encoding, or "
+            f"name the order: --encoding {stated}-le or {stated}-be"
+        )
+    return marked or stated
 
 
 def mark_bytes(error: UnicodeError) -> tuple[str, int]:

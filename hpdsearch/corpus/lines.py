@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
-from hpdsearch.corpus.encodings import BOM, MARK_ERRORS, UTF8, find_bom_encoding, find_mark, open_text
+from hpdsearch.corpus.encodings import BOM, MARK_ERRORS, UTF8, choose_encoding, find_mark, open_text
 from hpdsearch.errors import CorpusError
 
 BOM_CHARACTER = "\ufeff"
@@ -107,7 +107,7 @@ def read_text_lines(file: IO[bytes], location: SourceLocation, decoding: Decodin
         CorpusError: a line contains bytes that cannot be decoded, or a NUL (see Decoding).
     """
     head = file.readline()
-    encoding = find_bom_encoding(head) or decoding.encoding
+    encoding = choose_encoding(head, decoding.encoding, location.name)
     if encoding == UTF8:
         return read_utf8_lines(head, file, location, decoding)
     return read_marked_lines(open_text(head, file, encoding), location, encoding, decoding)
@@ -148,7 +148,7 @@ def read_text_pieces(file: IO[bytes], location: SourceLocation, decoding: Decodi
         CorpusError: as for `read_text_lines`.
     """
     head = file.read(BUFFER_BYTES)
-    encoding = find_bom_encoding(head) or decoding.encoding
+    encoding = choose_encoding(head, decoding.encoding, location.name)
     text = open_text(head, file, encoding)
     location.line = 1
     offset = 0

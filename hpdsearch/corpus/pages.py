@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import IO
 
-from hpdsearch.corpus.encodings import UTF8, find_bom_encoding
+from hpdsearch.corpus.encodings import UTF8, choose_encoding, find_bom_encoding
 from hpdsearch.corpus.lines import BOM_CHARACTER, SourceLocation, read_text_lines
 from hpdsearch.corpus.options import ReadOptions
 from hpdsearch.corpus.sources import HTML_ENDINGS, Source
@@ -86,8 +86,8 @@ def decode_html(raw: bytes, name: str, encoding: str | None = None, *, is_cut: b
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     stated = find_bom_encoding(raw)
-    if chosen := stated or encoding:
-        encodings = [chosen]
+    if stated or encoding:
+        encodings = [choose_encoding(raw, encoding or UTF8, name)]
     elif declared := CHARSET.search(raw[:CHARSET_WITHIN]):
         label = map_encoding_to_html5(declared[1].decode("ascii")) or "utf-8"
         # If the declaration can be read as ASCII, the page is not UTF-16 (HTML standard, 13.2.3.2).

@@ -162,6 +162,17 @@ def test_an_unknown_encoding_is_refused(name: str) -> None:
         ReadOptions(encoding=name)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("name", CONTENTS)
+def test_an_encoding_that_needs_a_mark_is_refused_without_one(tmp_path: Path, name: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes(CONTENTS[name].encode(f"{encoding}-le"))
+    options = ReadOptions(encoding=encoding)
+    with pytest.raises(CorpusError, match=f"expected a byte order mark, .* got none; .* --encoding {encoding}-le or "):
+        read_corpus(tmp_path / name, options)
+    (tmp_path / name).write_bytes(CONTENTS[name].encode(encoding))  # Python writes the mark
+    assert len(list(read_corpus(tmp_path / name, options))) in (1, len(TEXTS))
+
+
 def test_an_encoding_has_many_names() -> None:
     assert {normalize_encoding(name) for name in ("latin-1", "LATIN1", "iso-8859-1", "l1", "iso8859_1")} == {
         "iso8859-1"
