@@ -54,6 +54,10 @@ class CorruptIndexError(IndexFolderError):
     """A file of an index folder is missing, truncated or altered."""
 
 
+class ChangedIndexError(IndexFolderError):
+    """A writer changed an index while it was read where its files cannot be locked."""
+
+
 class LockedError(IndexFolderError):
     """Another process or thread is writing to the index folder."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
+from hpdsearch.catalog.connection import close_with_checkpoint
 from hpdsearch.errors import IndexFolderError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _catalogs: "WeakSet[Catalog]" = WeakSet()
 _held: "list[Catalog]" = []  # the catalogs whose locks a forking thread holds
 _forking = threading.RLock()
 _opening = threading.RLock()  # held while a connection is opened or closed
+_written: set[Path] = set()  # catalogs that this process has written, and whose commits may be in the log
 _refused: set[tuple[int, int]] = set()  # device and inode
 
 
@@ -44,10 +46,20 @@ def open_catalog(path: Path, connect: Callable[[], C]) -> C:
     return catalog
 
 
-def close_connection(connection: sqlite3.Connection) -> None:
-    """Close a connection, but not while the process forks."""
+def close_connection(path: Path, connection: sqlite3.Connection, *, may_have_written: bool) -> None:
+    """Close a connection, but not while the process forks.
+
+    The last one of the process makes a checkpoint if the process has written: an open snapshot would prevent it.
+    """
     with _opening:
-        connection.close()
+        if may_have_written:
+            _written.add(path)
+        is_last = not any(catalog.is_open and catalog.path == path for catalog in list(_catalogs))
+        if is_last and path in _written:
+            _written.remove(path)
+            close_with_checkpoint(path, connection)
+        else:
+            connection.close()
 
 
 def refuse_after_fork(path: Path) -> None:
@@ -87,6 +99,7 @@ def _leave_all_to_parent() -> None:
     _forking = threading.RLock()
     _opening = threading.RLock()
     _held.clear()
+    _written.clear()
     for catalog in list(_catalogs):
         catalog.leave_to_parent()
 

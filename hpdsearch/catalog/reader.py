@@ -10,6 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from hpdsearch.catalog.connection import (
+    SQLITE_ERRORS,
+    FileState,
+    connect_reader,
+    require_unchanged,
+    translate_error,
+)
 from hpdsearch.catalog.filter_check import check_filter, field_names
 from hpdsearch.catalog.filter_parser import parse_filter
 from hpdsearch.catalog.filter_sql import flatten_metadata, register_functions, to_sql
@@ -19,14 +26,11 @@ from hpdsearch.catalog.schema import (
     FILE_NAME,
     FORMAT,
     SEGMENT_COLUMNS,
-    SQLITE_ERRORS,
     TABLES,
     RowPassage,
     SegmentEntry,
     StoredDocument,
-    connect,
     document_checksum,
-    translate_error,
     vector_checksum,
     xor_checksum,
 )
@@ -49,12 +53,16 @@ class Catalog:
     """
 
     format = FORMAT
+    _writes = False
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, unlocked: FileState | None = None) -> None:
+        """Take a connection, and the state of a file that it cannot lock."""
         self.path = path
         self._connection = connection
+        self._unlocked = unlocked
         register_functions(connection)
-        self._close = weakref.finalize(self, close_connection, connection)  # runs at garbage collection too
+        # Runs at garbage collection too.
+        self._close = weakref.finalize(self, close_connection, path, connection, may_have_written=self._writes)
         self.lock = threading.RLock()
         self.is_inherited = False
 
@@ -67,13 +75,8 @@ class Catalog:
             CorruptIndexError: SQLite cannot read the file, or a checksum does not match.
         """
         path = folder / FILE_NAME
-        if not folder.is_dir():
-            raise IndexFolderError(
-                f"{folder}: there is no such folder; make one with: hpdsearch index CORPUS -o {folder}"
-            )
-        if not path.is_file():
-            raise IndexFolderError(f"{folder}: this is not an hpdsearch index (it holds no {FILE_NAME})")
-        catalog = open_catalog(path, lambda: cls(path, connect(path)))
+        _require_file(folder, path)
+        catalog = open_catalog(path, lambda: cls(path, *connect_reader(path)))
         try:
             catalog._execute("BEGIN")
             if not catalog._check_format():
@@ -89,6 +92,11 @@ class Catalog:
         """Release the snapshot."""
         with self.lock:
             self._close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is open."""
+        return self._close.alive
 
     def leave_to_parent(self) -> None:
         """Give up the connection in a forked child, at once after the fork; nothing can be read afterwards.
@@ -288,9 +296,16 @@ class Catalog:
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.lock:
             try:
-                return self._connection.execute(sql, parameters).fetchall()
+                rows = self._connection.execute(sql, parameters).fetchall()
             except SQLITE_ERRORS as error:
+                self._require_unchanged()
                 raise translate_error(self.path, error) from error
+            self._require_unchanged()
+            return rows
+
+    def _require_unchanged(self) -> None:
+        if self._unlocked is not None:
+            require_unchanged(self.path, self._unlocked)
 
     def _each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield rows one at a time, without the lock: only for `find_problems` and for writers."""
@@ -298,7 +313,9 @@ class Catalog:
             try:
                 yield from cursor
             except SQLITE_ERRORS as error:
+                self._require_unchanged()
                 raise translate_error(self.path, error) from error
+        self._require_unchanged()
 
     def _parse_json(self, text: Any) -> Any:
         try:
@@ -315,6 +332,19 @@ class Catalog:
             chunk = values[start : start + _MAX_PARAMETERS]
             found += self._all(sql.format(",".join("?" * len(chunk))), chunk)
         return found
+
+
+def _require_file(folder: Path, path: Path) -> None:
+    """Check that a folder holds a catalog."""
+    try:
+        if not folder.is_dir():
+            raise IndexFolderError(
+                f"{folder}: there is no such folder; make one with: hpdsearch index CORPUS -o {folder}"
+            )
+        if not path.is_file():
+            raise IndexFolderError(f"{folder}: this is not an hpdsearch index (it holds no {FILE_NAME})")
+    except OSError as error:
+        raise IndexFolderError(f"{folder}: cannot be opened ({error.strerror}); check its permissions") from error
 
 
 def _is_unicode(text: str) -> bool:

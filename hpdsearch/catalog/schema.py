@@ -1,21 +1,16 @@
-"""The catalog's tables, how a connection to them is made, and the checksums over their rows."""
+"""The catalog's tables and the checksums over their rows."""
 
 import json
-import os
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, TypeAlias
 
-from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, IndexFolderError
 from hpdsearch.records import Document
 
 FILE_NAME = "catalog.sqlite"
 FORMAT = 2  # docs/index-format.md
 APPLICATION_ID = 0x68706473  # "hpds": tells our catalogs from other SQLite files
-CACHE_KIB = 65_536
 
 # The column block_sums held checksums in format 1; it is always empty, and stays because it is part of format 2.
 SCHEMA = """
@@ -50,9 +45,6 @@ SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
     "segment, first_row, end_row, n_rows, row_map, vectors_file, vectors_bytes, vectors_sha256, "
     "index_file, index_bytes, index_sha256, spec, curve"
 )
-
-# SQLite quotes names of the schema in its messages; a name that is no UTF-8 any more raises the second error.
-SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 RowPassage: TypeAlias = tuple[int, int, int]  # row, start, end
 
@@ -114,71 +106,6 @@ class WithdrawnDocument:
     place: str
     doc_id: str
     content: int
-
-
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Connect to a catalog. Without write permission the file is opened read-only.
-
-    Raises:
-        IndexFolderError: the file cannot be opened, or only without the last committed changes.
-        CorruptIndexError: the file is not an SQLite database.
-    """
-    if create:
-        return _open_connection(path, "mode=rwc", CACHE_KIB)
-    try:
-        return _open_connection(path, "mode=rw", CACHE_KIB // 8)
-    except CorruptIndexError:
-        raise
-    except IndexFolderError:
-        wal = path.with_name(path.name + "-wal")
-        if os.access(path.parent, os.W_OK):
-            raise
-        if wal.exists() and wal.stat().st_size:
-            raise IndexFolderError(
-                f"{path}: the last changes are in {wal.name}, which SQLite cannot read in a read-only folder; "
-                "open the index once in a folder with write permission"
-            ) from None
-        return _open_connection(path, "immutable=1", CACHE_KIB // 8)
-
-
-def _open_connection(path: Path, parameters: str, cache_kib: int) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{parameters}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=30,
-        )
-        try:
-            connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-    except SQLITE_ERRORS as error:
-        raise translate_error(path, error) from error
-    return connection
-
-
-# Keys are the beginnings of SQLite's messages (sqlite3ErrStr). Other messages quote data and may hold any word.
-_MESSAGES = {
-    "database is locked": "is locked by another program ({}); try again",
-    "database table is locked": "is locked by another program ({}); try again",
-    "database or disk is full": "cannot be written ({}); make room, nothing was changed",
-    "disk I/O error": "cannot be read or written ({}); check the disk",
-    "attempt to write a readonly database": "cannot be written ({}); choose a folder with write permission",
-    "unable to open database file": "cannot be opened ({}); check the permissions of the file and its folder",
-    "Cannot operate on a closed database": "was closed; open the index again",
-}
-
-
-def translate_error(path: Path, error: Exception) -> IndexFolderError:
-    """Return the error that tells the user what an SQLite error means."""
-    for beginning, message in _MESSAGES.items():
-        if str(error).startswith(beginning):
-            return IndexFolderError(f"{path}: {message.format(error)}")
-    return CorruptIndexError(f"{path}: SQLite cannot read it ({error}); {RESTORE_CATALOG}")
 
 
 def document_row(doc: int, document: Document, passages: tuple[RowPassage, ...]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hpdsearch.catalog.connection import SQLITE_ERRORS, connect_writer, translate_error
 from hpdsearch.catalog.filter_sql import flatten_metadata
 from hpdsearch.catalog.forking import open_catalog, refuse_after_fork
 from hpdsearch.catalog.reader import Catalog
@@ -18,17 +19,14 @@ from hpdsearch.catalog.schema import (
     FORMAT,
     SCHEMA,
     SEGMENT_COLUMNS,
-    SQLITE_ERRORS,
     TABLES,
     WITHDRAWN,
     RowPassage,
     SegmentEntry,
     WithdrawnDocument,
-    connect,
     document_row,
     metadata_json,
     text_fingerprint,
-    translate_error,
     vector_checksum,
 )
 from hpdsearch.common.files import parse_json
@@ -58,7 +56,7 @@ class CatalogWriter(Catalog):
             CorruptIndexError: SQLite cannot read the file, or a checksum does not match.
         """
         path = folder / FILE_NAME
-        catalog = open_catalog(path, lambda: cls(path, connect(path, create=True)))
+        catalog = open_catalog(path, lambda: cls(path, connect_writer(path)))
         try:
             catalog._check_format()  # before the first change: the file may belong to another program
             # On failure SQLite keeps the old mode and returns its name; readers would then lock writers out.
@@ -75,6 +73,7 @@ class CatalogWriter(Catalog):
         return catalog
 
     committed: bool
+    _writes = True
     _first_free_doc = 0
 
     def leave_to_parent(self) -> None:

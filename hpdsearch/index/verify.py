@@ -1,6 +1,6 @@
 """Verify an index folder: its files against their checksums, and its parts against one another."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,10 @@ import numpy as np
 from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.common.files import MAX_READ_ATTEMPTS, file_sha256
 from hpdsearch.common.vectors import Rows
-from hpdsearch.errors import CorruptIndexError
+from hpdsearch.errors import ChangedIndexError, CorruptIndexError
 from hpdsearch.lexical import corrupt_files
 from hpdsearch.search.lexical_files import open_lexical
+from hpdsearch.search.opening import file_errors, read_generation
 from hpdsearch.search.segment_files import row_map
 
 
@@ -23,16 +24,15 @@ def find_problems(folder: Path) -> list[str]:
     Raises:
         IndexFolderError: the folder cannot be opened.
     """
-    problems: list[str] = []
-    for _ in range(MAX_READ_ATTEMPTS):
-        with closing(Catalog.open(folder)) as catalog:
-            generation = catalog.meta()["generation"]
-            problems = _problems(folder, catalog)
-        if not problems:
-            break
-        with closing(Catalog.open(folder)) as catalog:
-            if catalog.meta()["generation"] == generation:
-                break
+    problems = [f"{folder}: changed {MAX_READ_ATTEMPTS} times while it was verified; try again when writers are done"]
+    with file_errors(folder):
+        for _ in range(MAX_READ_ATTEMPTS):
+            with suppress(ChangedIndexError):
+                with closing(Catalog.open(folder)) as catalog:
+                    generation = catalog.meta()["generation"]
+                    problems = _problems(folder, catalog)
+                if not problems or read_generation(folder) == generation:
+                    return problems
     return problems
 
 

@@ -5,6 +5,7 @@ point). Only then are tombstoned lexical rows and files that the catalog does no
 any moment, the folder holds the last committed state, and the next writer removes the leftovers.
 """
 
+import errno
 import logging
 import os
 import re
@@ -75,14 +76,28 @@ class Transaction:
             IndexFolderError: the folder cannot be used, holds no index, or holds one that must not be replaced.
             LockedError: another writer is at work, and does not end within `wait` seconds.
         """
-        if self._create:
-            self._prepare_folder()
-        elif not (self.folder / FILE_NAME).is_file():
-            raise IndexFolderError(
-                f"{self.folder}: this is not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
-            )
         self._process = os.getpid()
-        self._lock = lock_folder(self.folder, self._wait)
+        try:
+            if self._create:
+                self._prepare_folder()
+            elif not (self.folder / FILE_NAME).is_file():
+                raise IndexFolderError(
+                    f"{self.folder}: this is not an hpdsearch index; make one with: hpdsearch index CORPUS -o FOLDER"
+                )
+            self._lock = lock_folder(self.folder, self._wait)
+            try:
+                self._open_catalog()
+            except BaseException:
+                self._lock.release()
+                raise
+        except BaseException as error:
+            self._convert_disk_error(error)
+            raise
+        return self
+
+    def _open_catalog(self) -> None:
+        """Open the catalog and begin; if that fails, remove a catalog that holds nothing, as on a full disk."""
+        is_new = not _size(self.folder / FILE_NAME)
         try:
             self.catalog = CatalogWriter.open(self.folder)
             try:
@@ -90,17 +105,19 @@ class Transaction:
             except BaseException:
                 self.catalog.close()
                 raise
-        except BaseException as error:
-            self._lock.release()
-            self._convert_disk_error(error)
+        except BaseException:
+            if is_new and self._create:
+                with self.cleanup():
+                    self._remove_folder()
             raise
-        return self
 
     def _convert_disk_error(self, error: BaseException | None) -> None:
         """Convert disk errors to IndexFolderError; errors that the caller's iterator raised pass through."""
         if isinstance(error, OSError) and (error.filename is None or str(self.folder) in str(error.filename)):
+            no_permission = isinstance(error, PermissionError) or error.errno == errno.EROFS
+            advice = "check its permissions" if no_permission else "make room or check the disk"
             raise IndexFolderError(
-                f"{self.folder}: cannot be written ({error.strerror}); make room or check the disk, nothing was changed"
+                f"{error.filename or self.folder}: cannot be written ({error.strerror}); {advice}, nothing was changed"
             ) from error
 
     def _prepare_folder(self) -> None:
@@ -250,6 +267,11 @@ class Transaction:
                     self._remove_folder()
             self._lock.release()
         self._convert_disk_error(error)
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file; 0: it is empty or does not exist."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _is_committed(folder: Path) -> bool:

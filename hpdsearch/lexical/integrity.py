@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
+import stat
+import time
 from collections.abc import Iterator, Set
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import tantivy
@@ -12,7 +14,9 @@ import tantivy
 from hpdsearch.common.files import MAX_READ_ATTEMPTS, parse_json
 from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
 from hpdsearch.lexical.analysis import TOKENIZER
-from hpdsearch.lexical.tantivy_formats import active_file_names, count_rows, is_intact, is_own_file
+from hpdsearch.lexical.tantivy_formats import MANAGED, META, active_file_names, count_rows, is_intact, is_own_file
+
+_SECONDS_UNTIL_SHARED = 1.0  # a writer calls share_files at once after Tantivy has written meta.json
 
 FileIdentity = tuple[Path, int, int, int]  # path, inode, size, mtime_ns
 IntactFiles = frozenset[FileIdentity]
@@ -94,12 +98,32 @@ def read_meta(folder: Path) -> bytes:
 
     Raises:
         CorruptIndexError: it is missing.
+        PermissionError: this user may not read it.
     """
-    path = folder / "meta.json"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise CorruptIndexError(f"{path}: is missing; {RESTORE}") from error
+    path = folder / META
+    until = time.monotonic() + _SECONDS_UNTIL_SHARED
+    while True:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise CorruptIndexError(f"{path}: is missing; {RESTORE}") from error
+        except PermissionError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def share_files(folder: Path) -> None:
+    """Let the users who may read a lexical folder read the files that Tantivy makes for their owner only.
+
+    The folder has the modes of the umask.
+    """
+    for name in (META, MANAGED):
+        path = folder / name
+        mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
+        if stat.S_IMODE(path.stat().st_mode) != mode:
+            with suppress(PermissionError):  # the file is another user's, and Tantivy has not made it anew
+                path.chmod(mode)
 
 
 def commit_fingerprint(folder: Path, meta: bytes) -> tuple[int, str]:
@@ -129,7 +153,7 @@ def _active_files(folder: Path, meta: bytes) -> list[Path]:
 
 
 def _corrupt_meta(folder: Path, error: Exception) -> CorruptIndexError:
-    return CorruptIndexError(f"{folder / 'meta.json'}: cannot be parsed ({error!r}); {RESTORE}")
+    return CorruptIndexError(f"{folder / META}: cannot be parsed ({error!r}); {RESTORE}")
 
 
 def _identify(path: Path) -> FileIdentity | None:

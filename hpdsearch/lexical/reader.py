@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import tantivy
 
+from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.errors import RESTORE, CorruptIndexError
-from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, query_stems
+from hpdsearch.lexical.analysis import LATEST, Analysis, query_stems
 from hpdsearch.lexical.buffer import BufferedRows, Passages
 from hpdsearch.lexical.integrity import IntactFiles, commit_fingerprint, read_meta, reading, verify_files
+from hpdsearch.lexical.opening import open_committed
 from hpdsearch.lexical.tantivy_formats import collection_statistics, idf
 
 _DECIMALS = 4  # of scores: Tantivy adds up the stems of equal passages in any order
@@ -59,15 +61,21 @@ class LexicalReader:
             self._searcher: tantivy.Searcher = before._searcher
             self._schema: tantivy.Schema = before._schema
         else:
-            self._intact = _require_intact(folder, before._intact if before is not None else frozenset())
-            with reading(folder):
-                index = tantivy.Index.open(str(folder))
-                index.register_tokenizer(TOKENIZER, analyzer())
-                self._schema = index.schema
-                self._searcher = index.searcher()
-                # Tantivy opens the files of terms at the first query; both fields must exist.
-                self._searcher.search(self._term("", 1), limit=1, count=False)
-                tantivy.Query.term_set_query(self._schema, "row", [0])
+            self._open(before._intact if before is not None else frozenset())
+
+    def _open(self, known: IntactFiles) -> None:
+        """Verify and open the files; begin again if a writer merges them and removes some meanwhile."""
+        for attempt in range(1, MAX_READ_ATTEMPTS + 1):
+            try:
+                self._intact = _require_intact(self._folder, known)
+                with reading(self._folder):
+                    self._searcher, self._schema = open_committed(self._folder, self._meta)
+                return
+            except CorruptIndexError:
+                before = self._meta
+                self._meta = read_meta(self._folder)
+                if self._meta == before or attempt == MAX_READ_ATTEMPTS:
+                    raise
 
     @property
     def commit_fingerprint(self) -> tuple[int, str]:

@@ -31,6 +31,9 @@ LENGTHS = np.cumsum([0, *[1] * 40, *chain.from_iterable([2**step] * 8 for step i
 
 SEGMENT_ENDINGS = ("term", "idx", "pos", "fieldnorm", "fast", "store")  # the files of one segment
 FOOTER_MAGIC = 1337  # directory/footer.rs
+META = "meta.json"  # names the files of the last commit
+MANAGED = ".managed.json"  # names the files of the folder, for the writer
+READ_LOCK = ".tantivy-meta.lock"  # a reader holds it while it opens files, and a writer while it removes some
 TEMPORARY_PREFIX = ".tmp"  # of files that are being written
 
 

@@ -8,7 +8,7 @@ import tantivy
 
 from hpdsearch.common.forks import call_in_child, keep_forever
 from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, prepare_passage
-from hpdsearch.lexical.integrity import reading, schema, writing
+from hpdsearch.lexical.integrity import reading, schema, share_files, writing
 
 _WRITER_BYTES = 64_000_000
 _MAX_ROWS_IN_QUERY = 10_000
@@ -70,11 +70,13 @@ class LexicalWriter:
         """Commit all changes durably; readers that open afterwards see them."""
         with writing(self._folder):
             self._writer.commit()
+            share_files(self._folder)
 
     def close(self) -> None:
         """Wait for merges and release the folder; uncommitted changes are dropped."""
         with writing(self._folder):
             self._writer.wait_merging_threads()
+            share_files(self._folder)
 
 
 def _leave_writers_to_parent() -> None:

@@ -1,12 +1,14 @@
 """Open the committed snapshot of a folder while writers may be at work."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.dense import BufferedVectors, Segment
-from hpdsearch.errors import CorruptIndexError, IndexFolderError
+from hpdsearch.errors import ChangedIndexError, CorruptIndexError, IndexFolderError
 from hpdsearch.search.lexical_files import open_lexical
 from hpdsearch.search.segment_files import open_segment
 from hpdsearch.search.snapshot import Snapshot
@@ -25,23 +27,51 @@ def open_snapshot(folder: Path, previous: Snapshot | None = None) -> Snapshot:
         IndexFolderError: the folder holds no committed index, one of another format, or changes all the time.
         CorruptIndexError: a file is missing or altered.
     """
-    for _ in range(MAX_READ_ATTEMPTS):
-        catalog = Catalog.open(folder)
-        generation = catalog.meta()["generation"]
-        try:
-            snapshot = _assemble(folder, catalog, previous)
-        except (CorruptIndexError, FileNotFoundError, RuntimeError):  # faiss raises RuntimeError for a removed file
-            catalog.close()
-            if read_generation(folder) == generation:
-                raise
-            continue
-        if read_generation(folder) == generation:
-            logger.info("%s: opened generation %d, %d segments", folder, generation, len(snapshot.segments))
-            return snapshot
-        catalog.close()
+    with file_errors(folder):
+        for _ in range(MAX_READ_ATTEMPTS):
+            with suppress(ChangedIndexError):
+                if (snapshot := _open_unless_changed(folder, previous)) is not None:
+                    return snapshot
     raise IndexFolderError(
         f"{folder}: changed {MAX_READ_ATTEMPTS} times while it was opened; try again when writers are done"
     )
+
+
+@contextmanager
+def file_errors(folder: Path) -> Iterator[None]:
+    """Convert the system's errors of a block that reads an index folder to IndexFolderErrors that say what to do."""
+    try:
+        yield
+    except PermissionError as error:
+        raise IndexFolderError(
+            f"{error.filename or folder}: cannot be read ({error.strerror}); its owner can allow it: "
+            f"chmod -R a+rX {folder}"
+        ) from error
+    except OSError as error:
+        raise IndexFolderError(
+            f"{error.filename or folder}: cannot be read ({error.strerror}); check the disk"
+        ) from error
+
+
+def _open_unless_changed(folder: Path, previous: Snapshot | None) -> Snapshot | None:
+    """Open the committed snapshot; return None if a writer commits meanwhile."""
+    catalog = Catalog.open(folder)
+    generation = catalog.meta()["generation"]
+    try:
+        snapshot = _assemble(folder, catalog, previous)
+    except (CorruptIndexError, FileNotFoundError, RuntimeError):  # faiss raises RuntimeError for a removed file
+        catalog.close()
+        if read_generation(folder) == generation:
+            raise
+        return None
+    except BaseException:
+        catalog.close()
+        raise
+    if read_generation(folder) != generation:
+        catalog.close()
+        return None
+    logger.info("%s: opened generation %d, %d segments", folder, generation, len(snapshot.segments))
+    return snapshot
 
 
 def read_generation(folder: Path) -> int:

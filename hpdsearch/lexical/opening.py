@@ -1,0 +1,98 @@
+"""Open a lexical folder with Tantivy, also where its lock file cannot be written: read-only media, another user.
+
+Tantivy opens a lock file for writing before it reads, so that no writer removes a file meanwhile. Elsewhere it opens a
+temporary folder of links to the files of one commit instead, and the caller must try again if a writer removes one.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import tantivy
+
+from hpdsearch.errors import IndexFolderError
+from hpdsearch.lexical.analysis import TOKENIZER, analyzer
+from hpdsearch.lexical.tantivy_formats import MANAGED, META, READ_LOCK, active_file_names
+
+# Making the links takes 0.2 ms in memory, 3 to 20 ms on a disk; containers have it even if their disk is read-only.
+_MEMORY_FOLDER = Path("/dev/shm")
+
+
+def open_committed(folder: Path, meta: bytes) -> tuple[tantivy.Searcher, tantivy.Schema]:
+    """Open the commit that a meta.json describes, or a later one; every file of it is open afterwards.
+
+    Raises:
+        IndexFolderError: the lock file cannot be written, and there is no temporary folder.
+        ValueError: Tantivy cannot read the files, or a writer has removed them.
+    """
+    if os.access(folder / READ_LOCK, os.W_OK):
+        try:
+            return _open(folder)
+        except ValueError:  # the `.managed.json` of another user may be unreadable, and only writers need it
+            if os.access(folder / MANAGED, os.R_OK):
+                raise
+    with _linked_folder(folder, meta) as links:
+        return _open(links)
+
+
+def _open(folder: Path) -> tuple[tantivy.Searcher, tantivy.Schema]:
+    index = tantivy.Index.open(str(folder))
+    index.register_tokenizer(TOKENIZER, analyzer())
+    searcher = index.searcher()
+    # Tantivy opens the files of terms at the first query; both fields must exist.
+    searcher.search(tantivy.Query.term_query(index.schema, "body", "", index_option="freq"), limit=1, count=False)
+    tantivy.Query.term_set_query(index.schema, "row", [0])
+    return searcher, index.schema
+
+
+@contextmanager
+def _linked_folder(folder: Path, meta: bytes) -> Iterator[Path]:
+    """Make a temporary folder with this meta.json and links to the files that it names; remove it afterwards."""
+    links = _make_links(folder, meta)
+    try:
+        yield links
+    finally:
+        # A thread of Tantivy may make a lock file, once, while the files are removed.
+        shutil.rmtree(links, ignore_errors=True)
+        shutil.rmtree(links, ignore_errors=True)
+
+
+def _make_links(folder: Path, meta: bytes) -> Path:
+    failure: OSError | None = None
+    for parent in _temporary_folders():
+        try:
+            links = Path(tempfile.mkdtemp(prefix="hpdsearch-", dir=parent))
+            try:
+                _fill_with_links(links, folder, meta)
+            except BaseException:
+                shutil.rmtree(links, ignore_errors=True)
+                raise
+            return links
+        except OSError as error:
+            failure = error
+    reason = "there is none" if failure is None else failure.strerror
+    raise IndexFolderError(
+        f"{folder}: cannot be written, so reading it needs a temporary folder ({reason}); "
+        "set TMPDIR to a folder with write permission and room"
+    ) from failure
+
+
+def _fill_with_links(links: Path, folder: Path, meta: bytes) -> None:
+    (links / META).write_bytes(meta)
+    for name in active_file_names(meta):
+        try:
+            (links / name).symlink_to((folder / name).absolute())
+        except OSError:
+            if os.name != "nt":  # Windows lets only some users make links
+                raise
+            shutil.copyfile(folder / name, links / name)
+
+
+def _temporary_folders() -> Iterator[str]:
+    if _MEMORY_FOLDER.is_dir():
+        yield str(_MEMORY_FOLDER)
+    with suppress(FileNotFoundError):
+        yield tempfile.gettempdir()
