@@ -2,7 +2,7 @@
 
 A reader changes no file and needs no write permission. SQLite coordinates readers with writers by the files `-wal` and
 `-shm` beside the catalog; it creates them where it may write, and a reader elsewhere needs those that exist. So a
-writer leaves both behind (docs/decisions/0049-readers-write-nothing.md).
+writer leaves both behind (docs/decisions/0052-reading-without-writing.md).
 """
 
 import os
@@ -75,7 +75,8 @@ def connect_reader(path: Path) -> tuple[sqlite3.Connection, FileState | None]:
     wal, shm = beside(path)
     ways = []
     if os.access(path, os.W_OK):
-        ways.append("mode=ro")
+        # SQLite creates what is missing and deletes it when the connection closes, unless that is read-only.
+        ways.append("mode=ro" if wal.exists() and shm.exists() else "mode=rw")
     # Files that SQLite creates for another user would keep the owner of the catalog from writing.
     if wal.exists() and shm.exists():
         ways.append("mode=ro&readonly_shm=1")
@@ -155,7 +156,7 @@ _MESSAGES = {
     "database is locked": "is locked by another program ({}); try again",
     "database table is locked": "is locked by another program ({}); try again",
     "database or disk is full": "cannot be written ({}); make room, nothing was changed",
-    "disk I/O error": "cannot be read or written ({}); check the disk",
+    "disk I/O error": "cannot be read or written ({}); check the disk and its room",
     "attempt to write a readonly database": "cannot be written ({}); choose a folder with write permission",
     "unable to open database file": "cannot be opened ({}); check the permissions of the file and its folder",
     "Cannot operate on a closed database": "was closed; open the index again",

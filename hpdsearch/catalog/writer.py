@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,18 @@ class CatalogWriter(Catalog):
         """Record that the lexical index holds these deleted rows no longer."""
         self._many("DELETE FROM tombstones WHERE row = ? AND purged = -1", [(row,) for row in rows])
         self._many("UPDATE tombstones SET purged = 1 WHERE row = ?", [(row,) for row in rows])
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Take back the changes of a block that raises an error; the transaction goes on."""
+        self._execute("SAVEPOINT block")
+        try:
+            yield
+        except Exception:
+            self._execute("ROLLBACK TO block")
+            raise
+        finally:
+            self._execute("RELEASE block")
 
     def commit(self) -> None:
         """Commit all changes durably."""

@@ -85,16 +85,23 @@ def find_named_index(name: str) -> Path:
 
 
 def is_index(folder: Path) -> bool:
-    """Return whether a folder has the file that makes it an index."""
+    """Return whether a folder has the file that makes it an index, and this user may see it."""
     from hpdsearch.catalog import FILE_NAME
 
-    return (folder / FILE_NAME).is_file()
+    try:
+        return (folder / FILE_NAME).is_file()
+    except PermissionError:
+        return False
 
 
 def describe_missing(path: Path) -> str:
     """Say, for a message, why a path is no index folder."""
     from hpdsearch.catalog import FILE_NAME
 
+    try:
+        (path / FILE_NAME).exists()
+    except PermissionError as error:
+        return f"cannot be opened ({error.strerror})"
     if path.is_dir():
         return f"this is not an hpdsearch index (it holds no {FILE_NAME})"
     return "this is a file, not an index folder" if path.exists() else "there is no such folder"

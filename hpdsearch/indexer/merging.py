@@ -1,5 +1,7 @@
 """Segments are added, merged, rewritten and reindexed here; the merge policy decides which."""
 
+import errno
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +14,10 @@ from hpdsearch.dense import IndexSpec, RowMap, VectorWriter, build_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.search.segment_files import open_vectors, row_map
 
+logger = logging.getLogger(__name__)
+
 COPY_BLOCK_ROWS = 16_384  # rows in memory while vectors are copied
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 MIN_BUDGETED_ROWS = 10_000  # smaller segments get no share of a memory budget
 
 
@@ -87,8 +92,18 @@ def add_segment(
 
 
 def apply_deletions(txn: Transaction, spec: IndexSpec, progress: Progress) -> None:
-    """Rewrite the segments in which tombstoned rows prevail; call it after rows were deleted and none added."""
-    rewrite_tombstoned(txn, txn.catalog.segments(), spec, progress)
+    """Rewrite the segments in which tombstoned rows prevail; call it after rows were deleted and none added.
+
+    On a full disk the rows stay in their segments, so that documents can be deleted nevertheless.
+    """
+    try:
+        with txn.catalog.savepoint():
+            rewrite_tombstoned(txn, txn.catalog.segments(), spec, progress)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        logger.warning("%s: no room to remove deleted vectors from the disk; a later change does it", txn.folder)
+        txn.remove_unnamed_files()
 
 
 def rewrite_tombstoned(txn: Transaction, entries: Sequence[SegmentEntry], spec: IndexSpec, progress: Progress) -> None:

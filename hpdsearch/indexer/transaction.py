@@ -145,7 +145,7 @@ class Transaction:
             )
         self.committed = False
         self._meta: dict[str, Any] = self.catalog.meta() if self.catalog.committed else {}
-        self._remove_unnamed_files()
+        self.remove_unnamed_files()
         self._next_number = int(self._meta.get("next_number", 1))
         if self._create:
             self.catalog.clear()
@@ -210,7 +210,7 @@ class Transaction:
         self.committed = True
         logger.info("%s: committed generation %d", self.folder, self._meta["generation"])
         with self.cleanup():
-            self._remove_unnamed_files()
+            self.remove_unnamed_files()
             self._purge_lexical()
 
     @contextmanager
@@ -230,7 +230,7 @@ class Transaction:
             self.catalog.set_meta(**self._meta)
             self.catalog.commit()
 
-    def _remove_unnamed_files(self) -> None:
+    def remove_unnamed_files(self) -> None:
         """Remove the files that the catalog does not name: those of dead writers, or of an overwritten index."""
         entries = self.catalog.segments() if self._meta else []
         named = {name for entry in entries for name in (entry.vectors_file, entry.index_file)}

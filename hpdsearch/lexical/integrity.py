@@ -175,6 +175,7 @@ def clean_lexical_folder(folder: Path) -> None:
     Raises:
         CorruptIndexError: meta.json, which names the active files, cannot be read.
     """
+    share_files(folder)  # earlier versions did not
     active = set(_active_files(folder, read_meta(folder)))
     for path in folder.iterdir():
         if path not in active and is_own_file(path):
