@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpdsearch.errors import HpdsearchError, require_extra
-from hpdsearch.records import Document, Hit
+from hpdsearch.records import Document, Explanation, Hit
 
 if TYPE_CHECKING:
     from hpdsearch.dense import Codec, IndexSpec, Kind
@@ -21,6 +21,7 @@ __all__ = [
     "Codec",
     "Document",
     "Encoder",
+    "Explanation",
     "Hit",
     "HpdsearchError",
     "Index",

@@ -55,6 +55,44 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchedWord:
+    """A word of a query that a document holds.
+
+    Attributes:
+        word: the word as the query writes it.
+        weight: its part of the document's BM25 score.
+    """
+
+    word: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The parts of a hit's score, whatever the mode of the search is.
+
+    Attributes:
+        dense_rank: place in the ranking by cosine, from 1; None beyond its first max(k, 30) documents.
+        cosine: cosine of the query and the document's nearest passage.
+        lexical_rank: place in the ranking by BM25, from 1; None beyond its first max(k, 30) documents.
+        bm25: BM25 score of the document's best passage, with the title; 0 if it shares no word with the query.
+        best_bm25: the largest BM25 score of the query; 0 if no document shares a word with it.
+        words: the words that match, largest weight first; the weights add up to `bm25`.
+        sentence: the sentence of the hit's passage that is nearest to the query.
+        sentence_cosine: cosine of the query and that sentence.
+    """
+
+    dense_rank: int | None
+    cosine: float
+    lexical_rank: int | None
+    bm25: float
+    best_bm25: float
+    words: tuple[MatchedWord, ...]
+    sentence: str
+    sentence_cosine: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document of a search result.
 
@@ -67,6 +105,7 @@ class Hit:
         passage: the passage with the best score.
         highlights: (start, end) characters of the tokens in `passage` that the query contains, ascending.
         metadata: the document's other fields.
+        explanation: the parts of the score, if the search was asked to explain.
     """
 
     doc_id: str
@@ -76,3 +115,4 @@ class Hit:
     passage: str
     highlights: tuple[tuple[int, int], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    explanation: Explanation | None = None

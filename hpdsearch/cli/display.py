@@ -4,10 +4,11 @@ import re
 import shutil
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hpdsearch.cli.output import Line, Styled, echo, escape_controls, format_count
-from hpdsearch.records import Hit
+from hpdsearch.records import Explanation, Hit
 
 SHOWN_CHARACTERS = 320
 MATCH_CHARACTERS = 240  # of the excerpt, from the first matching word on
@@ -25,7 +26,22 @@ def format_hit(rank: int, hit: Hit, *, full: bool = False) -> list[Line]:
     head: Line = [f"{rank:>3}. {hit.score:.4f}  ", Styled(title or _flatten(hit.doc_id), bold=True), identity]
     width = max(MIN_COLUMNS, min(shutil.get_terminal_size().columns, MAX_COLUMNS)) - len(INDENT)
     shown = format_text(hit, width) if full else format_passage(hit, width)
+    if hit.explanation is not None:
+        shown += format_explanation(hit.explanation, width)
     return [head, *([INDENT, *line] for line in shown)]
+
+
+def format_explanation(found: Explanation, width: int) -> list[Line]:
+    """Return the lines that explain a hit, wrapped to `width` columns."""
+    depth = "beyond the candidates"
+    words = " + ".join(f"{one_line(each.word)} {each.weight:.2f}" for each in found.words)
+    lines = [
+        f"cosine {found.cosine:.4f} (rank {found.dense_rank or depth}), "
+        f"BM25 {found.bm25:.2f} of {found.best_bm25:.2f} (rank {found.lexical_rank or depth})",
+        f"words: {words or 'none'}",
+        f"nearest sentence ({found.sentence_cosine:.4f}): {one_line(found.sentence)}",
+    ]
+    return [line for text in lines for line in _wrap(one_line(text), [], width)]
 
 
 def format_passage(hit: Hit, width: int) -> list[Line]:
@@ -65,6 +81,8 @@ def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
     }
     if not full:
         del described["text"]
+    if hit.explanation is not None:
+        described["explanation"] = asdict(hit.explanation)
     return described
 
 
@@ -74,6 +92,12 @@ def describe_answer(
     """Return the answer to one query as JSON values; `milliseconds` is the mean of its batch."""
     ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=1)]
     return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
+
+
+def describe_like(doc_id: str, hits: Sequence[Hit], milliseconds: float, *, full: bool = False) -> dict[str, Any]:
+    """Return the documents like one of the index as JSON values."""
+    ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=1)]
+    return {"like": doc_id, "milliseconds": round(milliseconds, 3), "hits": ranked}
 
 
 def show_hits(hits: Sequence[Hit], milliseconds: float, *, full: bool = False) -> None:

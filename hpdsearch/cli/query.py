@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+from click.core import ParameterSource
 
-from hpdsearch.cli.display import describe_answer, show_hits
+from hpdsearch.cli.display import describe_answer, describe_like, show_hits
 from hpdsearch.cli.index_argument import find_index, index_option
 from hpdsearch.cli.output import echo, echo_json
 from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
@@ -64,6 +65,22 @@ Query = tuple[str, str]  # id and text
 )
 @overwrite_option
 @click.option(
+    "--like",
+    metavar="DOC_ID",
+    help="Find the documents that are most like this one of the index. It takes the place of TEXT.",
+)
+@click.option(
+    "--min-score",
+    type=float,
+    metavar="SCORE",
+    help="Leave out hits with a lower score: a cosine in mode dense and with --like, BM25 in mode lexical.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show for each hit both scores and ranks, the words that match and the nearest sentence.",
+)
+@click.option(
     "--ann-recall",
     cls=RenamedOption,
     former=("--recall",),
@@ -92,22 +109,26 @@ def query(
     query_encoder: str | None,
     as_json: bool,
     full: bool,
+    like: str | None,
     **search: Any,
 ) -> None:
     """Search an index, once or interactively.
 
-    TEXT is the query, in natural language. Without TEXT and --batch, an interactive session starts.
+    TEXT is the query, in natural language. Without TEXT, --batch and --like, an interactive session starts.
 
     \b
     Examples:
       hpdsearch query "machine that measures earthquakes"
       hpdsearch query "tax reform" -i indexes/news --where 'year >= 2020'
       hpdsearch query --batch queries.jsonl --run-file run.txt
+      hpdsearch query --like n04159545 --where 'pos = "noun"'
       hpdsearch query
     """
     from hpdsearch.index import Index
 
     _check_usage(words, batch, run_file, id_field, text_field, as_json)
+    if like is not None:
+        _check_like(words, batch, run_file)
     folder = find_index(index_option)
     with ExitStack() as stack:
         run = None
@@ -115,6 +136,9 @@ def query(
             inputs = [folder, *([Path(batch)] if batch is not None else [])]
             run = stack.enter_context(open_output_file(run_file, overwrite=overwrite, inputs=inputs))
         index = stack.enter_context(Index.open(folder, encoder=query_encoder))
+        if like is not None:
+            _show_like(index, like, as_json=as_json, full=full, **search)
+            return
         if not words and batch is None:
             from hpdsearch.cli.repl import Session, run_session
 
@@ -158,6 +182,28 @@ def _check_usage(
         raise click.UsageError(f"--json and --run-file {run_file}: expected one of them on standard output, got both")
     if (id_field is not None or text_field is not None) and batch is None:
         raise click.UsageError("--id-field and --text-field go with --batch")
+
+
+def _check_like(words: tuple[str, ...], batch: str | None, run_file: Path | None) -> None:
+    """Raise click.UsageError for options that do not go with --like."""
+    if words or batch is not None or run_file is not None:
+        raise click.UsageError("--like takes the place of TEXT and --batch, and has no --run-file")
+    context = click.get_current_context()
+    given = [name for name in ("mode", "explain") if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if given:
+        raise click.UsageError(f"--like compares vectors alone, so it does not go with --{given[0]}")
+
+
+def _show_like(index: "Index", doc_id: str, *, as_json: bool, full: bool, **search: Any) -> None:
+    """Print the documents that are most like one of the index."""
+    del search["mode"], search["explain"]
+    start = time.perf_counter()
+    hits = index.like(doc_id, **search)
+    milliseconds = (time.perf_counter() - start) * 1000
+    if as_json:
+        echo_json(describe_like(doc_id, hits, milliseconds, full=full))
+    else:
+        show_hits(hits, milliseconds, full=full)
 
 
 def _read_queries(path: str, id_field: str | None, text_field: str | None) -> Iterator[Query]:

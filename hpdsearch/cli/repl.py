@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hpdsearch.cli.display import describe_answer, describe_hit, show_document, show_hits
+from hpdsearch.cli.display import describe_answer, describe_hit, describe_like, show_document, show_hits
 from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count, is_terminal
 from hpdsearch.errors import HpdsearchError, QueryError
 from hpdsearch.index import Index
@@ -25,11 +25,13 @@ Type a query in natural language, or a command:
   :where FILTER  return only documents that match: year >= 2020 and lang = "en"
   :where         remove the filter
   :open N        show the full document of hit N
+  :like N        find the documents that are most like hit N
+  :explain       show both scores, words and the nearest sentence of each hit, or stop
   :info          describe the index
   :help          show this help
   :quit          leave; Ctrl-D does the same, Ctrl-C clears the line
 Other text that begins with a colon is a query: :-). Write ::word to search for :word."""
-COMMANDS = ("help", "k", "mode", "where", "open", "info", "quit", "q", "exit")
+COMMANDS = ("help", "k", "mode", "where", "open", "like", "explain", "info", "quit", "q", "exit")
 _WORD = re.compile(r":([A-Za-z]+)(?:\s+(.*))?")
 
 
@@ -45,7 +47,9 @@ class Session:
         ann_recall: operating point of the search; None: that of the index.
         as_json: whether each answer, to a query or a command, is printed as one line of JSON.
         full: whether hits are printed with their full text.
-        hits: hits of the last query.
+        min_score: hits with a lower score are left out; None: none.
+        explain: whether hits are explained.
+        hits: hits of the last query or `:like`.
         n_queries: queries answered so far.
         n_errors: lines that were not answered so far.
     """
@@ -57,6 +61,8 @@ class Session:
     ann_recall: float | None = None
     as_json: bool = False
     full: bool = False
+    min_score: float | None = None
+    explain: bool = False
     hits: list[Hit] = field(default_factory=list)
     n_queries: int = 0
     n_errors: int = 0
@@ -89,13 +95,18 @@ class Session:
 
     def _search(self, text: str) -> None:
         start = time.perf_counter()
-        self.hits = self.index.search(text, self.k, mode=self.mode, where=self.where, ann_recall=self.ann_recall)
+        self.hits = self.index.search(text, mode=self.mode, explain=self.explain, **self._limits)
         milliseconds = (time.perf_counter() - start) * 1000
         self.n_queries += 1
         if self.as_json:
             echo_json(describe_answer(str(self.n_queries), text, self.hits, milliseconds, full=self.full))
         else:
             show_hits(self.hits, milliseconds, full=self.full)
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        """The settings that queries and `:like` share."""
+        return {"k": self.k, "where": self.where, "ann_recall": self.ann_recall, "min_score": self.min_score}
 
     def _run_command(self, name: str, argument: str) -> bool:
         commands: dict[str, Callable[[str], None]] = {
@@ -104,6 +115,8 @@ class Session:
             "mode": self._set_mode,
             "where": self._set_where,
             "open": self._open,
+            "like": self._like,
+            "explain": self._toggle_explain,
             "info": self._info,
         }
         if name in ("quit", "q", "exit"):
@@ -143,16 +156,38 @@ class Session:
         matches = f"matches {format_count(n_matches, 'document')}"
         self._report({"where": self.where, "n_documents": n_matches}, matches, f"where {self.where}")
 
+    def _choose_hit(self, command: str, argument: str) -> Hit | None:
+        """Return a hit by its number; report an error if there is none."""
+        if argument.isdecimal() and 1 <= int(argument) <= len(self.hits):
+            return self.hits[int(argument) - 1]
+        expected = f"a number from 1 to {len(self.hits)}" if self.hits else "a query first"
+        self.report_error(f"{command}: expected {expected}, got {argument!r}")
+        return None
+
     def _open(self, argument: str) -> None:
-        if not argument.isdecimal() or not 1 <= int(argument) <= len(self.hits):
-            expected = f"a number from 1 to {len(self.hits)}" if self.hits else "a query first"
-            self.report_error(f":open: expected {expected}, got {argument!r}")
+        hit = self._choose_hit(":open", argument)
+        if hit is None:
             return
-        hit = self.hits[int(argument) - 1]
         if self.as_json:
             echo_json(describe_hit(int(argument), hit, full=True))
         else:
             show_document(hit)
+
+    def _like(self, argument: str) -> None:
+        hit = self._choose_hit(":like", argument)
+        if hit is None:
+            return
+        start = time.perf_counter()
+        self.hits = self.index.like(hit.doc_id, **self._limits)
+        milliseconds = (time.perf_counter() - start) * 1000
+        if self.as_json:
+            echo_json(describe_like(hit.doc_id, self.hits, milliseconds, full=self.full))
+        else:
+            show_hits(self.hits, milliseconds, full=self.full)
+
+    def _toggle_explain(self, _: str) -> None:
+        self.explain = not self.explain
+        self._report({"explain": self.explain}, "hits are explained" if self.explain else "hits are not explained")
 
     def _info(self, _: str) -> None:
         info = self.index.info()
@@ -244,7 +279,9 @@ def _read_prompt() -> Iterator[str]:
         history = FileHistory(str(path))
     except OSError:
         history = InMemoryHistory()
-    commands = WordCompleter([":help", ":k", ":mode", ":where", ":open", ":info", ":quit"], sentence=True)
+    commands = WordCompleter(
+        [":help", ":k", ":mode", ":where", ":open", ":like", ":explain", ":info", ":quit"], sentence=True
+    )
     prompt: PromptSession[str] = PromptSession(history=history, completer=commands, complete_while_typing=False)
     while True:
         try:

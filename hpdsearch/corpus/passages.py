@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hpdsearch.errors import ShapeError
 from hpdsearch.records import Document, Passage
@@ -231,6 +232,14 @@ def strip_span(text: str, start: int, end: int) -> Passage:
     """Return the passage start..end without surrounding white space."""
     piece = text[start:end]
     return Passage(start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip()))
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a text, list items and headings too, without surrounding white space."""
+    sentences = (match.end() for match in SENTENCE_END.finditer(text) if ends_sentence(match))
+    ends = sorted({*sentences, *(match.end() for match in PARAGRAPH_END.finditer(text)), len(text)})
+    pieces = (text[start:end].strip() for start, end in pairwise([0, *ends]))
+    return [piece for piece in pieces if piece]
 
 
 def split_long_passages(drafts: list[Draft], token_spans: TokenSpans, budget: int) -> None:

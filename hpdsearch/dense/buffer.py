@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores, Stored, cosines
+from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores, Stored, cosines, unit_rows
 from hpdsearch.dense.operating_points import OperatingPoint, OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 
@@ -40,3 +40,7 @@ class BufferedVectors:
     def score(self, query: np.ndarray, rows: Rows) -> Scores:
         """Return the cosines (m,) of a unit vector (dim,) with these buffered rows (m,)."""
         return cosines(query, self._stored[self.rows.positions(rows)])
+
+    def read(self, rows: Rows) -> Matrix:
+        """Return the vectors (m, dim), unit length, of these buffered rows (m,)."""
+        return unit_rows(self._stored[self.rows.positions(rows)])

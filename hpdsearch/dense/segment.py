@@ -127,6 +127,10 @@ class Segment:
         """Return the exact cosines (m,) of a unit vector (dim,) with these rows (m,) of the segment."""
         return score_positions(self.vectors, query, self.rows.positions(rows))
 
+    def read(self, rows: Rows) -> Matrix:
+        """Return the vectors (m, dim), unit length, of these rows (m,) of the segment."""
+        return self.vectors.rows(self.rows.positions(rows))
+
     def _plan(self, n: int, allowed: Mask | None, point: OperatingPoint | None, expansion: int) -> SearchRequest:
         setting = point or self.spec
         n_allowed = self.n_rows if allowed is None else int(np.count_nonzero(allowed))

@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 BACKEND = "backend"  # key of the index's settings: the backend that encoded its first documents
 
 EncoderLike = str | Path | Encoder
-QUERY_ADVICE = "name its folder, or another encoder of its space, with --query-encoder; --mode lexical needs none"
+QUERY_ADVICE = (
+    "name its folder, or another encoder of its space, with --query-encoder; "
+    "--mode lexical without --explain needs none"
+)
 DOCUMENT_ADVICE = "if it has moved, name its folder with --encoder (in Python: Index.open(document_encoder=...))"
 
 

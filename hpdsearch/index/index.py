@@ -31,7 +31,7 @@ from hpdsearch.indexer.transaction import Transaction, lock_folder
 from hpdsearch.indexer.update import update
 from hpdsearch.indexer.withdrawal import withdraw
 from hpdsearch.records import Document, Hit, integer_to_id
-from hpdsearch.search import Mode, search
+from hpdsearch.search import Mode, search, search_like
 from hpdsearch.search.opening import open_snapshot
 from hpdsearch.search.snapshot import Snapshot
 
@@ -173,6 +173,8 @@ class Index:
         where: str | None = ...,
         mode: str | Mode = ...,
         ann_recall: float | None = ...,
+        min_score: float | None = ...,
+        explain: bool = ...,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -183,6 +185,8 @@ class Index:
         where: str | None = ...,
         mode: str | Mode = ...,
         ann_recall: float | None = ...,
+        min_score: float | None = ...,
+        explain: bool = ...,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -192,6 +196,8 @@ class Index:
         where: str | None = None,
         mode: str | Mode = Mode.HYBRID,
         ann_recall: float | None = None,
+        min_score: float | None = None,
+        explain: bool = False,
     ) -> list[Hit] | list[list[Hit]]:
         """Find the k best documents for a query, or for each of several.
 
@@ -202,20 +208,67 @@ class Index:
             mode: "dense" (semantic, by cosine), "lexical" (BM25) or "hybrid" (both).
             ann_recall: share of the exact ten nearest passages to find, 0 < ann_recall <= 1. It selects another of the
                 measured operating points (see `info`); None: the recall target that the index was built for.
+            min_score: hits with a lower score are left out. A score is a cosine in mode dense, BM25 in mode lexical,
+                which has no upper bound and depends on the corpus, and their combination in mode hybrid, which is at
+                most 1. None: no hit is left out.
+            explain: give each hit an `Explanation`: both scores and ranks, the words that match, the nearest sentence.
+                It needs the query encoder in each mode.
 
         Returns:
             hits, best first; equal scores by doc_id. Several texts give a list for each.
 
         Raises:
-            QueryError: a query is blank, k < 1, or mode or ann_recall is outside of its range.
+            QueryError: a query is blank, k < 1, or mode, ann_recall or min_score is outside of its range.
             FilterError: `where` cannot be parsed.
             CorruptIndexError: a file is missing or altered.
         """
         texts = [query] if isinstance(query, str) else list(query)
         snapshot = self._snapshot
         encode = partial(self._encoders.encode_queries, snapshot)
-        results = search(snapshot, texts, encode, k=k, mode=_parse_mode(mode), where=where, ann_recall=ann_recall)
+        results = search(
+            snapshot,
+            texts,
+            encode,
+            k=k,
+            mode=_parse_mode(mode),
+            where=where,
+            ann_recall=ann_recall,
+            min_score=min_score,
+            explain=explain,
+        )
         return results[0] if isinstance(query, str) else results
+
+    def like(
+        self,
+        doc_id: str | int,
+        k: int = 10,
+        *,
+        where: str | None = None,
+        ann_recall: float | None = None,
+        min_score: float | None = None,
+    ) -> list[Hit]:
+        """Find the documents that are most like one of the index, which is left out.
+
+        A score is the cosine of the mean of the document's stored vectors with the other document's nearest passage.
+        Nothing is encoded.
+
+        Args:
+            doc_id: a document of the index. An integer stands for the string of its digits.
+            k: number of hits, k >= 1.
+            where: a filter, as in `search`.
+            ann_recall: as in `search`.
+            min_score: hits with a lower score are left out; None: none.
+
+        Returns:
+            hits, best first; equal scores by doc_id.
+
+        Raises:
+            QueryError: the index holds no such document, or a value is outside of its range.
+            FilterError: `where` cannot be parsed.
+            CorruptIndexError: a file is missing or altered.
+        """
+        wanted = integer_to_id(doc_id)
+        return search_like(self._snapshot, wanted, k=k, where=where, ann_recall=ann_recall, min_score=min_score)
 
     def add(
         self,

@@ -5,7 +5,7 @@ Source: Robertson and Zaragoza 2009, "The probabilistic relevance framework: BM2
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import tantivy
 from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.errors import RESTORE, CorruptIndexError
-from hpdsearch.lexical.analysis import LATEST, Analysis, query_stems
+from hpdsearch.lexical.analysis import LATEST, Analysis, find_spans, query_stems
 from hpdsearch.lexical.buffer import BufferedRows, Passages
 from hpdsearch.lexical.integrity import IntactFiles, commit_fingerprint, read_meta, reading, verify_files
 from hpdsearch.lexical.opening import open_committed
@@ -118,6 +118,27 @@ class LexicalReader:
             scores = scores[best]
         return rows, scores.round(_DECIMALS)
 
+    def weigh_words(self, text: str, title: str, passage: str) -> dict[str, float]:
+        """Return the part of each word of a text in the BM25 score of a passage below its title, the largest first.
+
+        Words are written as in the text; of several with one stem, the first stands for all.
+
+        Raises:
+            CorruptIndexError: a file cannot be read.
+        """
+        stems = Counter(query_stems(text, self.analysis))
+        scored = BufferedRows([(0, title, passage)], self.analysis)
+        shared = scored.stems & stems.keys()
+        _, mean_length = self._find_statistics(shared) or self._statistics
+        weights = self._weigh(Counter({stem: stems[stem] for stem in shared}))
+        parts = {stem: float(scored.search({stem: weight}, mean_length)[1][0]) for stem, weight in weights.items()}
+        named: dict[str, float] = {}
+        for stem in sorted(parts, key=lambda stem: (-parts[stem], stem)):
+            start, end = next(iter(find_spans({stem}, text, self.analysis)), (0, 0))
+            word = text[start:end] or stem
+            named[word] = named.get(word, 0.0) + parts[stem]
+        return named
+
     def all_rows(self) -> Rows:
         """Return every row, ascending."""
         rows, _ = self._collect(tantivy.Query.all_query(), self._searcher.num_docs)
@@ -145,15 +166,22 @@ class LexicalReader:
     def _statistics(self) -> tuple[int, float]:
         """Return the number of rows in the folder and their mean length; deleted rows count until Tantivy merges them.
 
-        Tantivy tells both only in the explanation of a score, so a row that shares a stem with the buffer is explained.
+        Where no row of the folder shares a stem with the buffer, those of the buffer serve: no query matches both.
+        """
+        return self._find_statistics(self._buffer.stems) or (int(self._searcher.num_docs), self._buffer.mean_length)
+
+    def _find_statistics(self, stems: Set[str]) -> tuple[int, float] | None:
+        """Return number and mean length of the rows in the folder; None if none of them has one of these stems.
+
+        Tantivy tells both only in the explanation of a score, so a row that has a stem is explained.
         """
         with reading(self._folder):
-            n_matching = {stem: self._searcher.doc_freq("body", stem) for stem in self._buffer.stems}
+            n_matching = {stem: self._searcher.doc_freq("body", stem) for stem in stems}
             for _, stem in sorted((n, stem) for stem, n in n_matching.items() if n):
                 term = self._term(stem, 1)
                 for _, address in self._searcher.search(term, limit=1, count=False).hits:
                     return collection_statistics(term.explain(self._searcher, address).to_json())
-        return int(self._searcher.num_docs), self._buffer.mean_length  # no query matches both
+        return None
 
     def _collect(self, query: tantivy.Query, n: int) -> tuple[Rows, Scores]:
         if n < 1:

@@ -4,29 +4,32 @@ A search tests more candidates until the k best documents are final (hpdsearch.s
 tie with the k-th one. Equal scores are ordered by doc_id.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import partial
+from numbers import Real
 from operator import index
 
 import numpy as np
 
 from hpdsearch.catalog import StoredDocument
-from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores
+from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores, unit_rows
 from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
 from hpdsearch.lexical import find_spans, query_stems
 from hpdsearch.records import Document, Hit
+from hpdsearch.search.exact_scores import read_vectors, score_by_both, score_exactly
+from hpdsearch.search.explaining import Query, explain_hits
 from hpdsearch.search.fusion import FUSION_DEPTH, fuse
 from hpdsearch.search.ranking import (
     NO_SCORE,
     Ranking,
     best_per_document,
-    choose_best_rows,
     expand_until_final,
     order_with_ties,
 )
-from hpdsearch.search.snapshot import RowFilter, Snapshot, rows_of_segment
+from hpdsearch.search.snapshot import RowFilter, Snapshot
 
 EXACT_ROWS = 10_000  # up to so many rows that pass a filter are all scored exactly, without the codes
 MAX_ROWS_IN_QUERY = 5_000  # up to so many rows that pass a filter are named in the lexical query
@@ -49,47 +52,97 @@ def search(
     mode: Mode = Mode.HYBRID,
     where: str | None = None,
     ann_recall: float | None = None,
+    min_score: float | None = None,
+    explain: bool = False,
 ) -> list[list[Hit]]:
     """Find the k best documents for each text.
 
     Args:
         snapshot: the snapshot to search.
         texts: queries in natural language.
-        encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode.
+        encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode without `explain`.
         k: hits for each text, k >= 1; fewer are returned only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
         where: a filter (docs/filters.md).
         ann_recall: share of the exact top k to reach, 0 < ann_recall <= 1. It selects another operating point of each
             segment; None: the one that the segment was built with.
+        min_score: hits with a lower score are left out; None: none.
+        explain: explain each hit (hpdsearch.records.Explanation).
 
     Returns:
         for each text its hits, best first; equal scores by doc_id.
 
     Raises:
-        QueryError: k < 1, a text is blank, or ann_recall is outside of its range.
+        QueryError: k < 1, a text is blank, ann_recall is outside of its range, or min_score is not a number.
         FilterError: the filter cannot be parsed.
         CorruptIndexError: a file is missing or altered.
     """
     k = _require_integer(k)
-    _check_queries(texts, k)
-    if ann_recall is not None and not 0 < ann_recall <= 1:
-        raise QueryError(f"ann_recall: expected more than 0 and at most 1, got {ann_recall!r}")
+    _check_queries(texts)
+    _check_limits(k, ann_recall, min_score)
     rank_dense = partial(_rank_dense, snapshot, where=where, ann_recall=ann_recall)
     rank_lexical = partial(_rank_lexical, snapshot, where=where)
+    depth = max(FUSION_DEPTH, k)
+    vectors = (
+        encode(texts) if texts and (explain or mode is not Mode.LEXICAL) else np.empty((len(texts), 0), np.float32)
+    )
     if mode is Mode.LEXICAL:
         rankings = [rank_lexical(text, k) for text in texts]
     elif mode is Mode.DENSE:
-        rankings = rank_dense(encode(texts), k)
+        rankings = rank_dense(vectors, k)
     else:
-        depth = max(FUSION_DEPTH, k)
-        vectors = encode(texts)
         # Only the first `depth` of a ranking are final.
         candidates = [
             (text, vector, ranking[:depth], rank_lexical(text, depth)[:depth])
             for text, vector, ranking in zip(texts, vectors, rank_dense(vectors, depth), strict=True)
         ]
-        rankings = [order_with_ties(snapshot, fuse(*_score_by_both(snapshot, *each)), k) for each in candidates]
-    return [_make_hits(snapshot, text, ranking[:k]) for text, ranking in zip(texts, rankings, strict=True)]
+        rankings = [order_with_ties(snapshot, fuse(*score_by_both(snapshot, *each)), k) for each in candidates]
+    rankings = [[one for one in ranking[:k] if min_score is None or one.score >= min_score] for ranking in rankings]
+    results = [_make_hits(snapshot, text, ranking) for text, ranking in zip(texts, rankings, strict=True)]
+    if not explain:
+        return results
+    nearest = rank_dense(vectors, depth)
+    return [
+        explain_hits(
+            snapshot, Query(text, vector, dense[:depth], rank_lexical(text, depth)[:depth]), hits, docs, encode
+        )
+        for text, vector, dense, hits, docs in zip(texts, vectors, nearest, results, rankings, strict=True)
+    ]
+
+
+def search_like(
+    snapshot: Snapshot,
+    doc_id: str,
+    *,
+    k: int = 10,
+    where: str | None = None,
+    ann_recall: float | None = None,
+    min_score: float | None = None,
+) -> list[Hit]:
+    """Find the k documents nearest to a stored one, which is left out: by cosine with the mean of its vectors.
+
+    Args:
+        snapshot: the snapshot to search.
+        doc_id: the stored document.
+        k: hits, k >= 1.
+        where: a filter (docs/filters.md).
+        ann_recall: as in `search`.
+        min_score: hits with a lower score are left out; None: none.
+
+    Raises:
+        QueryError: the index holds no such document; or as in `search`.
+        FilterError, CorruptIndexError: as in `search`.
+    """
+    k = _require_integer(k)
+    _check_limits(k, ann_recall, min_score)
+    doc = snapshot.catalog.doc_numbers([doc_id]).get(doc_id)
+    if doc is None:
+        raise QueryError(f"{snapshot.catalog.path.parent}: doc_id {doc_id!r} is not in the index")
+    rows = np.array(sorted(snapshot.catalog.docs_by_row([doc])), np.int64)
+    mean = unit_rows(read_vectors(snapshot, rows).mean(axis=0, keepdims=True))
+    (ranking,) = _rank_dense(snapshot, mean, k + 1, where=where, ann_recall=ann_recall)
+    others = [one for one in ranking[: k + 1] if one.doc != doc and (min_score is None or one.score >= min_score)]
+    return _make_hits(snapshot, "", others[:k])
 
 
 def _require_integer(k: int) -> int:
@@ -99,10 +152,18 @@ def _require_integer(k: int) -> int:
         raise QueryError(f"k: expected an integer, got {k!r}") from None
 
 
-def _check_queries(texts: Sequence[str], k: int) -> None:
-    """Raise QueryError for k < 1, for a blank text, and for a text that is not valid Unicode."""
+def _check_limits(k: int, ann_recall: float | None, min_score: float | None) -> None:
+    """Raise QueryError for a value outside of its range."""
     if k < 1:
         raise QueryError(f"k: expected at least 1, got {k}")
+    if ann_recall is not None and not 0 < ann_recall <= 1:
+        raise QueryError(f"ann_recall: expected more than 0 and at most 1, got {ann_recall!r}")
+    if min_score is not None and (not isinstance(min_score, Real) or math.isnan(min_score)):
+        raise QueryError(f"min_score: expected a number, got {min_score!r}")
+
+
+def _check_queries(texts: Sequence[str]) -> None:
+    """Raise QueryError for a blank text, and for a text that is not valid Unicode."""
     for position, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not text.strip():
             raise QueryError(f"query {position}: expected text that is not blank, got {text!r}")
@@ -121,7 +182,7 @@ def _rank_dense(
     """Return for each query vector (dim,) a ranking by cosine whose first k are final for its candidates."""
     allowed = None if where is None else snapshot.rows_where(where)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
-        return [best_per_document(snapshot, *_score_exactly(snapshot, vector, allowed), k) for vector in vectors]
+        return [best_per_document(snapshot, *score_exactly(snapshot, vector, allowed), k) for vector in vectors]
     row_filter = snapshot.row_filter(where)
 
     def rank_candidates(queries: Sequence[int], expansion: int) -> Iterable[tuple[Ranking, float]]:
@@ -176,19 +237,6 @@ def _find_candidates(
     return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), max_unseen
 
 
-def _score_exactly(snapshot: Snapshot, vector: np.ndarray, rows: Rows) -> tuple[Rows, Scores]:
-    """Return those of the rows (n,), ascending, that the segments hold, and their cosines with vector (dim,)."""
-    found_rows = [np.empty(0, np.int64)]
-    found_scores = [np.empty(0, np.float32)]
-    for segment in snapshot.segments:
-        in_span = rows_of_segment(rows, segment)
-        in_segment = in_span[segment.rows.contains(in_span)]
-        if len(in_segment):
-            found_rows.append(in_segment)
-            found_scores.append(segment.score(vector, in_segment))
-    return np.concatenate(found_rows), np.concatenate(found_scores)
-
-
 def _rank_lexical(snapshot: Snapshot, text: str, k: int, *, where: str | None) -> Ranking:
     """Return a ranking by BM25 whose first k are final."""
     allowed = None if where is None else snapshot.rows_where(where)
@@ -205,23 +253,6 @@ def _rank_lexical(snapshot: Snapshot, text: str, k: int, *, where: str | None) -
 
     (ranking,) = expand_until_final(rank_rows, 1, k, size=max(2 * k, 50))
     return ranking
-
-
-def _score_by_both(
-    snapshot: Snapshot, text: str, vector: np.ndarray, dense: Ranking, lexical: Ranking
-) -> tuple[Ranking, Ranking]:
-    """Add to each ranking the documents that only the other one has, with their exact scores.
-
-    A document shares no stem with the text if the lexical ranking still lacks it.
-    """
-    in_dense = {ranked.doc for ranked in dense}
-    in_lexical = {ranked.doc for ranked in lexical}
-    docs = snapshot.catalog.docs_by_row(sorted(in_dense ^ in_lexical))
-    rows = np.array(sorted(row for row, doc in docs.items() if doc in in_lexical), np.int64)
-    cosines = choose_best_rows(docs, *_score_exactly(snapshot, vector, rows))
-    only = sorted(row for row, doc in docs.items() if doc in in_dense)
-    bm25 = choose_best_rows(docs, *snapshot.lexical.search(text, len(only), only=only))
-    return dense + cosines, lexical + bm25
 
 
 def isin_sorted(rows: Rows, allowed: Rows) -> Mask:
