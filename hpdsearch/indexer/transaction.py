@@ -127,6 +127,7 @@ class Transaction:
                 raise IndexFolderError(
                     f"{self.folder}: this folder holds other files ({others[0]} ...); choose a folder of its own"
                 )
+        self._made_parents = [parent for parent in self.folder.parents if not parent.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -249,8 +250,9 @@ class Transaction:
             path.unlink(missing_ok=True)
         remove_lexical_folder(self.folder / LEXICAL)
         (self.folder / LOCK_NAME).unlink(missing_ok=True)
-        with suppress(OSError):
-            self.folder.rmdir()
+        with suppress(OSError):  # the first folder that others have put files into
+            for folder in (self.folder, *self._made_parents):
+                folder.rmdir()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if os.getpid() != self._process:  # a child that was forked meanwhile leaves the transaction to its parent

@@ -122,7 +122,7 @@ def share_files(folder: Path) -> None:
         path = folder / name
         mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
         if stat.S_IMODE(path.stat().st_mode) != mode:
-            with suppress(PermissionError):  # the file is another user's, and Tantivy has not made it anew
+            with suppress(PermissionError):  # the file is another user's, and Tantivy has not made it again
                 path.chmod(mode)
 
 

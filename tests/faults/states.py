@@ -24,8 +24,9 @@ BUILD, ADD, DELETE, OVERWRITE, COMPACT, REINDEX = "build", "add", "delete", "ove
 NOTHING = -1  # the state before the first build
 PERIOD = (OVERWRITE, ADD, DELETE, COMPACT, ADD, REINDEX, ADD, DELETE)
 GROWTH = 10_000  # from this number on: a build, then only adds of as many other documents, so that segments are merged
+SHRINKING = 20_000  # from this number on: a build, then a deletion of most documents, so that the segment is rewritten
 # These limits let dozens of documents cause the merges that thousands cause in production.
-POLICY = MergePolicy(small_segment_rows=24, max_buffered_rows=16)
+POLICY = MergePolicy(small_segment_rows=24, max_buffered_rows=16, max_tombstoned_rows=24)
 LIMITS = ((auto, "IVF_MINIMUM", 60),)
 N_MANY = 80  # documents of a segment that a smaller addition does not merge
 _SPECS = (
@@ -45,6 +46,8 @@ def set_limits() -> None:
 
 def operation_name(number: int) -> str:
     """Return the name of an operation."""
+    if number >= SHRINKING:
+        return BUILD if number == SHRINKING else DELETE
     if number >= GROWTH:
         return BUILD if number == GROWTH else ADD
     return BUILD if number == 0 else PERIOD[number % len(PERIOD)]
@@ -58,9 +61,9 @@ def make_documents(number: int) -> tuple[Document, ...]:
         return ()
     if operation_name(number) == DELETE:
         stored = sorted(expected_state(number - 1).values(), key=lambda document: document.doc_id)
-        return tuple(rng.sample(stored, 5))
+        return tuple(rng.sample(stored, 5 if number < SHRINKING else N_MANY * 3 // 4))
     if number >= GROWTH:
-        first = (number - GROWTH) * N_MANY
+        first = number % GROWTH * N_MANY
         ids = list(range(first, first + N_MANY))
     elif number // len(PERIOD) % 2:
         ids = rng.sample(range(2 * N_MANY), N_MANY if operation_name(number) == OVERWRITE else N_MANY // 2)

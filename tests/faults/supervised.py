@@ -29,6 +29,7 @@ OPERATIONS = {
 }
 assert all(states.operation_name(number) == name for name, number in OPERATIONS.items())
 OPERATIONS["add that merges"] = states.GROWTH + 1
+OPERATIONS["delete that rewrites"] = states.SHRINKING + 1
 CALLS_THAT_NEED_ROOM = {
     "write",
     "pwrite",

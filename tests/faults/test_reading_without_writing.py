@@ -1,0 +1,138 @@
+"""Every reading command works where nothing can be written; a writer on a full disk fails with one line or succeeds."""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beir_folder import write_beir
+from processes import MEMORY_FOLDER
+from rightless import DISK, OPEN, PLACES, missing_right, run_rightless
+from tiny_encoder import make_tiny_static
+
+from hpdsearch.encoder import Encoder
+from hpdsearch.index import Index
+from hpdsearch.records import Document
+
+pytestmark = pytest.mark.slow
+
+SEARCHING = (
+    ("query -i {home}/index moon", ""),
+    ("query -i {home}/index moon --json --where number>=0", ""),
+    ("query -i {home}/index moon --query-encoder {home}/encoder", ""),
+    ("query -i {home}/index --batch - --run-file {out}.run", "cat\nmoon\n"),
+    ("query -i {home}/index", "moon\n:k 2\n:where number < 5\ncat\n"),
+    ("verify {home}/index", ""),
+    (OPEN, ""),
+)
+DESCRIBING = (("info {home}/index", ""), ("info {home}/index --json", ""), ("query -i {home}/index", ":info\n"))
+ENCODING = (
+    ("encode - --encoder {home}/encoder", "moon\n"),
+    ("encode {home}/corpus.txt --encoder {home}/encoder -o {out}.npy", ""),
+    ("evaluate retrieval {home}/beir --encoder {home}/encoder", ""),
+    ("export {home}/encoder {out}", ""),
+    ("index {home}/corpus.txt --encoder {home}/encoder -o {out}-index", ""),
+)
+LOG = ("catalog.sqlite-wal", "catalog.sqlite-shm")
+N_DOCUMENTS = 301
+
+
+@pytest.fixture
+def work() -> Iterator[Path]:
+    """Return a folder with an index, its encoder, a corpus and a collection in the folder `original`."""
+    with tempfile.TemporaryDirectory(dir=MEMORY_FOLDER) as name:
+        original = Path(name) / "original"
+        encoder = Encoder.load(make_tiny_static(original / "encoder"))
+        documents = [
+            Document(f"d{i}", f"cat {'moon' if i == 7 else 'sun'} {i}", metadata={"number": i}) for i in range(300)
+        ]
+        with Index.build(original / "index", documents, encoder=encoder) as index:
+            index.add([Document("late", "cat star", metadata={"number": 0})])
+        (original / "corpus.txt").write_text("cat\nmoon\nsun\n")
+        write_beir(original / "beir")
+        yield Path(name)
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest) -> str:
+    """Return a place where nothing can be written."""
+    if missing := missing_right(request.param):
+        pytest.skip(missing)
+    return str(request.param)
+
+
+@pytest.fixture
+def full_disk(work: Path) -> Path:
+    """Return `work`, where a disk can be mounted."""
+    if missing := missing_right(DISK):
+        pytest.skip(missing)
+    return work
+
+
+def test_reading_commands_need_no_right_to_write(work: Path, place: str) -> None:
+    lines = (*SEARCHING, *DESCRIBING, *ENCODING)
+    ran = run_rightless(work, place, lines)
+    for (line, _), expected, found in zip(lines, ran["writable"], ran["results"], strict=True):
+        assert found[0] == expected[0] == 0, (line, found, expected)
+        assert without_places_and_times(found) == without_places_and_times(expected)
+    assert " d7\n" in ran["results"][0][1]
+    assert set(ran["changes"]) <= ({"index/catalog.sqlite-shm"} if place == DISK else set())
+
+
+def test_an_index_without_sqlites_log_is_read_without_the_right_to_write(work: Path, place: str) -> None:
+    for name in LOG:  # earlier versions left none
+        (work / "original" / "index" / name).unlink()
+    ran = run_rightless(work, place, SEARCHING)
+    for (line, _), expected, found in zip(SEARCHING, ran["writable"], ran["results"], strict=True):
+        assert found[0] == expected[0] == 0, (line, found, expected)
+        assert without_places_and_times(found) == without_places_and_times(expected)
+    assert set(ran["changes"]) <= ({"index", *(f"index/{name}" for name in LOG)} if place == DISK else set())
+
+
+def without_places_and_times(result: list) -> list[str]:
+    """Return stdout and stderr without the folder of the copy and without durations."""
+    time = r'[\d.]+ ms|"milliseconds": [\d.]+|[\d.]+ s \(.*/s\)'
+    texts = [re.sub(time, "TIME", text) for text in result[1:]]
+    return [re.sub(r"/\S*(writable|rightless)", "HOME", text) for text in texts]
+
+
+@pytest.mark.parametrize("free_kib", [0, 8, 40, 100])
+def test_a_first_index_on_a_full_disk_leaves_nothing_of_itself(full_disk: Path, free_kib: int) -> None:
+    lines = [
+        ("index {home}/corpus.txt -o {home}/new --encoder {home}/encoder", ""),
+        ("index {home}/corpus.txt -o {home}/in/a/new --encoder {home}/encoder", ""),
+    ]
+    ran = run_rightless(full_disk, DISK, lines, free_kib=free_kib)
+    for code, _, stderr in ran["results"]:
+        assert code == 1
+        assert is_one_line_about_room(stderr), stderr
+    assert ran["changes"] == []
+
+
+@pytest.mark.parametrize("free_kib", [0, 8, 40, 80, 160, 400])
+def test_a_change_on_a_full_disk_succeeds_or_changes_nothing(full_disk: Path, free_kib: int) -> None:
+    changes = {"delete {home}/index d7": -1, "compact {home}/index": 0, "add {home}/index {home}/corpus.txt": 3}
+    checks = ("info {home}/index --json", "verify {home}/index", "query -i {home}/index sun --mode lexical --json")
+    lines = [(line, "") for change in changes for line in (change, *checks)]
+    results = iter(run_rightless(full_disk, DISK, lines, free_kib=free_kib)["results"])
+    n_documents = N_DOCUMENTS
+    succeeded = []
+    for n_added in changes.values():
+        code, _, stderr = next(results)
+        succeeded.append(code == 0)
+        if code == 0:
+            n_documents += n_added
+        else:
+            assert is_one_line_about_room(stderr), stderr
+        info, verify, query = (next(results) for _ in checks)
+        assert [info[0], verify[0], query[0]] == [0, 0, 0]
+        assert json.loads(info[1])["n_documents"] == n_documents
+    if free_kib == 0 or free_kib >= 160:
+        assert succeeded == [free_kib > 0] * len(changes)
+
+
+def is_one_line_about_room(stderr: str) -> bool:
+    """Tell whether a message is one line that says what to do on a full disk."""
+    return re.fullmatch(r"Error: [^\n]*(make room|check the disk)[^\n]*\n", stderr) is not None
