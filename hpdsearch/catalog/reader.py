@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,11 @@ class Catalog:
     def n_passages(self) -> int:
         """Count the passages of all documents."""
         return int(self._all("SELECT count(*) FROM passages")[0][0])
+
+    def n_passages_between(self, blocks: Iterable[tuple[int, int]]) -> int:
+        """Return the number of passages in these blocks of rows, each from a first row to an end row."""
+        sql = "SELECT COUNT(*) FROM passages WHERE row >= ? AND row < ?"
+        return sum(int(self._all(sql, block)[0][0]) for block in blocks)
 
     def fields(self) -> list[str]:
         """Return the names of the metadata fields that have a value, sorted."""

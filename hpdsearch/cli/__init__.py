@@ -16,7 +16,7 @@ from hpdsearch import __version__
 from hpdsearch.cli.distill import distill
 from hpdsearch.cli.encode import encode, encoders, export
 from hpdsearch.cli.evaluate import evaluate
-from hpdsearch.cli.index import add, delete, index
+from hpdsearch.cli.index import add, delete, index, refine
 from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.output import LogFormatter, echo
@@ -28,7 +28,7 @@ from hpdsearch.errors import HpdsearchError
 SECTIONS = {
     "Build and search": (index, query),
     "Change documents": (add, delete),
-    "Inspect and maintain": (info, reindex, compact, verify),
+    "Inspect and maintain": (info, refine, reindex, compact, verify),
     "Encoders": (encoders, encode, distill, evaluate, export),
 }
 FORMER_NAMES = {"tune": "reindex"}

@@ -1,6 +1,7 @@
 """Commands that change the documents of an index: index, add, delete."""
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,12 +9,13 @@ import click
 from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped
-from hpdsearch.cli.index_argument import find_index, index_option, split_index, wait_option
+from hpdsearch.cli.index_argument import find_index, index_option, index_parameters, split_index, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
     SPEC_FIELDS,
     dim_option,
     document_encoder_option,
+    draft_option,
     encoder_option,
     spec_options,
     take_spec,
@@ -23,6 +25,7 @@ from hpdsearch.cli.parameters import UserPath
 
 if TYPE_CHECKING:
     from hpdsearch.corpus import CorpusReader
+    from hpdsearch.index import Index
     from hpdsearch.indexer.ingest import IngestReport
 
 
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     help="Bring an existing index up to date with CORPUS. Only new texts are encoded. Documents that are gone from "
     "CORPUS are deleted. If the folder of the encoder has moved, --encoder names the new one.",
 )
+@draft_option
 @wait_option
 @corpus_options
 def index(
@@ -57,6 +61,7 @@ def index(
     dim: int | None,
     overwrite: bool,
     update: bool,
+    draft: bool,
     wait: float,
     **options: Any,
 ) -> None:
@@ -64,6 +69,9 @@ def index(
 
     CORPUS is a file of documents: .txt (one a line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet; a folder
     of .txt, .md, .rst and .html files, one document each; or - for standard input.
+
+    Many documents are indexed by a fast encoder first, in seconds. Then the wanted encoder refines this draft, while it
+    is searched. If that is stopped, the same command or hpdsearch refine goes on.
 
     \b
     Examples:
@@ -80,7 +88,11 @@ def index(
     documents = open_corpus(corpus, **options)
     if update:
         _refuse_settings()
-        _update(folder, documents, encoder, wait)
+        _update(folder, documents, encoder, draft, wait)
+        return
+    if not overwrite and _is_unfinished(folder, encoder):
+        echo(f"{folder}: going on with the draft of an earlier run")
+        _update(folder, documents, None, draft, wait)
         return
     try:
         with Index.build(
@@ -93,10 +105,12 @@ def index(
             wait=wait,
             strict=documents.strict,
             on_error=documents.on_error,
+            draft=draft,
             progress=make_progress(),
         ) as built:
             assert built.report is not None
             _print_report(built.report, documents, folder)
+            _refine(built)
             print_segments(built.info())
     except KeyboardInterrupt:
         state = "the old index is unchanged" if overwrite and folder.exists() else "nothing was written"
@@ -121,7 +135,64 @@ def _refuse_settings() -> None:
         )
 
 
-def _update(folder: Path, documents: "CorpusReader", document_encoder: str | None, wait: float) -> None:
+def _is_unfinished(folder: Path, encoder: str | None) -> bool:
+    """Tell whether a folder holds a draft that this command would have made."""
+    from hpdsearch.errors import HpdsearchError
+    from hpdsearch.index import Index
+
+    try:
+        with Index.open(folder) as opened:
+            described = opened.info()
+    except HpdsearchError:
+        return False
+    return described.n_draft > 0 and encoder in (None, described.encoder)
+
+
+def _refine(opened: "Index") -> None:
+    """Refine the draft of an index, if it has one, and print how long it took."""
+    n_draft = opened.info().n_draft
+    if not n_draft:
+        return
+    echo(f"searchable: hpdsearch query -i {opened.folder} (draft; {format_count(n_draft, 'passage')} to refine)")
+    start = time.perf_counter()
+    try:
+        n_encoded = opened.refine(progress=make_progress())
+    except KeyboardInterrupt:
+        with type(opened).open(opened.folder) as again:
+            described = again.info()
+        share = 100 * (1 - described.n_draft / max(described.n_passages, 1))
+        raise click.ClickException(
+            f"{opened.folder}: stopped; {share:.0f} % of its passages are refined, all can be searched; go on with: "
+            f"hpdsearch refine {opened.folder}"
+        ) from None
+    seconds = max(time.perf_counter() - start, 1e-9)
+    rate = f"{n_encoded / seconds:,.0f} passages/s"
+    echo(f"refined:    {format_count(n_encoded, 'passage')} in {seconds:.1f} s ({rate})")
+
+
+@click.command()
+@index_parameters
+@document_encoder_option
+@wait_option
+def refine(index_argument: str | None, index_option: str | None, document_encoder: str | None, wait: float) -> None:
+    """Go on with the draft of an index that was stopped.
+
+    The index can be searched and changed meanwhile.
+
+    \b
+    Examples:
+      hpdsearch refine indexes/news
+    """
+    from hpdsearch.index import Index
+
+    folder = find_index(index_option, index_argument)
+    with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
+        if not opened.info().n_draft:
+            echo(f"{folder}: is refined already")
+        _refine(opened)
+
+
+def _update(folder: Path, documents: "CorpusReader", document_encoder: str | None, draft: bool, wait: float) -> None:
     from hpdsearch.corpus.scope import CorpusScope
     from hpdsearch.index import Index
 
@@ -134,27 +205,36 @@ def _update(folder: Path, documents: "CorpusReader", document_encoder: str | Non
                 under=scope,
                 strict=documents.strict,
                 on_error=documents.on_error,
+                draft=draft,
                 progress=make_progress(),
             )
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         if report.n_documents or report.n_deleted:
             _print_report(report, documents, folder)
+            _refine(opened)
             return
         echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
         if left_out := _describe_counts(_count_left_out(report)):
             echo(f"notes:      {left_out}")
         print_skipped(report.skipped)
+        _refine(opened)
 
 
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="INDEX CORPUS...")
 @index_option("the first argument")
 @document_encoder_option
+@draft_option
 @wait_option
 @corpus_options
 def add(
-    arguments: tuple[str, ...], index_option: str | None, document_encoder: str | None, wait: float, **reading: Any
+    arguments: tuple[str, ...],
+    index_option: str | None,
+    document_encoder: str | None,
+    draft: bool,
+    wait: float,
+    **reading: Any,
 ) -> None:
     """Add documents to an index.
 
@@ -175,11 +255,12 @@ def add(
     with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
         try:
             report = opened.add(
-                documents, strict=documents.strict, on_error=documents.on_error, progress=make_progress()
+                documents, strict=documents.strict, on_error=documents.on_error, draft=draft, progress=make_progress()
             )
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         _print_report(report, documents, folder)
+        _refine(opened)
 
 
 @click.command()

@@ -52,6 +52,9 @@ def info(
         echo(
             f"deleted:    {format_count(described.n_deleted, 'passage')} still on disk; hpdsearch compact removes them"
         )
+    if described.n_draft:
+        share = 100 * (1 - described.n_draft / described.n_passages)
+        echo(f"refined:    {share:.0f} % of the passages; go on with: hpdsearch refine {described.folder}")
     backend = f", backend {described.backend}" if described.backend else ""
     echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}{backend}")
     echo(f"fields:     {', '.join(described.fields) or 'none'}")

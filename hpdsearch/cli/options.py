@@ -98,6 +98,12 @@ dim_option = click.option(
     show_default="all",
     help="Truncate vectors to this many dimensions.",
 )
+draft_option = click.option(
+    "--draft/--no-draft",
+    default=True,
+    show_default=True,
+    help="Make many documents searchable by a fast encoder first, then refine their vectors.",
+)
 document_encoder_option = click.option(
     "--encoder",
     "document_encoder",

@@ -9,7 +9,8 @@ from typing import Any
 
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder import Backend, Encoder
+from hpdsearch.encoder import Backend, Encoder, EncoderType, built_in_names
+from hpdsearch.encoder.folder import find_folder, read_card, read_encoder_type
 from hpdsearch.errors import EncoderError
 from hpdsearch.search.snapshot import Snapshot
 
@@ -92,6 +93,18 @@ def load_stored_encoder(meta: Mapping[str, Any], folder: Path, advice: str, back
         return load_encoder(meta["encoder"], backend)
     except EncoderError as error:
         raise EncoderError(f"{folder}: the encoder of its documents cannot be loaded: {error}; {advice}") from error
+
+
+def find_draft_encoder(encoder: Encoder) -> Encoder | None:
+    """Return the built-in static encoder of the same space, as wide as this one; None if there is no faster one."""
+    if encoder.kind is EncoderType.STATIC:
+        return None
+    for name in built_in_names():
+        folder = find_folder(name)
+        if read_encoder_type(folder) is EncoderType.STATIC and read_card(folder).space == encoder.space:
+            fast = Encoder.load(name)
+            return fast.truncate(encoder.dim) if fast.model_dim >= encoder.dim else None
+    return None
 
 
 class IndexEncoders:

@@ -17,6 +17,7 @@ from hpdsearch.index.encoders import (
     BACKEND,
     EncoderLike,
     IndexEncoders,
+    find_draft_encoder,
     fit_encoder,
     load_encoder,
     require_same_encoder,
@@ -24,10 +25,12 @@ from hpdsearch.index.encoders import (
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.compaction import compact
+from hpdsearch.indexer.draft import Draft
 from hpdsearch.indexer.ingest import IngestReport, ingest
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.merging import apply_deletions, rebuild_index
-from hpdsearch.indexer.transaction import Transaction, lock_folder
+from hpdsearch.indexer.refine import refine
+from hpdsearch.indexer.transaction import REFINE_LOCK, Transaction, lock_folder
 from hpdsearch.indexer.update import update
 from hpdsearch.indexer.withdrawal import withdraw
 from hpdsearch.records import Document, Hit, integer_to_id
@@ -36,6 +39,7 @@ from hpdsearch.search.opening import open_snapshot
 from hpdsearch.search.snapshot import Snapshot
 
 StrPath = str | Path
+PUBLISH_WAIT = 600  # seconds that a refinement waits for another writer before it publishes a step
 
 
 class Index:
@@ -84,6 +88,7 @@ class Index:
         wait: float = 0,
         strict: bool = False,
         on_error: str | OnError = OnError.STOP,
+        draft: bool = False,
         progress: Progress = SILENT,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -100,6 +105,9 @@ class Index:
             strict: treat empty, split and duplicate documents and truncated titles as errors.
             on_error: "stop": a document that cannot be stored, or whose doc_id came before, is an error. "skip": it is
                 left out, and `report.skipped` names it. `ReadOptions.on_error` says it for files that cannot be read.
+            draft: encode many documents (from `merge_policy.min_draft_documents` on) with the static encoder of the
+                space first, which takes seconds; `refine` then gives them the vectors of `encoder`. Other spaces and
+                fewer documents are encoded directly.
             progress: shows a bar for each phase.
             merge_policy: for later changes through this object.
 
@@ -119,7 +127,16 @@ class Index:
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
             txn.set_meta(dim=loaded.dim, spec=spec.as_dict(), **{BACKEND: loaded.backend})
-            report = ingest(documents, txn, loaded, spec, strict=strict, on_error=policy, progress=progress)
+            report = ingest(
+                documents,
+                txn,
+                loaded,
+                spec,
+                strict=strict,
+                on_error=policy,
+                progress=progress,
+                draft_encoder=find_draft_encoder(loaded) if draft else None,
+            )
             if not report.n_documents:
                 got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
                 raise CorpusError(f"expected at least one document with text, got {got}")
@@ -276,6 +293,7 @@ class Index:
         *,
         strict: bool = False,
         on_error: str | OnError = OnError.STOP,
+        draft: bool = False,
         progress: Progress = SILENT,
     ) -> IngestReport:
         """Add documents; a document replaces the stored one with the same doc_id.
@@ -287,6 +305,7 @@ class Index:
             documents: consumed once, a block in memory at a time.
             strict: treat empty, split and duplicate documents and truncated titles as errors.
             on_error: as in `build`.
+            draft: as in `build`.
             progress: shows a bar for each phase.
 
         Raises:
@@ -295,7 +314,7 @@ class Index:
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        return self._write(partial(ingest, documents), strict, on_error, progress)
+        return self._write(partial(ingest, documents), strict, on_error, draft, progress)
 
     def update(
         self,
@@ -304,6 +323,7 @@ class Index:
         under: StrPath | Sequence[StrPath] | CorpusScope,
         strict: bool = False,
         on_error: str | OnError = OnError.STOP,
+        draft: bool = False,
         progress: Progress = SILENT,
     ) -> IngestReport:
         """Make the index hold exactly these documents of their sources.
@@ -319,6 +339,7 @@ class Index:
             on_error: as in `build`. Stored documents of a file of which something was skipped are not deleted, also if
                 `read_corpus` skipped it; if its documents pass through another iterator on the way, let `under` be a
                 CorpusScope that is told `stats.locations_skipped`.
+            draft: as in `build`.
             progress: shows a bar for each phase.
 
         Raises:
@@ -331,10 +352,38 @@ class Index:
             paths = [str(path) for path in ([under] if isinstance(under, str | Path) else under)]
             skipped = documents.stats.locations_skipped if isinstance(documents, CorpusReader) else ()
             under = CorpusScope(paths, skipped=skipped)
-        return self._write(partial(update, documents, under), strict, on_error, progress)
+        return self._write(partial(update, documents, under), strict, on_error, draft, progress)
+
+    def refine(self, *, progress: Progress = SILENT) -> int:
+        """Give the documents of a draft the vectors of the index's encoder; return the number of passages encoded.
+
+        Each block of documents is durable when it is encoded, and becomes visible in a few steps. Stopped at any
+        moment, the next call goes on. Others may search and change the index meanwhile.
+
+        Raises:
+            EncoderError: the encoder of the documents cannot be loaded; if its folder has moved, see `open`.
+            LockedError: another process refines this index, or another writer did not end.
+            IndexFolderError: the folder cannot be written, or the index was replaced meanwhile.
+        """
+        meta = self._snapshot.catalog.meta()
+        if Draft.read(meta) is None:
+            return 0
+        encoder = self._encoders.for_documents(meta)
+        lock = lock_folder(self.folder, self.wait, name=REFINE_LOCK, action="refining")
+        try:
+            n_encoded = refine(self.folder, partial(self._transaction, PUBLISH_WAIT), encoder, progress)
+        finally:
+            lock.release()
+        self._reopen()
+        return n_encoded
 
     def _write(
-        self, write: Callable[..., IngestReport], strict: bool, on_error: str | OnError, progress: Progress
+        self,
+        write: Callable[..., IngestReport],
+        strict: bool,
+        on_error: str | OnError,
+        draft: bool,
+        progress: Progress,
     ) -> IngestReport:
         policy = _parse_on_error(on_error, strict)
         start = time.perf_counter()
@@ -343,7 +392,15 @@ class Index:
             has_moved = self._encoders.finds_documents_encoder and encoder.location != txn.meta["encoder"]
             if has_moved:
                 txn.set_meta(encoder=encoder.location)
-            report = write(txn, encoder, _stored_spec(txn), strict=strict, on_error=policy, progress=progress)
+            report = write(
+                txn,
+                encoder,
+                _stored_spec(txn),
+                strict=strict,
+                on_error=policy,
+                progress=progress,
+                draft_encoder=find_draft_encoder(encoder) if draft else None,
+            )
             if report.n_documents or report.n_deleted or report.n_relocated or has_moved:
                 _commit(txn, progress)
         self._reopen()
@@ -450,8 +507,8 @@ class Index:
             self._opened = open_snapshot(self.folder, self._opened)
         return self._opened
 
-    def _transaction(self) -> Transaction:
-        return Transaction(self.folder, wait=self.wait, policy=self.merge_policy)
+    def _transaction(self, wait: float = 0) -> Transaction:
+        return Transaction(self.folder, wait=max(wait, self.wait), policy=self.merge_policy)
 
     def _reopen(self) -> None:
         self._opened = _open_committed(self.folder, self._opened)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hpdsearch.dense import IndexSpec, OperatingPoints
 from hpdsearch.index.encoders import BACKEND
+from hpdsearch.indexer.draft import Draft
 from hpdsearch.search.snapshot import Snapshot
 
 TEACHER_BYTES = 768 * 4  # of one float32 vector of the shipped space's teacher
@@ -25,6 +26,7 @@ class IndexInfo:
         n_documents: live documents.
         n_passages: live passages of these documents.
         n_deleted: tombstoned passages, whose vectors are still in the vectors files.
+        n_draft: live passages whose vectors are those of a faster encoder; see `Index.refine`.
         n_buffered: newest passages, whose vectors are still in the catalog.
         fields: names of the metadata fields, for filters.
         encoder: name or folder of the encoder of the documents.
@@ -46,6 +48,7 @@ class IndexInfo:
     n_documents: int
     n_passages: int
     n_deleted: int
+    n_draft: int
     n_buffered: int
     fields: list[str]
     encoder: str
@@ -82,6 +85,7 @@ def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
         n_documents=snapshot.catalog.n_documents(),
         n_passages=n_passages,
         n_deleted=len(snapshot.tombstones),
+        n_draft=snapshot.catalog.n_passages_between(draft.blocks if (draft := Draft.read(meta)) else ()),
         n_buffered=len(snapshot.catalog.buffered_vectors()[0]),
         fields=snapshot.catalog.fields(),
         encoder=meta["encoder"],

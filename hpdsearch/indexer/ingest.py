@@ -14,6 +14,7 @@ from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
+from hpdsearch.indexer.draft import DRAFT, Block, Draft, add_blocks
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
@@ -80,6 +81,7 @@ def ingest(
     strict: bool,
     on_error: OnError = OnError.STOP,
     progress: Progress,
+    draft_encoder: Encoder | None = None,
 ) -> IngestReport:
     """Add documents to the index; the caller commits. A document replaces the stored one of its source or doc_id.
 
@@ -92,6 +94,8 @@ def ingest(
         strict: treat empty, split and duplicate documents and truncated titles as errors.
         on_error: what a document that cannot be stored, or whose doc_id comes twice, does.
         progress: shows a bar for each phase.
+        draft_encoder: a faster encoder of the same space and width, which encodes many documents instead; the index is
+            a draft then (hpdsearch.indexer.draft).
 
     Raises:
         CorpusError: a doc_id comes twice or a document has a field of a wrong type, and errors stop; or a document
@@ -100,7 +104,17 @@ def ingest(
     """
     report = IngestReport()
     incoming = IncomingDocuments(documents, txn, report.skipped, on_error=on_error, streams_are_new=True)
-    ingest_incoming(incoming, report, txn, encoder, spec, strict=strict, on_error=on_error, progress=progress)
+    ingest_incoming(
+        incoming,
+        report,
+        txn,
+        encoder,
+        spec,
+        strict=strict,
+        on_error=on_error,
+        progress=progress,
+        draft_encoder=draft_encoder,
+    )
     return report
 
 
@@ -114,19 +128,24 @@ def ingest_incoming(
     strict: bool,
     on_error: OnError,
     progress: Progress,
+    draft_encoder: Encoder | None = None,
 ) -> None:
     """Add documents that went through `IncomingDocuments` and count them in `report`; the rest is as in `ingest`."""
     blocks = _split_in_blocks(documents)
     first = next(blocks, None)
     if first is None:
         return
-    run = _IngestRun(txn, encoder, strict, on_error, report)
+    second = next(blocks, None)
+    if second is None and len(first) < txn.policy.min_draft_documents:
+        draft_encoder = None
+    run = _IngestRun(txn, encoder, strict, on_error, report, draft_encoder)
     with NewVectors(txn, encoder.dim, spec, progress) as vectors:
         bar = progress.phase("encoding", total=None, unit="doc")
-        for block in chain([first], blocks):
+        for block in chain([first], [] if second is None else [second], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
         bar.close()
+    run.set_draft()
 
 
 def _split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -184,8 +203,16 @@ class _IngestRun:
     """One pass of documents through the stages, with the counts of its report."""
 
     def __init__(
-        self, txn: Transaction, encoder: Encoder, strict: bool, on_error: OnError, report: IngestReport
+        self,
+        txn: Transaction,
+        encoder: Encoder,
+        strict: bool,
+        on_error: OnError,
+        report: IngestReport,
+        draft_encoder: Encoder | None,
     ) -> None:
+        self.draft_encoder = draft_encoder
+        self.blocks: list[Block] = []
         self.txn = txn
         self.encoder = encoder
         self.strict = strict
@@ -221,13 +248,22 @@ class _IngestRun:
         """Return the vectors (n, dim) of all passages of the documents whose vectors are not reused."""
         texts = [text for stored, split in zip(reused, splits, strict=True) if stored is None for text in split.texts]
         start = time.perf_counter()
-        encoded = self.encoder.encode(texts, progress=_PartOfBar(bar, n_documents / max(len(texts), 1)))
+        encoder = self.draft_encoder or self.encoder
+        encoded = encoder.encode(texts, progress=_PartOfBar(bar, n_documents / max(len(texts), 1)))
         self.report.encode_seconds += time.perf_counter() - start
         return encoded
+
+    def set_draft(self) -> None:
+        """Store which blocks the draft encoder has encoded."""
+        if self.draft_encoder is not None and self.blocks:
+            draft = Draft.read(self.txn.meta)
+            number = draft.number if draft else self.txn.new_number()
+            self.txn.set_meta(**{DRAFT: add_blocks(draft, number, self.draft_encoder.name, self.blocks).as_dict()})
 
     def _insert(self, documents: Sequence[Document], splits: Sequence[SplitDocument]) -> None:
         """Insert the documents into the catalog and their passages into the lexical index, under new rows."""
         rows = self.txn.allocate_rows(sum(len(split.passages) for split in splits))
+        self.blocks += [(rows.start, rows.stop)] if len(rows) else []
         pairs = list(zip(documents, splits, strict=True))
         self.txn.catalog.insert([(document, split.passages) for document, split in pairs], rows.start)
         passages = [(document, passage) for document, split in pairs for passage in split.passages]

@@ -25,6 +25,7 @@ class MergePolicy:
         max_rewritten_rows: live rows that a small transaction rewrites in a merge.
         rewrite_factor: a large transaction rewrites this many times the rows that it adds.
         max_unpurged_rows: deleted rows that the lexical folder may hold; no search returns them.
+        min_draft_documents: fewer new documents are encoded directly although a draft is wanted, in a few seconds.
     """
 
     max_buffered_rows: int = 64
@@ -33,6 +34,7 @@ class MergePolicy:
     max_rewritten_rows: int = 131_072
     rewrite_factor: int = 8
     max_unpurged_rows: int = 1000
+    min_draft_documents: int = 2000
 
     def fits_in_buffer(self, n_buffered: int, n_committed: int) -> bool:
         """Tell whether n_buffered rows may stay in the catalog.

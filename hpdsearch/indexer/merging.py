@@ -1,15 +1,16 @@
 """Segments are added, merged, rewritten and reindexed here; the merge policy decides which."""
 
+import dataclasses
 import errno
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hpdsearch.catalog import CatalogWriter, SegmentEntry
 from hpdsearch.common.progress import Progress
-from hpdsearch.common.vectors import Rows
+from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter, build_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.search.segment_files import open_vectors, row_map
@@ -19,6 +20,14 @@ logger = logging.getLogger(__name__)
 COPY_BLOCK_ROWS = 16_384  # rows in memory while vectors are copied
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 MIN_BUDGETED_ROWS = 10_000  # smaller segments get no share of a memory budget
+
+
+Replace = Callable[[Rows, Stored], Stored]
+
+
+def keep_vectors(_: Rows, stored: Stored) -> Stored:
+    """Return the stored vectors."""
+    return stored
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,16 @@ def mergeable_tail(txn: Transaction) -> list[SegmentEntry]:
     return newest if newest and txn.policy.is_small(n_live(txn.catalog, newest[0])) else []
 
 
-def copy_rows(txn: Transaction, entries: Iterable[SegmentEntry], target: VectorWriter) -> Rows:
-    """Append the stored vectors of the live rows of segments to a file, unchanged.
+def copy_rows(
+    txn: Transaction, entries: Iterable[SegmentEntry], target: VectorWriter, replace: Replace = keep_vectors
+) -> Rows:
+    """Append the vectors of the live rows of segments to a file.
+
+    Args:
+        txn: the transaction.
+        entries: the segments.
+        target: the file.
+        replace: returns the vectors to write, for rows (m,) and their stored vectors (m, dim).
 
     Returns:
         these rows (n,), ascending.
@@ -60,7 +77,8 @@ def copy_rows(txn: Transaction, entries: Iterable[SegmentEntry], target: VectorW
         is_live = ~np.isin(rows, txn.catalog.tombstones(entry.first_row, entry.end_row))
         for start in range(0, len(rows), COPY_BLOCK_ROWS):
             end = min(start + COPY_BLOCK_ROWS, len(rows))
-            target.append_stored(vectors.stored(start, end)[is_live[start:end]])
+            mask = is_live[start:end]
+            target.append_stored(replace(rows[start:end][mask], vectors.stored(start, end)[mask]))
             vectors.release()
         copied.append(rows[is_live])
     return np.concatenate(copied)
@@ -128,6 +146,7 @@ def rewrite(
     progress: Progress,
     *,
     with_buffered: bool = False,
+    replace: Replace = keep_vectors,
 ) -> None:
     """Replace neighboring segments by one of their live rows; by none if no row is live.
 
@@ -137,14 +156,15 @@ def rewrite(
         spec: index of the new segment.
         progress: shows a bar for each phase.
         with_buffered: append the buffered rows and clear the buffer.
+        replace: returns the vectors to write, for rows (m,) and their stored vectors (m, dim).
     """
     number = txn.new_number()
     dim = txn.meta["dim"]
     with VectorWriter(txn.vectors_path(number), dim) as vectors:
-        rows = copy_rows(txn, entries, vectors)
+        rows = copy_rows(txn, entries, vectors, replace)
         if with_buffered:
             buffered, stored = txn.catalog.buffered_vectors()
-            vectors.append_stored(stored.reshape(-1, dim))
+            vectors.append_stored(replace(buffered, stored.reshape(-1, dim)))
             rows = np.concatenate([rows, buffered])
             txn.catalog.clear_buffer()
     for entry in entries:
@@ -174,10 +194,10 @@ def _build_index(txn: Transaction, entry: SegmentEntry, number: int, spec: Index
     if spec.memory:  # a budget of the whole index: every large segment gets its share
         n_other_rows = sum(other.n_rows for other in txn.catalog.segments() if other.segment != entry.segment)
         share = spec.memory * entry.n_rows // (entry.n_rows + n_other_rows)
-        spec = replace(spec, memory=share if entry.n_rows >= MIN_BUDGETED_ROWS else 0)
+        spec = dataclasses.replace(spec, memory=share if entry.n_rows >= MIN_BUDGETED_ROWS else 0)
     built = build_index(vectors, spec, txn.index_path(number), progress=progress)
     txn.catalog.add_segment(
-        replace(
+        dataclasses.replace(
             entry,
             index_file=txn.index_path(number).name,
             index_bytes=built.size_bytes,

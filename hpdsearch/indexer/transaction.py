@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from hpdsearch.catalog import FILE_NAME, Catalog, CatalogWriter
 from hpdsearch.common.files import PARTIAL
 from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError, LockedError, ShapeError
+from hpdsearch.indexer.draft import Draft
 from hpdsearch.indexer.lexical_buffer import LexicalBuffer
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.lexical import LATEST, clean_lexical_folder, remove_lexical_folder
@@ -28,8 +29,14 @@ from hpdsearch.search.lexical_files import ANALYSIS
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = "write.lock"
+REFINE_LOCK = "refine.lock"
 LEXICAL = "lexical"
-_OUR_FILES = re.compile(rf"(vectors-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
+_OUR_FILES = re.compile(rf"((vectors|refined)-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
+
+
+def refined_path(folder: Path, number: int) -> Path:
+    """Return the path of the file that collects the refined vectors of a draft."""
+    return folder / f"refined-{number:06d}.f16"
 
 
 class Transaction:
@@ -122,7 +129,7 @@ class Transaction:
 
     def _prepare_folder(self) -> None:
         if self.folder.is_dir() and not (self.folder / FILE_NAME).exists():
-            others = sorted(path.name for path in self.folder.iterdir() if path.name != LOCK_NAME)
+            others = sorted(path.name for path in self.folder.iterdir() if path.name not in (LOCK_NAME, REFINE_LOCK))
             if others:
                 raise IndexFolderError(
                     f"{self.folder}: this folder holds other files ({others[0]} ...); choose a folder of its own"
@@ -235,6 +242,8 @@ class Transaction:
         """Remove the files that the catalog does not name: those of dead writers, or of an overwritten index."""
         entries = self.catalog.segments() if self._meta else []
         named = {name for entry in entries for name in (entry.vectors_file, entry.index_file)}
+        if draft := Draft.read(self._meta):
+            named.add(refined_path(self.folder, draft.number).name)
         for path in self.folder.iterdir():
             if _OUR_FILES.fullmatch(path.name) and path.name not in named:
                 logger.info("%s: removed, because the catalog does not name it", path)
@@ -249,7 +258,8 @@ class Transaction:
         for path in [*self.folder.glob("*.f16*"), *self.folder.glob("*.faiss*"), *self.folder.glob(f"{FILE_NAME}*")]:
             path.unlink(missing_ok=True)
         remove_lexical_folder(self.folder / LEXICAL)
-        (self.folder / LOCK_NAME).unlink(missing_ok=True)
+        for name in (LOCK_NAME, REFINE_LOCK):
+            (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # the first folder that others have put files into
             for folder in (self.folder, *self._made_parents):
                 folder.rmdir()
@@ -286,12 +296,14 @@ def _is_committed(folder: Path) -> bool:
     return True
 
 
-def lock_folder(folder: Path, wait: float = 0) -> FileLock:
-    """Acquire the folder's write lock; the operating system releases it when the process dies.
+def lock_folder(folder: Path, wait: float = 0, *, name: str = LOCK_NAME, action: str = "writing to") -> FileLock:
+    """Acquire a lock of the folder; the operating system releases it when the process dies.
 
     Args:
         folder: the index folder.
-        wait: seconds to wait for another writer, wait >= 0; a warning names it.
+        wait: seconds to wait for another process, wait >= 0; a warning names it.
+        name: of the lock file.
+        action: what its holder is doing, for messages.
 
     Raises:
         LockedError: another writer holds it, and does not release it within `wait` seconds.
@@ -300,7 +312,7 @@ def lock_folder(folder: Path, wait: float = 0) -> FileLock:
     """
     if not wait >= 0:
         raise ShapeError(f"wait: expected at least 0 seconds, got {wait:g}")
-    path = folder / LOCK_NAME
+    path = folder / name
     lock = FileLock(path)
     try:
         try:
@@ -308,12 +320,12 @@ def lock_folder(folder: Path, wait: float = 0) -> FileLock:
         except Timeout:
             if wait:
                 holder = _describe_holder(path)
-                logger.warning("%s: %s is writing to this index; waiting at most %g seconds", folder, holder, wait)
+                logger.warning("%s: %s is %s this index; waiting at most %g seconds", folder, holder, action, wait)
             lock.acquire(timeout=wait)
     except Timeout:
         waited = f" and did not end within {wait:g} seconds" if wait else ""
         raise LockedError(
-            f"{folder}: {_describe_holder(path)} is writing to this index{waited}; try again when it is done, or wait "
+            f"{folder}: {_describe_holder(path)} is {action} this index{waited}; try again when it is done, or wait "
             "for it (--wait SECONDS)"
         ) from None
     except OSError as error:

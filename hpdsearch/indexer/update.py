@@ -173,6 +173,7 @@ def update(
     strict: bool,
     on_error: OnError = OnError.STOP,
     progress: Progress,
+    draft_encoder: Encoder | None = None,
 ) -> IngestReport:
     """Make the index hold exactly `documents` among those of the files of `scope`; the caller commits.
 
@@ -187,6 +188,7 @@ def update(
         strict: as in `ingest`, for the documents that changed.
         on_error: as in `ingest`. The stored documents of a file of which one is skipped are not deleted.
         progress: shows a bar for each phase.
+        draft_encoder: as in `ingest`.
 
     Raises:
         CorpusError: a doc_id comes twice or a document has a field of a wrong type, and errors stop; or a document
@@ -195,7 +197,17 @@ def update(
     """
     changed = _ChangedDocuments(documents, txn, scope, on_error)
     report = changed.report
-    ingest_incoming(changed, report, txn, encoder, spec, strict=strict, on_error=on_error, progress=progress)
+    ingest_incoming(
+        changed,
+        report,
+        txn,
+        encoder,
+        spec,
+        strict=strict,
+        on_error=on_error,
+        progress=progress,
+        draft_encoder=draft_encoder,
+    )
     deleted = changed.find_deleted()
     if deleted:
         stored = txn.catalog.doc_ids(deleted)

@@ -7,6 +7,7 @@ import numpy as np
 from hpdsearch.common.vectors import Rows, Stored
 from hpdsearch.dense import RowMap
 from hpdsearch.encoder import Encoder
+from hpdsearch.indexer.draft import Draft
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document, Passage
 from hpdsearch.search.segment_files import open_vectors, row_map
@@ -18,7 +19,8 @@ class VectorReuse:
     def __init__(self, txn: Transaction, encoder: Encoder) -> None:
         self._txn = txn
         self._end_row = txn.next_row
-        self._is_usable = txn.next_row > 0 and txn.meta["encoder_hash"] == encoder.sha256
+        is_draft = Draft.read(txn.meta) is not None
+        self._is_usable = txn.next_row > 0 and txn.meta["encoder_hash"] == encoder.sha256 and not is_draft
         # Read now, because the transaction may move the buffered rows to a file.
         self._buffered = txn.catalog.buffered_vectors()
         self._sources: list[tuple[RowMap, Callable[[Rows], Stored]]] | None = None
