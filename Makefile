@@ -34,6 +34,8 @@ QUESTION := machine that measures earthquakes
 
 demo: install $(SAMPLE)/catalog.sqlite
 	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
+	$(BIN)/hpdsearch refine $(SAMPLE)
+	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
 	@echo
 	@echo 'Ask more: $(BIN)/hpdsearch query'
 
@@ -73,7 +75,7 @@ bench: $(BENCH_INSTALLED)
 	$(MAKE) pages
 
 $(SAMPLE)/catalog.sqlite: | $(LIGHT_INSTALLED)
-	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE)
+	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE) --no-refine
 
 $(VENV):
 	$(PYTHON) -m venv .venv

@@ -15,7 +15,7 @@ from hpdsearch.cli.options import (
     SPEC_FIELDS,
     dim_option,
     document_encoder_option,
-    draft_option,
+    draft_options,
     encoder_option,
     spec_options,
     take_spec,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     help="Bring an existing index up to date with CORPUS. Only new texts are encoded. Documents that are gone from "
     "CORPUS are deleted. If the folder of the encoder has moved, --encoder names the new one.",
 )
-@draft_option
+@draft_options
 @wait_option
 @corpus_options
 def index(
@@ -62,6 +62,7 @@ def index(
     overwrite: bool,
     update: bool,
     draft: bool,
+    no_refine: bool,
     wait: float,
     **options: Any,
 ) -> None:
@@ -88,11 +89,11 @@ def index(
     documents = open_corpus(corpus, **options)
     if update:
         _refuse_settings()
-        _update(folder, documents, encoder, draft, wait)
+        _update(folder, documents, encoder, draft, no_refine, wait)
         return
     if not overwrite and _is_unfinished(folder, encoder):
         echo(f"{folder}: going on with the draft of an earlier run")
-        _update(folder, documents, None, draft, wait)
+        _update(folder, documents, None, draft, no_refine, wait)
         return
     try:
         with Index.build(
@@ -110,7 +111,7 @@ def index(
         ) as built:
             assert built.report is not None
             _print_report(built.report, documents, folder)
-            _refine(built)
+            _refine(built, no_refine)
             print_segments(built.info())
     except KeyboardInterrupt:
         state = "the old index is unchanged" if overwrite and folder.exists() else "nothing was written"
@@ -148,12 +149,15 @@ def _is_unfinished(folder: Path, encoder: str | None) -> bool:
     return described.n_draft > 0 and encoder in (None, described.encoder)
 
 
-def _refine(opened: "Index") -> None:
-    """Refine the draft of an index, if it has one, and print how long it took."""
+def _refine(opened: "Index", no_refine: bool = False) -> None:
+    """Refine the draft of an index, if it has one and the user wants it, and print how long it took."""
     n_draft = opened.info().n_draft
     if not n_draft:
         return
     echo(f"searchable: hpdsearch query -i {opened.folder} (draft; {format_count(n_draft, 'passage')} to refine)")
+    if no_refine:
+        echo(f"refine it:  hpdsearch refine {opened.folder}")
+        return
     start = time.perf_counter()
     try:
         n_encoded = opened.refine(progress=make_progress())
@@ -192,7 +196,9 @@ def refine(index_argument: str | None, index_option: str | None, document_encode
         _refine(opened)
 
 
-def _update(folder: Path, documents: "CorpusReader", document_encoder: str | None, draft: bool, wait: float) -> None:
+def _update(
+    folder: Path, documents: "CorpusReader", document_encoder: str | None, draft: bool, no_refine: bool, wait: float
+) -> None:
     from hpdsearch.corpus.scope import CorpusScope
     from hpdsearch.index import Index
 
@@ -212,20 +218,20 @@ def _update(folder: Path, documents: "CorpusReader", document_encoder: str | Non
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         if report.n_documents or report.n_deleted:
             _print_report(report, documents, folder)
-            _refine(opened)
+            _refine(opened, no_refine)
             return
         echo(f"{folder}: up to date, {format_count(report.n_unchanged, 'unchanged document')}")
         if left_out := _describe_counts(_count_left_out(report)):
             echo(f"notes:      {left_out}")
         print_skipped(report.skipped)
-        _refine(opened)
+        _refine(opened, no_refine)
 
 
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="INDEX CORPUS...")
 @index_option("the first argument")
 @document_encoder_option
-@draft_option
+@draft_options
 @wait_option
 @corpus_options
 def add(
@@ -233,6 +239,7 @@ def add(
     index_option: str | None,
     document_encoder: str | None,
     draft: bool,
+    no_refine: bool,
     wait: float,
     **reading: Any,
 ) -> None:
@@ -260,7 +267,7 @@ def add(
         except KeyboardInterrupt:
             raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
         _print_report(report, documents, folder)
-        _refine(opened)
+        _refine(opened, no_refine)
 
 
 @click.command()

@@ -98,12 +98,22 @@ dim_option = click.option(
     show_default="all",
     help="Truncate vectors to this many dimensions.",
 )
-draft_option = click.option(
-    "--draft/--no-draft",
-    default=True,
-    show_default=True,
-    help="Make many documents searchable by a fast encoder first, then refine their vectors.",
-)
+
+
+def draft_options(command: Command) -> Command:
+    """Add the options that choose between a draft and direct encoding."""
+    return apply_options(
+        command,
+        click.option(
+            "--draft/--no-draft",
+            default=True,
+            show_default=True,
+            help="Make many documents searchable by a fast encoder first, then refine their vectors.",
+        ),
+        click.option("--no-refine", is_flag=True, help="Leave the draft; hpdsearch refine goes on with it."),
+    )
+
+
 document_encoder_option = click.option(
     "--encoder",
     "document_encoder",

@@ -507,8 +507,9 @@ class Index:
             self._opened = open_snapshot(self.folder, self._opened)
         return self._opened
 
-    def _transaction(self, wait: float = 0) -> Transaction:
-        return Transaction(self.folder, wait=max(wait, self.wait), policy=self.merge_policy)
+    def _transaction(self, min_wait: float | None = None) -> Transaction:
+        wait = self.wait if min_wait is None else max(min_wait, self.wait)
+        return Transaction(self.folder, wait=wait, policy=self.merge_policy)
 
     def _reopen(self) -> None:
         self._opened = _open_committed(self.folder, self._opened)

@@ -72,7 +72,19 @@ def test_an_unknown_index_lists_what_was_looked_at_and_what_there_is(indexed, co
 # ---- ~
 
 NO_PATHS = {  # the parameters of commands that hold text and are no paths
-    *("words", "where", "k", "mode", "ann_recall", "id_field", "text_field", "title_field", "stdin_format", "on_error"),
+    *(
+        "words",
+        "where",
+        "like",
+        "k",
+        "mode",
+        "ann_recall",
+        "id_field",
+        "text_field",
+        "title_field",
+        "stdin_format",
+        "on_error",
+    ),
     *("encoding", "delimiter", "columns", "exclude_columns", "subset", "layers", "dim", "memory", "kind", "codec"),
     *("index_argument", "index_option", "arguments", "corpus"),  # INDEX, CORPUS and DOC_ID: the tests below
 }

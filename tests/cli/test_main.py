@@ -69,7 +69,18 @@ def test_the_defaults_of_the_options_are_those_of_the_spec():
 
 
 def test_the_public_names_are_those_listed():
-    classes = {"Codec", "Document", "Encoder", "Hit", "HpdsearchError", "Index", "IndexSpec", "Kind", "Mode"}
+    classes = {
+        "Codec",
+        "Document",
+        "Encoder",
+        "Explanation",
+        "Hit",
+        "HpdsearchError",
+        "Index",
+        "IndexSpec",
+        "Kind",
+        "Mode",
+    }
     assert set(hpdsearch.__all__) == classes | {"__version__"}
     assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)
     with pytest.raises(AttributeError, match="no attribute 'tune'"):

@@ -89,7 +89,9 @@ def test_the_tables_columns_and_settings_equal_the_page(catalog: sqlite3.Connect
     found = {table: [row[1] for row in catalog.execute(f"PRAGMA table_info({table})")] for table in tables}
     assert found == COLUMNS
     keys = {key for (key,) in catalog.execute("SELECT key FROM meta")}
-    assert META_KEYS - {"lexical_analysis", "backend"} <= keys <= META_KEYS  # the first versions stored neither
+    assert (
+        META_KEYS - {"lexical_analysis", "backend", "draft"} <= keys <= META_KEYS
+    )  # the first versions stored neither
 
 
 def test_the_keys_of_specs_and_operating_points_are_those_of_the_page(catalog: sqlite3.Connection) -> None:
