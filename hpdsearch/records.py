@@ -78,6 +78,7 @@ class Explanation:
         bm25: BM25 score of the document's best passage, with the title; 0 if it shares no word with the query.
         best_bm25: the largest BM25 score of the query; 0 if no document shares a word with it.
         words: the words that match, largest weight first; the weights add up to `bm25`.
+        bonus: added to the hybrid score, because the document holds an identifier or rare words of the query; 0 if not.
         sentence: the sentence of the hit's passage that is nearest to the query.
         sentence_cosine: cosine of the query and that sentence.
     """
@@ -88,6 +89,7 @@ class Explanation:
     bm25: float
     best_bm25: float
     words: tuple[MatchedWord, ...]
+    bonus: float
     sentence: str
     sentence_cosine: float
 
@@ -99,7 +101,7 @@ class Hit:
     Attributes:
         doc_id: the user's id.
         score: higher is better. Cosine in [-1, 1] in mode dense, BM25 in mode lexical, their convex combination in mode
-            hybrid (hpdsearch.search.fusion).
+            hybrid, larger by 1 with identifiers (hpdsearch.search.fusion).
         title: the document's title, or "".
         text: the document's text.
         passage: the passage with the best score.

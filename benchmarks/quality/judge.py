@@ -145,8 +145,10 @@ def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[st
     dense = [*dense, *((doc_id, last) for doc_id, _ in lexical if doc_id not in cosines)]
     doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
     number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
-    both = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))
-    return [(doc_ids[one.doc], one.score) for one in sorted(fuse(*both), key=lambda one: (-one.score, one.doc))]
+    first, second = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))
+    return [
+        (doc_ids[one.doc], one.score) for one in sorted(fuse(first, second, {}), key=lambda one: (-one.score, one.doc))
+    ]
 
 
 def system_row(found: SystemScores, teacher: SystemScores | None, tasks: Sequence[StsTask], seed: int) -> Result:

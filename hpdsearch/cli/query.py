@@ -114,7 +114,8 @@ def query(
 ) -> None:
     """Search an index, once or interactively.
 
-    TEXT is the query, in natural language. Without TEXT, --batch and --like, an interactive session starts.
+    TEXT is the query, in natural language. Without TEXT, --batch and --like, an interactive session starts. Except in
+    mode dense, "exact words", +required and -excluded words restrict the hits.
 
     \b
     Examples:

@@ -30,6 +30,7 @@ Type a query in natural language, or a command:
   :info          describe the index
   :help          show this help
   :quit          leave; Ctrl-D does the same, Ctrl-C clears the line
+"exact words", +required and -excluded words restrict the hits, except in mode dense.
 Other text that begins with a colon is a query: :-). Write ::word to search for :word."""
 COMMANDS = ("help", "k", "mode", "where", "open", "like", "explain", "info", "quit", "q", "exit")
 _WORD = re.compile(r":([A-Za-z]+)(?:\s+(.*))?")

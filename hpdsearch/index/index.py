@@ -219,7 +219,8 @@ class Index:
         """Find the k best documents for a query, or for each of several.
 
         Args:
-            query: a text in natural language, or several of them.
+            query: a text in natural language, or several of them. In lexical and hybrid mode "exact words", +required
+                and -excluded words restrict the hits (docs/searching.md); no text is an error.
             k: number of hits, k >= 1; fewer are returned only if fewer documents match.
             where: a filter (docs/filters.md), as in 'year >= 2020 and lang = "en"'.
             mode: "dense" (semantic, by cosine), "lexical" (BM25) or "hybrid" (both).
@@ -227,7 +228,7 @@ class Index:
                 measured operating points (see `info`); None: the recall target that the index was built for.
             min_score: hits with a lower score are left out. A score is a cosine in mode dense, BM25 in mode lexical,
                 which has no upper bound and depends on the corpus, and their combination in mode hybrid, which is at
-                most 1. None: no hit is left out.
+                most 1, or 2 with identifiers. None: no hit is left out.
             explain: give each hit an `Explanation`: both scores and ranks, the words that match, the nearest sentence.
                 It needs the query encoder in each mode.
 

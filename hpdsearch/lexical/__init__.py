@@ -6,7 +6,7 @@ A lexical document is one passage with its document's title, keyed by row. A rea
 sees no later commit.
 """
 
-from hpdsearch.lexical.analysis import LATEST, Analysis, find_spans, query_stems
+from hpdsearch.lexical.analysis import LATEST, Analysis, find_spans, query_stems, split_words
 from hpdsearch.lexical.integrity import (
     clean_lexical_folder,
     commit_fingerprint,
@@ -30,5 +30,6 @@ __all__ = [
     "query_stems",
     "read_meta",
     "remove_lexical_folder",
+    "split_words",
     "temporary_bm25_index",
 ]

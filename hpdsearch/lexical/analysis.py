@@ -9,7 +9,14 @@ from itertools import groupby
 import tantivy
 
 from hpdsearch.corpus.passages import title_and_text
-from hpdsearch.lexical.scripts import is_changed, is_token_character, prepare_document, prepare_query, split_into_terms
+from hpdsearch.lexical.scripts import (
+    is_changed,
+    is_token_character,
+    prepare_document,
+    prepare_query,
+    prepare_words,
+    split_into_terms,
+)
 
 TOKENIZER = "hpdsearch_english"  # the name in Tantivy's schema on disk
 _MAX_TOKEN_BYTES = 255  # longer runs of letters are data
@@ -29,18 +36,21 @@ LATEST = Analysis.SCRIPTS
 
 
 @cache
-def analyzer(stop_words: bool = True) -> tantivy.TextAnalyzer:
+def analyzer(stop_words: bool = True, stems: bool = True) -> tantivy.TextAnalyzer:
     """Return the analyzer that splits a prepared text into stems.
 
     Args:
         stop_words: keep stop words, as documents do.
+        stems: reduce words to their stems, as documents do.
     """
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     builder = builder.filter(tantivy.Filter.remove_long(_MAX_TOKEN_BYTES))
     builder = builder.filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.ascii_fold())
     if not stop_words:
         builder = builder.filter(tantivy.Filter.stopword("english"))
-    return builder.filter(tantivy.Filter.stemmer("english")).build()
+    if stems:
+        builder = builder.filter(tantivy.Filter.stemmer("english"))
+    return builder.build()
 
 
 def prepare(text: str, analysis: Analysis = LATEST) -> str:
@@ -63,6 +73,12 @@ def query_stems(text: str, analysis: Analysis = LATEST) -> list[str]:
     """Return the stems of a query without stop words, or all stems if the query has nothing else."""
     prepared = text if analysis is Analysis.WORDS else prepare_query(text)
     return analyzer(stop_words=False).analyze(prepared) or analyzer().analyze(prepared)
+
+
+def split_words(text: str, analysis: Analysis = LATEST) -> list[str]:
+    """Return the words of a text in their order, in lower case without accents; single characters without spaces."""
+    prepared = text if analysis is Analysis.WORDS else prepare_words(text)
+    return analyzer(stems=False).analyze(prepared)
 
 
 def find_spans(stems: Set[str], passage: str, analysis: Analysis = LATEST) -> tuple[Span, ...]:

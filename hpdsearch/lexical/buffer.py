@@ -34,6 +34,10 @@ class BufferedRows:
         """Mean number of stems in a buffered passage."""
         return float(self._lengths.mean()) if self.rows else 0.0
 
+    def rows_with(self, stem: str) -> list[int]:
+        """Return the rows that hold a stem."""
+        return [row for row, stems in zip(self.rows, self._stems, strict=True) if stem in stems]
+
     def search(self, weights: Mapping[str, float], mean_length: float) -> tuple[Rows, Scores]:
         """Score the rows that share a stem with the query.
 

@@ -139,6 +139,16 @@ class LexicalReader:
             named[word] = named.get(word, 0.0) + parts[stem]
         return named
 
+    def count_rows(self, stem: str) -> int:
+        """Count the rows that hold a stem; deleted ones count until Tantivy merges them."""
+        with reading(self._folder):
+            return int(self._searcher.doc_freq("body", stem)) + len(self._buffer.rows_with(stem))
+
+    def rows_with(self, stem: str) -> Rows:
+        """Return the rows (n,) that hold a stem, ascending, including any that the catalog does not know."""
+        rows, _ = self._collect(self._term(stem, 1), self._searcher.num_docs)
+        return np.sort(np.concatenate([rows, np.array(self._buffer.rows_with(stem), np.int64)]))
+
     def all_rows(self) -> Rows:
         """Return every row, ascending."""
         rows, _ = self._collect(tantivy.Query.all_query(), self._searcher.num_docs)

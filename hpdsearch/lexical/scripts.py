@@ -68,6 +68,11 @@ def prepare_query(text: str) -> str:
     return _prepare(text, _pairs)
 
 
+def prepare_words(text: str) -> str:
+    """Return the text that Tantivy tokenizes to compare words in their order: single characters, no pairs."""
+    return _prepare(text, list)
+
+
 def is_changed(text: str) -> bool:
     """Tell whether preparation may change a text; it does not change English in ASCII."""
     return not text.isascii() and _CHANGED.search(text) is not None

@@ -23,9 +23,14 @@ def score_exactly(snapshot: Snapshot, vector: np.ndarray, rows: Rows) -> tuple[R
 
 
 def score_by_both(
-    snapshot: Snapshot, text: str, vector: np.ndarray, dense: Ranking, lexical: Ranking
+    snapshot: Snapshot,
+    text: str,
+    vector: np.ndarray,
+    dense: Ranking,
+    lexical: Ranking,
+    others: Collection[int] = (),
 ) -> tuple[Ranking, Ranking]:
-    """Add to each ranking the documents that only the other one has, with their exact scores.
+    """Add to each ranking the documents that only the other one has, and these others, with their exact scores.
 
     A document shares no stem with the text if the lexical ranking still lacks it.
     """
@@ -36,6 +41,11 @@ def score_by_both(
     cosines = choose_best_rows(docs, *score_exactly(snapshot, vector, rows))
     only = sorted(row for row, doc in docs.items() if doc in in_dense)
     bm25 = choose_best_rows(docs, *snapshot.lexical.search(text, len(only), only=only))
+    missing = set(others) - in_dense - in_lexical
+    if missing:
+        more_cosines, more_bm25 = score_documents(snapshot, text, vector, missing)
+        cosines += more_cosines
+        bm25 += more_bm25
     return dense + cosines, lexical + bm25
 
 

@@ -1,6 +1,6 @@
 """Explain the hits of a query: both scores with their ranks, the words that match, the nearest sentence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,12 +23,14 @@ class Query:
         vector: its vector (dim,).
         dense: the ranking by cosine, as far as ranks are told.
         lexical: the ranking by BM25, as far as ranks are told.
+        bonuses: what was added to the hybrid scores of documents.
     """
 
     text: str
     vector: np.ndarray
     dense: Ranking
     lexical: Ranking
+    bonuses: Mapping[int, float]
 
 
 def explain_hits(
@@ -66,6 +68,7 @@ def explain_hits(
             bm25=best.score if best else 0.0,
             best_bm25=query.lexical[0].score if query.lexical else 0.0,
             words=_weigh_words(snapshot, query.text, stored[doc], best.row) if best else (),
+            bonus=query.bonuses.get(doc, 0.0),
             sentence=sentence,
             sentence_cosine=sentence_cosine,
         )

@@ -5,9 +5,9 @@ tie with the k-th one. Equal scores are ordered by doc_id.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from numbers import Real
 from operator import index
 
@@ -22,6 +22,7 @@ from hpdsearch.records import Document, Hit
 from hpdsearch.search.exact_scores import read_vectors, score_by_both, score_exactly
 from hpdsearch.search.explaining import Query, explain_hits
 from hpdsearch.search.fusion import FUSION_DEPTH, fuse
+from hpdsearch.search.query_syntax import ParsedQuery, parse_query
 from hpdsearch.search.ranking import (
     NO_SCORE,
     Ranking,
@@ -29,7 +30,8 @@ from hpdsearch.search.ranking import (
     expand_until_final,
     order_with_ties,
 )
-from hpdsearch.search.snapshot import RowFilter, Snapshot
+from hpdsearch.search.rare_words import catalog_bonuses
+from hpdsearch.search.snapshot import Restriction, RowFilter, Snapshot
 
 EXACT_ROWS = 10_000  # up to so many rows that pass a filter are all scored exactly, without the codes
 MAX_ROWS_IN_QUERY = 5_000  # up to so many rows that pass a filter are named in the lexical query
@@ -59,7 +61,7 @@ def search(
 
     Args:
         snapshot: the snapshot to search.
-        texts: queries in natural language.
+        texts: queries in natural language, in lexical and hybrid mode with marks (hpdsearch.search.query_syntax).
         encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode without `explain`.
         k: hits for each text, k >= 1; fewer are returned only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
@@ -80,34 +82,82 @@ def search(
     k = _require_integer(k)
     _check_queries(texts)
     _check_limits(k, ann_recall, min_score)
-    rank_dense = partial(_rank_dense, snapshot, where=where, ann_recall=ann_recall)
-    rank_lexical = partial(_rank_lexical, snapshot, where=where)
+    parsed = [ParsedQuery(text) if mode is Mode.DENSE else parse_query(text) for text in texts]
+    queries = [_Query(query.text, Restriction(where, query.conditions)) for query in parsed]
+    if queries and (explain or mode is not Mode.LEXICAL):
+        for query, vector in zip(queries, encode([query.text for query in queries]), strict=True):
+            query.vector = vector
     depth = max(FUSION_DEPTH, k)
-    vectors = (
-        encode(texts) if texts and (explain or mode is not Mode.LEXICAL) else np.empty((len(texts), 0), np.float32)
-    )
     if mode is Mode.LEXICAL:
-        rankings = [rank_lexical(text, k) for text in texts]
+        rankings = [_rank_lexical(snapshot, query.text, k, query.restriction) for query in queries]
     elif mode is Mode.DENSE:
-        rankings = rank_dense(vectors, k)
+        rankings = _rank_groups(snapshot, queries, k, ann_recall)
     else:
-        # Only the first `depth` of a ranking are final.
-        candidates = [
-            (text, vector, ranking[:depth], rank_lexical(text, depth)[:depth])
-            for text, vector, ranking in zip(texts, vectors, rank_dense(vectors, depth), strict=True)
-        ]
-        rankings = [order_with_ties(snapshot, fuse(*score_by_both(snapshot, *each)), k) for each in candidates]
+        nearest = _rank_groups(snapshot, queries, depth, ann_recall)
+        rankings = [_rank_by_both(snapshot, *each, depth, k) for each in zip(queries, nearest, strict=True)]
     rankings = [[one for one in ranking[:k] if min_score is None or one.score >= min_score] for ranking in rankings]
-    results = [_make_hits(snapshot, text, ranking) for text, ranking in zip(texts, rankings, strict=True)]
+    results = [_make_hits(snapshot, query.text, ranking) for query, ranking in zip(queries, rankings, strict=True)]
     if not explain:
         return results
-    nearest = rank_dense(vectors, depth)
+    nearest = _rank_groups(snapshot, queries, depth, ann_recall)
     return [
-        explain_hits(
-            snapshot, Query(text, vector, dense[:depth], rank_lexical(text, depth)[:depth]), hits, docs, encode
-        )
-        for text, vector, dense, hits, docs in zip(texts, vectors, nearest, results, rankings, strict=True)
+        explain_hits(snapshot, _explained(snapshot, query, dense, depth), hits, docs, encode)
+        for query, dense, hits, docs in zip(queries, nearest, results, rankings, strict=True)
     ]
+
+
+@dataclass
+class _Query:
+    """A query while it is answered.
+
+    Attributes:
+        text: the query without its marks.
+        restriction: what its hits must meet.
+        vector: its vector (dim,); empty where none is needed.
+        bonuses: what is added to the hybrid scores of documents that hold an identifier of it.
+    """
+
+    text: str
+    restriction: Restriction
+    vector: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    bonuses: Mapping[int, float] = field(default_factory=dict)
+
+
+def _rank_groups(snapshot: Snapshot, queries: Sequence[_Query], k: int, ann_recall: float | None) -> list[Ranking]:
+    """Rank by cosine, together the queries with one restriction."""
+    rankings: dict[int, Ranking] = {}
+    groups: dict[Restriction, list[int]] = {}
+    for number, query in enumerate(queries):
+        groups.setdefault(query.restriction, []).append(number)
+    for restriction, numbers in groups.items():
+        vectors = np.stack([queries[number].vector for number in numbers])
+        found = _rank_dense(snapshot, vectors, k, restriction, ann_recall=ann_recall)
+        rankings |= dict(zip(numbers, found, strict=True))
+    return [rankings[number] for number in range(len(queries))]
+
+
+def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, depth: int, k: int) -> Ranking:
+    """Rank by the hybrid score the first `depth` of both rankings, which are final, and documents with a bonus."""
+    lexical = _rank_lexical(snapshot, query.text, depth, query.restriction)
+    query.bonuses = _allowed_bonuses(snapshot, query)
+    scored = score_by_both(snapshot, query.text, query.vector, dense[:depth], lexical[:depth], query.bonuses)
+    return order_with_ties(snapshot, fuse(*scored, query.bonuses), k)
+
+
+def _allowed_bonuses(snapshot: Snapshot, query: _Query) -> Mapping[int, float]:
+    """Return the bonuses of the documents that the restriction of a query lets pass."""
+    bonuses = catalog_bonuses(snapshot.catalog, snapshot.lexical, query.text)
+    allowed = snapshot.allowed_rows(query.restriction) if bonuses else None
+    if allowed is None:
+        return bonuses
+    docs = snapshot.catalog.docs_by_row(list(bonuses))
+    rows = np.intersect1d(np.array(list(docs), np.int64), allowed)
+    return {docs[row]: bonuses[docs[row]] for row in rows.tolist()}
+
+
+def _explained(snapshot: Snapshot, query: _Query, dense: Ranking, depth: int) -> Query:
+    lexical = _rank_lexical(snapshot, query.text, depth, query.restriction)
+    return Query(query.text, query.vector, dense[:depth], lexical[:depth], query.bonuses)
 
 
 def search_like(
@@ -140,7 +190,7 @@ def search_like(
         raise QueryError(f"{snapshot.catalog.path.parent}: doc_id {doc_id!r} is not in the index")
     rows = np.array(sorted(snapshot.catalog.docs_by_row([doc])), np.int64)
     mean = unit_rows(read_vectors(snapshot, rows).mean(axis=0, keepdims=True))
-    (ranking,) = _rank_dense(snapshot, mean, k + 1, where=where, ann_recall=ann_recall)
+    (ranking,) = _rank_dense(snapshot, mean, k + 1, Restriction(where), ann_recall=ann_recall)
     others = [one for one in ranking[: k + 1] if one.doc != doc and (min_score is None or one.score >= min_score)]
     return _make_hits(snapshot, "", others[:k])
 
@@ -177,13 +227,13 @@ def _check_queries(texts: Sequence[str]) -> None:
 
 
 def _rank_dense(
-    snapshot: Snapshot, vectors: Matrix, k: int, *, where: str | None, ann_recall: float | None
+    snapshot: Snapshot, vectors: Matrix, k: int, restriction: Restriction, *, ann_recall: float | None
 ) -> list[Ranking]:
     """Return for each query vector (dim,) a ranking by cosine whose first k are final for its candidates."""
-    allowed = None if where is None else snapshot.rows_where(where)
+    allowed = snapshot.allowed_rows(restriction)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
         return [best_per_document(snapshot, *score_exactly(snapshot, vector, allowed), k) for vector in vectors]
-    row_filter = snapshot.row_filter(where)
+    row_filter = snapshot.row_filter(restriction)
 
     def rank_candidates(queries: Sequence[int], expansion: int) -> Iterable[tuple[Ranking, float]]:
         all_rows, all_scores, max_unseen = _find_candidates(
@@ -237,9 +287,9 @@ def _find_candidates(
     return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), max_unseen
 
 
-def _rank_lexical(snapshot: Snapshot, text: str, k: int, *, where: str | None) -> Ranking:
+def _rank_lexical(snapshot: Snapshot, text: str, k: int, restriction: Restriction) -> Ranking:
     """Return a ranking by BM25 whose first k are final."""
-    allowed = None if where is None else snapshot.rows_where(where)
+    allowed = snapshot.allowed_rows(restriction)
     only = allowed.tolist() if allowed is not None and len(allowed) <= MAX_ROWS_IN_QUERY else None
 
     def rank_rows(_: Sequence[int], n: int) -> Iterable[tuple[Ranking, float]]:

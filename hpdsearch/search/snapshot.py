@@ -10,11 +10,26 @@ from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.common.vectors import Mask, Rows
 from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.lexical import LexicalReader
+from hpdsearch.search.conditions import find_rows
+from hpdsearch.search.query_syntax import Condition
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_CACHED_FILTERS = 8
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Requirements that a document must meet to be found.
+
+    Attributes:
+        where: a filter (docs/filters.md); None: none.
+        conditions: of the marks of a query.
+    """
+
+    where: str | None = None
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,28 +68,44 @@ class Snapshot:
     lexical: LexicalReader
     entries: Sequence[SegmentEntry]
     tombstones: Rows
-    _filters: dict[str, Rows] = field(default_factory=dict)
-    _row_filters: dict[str | None, RowFilter] = field(default_factory=dict)
+    _allowed: dict[Restriction, Rows] = field(default_factory=dict)
+    _row_filters: dict[Restriction, RowFilter] = field(default_factory=dict)
 
-    def rows_where(self, where: str) -> Rows:
-        """Return the live rows (n,) that pass a filter, ascending.
-
-        Raises:
-            FilterError: the filter cannot be parsed.
-        """
-        return _memoize(self._filters, where, lambda: self.catalog.rows_where(where))
-
-    def row_filter(self, where: str | None) -> RowFilter:
-        """Return the rows of each segment that pass a filter; `where` None: all live rows.
+    def allowed_rows(self, restriction: Restriction) -> Rows | None:
+        """Return the live rows (n,) that a search may return, ascending; None: all.
 
         Raises:
             FilterError: the filter cannot be parsed.
         """
-        return _memoize(self._row_filters, where, lambda: self._make_row_filter(where))
+        if restriction == Restriction():
+            return None
+        return _memoize(self._allowed, restriction, lambda: self._find_allowed(restriction))
 
-    def _make_row_filter(self, where: str | None) -> RowFilter:
-        if where is not None:
-            rows = self.rows_where(where)
+    def row_filter(self, restriction: Restriction) -> RowFilter:
+        """Return the rows of each segment that a search may return.
+
+        Raises:
+            FilterError: the filter cannot be parsed.
+        """
+        return _memoize(self._row_filters, restriction, lambda: self._make_row_filter(restriction))
+
+    def _find_allowed(self, restriction: Restriction) -> Rows:
+        where = restriction.where
+        allowed = self._live_rows() if where is None else self.catalog.rows_where(where)
+        for condition in restriction.conditions:
+            rows = find_rows(self.catalog, self.lexical, condition)
+            if rows is not None:
+                keep = np.setdiff1d if condition.is_excluded else np.intersect1d
+                allowed = keep(allowed, rows, assume_unique=True)
+        return allowed
+
+    def _live_rows(self) -> Rows:
+        rows = np.concatenate([segment.rows.all_rows() for segment in self.segments])
+        return np.setdiff1d(rows, self.tombstones, assume_unique=True)
+
+    def _make_row_filter(self, restriction: Restriction) -> RowFilter:
+        rows = self.allowed_rows(restriction)
+        if rows is not None:
             return RowFilter.from_masks(
                 [segment.rows.mask(rows_of_segment(rows, segment)) for segment in self.segments]
             )

@@ -1,0 +1,61 @@
+"""Find the documents that meet a condition of a query.
+
+The lexical index holds no positions. It names the passages that hold all words; exact words are compared with the
+text of their documents.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from hpdsearch.catalog import Catalog
+from hpdsearch.common.vectors import Rows
+from hpdsearch.lexical import Analysis, LexicalReader, query_stems, split_words
+from hpdsearch.records import Document
+from hpdsearch.search.query_syntax import Condition
+
+_BLOCK = 1000  # documents in memory
+
+
+def find_rows(catalog: Catalog, lexical: LexicalReader, condition: Condition) -> Rows | None:
+    """Return all rows (n,), ascending, of the documents that hold the words of a condition.
+
+    Returns:
+        None if the words hold no letter or digit.
+    """
+    stems = list(dict.fromkeys(query_stems(condition.words, lexical.analysis)))
+    if not stems:
+        return None
+    find = _find_exact_words if condition.is_exact else _find_all_stems
+    return np.array(sorted(catalog.docs_by_row(find(catalog, lexical, condition.words, stems))), np.int64)
+
+
+def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Sequence[str]) -> list[int]:
+    found = [set(catalog.docs_of_rows(lexical.rows_with(stem)).values()) for stem in stems]
+    return sorted(set.intersection(*found))
+
+
+def _find_exact_words(catalog: Catalog, lexical: LexicalReader, words: str, stems: Sequence[str]) -> list[int]:
+    rows = reduce(np.intersect1d, (_with_neighbors(lexical.rows_with(stem)) for stem in stems))
+    docs = sorted(set(catalog.docs_of_rows(rows).values()))
+    found = []
+    for start in range(0, len(docs), _BLOCK):
+        stored = catalog.documents(docs[start : start + _BLOCK])
+        found += [doc for doc, each in stored.items() if holds_words(each.document, words, lexical.analysis)]
+    return found
+
+
+def _with_neighbors(rows: Rows) -> Rows:
+    """Add the rows beside these: the passages of a document lie in a run, and exact words may reach into the next."""
+    return np.unique(np.concatenate([rows - 1, rows, rows + 1]))
+
+
+def holds_words(document: Document, words: str, analysis: Analysis) -> bool:
+    """Tell whether the title or the text of a document holds exactly these words in this order."""
+    wanted = _join(split_words(words, analysis))
+    return any(wanted in _join(split_words(part, analysis)) for part in (document.title, document.text))
+
+
+def _join(words: Sequence[str]) -> str:
+    return f" {' '.join(words)} "

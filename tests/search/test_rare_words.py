@@ -1,0 +1,63 @@
+"""Documents that hold an identifier or rare words of the query come first in hybrid search."""
+
+from collections.abc import Iterator
+
+import pytest
+from brute_force import make_documents
+
+from hpdsearch import Document
+from hpdsearch.encoder import Encoder
+from hpdsearch.index import Index
+
+HOLDERS = {
+    "E1234-77": "the queen sleeps, then E1234-77 is on",
+    "CVE-2021-44228": "fire in the house (CVE-2021-44228)",
+    "v2.7.1": "a new song, v2.7.1",
+    "0x80070057": "the ship sings 0x80070057.",
+    "555-0199": "a man with 555-0199",
+    "Przybylski": "the small dog of Przybylski",
+}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Iterator[Index]:
+    """Return an index of 1,500 texts, six of which hold an identifier or a name, and some that hold its parts."""
+    parts = [Document("parts", "E1234 is 77 and 2021 is CVE 44228"), Document("common", "cat 1-2")]
+    holders = [Document(word, text, metadata={"rare": True}) for word, text in HOLDERS.items()]
+    folder = tmp_path_factory.mktemp("rare") / "index"
+    with Index.build(folder, [*make_documents(1500), *parts, *holders], encoder=tiny_encoder) as made:
+        yield made
+
+
+@pytest.mark.parametrize("word", HOLDERS)
+@pytest.mark.parametrize("query", ["{}", "what is {} for", "{}? the cat of the river sings a war song"])
+def test_the_document_that_holds_a_rare_word_comes_first(index: Index, word: str, query: str) -> None:
+    if word == "Przybylski" and "war" in query:
+        pytest.skip("this name is less than 0.4 of the idf of so many words")
+    text = query.format(word)
+    first, second = index.search(text, 2, explain=True)
+    assert first.doc_id == word
+    assert first.explanation is not None
+    assert first.explanation.bonus == 1
+    assert second.explanation is not None
+    assert second.explanation.bonus == 0
+    assert first.score == pytest.approx(
+        0.8 * first.explanation.cosine + 0.2 * first.explanation.bm25 / first.explanation.best_bm25 + 1, abs=1e-4
+    )
+
+
+def test_a_filter_keeps_documents_with_rare_words_out(index: Index) -> None:
+    assert index.search("E1234-77", 1, where="rare = true")[0].doc_id == "E1234-77"
+    hits = index.search("E1234-77", 40, where="half = 0")
+    assert len(hits) == 40
+    assert all(hit.score <= 1 for hit in hits)
+
+
+def test_each_identifier_counts_its_share(index: Index) -> None:
+    hits = index.search("E1234-77 0x80070057", 3, explain=True)
+    assert {hit.doc_id for hit in hits[:2]} == {"E1234-77", "0x80070057"}
+    assert [hit.explanation and hit.explanation.bonus for hit in hits] == [0.5, 0.5, 0]
+
+
+def test_words_that_many_documents_hold_add_nothing(index: Index) -> None:
+    assert all(hit.score <= 1 for hit in index.search("cat 42 sings 1-2-3", 40))
