@@ -56,7 +56,7 @@ def find_index(option: str | None, argument: str | None = None) -> Path:
         raise click.UsageError(f"expected one INDEX, got {argument} and -i {option}")
     if (name := option if argument is None else argument) is not None:
         return find_named_index(expand_home(name))
-    found = sorted(filter(is_index, INDEXES.glob("*")))
+    found = find_indexes()
     if not found:
         raise IndexFolderError(
             f"{INDEXES}/: holds no index; make one with: hpdsearch index CORPUS, or name one with -i INDEX"
@@ -107,9 +107,21 @@ def describe_missing(path: Path) -> str:
     return "this is a file, not an index folder" if path.exists() else "there is no such folder"
 
 
+def find_indexes() -> list[Path]:
+    """Return the indexes under indexes/ by name.
+
+    Raises:
+        PermissionError: this user may not list the folder.
+    """
+    return sorted(filter(is_index, INDEXES.iterdir())) if INDEXES.is_dir() else []
+
+
 def list_indexes() -> str:
-    """List, for a message, the indexes under indexes/."""
-    names = sorted(path.name for path in INDEXES.glob("*") if is_index(path))
+    """List, for a message, the indexes under indexes/, if this user may see them."""
+    try:
+        names = [path.name for path in find_indexes()]
+    except PermissionError:
+        return ""
     return f" ({INDEXES}/ holds {', '.join(names)})" if names else ""
 
 

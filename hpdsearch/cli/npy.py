@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from numpy.lib import format as npy
 
@@ -21,7 +21,7 @@ class NpyWriter:
         self.dim = dim
         self.n_rows = 0
         self._file = file
-        self._rows = file if file.seekable() else tempfile.TemporaryFile()  # noqa: SIM115
+        self._rows = file if file.seekable() else _open_temporary_file()
 
     def __enter__(self) -> "NpyWriter":
         if self._rows is self._file:
@@ -54,3 +54,11 @@ class NpyWriter:
         # numpy pads the header so that the first axis may grow to 21 digits without moving the data.
         header = {"descr": "<f4", "fortran_order": False, "shape": (self.n_rows, self.dim)}
         npy.write_array_header_1_0(self._file, header)
+
+
+def _open_temporary_file() -> BinaryIO:
+    try:
+        return cast(BinaryIO, tempfile.TemporaryFile())
+    except FileNotFoundError as error:  # the system's message lists the folders that were tried
+        error.filename = "TMPDIR"
+        raise

@@ -5,9 +5,10 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,9 @@ from hpdsearch.errors import HpdsearchError, QueryError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit
 from hpdsearch.search import Mode
+
+if TYPE_CHECKING:
+    from prompt_toolkit.history import History
 
 HELP = """\
 Type a query in natural language, or a command:
@@ -242,6 +246,25 @@ def history_file() -> Path:
     return user_state_path("hpdsearch", appauthor=False) / "history"
 
 
+def _open_history(path: Path) -> "History":
+    """Return the history that a file keeps, or one of this session alone where the file cannot be read and written."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    class WrittenHistory(FileHistory):
+        def store_string(self, string: str) -> None:
+            with suppress(OSError):  # on a full disk the session goes on
+                super().store_string(string)
+
+    if not path.is_absolute():  # it begins with ~, because the system does not know the user's home
+        return InMemoryHistory()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a+b").close()
+    except OSError:
+        return InMemoryHistory()
+    return WrittenHistory(str(path))
+
+
 def _read_piped() -> Iterator[str]:
     """Yield the lines of standard input.
 
@@ -270,16 +293,8 @@ def _read_prompt() -> Iterator[str]:
     """Yield the lines typed at a prompt with editing and a history across sessions."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-    history: History
-    try:
-        path = history_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        history = FileHistory(str(path))
-    except OSError:
-        history = InMemoryHistory()
+    history = _open_history(history_file())
     commands = WordCompleter(
         [":help", ":k", ":mode", ":where", ":open", ":like", ":explain", ":info", ":quit"], sentence=True
     )

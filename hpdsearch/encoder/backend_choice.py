@@ -81,6 +81,8 @@ def _open_sessions(openers: Openers) -> tuple[dict[str, BackendSession], list[st
 
 
 def _store_choice(path: Path, choices: Mapping[str, str]) -> None:
+    if not path.is_absolute():  # it begins with ~, because the system does not know the user's home
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:

@@ -7,9 +7,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.catalog.connection import beside
 from hpdsearch.dense import IndexSpec, OperatingPoints
 from hpdsearch.index.encoders import BACKEND
 from hpdsearch.indexer.draft import Draft
+from hpdsearch.lexical import committed_files
 from hpdsearch.search.snapshot import Snapshot
 
 TEACHER_BYTES = 768 * 4  # of one float32 vector of the shipped space's teacher
@@ -73,8 +75,8 @@ def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
     entries = snapshot.catalog.segments()
     n_passages = snapshot.catalog.n_passages()
     disk = {
-        "documents": _size_bytes(folder.glob("catalog.sqlite*")),
-        "lexical": _size_bytes((folder / meta["lexical"]).glob("*")),
+        "documents": _size_bytes([snapshot.catalog.path, *beside(snapshot.catalog.path)]),
+        "lexical": _size_bytes(committed_files(folder / meta["lexical"])),
         "vectors": sum(entry.vectors_bytes for entry in entries),
         "codes": sum(entry.index_bytes for entry in entries),
     }

@@ -10,6 +10,7 @@ from hpdsearch.lexical.analysis import LATEST, Analysis, find_spans, query_stems
 from hpdsearch.lexical.integrity import (
     clean_lexical_folder,
     commit_fingerprint,
+    committed_files,
     corrupt_files,
     read_meta,
     remove_lexical_folder,
@@ -25,6 +26,7 @@ __all__ = [
     "LexicalWriter",
     "clean_lexical_folder",
     "commit_fingerprint",
+    "committed_files",
     "corrupt_files",
     "find_spans",
     "query_stems",

@@ -113,6 +113,15 @@ def read_meta(folder: Path) -> bytes:
             time.sleep(0.02)
 
 
+def committed_files(folder: Path) -> list[Path]:
+    """Return the files of the last commit; none if a writer has removed the folder meanwhile."""
+    try:
+        meta = read_meta(folder)
+    except CorruptIndexError:
+        return []
+    return [folder / META, folder / MANAGED, *_active_files(folder, meta)]
+
+
 def share_files(folder: Path) -> None:
     """Let the users who may read a lexical folder read the files that Tantivy makes for their owner only.
 

@@ -31,8 +31,10 @@ def open_committed(folder: Path, meta: bytes) -> tuple[tantivy.Searcher, tantivy
     if os.access(folder / READ_LOCK, os.W_OK):
         try:
             return _open(folder)
-        except ValueError:  # the `.managed.json` of another user may be unreadable, and only writers need it
-            if os.access(folder / MANAGED, os.R_OK):
+        except ValueError as error:
+            # The `.managed.json` of another user may be unreadable, and only writers need it. Some network file systems
+            # do not lock files.
+            if os.access(folder / MANAGED, os.R_OK) and "acquire Lockfile" not in str(error):
                 raise
     with _linked_folder(folder, meta) as links:
         return _open(links)

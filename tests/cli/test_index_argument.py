@@ -1,5 +1,6 @@
 """INDEX on a command line: a folder, a name under indexes/; `~` in every path."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def test_a_corpus_of_the_same_name_does_not_hide_an_index(indexed, command, othe
     assert result.exit_code == 0, result.output
     assert "indexes/words: " in result.stdout or command == "query"
     assert result.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_indexes_that_cannot_be_listed_is_not_called_empty(indexed):
+    Path("indexes").chmod(0o311)
+    try:
+        assert indexed("info").stderr == "Error: indexes: Permission denied\n"
+        assert indexed("info", "words").exit_code == 0
+        assert "there is no such folder" in indexed("info", "other").stderr
+    finally:
+        Path("indexes").chmod(0o755)
 
 
 def test_of_two_indexes_of_a_name_the_path_is_used_and_named(indexed, corpus, tiny_folder):

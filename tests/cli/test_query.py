@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,25 @@ def test_ctrl_c_clears_the_prompt_ctrl_d_ends_it_and_history_is_kept(tmp_path, m
             keys.send_text("half a li\x03fear of spiders\rjoy\r\x04" if len(expected) == 2 else "\x1b[A\r\x04")
             assert list(repl._read_prompt()) == expected
     assert repl.history_file().read_text().count("+joy") == 1
+
+
+def test_a_session_goes_on_if_its_history_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("fear\rspiders\rjoy\r\x04")
+        lines = repl._read_prompt()
+        assert next(lines) == "fear"
+        shutil.rmtree(tmp_path / "state")
+        assert list(lines) == ["spiders", "joy"]
+
+
+@pytest.mark.parametrize("path", ["~/history", "/dev/null/history", "{tmp_path}"])
+def test_a_history_that_cannot_be_kept_is_one_of_the_session(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    history = repl._open_history(Path(path.format(tmp_path=tmp_path)))
+    history.append_string("joy")
+    assert history.get_strings() == ["joy"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_python_api_and_command_line_give_the_same_hits(indexed):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from beir_folder import write_beir
 from processes import MEMORY_FOLDER
-from rightless import DISK, OPEN, PLACES, missing_right, run_rightless
+from rightless import DISK, OPEN, PLACES, USER, missing_right, run_rightless
 from tiny_encoder import make_tiny_static
 
 from hpdsearch.encoder import Encoder
@@ -89,6 +89,17 @@ def test_an_index_without_sqlites_log_is_read_without_the_right_to_write(work: P
         assert found[0] == expected[0] == 0, (line, found, expected)
         assert without_places_and_times(found) == without_places_and_times(expected)
     assert set(ran["changes"]) <= ({"index", *(f"index/{name}" for name in LOG)} if place == DISK else set())
+
+
+def test_sizes_are_those_of_the_files_where_folders_cannot_be_listed(work: Path) -> None:
+    if missing := missing_right(USER):
+        pytest.skip(missing)
+    for folder in (work / "original" / name for name in ("index", "index/lexical", "index/lexical/000001")):
+        folder.chmod(0o711)
+    ran = run_rightless(work, USER, (*DESCRIBING, *SEARCHING))
+    for expected, found in zip(ran["writable"], ran["results"], strict=True):
+        assert found[0] == 0
+        assert without_places_and_times(found) == without_places_and_times(expected)
 
 
 def without_places_and_times(result: list) -> list[str]:
