@@ -1,235 +1,305 @@
-"""Compare ways to fuse dense and lexical rankings by nDCG@10, each chosen without the evaluated collection.
+"""Compare ways to combine dense and lexical scores by nDCG@10, each chosen without the evaluated collection.
 
-    python -m benchmarks.quality.fusion --data FOLDER --encoder base
+    python -m benchmarks.quality.fusion --data FOLDER --encoder base --distractors TEXTS...
 
-FOLDER/retrieval contains BEIR folders. benchmarks.common.vector_cache keeps the vectors, so that a repeat encodes
-nothing.
+FOLDER/retrieval contains BEIR folders. Each collection is searched alone and, with --distractors, among the documents
+of all collections and texts that answer no query. benchmarks.common.vector_cache keeps the vectors, so that a repeat
+encodes nothing.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from benchmarks.common.harness import CACHE, positive
+from benchmarks.common.harness import CACHE, file_identity, positive
 from benchmarks.common.results import RESULTS, Result, measurement, plain_table, result, six_digits, write_result
 from benchmarks.common.vector_cache import Encode, cached_encoder, collect_texts, encoder_source
+from benchmarks.quality.both_scores import Candidates, Floats, score_candidates
+from benchmarks.quality.distractors import KINDS, SEED, sample_distractors
 from hpdsearch.common.files import file_sha256
-from hpdsearch.common.vectors import cosine_matrix, unit_rows
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
-from hpdsearch.evaluation.metrics import ndcg_at_k, top_rows
-from hpdsearch.evaluation.retrieval import is_query_itself
-from hpdsearch.lexical import temporary_bm25_index
+from hpdsearch.evaluation.metrics import ndcg_at_k
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
-CHOSEN = "cosine + BM25/max, dense 0.8, depth 100"  # as in hpdsearch.search.fusion
-DEPTHS = (50, 100, 200)
+BEFORE = "first 100 of each alone, dense 0.8"  # until decision 51
+CHOSEN = "cosine + BM25/best + rare words, dense 0.8, depth 30"  # as in hpdsearch.search
+DEPTHS = (30, 100)
 CONSTANTS = (10, 20, 60)
-ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # weight of the dense ranking
+ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)  # weight of the dense score
+FAMILIES = (
+    "rrf",
+    "min-max",
+    "first 100",
+    "cosine + BM25/best,",
+    "cosine + BM25/best + rare words",
+    "cosine + BM25/possible",
+)
+ALONE = "alone"
 
-Ranking = list[tuple[str, float]]  # doc_id and score, best first
-Fuse = Callable[[Ranking, Ranking], dict[str, float]]
-Table = dict[str, dict[str, float]]  # ranking or fusion method -> collection -> nDCG@10 x 100
-
-
-@dataclass(frozen=True)
-class Rankings:
-    """The hits of both rankings for each judged query of a collection."""
-
-    collection: Collection
-    dense: Mapping[str, Ranking]
-    lexical: Mapping[str, Ranking]
+Fuse = Callable[[Candidates], Floats]  # candidates -> scores (n,); -inf leaves one out
+Setting = tuple[str, str]  # collection, and ALONE or the documents that are added to it
+Table = dict[str, dict[Setting, float]]  # method -> setting -> nDCG@10 x 100
+Judged = list[tuple[Candidates, Mapping[str, int]]]  # of each query: its candidates and relevant documents
 
 
 def main() -> None:
-    """Read the options, rank, fuse, write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", "-o", type=Path, default=RESULTS / "fusion.json", help="result file")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/")
-    parser.add_argument("--encoder", default="base", help="built-in name or encoder folder")
-    parser.add_argument("--dim", type=positive, default=256, help="dimensions to keep")
-    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="folder for vectors; they are kept")
-    options = parser.parse_args()
+    """Read the options, score, fuse, write the result."""
+    options = parse_options()
     collections = read_collections(options.data / "retrieval")
+    sizes = {kind: max(n) for kind, n in zip(KINDS, (options.short_texts, options.passages), strict=True)}
+    distractors = sample_distractors(options.distractors, collections, sizes) if options.distractors else {}
     encoder = Encoder.load(options.encoder, backend="onnx")
-    encode = cached_encoder(
-        encoder_source(encoder, encoder.name, "onnx"), collect_texts([], collections), options.cache
-    )
-    rankings = []
-    for collection in collections:
-        print(collection.name, file=sys.stderr)
-        rankings.append(rank_collection(collection, lambda texts: encode(texts)[:, : options.dim]))
-    table = score_methods(rankings)
+    texts = collect_texts([], collections) | distractors
+    encode = cached_encoder(encoder_source(encoder, encoder.name, "onnx"), texts, options.cache)
+    counts = dict(zip(KINDS, (options.short_texts, options.passages), strict=True))
+    mixtures = {f"{n:,} {kind}": texts[:n] for kind, texts in distractors.items() for n in counts[kind]}
+    table = score_methods(judge_settings(collections, mixtures, lambda texts: encode(texts)[:, : options.dim]))
     chosen = choose_without(table)
-    rows = summary(table, chosen)
-    print(plain_table(rows))
+    print(plain_table(summary(table, chosen)))
     settings = {
         "encoder": f"{encoder.name} {encoder.sha256}",
         "dim": options.dim,
         "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
         "corpora": [{"name": each.name, "sha256": file_sha256(each.corpus)} for each in collections],
-        "order": "one collection after the other, as listed",
+        "mixtures": list(mixtures),
+        "characters of distractors": {kind: list(bounds) for kind, bounds in KINDS.items()},
+        "files of distractors": [file_identity(path) for path in sorted(options.distractors)],
+        "seed": SEED,
+        "order": "each collection alone, then all among the texts of one mixture after the other",
     }
-    measurements = [
-        measurement(name, "nDCG@10", values.values())
-        for name, values in [*((name, table[name]) for name in ("dense", "lexical", USUAL, CHOSEN)), *chosen.items()]
-    ]
+    shown = {name: table[name] for name in ("dense", "lexical", USUAL, BEFORE, CHOSEN)} | chosen
+    measurements = [measurement(name, "nDCG@10", values.values()) for name, values in shown.items()]
     made = result("fusion", settings, measurements, [])
-    write_result(made | {"nDCG@10": {name: _six(values) for name, values in table.items()}}, options.output)
+    write_result(
+        made | {"nDCG@10": {name: _by_mixture(values) for name, values in (table | chosen).items()}}, options.output
+    )
 
 
-def rank_collection(collection: Collection, encode: Encode) -> Rankings:
-    """Rank a collection's documents by cosine and by BM25; equal scores are ordered by doc_id."""
-    documents = dict(sorted(collection.documents()))
-    doc_ids = list(documents)
-    texts = list(collection.queries.values())
-    depth = max(DEPTHS) + 1
-    scores = cosine_matrix(unit_rows(encode(texts)), unit_rows(encode(list(documents.values()))))
-    dense, lexical = {}, {}
-    with temporary_bm25_index(documents.values()) as reader:
-        best = top_rows(scores, min(depth, len(doc_ids)))
-        for (query_id, query), line, rows in zip(collection.queries.items(), scores, best, strict=True):
-            itself = query_id if is_query_itself(query, documents.get(query_id, "")) else None
-            dense[query_id] = _leave_out(itself, ((doc_ids[row], float(line[row])) for row in rows))
-            found = zip(*(part.tolist() for part in reader.search(query, depth)), strict=True)
-            lexical[query_id] = _leave_out(itself, ((doc_ids[row], score) for row, score in found))
-    return Rankings(collection, dense, lexical)
+def parse_options() -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--output", "-o", type=Path, default=RESULTS / "fusion.json", help="result file")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/")
+    parser.add_argument("--encoder", default="base", help="built-in name or encoder folder")
+    parser.add_argument("--dim", type=positive, default=256, help="dimensions to keep")
+    parser.add_argument("--distractors", type=Path, nargs="+", default=[], help="files of one text per line, also .gz")
+    parser.add_argument("--short-texts", type=positive, nargs="+", default=[10_000, 100_000], help="how many to mix in")
+    parser.add_argument("--passages", type=positive, nargs="+", default=[10_000], help="how many to mix in")
+    parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="folder for vectors; they are kept")
+    return parser.parse_args()
 
 
-def score_methods(rankings: Sequence[Rankings]) -> Table:
-    """Return the nDCG@10 of each ranking and of each fusion method, by collection."""
-    single: dict[str, Fuse] = {"dense": lambda dense, _: dict(dense), "lexical": lambda _, lexical: dict(lexical)}
-    return {
-        name: {each.collection.name: _mean_ndcg(each, fuse) for each in rankings}
-        for name, fuse in [*single.items(), *fusion_methods().items()]
-    }
+def judge_settings(
+    collections: Sequence[Collection], mixtures: Mapping[str, Sequence[str]], encode: Encode
+) -> Iterator[tuple[Setting, Judged]]:
+    """Yield the judged queries of each collection: alone, and in all mixtures.
+
+    Args:
+        collections: judged collections.
+        mixtures: texts to mix with the documents of all collections, by name.
+        encode: texts -> vectors (n, dim).
+    """
+    for each in collections:
+        print(each.name, file=sys.stderr)
+        scored = score_candidates(dict(each.documents()), each.queries, encode, depth=max(DEPTHS))
+        yield (each.name, ALONE), [(candidates, each.qrels[query_id]) for query_id, candidates in scored]
+    documents = {_place(each.name, doc_id): text for each in collections for doc_id, text in each.documents()}
+    queries = {_place(each.name, query_id): text for each in collections for query_id, text in each.queries.items()}
+    for mixture, texts in mixtures.items():
+        print(mixture, file=sys.stderr)
+        mixed = documents | {_place("text", str(number)): text for number, text in enumerate(texts)}
+        found = dict(score_candidates(mixed, queries, encode, depth=max(DEPTHS)))
+        for each in collections:
+            yield (
+                (each.name, mixture),
+                [
+                    (
+                        found[_place(each.name, query_id)],
+                        {_place(each.name, doc): grade for doc, grade in judged.items()},
+                    )
+                    for query_id, judged in each.qrels.items()
+                ],
+            )
+
+
+def _place(collection: str, own_id: str) -> str:
+    return f"{collection}/{own_id}"
+
+
+def score_methods(settings: Iterator[tuple[Setting, Judged]]) -> Table:
+    """Return the nDCG@10 of each ranking and of each fusion method, by setting."""
+    methods: dict[str, Fuse] = {
+        "dense": lambda found: np.where(found.dense_ranks < max(DEPTHS), found.cosines, -np.inf),
+        "lexical": lambda found: np.where(found.lexical_ranks < max(DEPTHS), found.bm25, -np.inf),
+    } | fusion_methods()
+    table: Table = {name: {} for name in methods}
+    for setting, judged in settings:
+        for name, fuse in methods.items():
+            table[name][setting] = fmean(100 * _ndcg(found, fuse(found), relevant) for found, relevant in judged)
+    return table
 
 
 def fusion_methods() -> dict[str, Fuse]:
     """Return every fusion method by name."""
     made: dict[str, Fuse] = {}
+    for alpha in ALPHAS:
+        made[f"first 100 of each alone, dense {alpha}"] = lists_alone(100, alpha)
     for depth in DEPTHS:
         for constant in CONSTANTS:
-            made[f"rrf {constant}, depth {depth}"] = _cut(depth, rrf(constant, 0.5))
+            made[f"rrf {constant}, depth {depth}"] = rrf(constant, depth, 0.5)
             for alpha in ALPHAS:
                 if alpha != 0.5:
-                    made[f"rrf {constant}, dense {alpha}, depth {depth}"] = _cut(depth, rrf(constant, alpha))
+                    made[f"rrf {constant}, dense {alpha}, depth {depth}"] = rrf(constant, depth, alpha)
         for alpha in ALPHAS:
-            made[f"min-max, dense {alpha}, depth {depth}"] = _cut(depth, convex(min_max, min_max, alpha))
-            made[f"cosine + BM25/max, dense {alpha}, depth {depth}"] = _cut(
-                depth, convex(keep_scores, scale_by_max, alpha)
-            )
+            name = f"dense {alpha}, depth {depth}"
+            made[f"min-max, {name}"] = min_max(depth, alpha)
+            made[f"cosine + BM25/best, {name}"] = convex(depth, alpha, best_bm25)
+            made[f"cosine + BM25/best + rare words, {name}"] = convex(depth, alpha, best_bm25, with_bonus=True)
+            made[f"cosine + BM25/possible, {name}"] = convex(depth, alpha, lambda found: found.possible_bm25)
     return made
 
 
-def rrf(constant: int, alpha: float) -> Fuse:
+def rrf(constant: int, depth: int, alpha: float) -> Fuse:
     """Return reciprocal rank fusion: the sum of weight / (constant + rank).
 
     Source: Cormack, Clarke and Buettcher, SIGIR 2009.
     """
 
-    def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
-        fused: dict[str, float] = {}
-        for weight, ranking in ((alpha, dense), (1 - alpha, lexical)):
-            for rank, (doc_id, _) in enumerate(ranking, start=1):
-                fused[doc_id] = fused.get(doc_id, 0.0) + weight / (constant + rank)
-        return fused
+    def fuse(found: Candidates) -> Floats:
+        parts = [
+            np.where(ranks < depth, weight / (constant + ranks + 1), 0.0)
+            for weight, ranks in ((alpha, found.dense_ranks), (1 - alpha, found.lexical_ranks))
+        ]
+        return np.where(_is_first(found, depth), parts[0] + parts[1], -np.inf)
 
     return fuse
 
 
-def convex(
-    normalize_dense: Callable[[Ranking], Ranking], normalize_lexical: Callable[[Ranking], Ranking], alpha: float
-) -> Fuse:
-    """Return a convex combination of normalized scores.
+def min_max(depth: int, alpha: float) -> Fuse:
+    """Return a convex combination of both scores of every candidate, each scaled linearly to 0..1."""
 
-    A document outside the dense ranking gets the score of its last document; outside the lexical ranking it gets 0.
+    def fuse(found: Candidates) -> Floats:
+        is_first = _is_first(found, depth)
+        scaled = [_scale(scores, is_first) for scores in (found.cosines, found.bm25)]
+        return np.where(is_first, alpha * scaled[0] + (1 - alpha) * scaled[1], -np.inf)
+
+    return fuse
+
+
+def convex(depth: int, alpha: float, normalizer: Callable[[Candidates], float], *, with_bonus: bool = False) -> Fuse:
+    """Return alpha * cosine + (1 - alpha) * BM25 / normalizer of every candidate, with its bonus if wanted."""
+
+    def fuse(found: Candidates) -> Floats:
+        is_first = _is_first(found, depth)
+        scores = alpha * found.cosines + (1 - alpha) * found.bm25 / (normalizer(found) or 1.0)
+        if with_bonus:
+            scores = scores + found.bonuses
+            is_first = is_first | (found.bonuses > 0)
+        return np.where(is_first, scores, -np.inf)
+
+    return fuse
+
+
+def lists_alone(depth: int, alpha: float) -> Fuse:
+    """Return alpha * cosine + (1 - alpha) * BM25 / best BM25, where scores beyond each ranking's depth are unknown.
+
+    A document outside the dense ranking gets the cosine of its last document; outside the lexical ranking it gets 0.
     """
 
-    def fuse(dense: Ranking, lexical: Ranking) -> dict[str, float]:
-        cosines = dict(normalize_dense(dense))
-        bm25 = dict(normalize_lexical(lexical))
-        lowest = min(cosines.values(), default=0.0)
-        doc_ids = cosines.keys() | bm25.keys()
-        return {doc_id: alpha * cosines.get(doc_id, lowest) + (1 - alpha) * bm25.get(doc_id, 0.0) for doc_id in doc_ids}
+    def fuse(found: Candidates) -> Floats:
+        in_dense = found.dense_ranks < depth
+        in_lexical = found.lexical_ranks < depth
+        cosines = np.where(in_dense, found.cosines, found.cosines[in_dense].min(initial=1.0))
+        bm25 = np.where(in_lexical, found.bm25, 0.0) / (best_bm25(found) or 1.0)
+        return np.where(in_dense | in_lexical, alpha * cosines + (1 - alpha) * bm25, -np.inf)
 
     return fuse
 
 
-def min_max(ranking: Ranking) -> Ranking:
-    """Scale the scores linearly: the last becomes 0, the first 1."""
-    if not ranking:
-        return []
-    high, low = ranking[0][1], ranking[-1][1]
-    return [(doc_id, (score - low) / (high - low) if high > low else 1.0) for doc_id, score in ranking]
+def best_bm25(found: Candidates) -> float:
+    """Return the largest BM25 score of a query."""
+    return float(found.bm25.max(initial=0.0))
 
 
-def scale_by_max(ranking: Ranking) -> Ranking:
-    """Divide the scores by the first one."""
-    return [(doc_id, score / ranking[0][1]) for doc_id, score in ranking]
+def _is_first(found: Candidates, depth: int) -> np.ndarray:
+    return (found.dense_ranks < depth) | (found.lexical_ranks < depth)
 
 
-def keep_scores(ranking: Ranking) -> Ranking:
-    """Return the scores unchanged."""
-    return ranking
+def _scale(scores: Floats, is_first: np.ndarray) -> Floats:
+    low = scores[is_first].min(initial=np.inf)
+    high = scores[is_first].max(initial=-np.inf)
+    return (scores - low) / (high - low) if high > low else np.ones_like(scores)
+
+
+def _ndcg(found: Candidates, scores: Floats, relevant: Mapping[str, int]) -> float:
+    best = np.argsort(-scores, kind="stable")[:10]  # doc_ids ascend
+    return ndcg_at_k([found.doc_ids[row] for row in best if scores[row] > -np.inf], relevant, k=10)
 
 
 def choose_without(table: Table) -> Table:
-    """Return, for each family of methods, each collection's value with the method that is best on all others."""
-    families = {"best rrf": "rrf", "best min-max": "min-max", "best cosine + BM25/max": "cosine", "best of all": ""}
+    """Return, for each family, the values of each collection with the method that is best on all other collections.
+
+    The method is chosen by the mean over the other collections, alone and in all mixtures.
+    """
     fused = {name: values for name, values in table.items() if name not in ("dense", "lexical")}
-    return {
-        f"{family}, chosen without the collection": {
-            name: fused[_best_without(name, {key: v for key, v in fused.items() if key.startswith(prefix)})][name]
-            for name in fused[USUAL]
-        }
-        for family, prefix in families.items()
-    }
-
-
-def summary(table: Table, chosen: Table) -> list[list[str]]:
-    """Return the rows to print: both rankings, two fixed fusions, the best of each family, the chosen methods."""
-    means = {name: fmean(values.values()) for name, values in table.items()}
-    best = [max((n for n in table if n.startswith(p)), key=means.__getitem__) for p in ("rrf", "min-max", "cosine")]
-    shown = {name: table[name] for name in dict.fromkeys(["dense", "lexical", USUAL, CHOSEN, *best])} | chosen
-    head = ["nDCG@10", "mean", *table["dense"]]
-    return [head] + [
-        [name, *(f"{value:.2f}" for value in (fmean(values.values()), *values.values()))]
-        for name, values in shown.items()
-    ]
+    families = {f"best {family.rstrip(',')}": family for family in FAMILIES} | {"best of all": ""}
+    chosen: Table = {}
+    for label, prefix in families.items():
+        family = {name: values for name, values in fused.items() if name.startswith(prefix)}
+        if family:
+            chosen[f"{label}, chosen without the collection"] = {
+                setting: family[_best_without(setting[0], family)][setting] for setting in table["dense"]
+            }
+    return chosen
 
 
 def _best_without(collection: str, table: Table) -> str:
     def mean_of_others(name: str) -> float:
-        return fmean(value for other, value in table[name].items() if other != collection)
+        return fmean(value for (other, _), value in table[name].items() if other != collection)
 
     return max(table, key=mean_of_others)
 
 
-def _mean_ndcg(rankings: Rankings, fuse: Fuse) -> float:
-    values = []
-    for query_id, relevant in rankings.collection.qrels.items():
-        scores = fuse(rankings.dense[query_id], rankings.lexical[query_id])
-        run = sorted(scores, key=lambda doc_id: (-scores[doc_id], doc_id))
-        values.append(100 * ndcg_at_k(run, relevant, k=10))
-    return fmean(values)
+def summary(table: Table, chosen: Table) -> list[list[str]]:
+    """Return the rows to print: both rankings, fixed fusions, the best of each family, the methods chosen without."""
+    means = {name: fmean(values.values()) for name, values in table.items()}
+    best = [
+        max(names, key=means.__getitem__)
+        for family in FAMILIES
+        if (names := [n for n in table if n.startswith(family)])
+    ]
+    fixed = [name for name in ("dense", "lexical", USUAL, BEFORE, CHOSEN) if name in table]
+    shown = {name: table[name] for name in dict.fromkeys([*fixed, *best])} | chosen
+    by_mixture = {name: _by_mixture(values) for name, values in shown.items()}
+    mixtures = list(by_mixture["dense"])
+    head = ["nDCG@10", "mean", *(f"mean, {mixture}" for mixture in mixtures), "least gain", *by_mixture["dense"][ALONE]]
+    return [head] + [
+        [
+            name,
+            *(f"{value:.2f}" for value in (fmean(shown[name].values()), *(fmean(found[m].values()) for m in mixtures))),
+            f"{least_gain(shown[name], table):+.2f}",
+            *(f"{value:.2f}" for value in found[ALONE].values()),
+        ]
+        for name, found in by_mixture.items()
+    ]
 
 
-def _cut(depth: int, fuse: Fuse) -> Fuse:
-    return lambda dense, lexical: fuse(dense[:depth], lexical[:depth])
+def least_gain(values: Mapping[Setting, float], table: Table) -> float:
+    """Return the smallest difference from the better of dense and lexical ranking in any setting."""
+    return min(value - max(table["dense"][setting], table["lexical"][setting]) for setting, value in values.items())
 
 
-def _leave_out(itself: str | None, ranking: Iterable[tuple[str, float]]) -> Ranking:
-    return sorted(((d, s) for d, s in ranking if d != itself), key=lambda pair: (-pair[1], pair[0]))[: max(DEPTHS)]
-
-
-def _six(values: Mapping[str, float]) -> Result:
-    return {name: six_digits(value) for name, value in values.items()}
+def _by_mixture(values: Mapping[Setting, float]) -> dict[str, Result]:
+    """Return mixture -> collection -> value."""
+    found: dict[str, Result] = {}
+    for (collection, mixture), value in values.items():
+        found.setdefault(mixture, {})[collection] = six_digits(value)
+    return found
 
 
 if __name__ == "__main__":

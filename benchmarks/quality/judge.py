@@ -11,11 +11,10 @@ from benchmarks.common.ir_metrics import DEPTH, MEASURES, MRR, NDCG, RECALL, eva
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import Result, Rows, six_digits
 from benchmarks.common.vector_cache import Encode
+from benchmarks.quality.both_scores import score_candidates
 from benchmarks.quality.intervals import Floats, interval_over_pairs, interval_over_queries
 from hpdsearch.evaluation import Collection, StsTask, is_query_itself, pair_cosines, rank_documents, spearman
 from hpdsearch.lexical import temporary_bm25_index
-from hpdsearch.search.fusion import fuse
-from hpdsearch.search.ranking import Ranked
 
 FLOAT_BYTES = 4  # one dimension as float32
 
@@ -87,25 +86,22 @@ class SystemScores:
         return fmean(means[metric] for means in self.means.values())
 
 
-def measure(
-    system: System, tasks: Sequence[StsTask], collections: Sequence[Collection], bm25: Mapping[str, Rankings]
-) -> SystemScores:
+def measure(system: System, tasks: Sequence[StsTask], collections: Sequence[Collection]) -> SystemScores:
     """Evaluate a system on all tasks and collections.
 
     Args:
         system: the system.
         tasks: STS tasks; hybrid and asymmetric systems skip them.
         collections: retrieval collections.
-        bm25: the BM25 rankings of each collection, see `rank_bm25`.
     """
     only_ranks = system.kind in (RowKind.HYBRID, RowKind.ASYMMETRIC)
     cosines = {} if only_ranks else {task.name: pair_cosines(task, system.encode) for task in tasks}
     values = {}
     for each in collections:
-        rankings: Rankings = rank_documents(each, system.encode, system.encode_documents)[0]
         if system.kind is RowKind.HYBRID:
-            lexical = bm25[each.name]
-            rankings = {query_id: fuse_rankings(ranking, lexical[query_id]) for query_id, ranking in rankings.items()}
+            rankings = rank_hybrid(each, system.encode, system.encode_documents)
+        else:
+            rankings, _ = rank_documents(each, system.encode, system.encode_documents)
         values[each.name] = _evaluate(each, rankings)
     return SystemScores(system.kind, system.name, system.dim, cosines, values)
 
@@ -121,6 +117,13 @@ def _evaluate(collection: Collection, rankings: Rankings) -> dict[str, dict[str,
     return evaluate_run(collection.qrels, run)
 
 
+def rank_hybrid(collection: Collection, encode: Encode, encode_documents: Encode | None = None) -> Rankings:
+    """Rank the documents of each query as hybrid search does; the query itself is left out."""
+    documents = dict(collection.documents())
+    scored = score_candidates(documents, collection.queries, encode, encode_documents, depth=DEPTH)
+    return {query_id: candidates.rank_hybrid()[:DEPTH] for query_id, candidates in scored}
+
+
 def rank_bm25(collection: Collection) -> Rankings:
     """Rank the documents of each query by BM25 over title and text; the query itself is left out."""
     documents = dict(sorted(collection.documents()))  # sorted: equal scores are ordered by row, so by doc_id
@@ -133,22 +136,6 @@ def rank_bm25(collection: Collection) -> Rankings:
             found = [(doc_ids[row], score) for row, score in zip(rows, scores, strict=True)]
             rankings[query_id] = [pair for pair in found if pair[0] != itself][:DEPTH]
     return rankings
-
-
-def fuse_rankings(dense: Sequence[tuple[str, float]], lexical: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Fuse two rankings with hpdsearch.search.fusion; equal scores are ordered by doc_id.
-
-    A document outside the dense ranking gets the cosine of its last document, outside the lexical ranking BM25 0.
-    """
-    last = dense[-1][1] if dense else 0.0
-    cosines = dict(dense)
-    dense = [*dense, *((doc_id, last) for doc_id, _ in lexical if doc_id not in cosines)]
-    doc_ids = sorted({doc_id for doc_id, _ in [*dense, *lexical]})
-    number = {doc_id: at for at, doc_id in enumerate(doc_ids)}
-    first, second = ([Ranked(number[doc_id], score, 0) for doc_id, score in ranking] for ranking in (dense, lexical))
-    return [
-        (doc_ids[one.doc], one.score) for one in sorted(fuse(first, second, {}), key=lambda one: (-one.score, one.doc))
-    ]
 
 
 def system_row(found: SystemScores, teacher: SystemScores | None, tasks: Sequence[StsTask], seed: int) -> Result:

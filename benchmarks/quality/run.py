@@ -57,7 +57,7 @@ def main() -> None:
     teacher = None
     for system in iterate_systems(options, collect_texts(tasks, collections)):
         print(f"{system.name}, {system.dim}", file=sys.stderr)
-        found = measure(system, tasks, collections, bm25)
+        found = measure(system, tasks, collections)
         teacher = found if system.kind is RowKind.TEACHER else teacher
         rows.append(system_row(found, teacher, tasks, options.seed))
     rows.append(system_row(measure_bm25(collections, bm25), teacher, tasks, options.seed))

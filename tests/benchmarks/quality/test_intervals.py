@@ -1,4 +1,4 @@
-"""Test intervals, fusion and targets of the quality benchmark, by hand and against scipy."""
+"""Test intervals and targets of the quality benchmark, by hand and against scipy."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from scipy.stats import spearmanr
 
 from benchmarks.quality import goals as quality_targets
 from benchmarks.quality import intervals as quality_intervals
-from benchmarks.quality import judge as quality_judge
 from benchmarks.quality.intervals import interval_over_pairs, interval_over_queries
 from benchmarks.report import encoders_page
 from hpdsearch.evaluation import paired_bootstrap
@@ -66,17 +65,6 @@ def test_draws_without_a_correlation_are_ignored():
     # One draw in nine has one of the three pairs three times; all others give correlation 1 for ours and -1 for theirs.
     ours, human = np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])
     assert interval_over_pairs([ours], [-ours], [human], seed=0) == pytest.approx((200, 200))
-
-
-def test_fused_scores_by_hand():
-    dense = [("a", 0.9), ("b", 0.6), ("c", 0.5)]
-    lexical = [("c", 8.0), ("d", 2.0)]
-    # d gets the cosine of the last dense hit; a and b get BM25 0.
-    wanted = {"a": 0.8 * 0.9, "c": 0.8 * 0.5 + 0.2, "b": 0.8 * 0.6, "d": 0.8 * 0.5 + 0.2 * 2 / 8}
-    found = quality_judge.fuse_rankings(dense, lexical)
-    assert found == [(doc_id, pytest.approx(score)) for doc_id, score in wanted.items()]
-    assert [doc_id for doc_id, _ in quality_judge.fuse_rankings([("b", 0.5), ("a", 0.5)], [])] == ["a", "b"]
-    assert quality_judge.fuse_rankings([], []) == []
 
 
 def row_by_hand(name, dim, sts, *ndcg, of_teacher=None):

@@ -170,9 +170,8 @@ def test_bm25_is_evaluated_like_vectors(made):
 
 def test_a_hybrid_ranks_like_an_index_of_the_same_texts(made, tmp_path):
     encoder = Encoder.load(made.tiny)
-    bm25 = {each.name: judge.rank_bm25(each) for each in made.collections}
     system = judge.System(judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode)
-    found = judge.measure(system, made.tasks, made.collections, bm25)
+    found = judge.measure(system, made.tasks, made.collections)
     for collection in made.collections:
         documents = [Document(doc_id, text) for doc_id, text in collection.documents()]
         index = Index.build(tmp_path / collection.name, documents, encoder=encoder)
