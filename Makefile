@@ -54,7 +54,7 @@ types: $(DEV_INSTALLED)
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then $(BIN)/mypy; else echo 'mypy needs Python 3.11'; fi
 
 unit: $(DEV_INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-fast: $(DEV_INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal
