@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,9 +22,10 @@ from hpdsearch.records import Document
 pytestmark = pytest.mark.slow
 
 SEARCHING = (
-    ("query -i {home}/index moon", ""),
+    ("query -i {home}/index moon -k 400", ""),
     ("query -i {home}/index moon --json --where number>=0", ""),
-    ("query -i {home}/index moon --query-encoder {home}/encoder", ""),
+    ("query -i {home}/index moon --query-encoder {home}/encoder --explain", ""),
+    ("query -i {home}/index --like d7", ""),
     ("query -i {home}/index --batch - --run-file {out}.run", "cat\nmoon\n"),
     ("query -i {home}/index", "moon\n:k 2\n:where number < 5\ncat\n"),
     ("verify {home}/index", ""),
@@ -37,6 +41,7 @@ ENCODING = (
 )
 LOG = ("catalog.sqlite-wal", "catalog.sqlite-shm")
 N_DOCUMENTS = 301
+OLD_INDEX = Path(__file__).parents[1] / "data" / "index-format-2" / "index"
 
 
 @pytest.fixture
@@ -81,14 +86,40 @@ def test_reading_commands_need_no_right_to_write(work: Path, place: str) -> None
     assert set(ran["changes"]) <= ({"index/catalog.sqlite-shm"} if place == DISK else set())
 
 
-def test_an_index_without_sqlites_log_is_read_without_the_right_to_write(work: Path, place: str) -> None:
-    for name in LOG:  # earlier versions left none
-        (work / "original" / "index" / name).unlink()
+@pytest.mark.parametrize("version", ["of today", "of format 2"])
+def test_an_index_without_sqlites_log_is_read_without_the_right_to_write(work: Path, place: str, version: str) -> None:
+    index = work / "original" / "index"
+    if version == "of today":
+        lines = SEARCHING
+        for name in LOG:
+            (index / name).unlink()
+    else:
+        lines = (SEARCHING[0], *SEARCHING[-2:])  # it has other fields, ids and another encoder
+        shutil.rmtree(index)
+        shutil.copytree(OLD_INDEX, index)
+    ran = run_rightless(work, place, lines)
+    for (line, _), expected, found in zip(lines, ran["writable"], ran["results"], strict=True):
+        assert found[0] == expected[0] == 0, (line, found, expected)
+        assert without_places_and_times(found) == without_places_and_times(expected)
+    assert set(ran["changes"]) <= ({"index", *(f"index/{name}" for name in LOG)} if place == DISK else set())
+
+
+def test_a_commit_that_is_still_in_sqlites_log_is_read_without_the_right_to_write(work: Path, place: str) -> None:
+    index = work / "original" / "index"
+    with closing(sqlite3.connect(index / "catalog.sqlite", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM documents").fetchone()  # so that the writer cannot empty the log
+        with Index.open(index) as writer:
+            writer.add([Document("d7", "cat comet", metadata={"number": 7})])
+        shutil.copytree(index, work / "copy")
+    shutil.rmtree(index)
+    (work / "copy").rename(index)
+    assert (index / LOG[0]).stat().st_size > 0
     ran = run_rightless(work, place, SEARCHING)
     for (line, _), expected, found in zip(SEARCHING, ran["writable"], ran["results"], strict=True):
         assert found[0] == expected[0] == 0, (line, found, expected)
         assert without_places_and_times(found) == without_places_and_times(expected)
-    assert set(ran["changes"]) <= ({"index", *(f"index/{name}" for name in LOG)} if place == DISK else set())
+    assert "cat comet" in ran["results"][0][1]
 
 
 def test_sizes_are_those_of_the_files_where_folders_cannot_be_listed(work: Path) -> None:
@@ -124,7 +155,12 @@ def test_a_first_index_on_a_full_disk_leaves_nothing_of_itself(full_disk: Path, 
 
 @pytest.mark.parametrize("free_kib", [0, 8, 40, 80, 160, 400])
 def test_a_change_on_a_full_disk_succeeds_or_changes_nothing(full_disk: Path, free_kib: int) -> None:
-    changes = {"delete {home}/index d7": -1, "compact {home}/index": 0, "add {home}/index {home}/corpus.txt": 3}
+    changes = {
+        "delete {home}/index d7": -1,
+        "compact {home}/index": 0,
+        "reindex {home}/index --codec f32": 0,
+        "add {home}/index {home}/corpus.txt": 3,
+    }
     checks = ("info {home}/index --json", "verify {home}/index", "query -i {home}/index sun --mode lexical --json")
     lines = [(line, "") for change in changes for line in (change, *checks)]
     results = iter(run_rightless(full_disk, DISK, lines, free_kib=free_kib)["results"])
