@@ -4,6 +4,7 @@ The lexical index holds no positions. It names the passages that hold all words;
 text of their documents.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
 
@@ -37,13 +38,20 @@ def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Seq
 
 
 def _find_exact_words(catalog: Catalog, lexical: LexicalReader, words: str, stems: Sequence[str]) -> list[int]:
-    rows = reduce(np.intersect1d, (_with_neighbors(lexical.rows_with(stem)) for stem in stems))
-    docs = sorted(set(catalog.docs_of_rows(rows).values()))
+    docs = _find_likely(catalog, [lexical.rows_with(stem) for stem in stems])
     found = []
     for start in range(0, len(docs), _BLOCK):
         stored = catalog.documents(docs[start : start + _BLOCK])
         found += [doc for doc, each in stored.items() if holds_words(each.document, words, lexical.analysis)]
     return found
+
+
+def _find_likely(catalog: Catalog, rows_by_stem: Sequence[Rows]) -> list[int]:
+    """Return the documents that may hold words in order: one passage, or two of a run, hold all of their stems."""
+    in_one = set(reduce(np.intersect1d, rows_by_stem).tolist())
+    doc_of_row = catalog.docs_of_rows(reduce(np.intersect1d, map(_with_neighbors, rows_by_stem)))
+    n_rows = Counter(doc_of_row.values())
+    return sorted({doc for row, doc in doc_of_row.items() if row in in_one or n_rows[doc] > 1})
 
 
 def _with_neighbors(rows: Rows) -> Rows:
