@@ -67,4 +67,4 @@ def parse_query(text: str) -> ParsedQuery:
     plain = _MARK.sub(take, text)
     if not conditions or not any(map(str.isalnum, plain)):
         return ParsedQuery(text)
-    return ParsedQuery(plain, tuple(conditions))
+    return ParsedQuery(plain, tuple(dict.fromkeys(conditions)))

@@ -1,7 +1,7 @@
 """Documents that hold an identifier of the query, or the rare words that make up much of it, come first.
 
-An identifier (E1234-77, CVE-2021-44228, v2.7.1) has a digit beside a letter or a sign. Encoders split it into pieces
-that mean nothing, and among many words its BM25 decides little (docs/decisions/0054-identifiers.md).
+An identifier (E1234-77, CVE-2021-44228, v2.7.1, not 1960s or 3rd) has a digit beside a letter or a sign. Encoders split
+it into pieces that mean nothing, and among many words its BM25 decides little (docs/decisions/0054-identifiers.md).
 """
 
 import re
@@ -19,8 +19,9 @@ MAX_IDENTIFIER_ROWS = 100  # more passages hold its rarest part: it identifies n
 MAX_RARE_ROWS = 10  # as many passages hold a rare word at most,
 MAX_RARE_SHARE = 0.001  # and so many of all passages
 MIN_IDF_SHARE = 0.4  # of the query's idf must be that of the rare words that a document holds
-_HAS_IDENTIFIER = re.compile(r"\d")
-_IDENTIFIER = re.compile(r"(?=[^\s]*\d)(?:\w*[^\W\d_]\w*|\w+(?:[-_./:]\w+)+)(?:[-_./:]\w+)*")
+MAX_CHARACTERS = 80  # of an identifier; the time of the pattern grows with their square
+_DIGIT = re.compile(r"\d")
+_IDENTIFIER = re.compile(r"(?!(?i:\d+(?:s|st|nd|rd|th))\Z)(?=\S*\d)(?:\w*[^\W\d_]\w*|\w+(?:[-./:]\w+)+)(?:[-./:]\w+)*")
 
 
 def bonuses(
@@ -41,7 +42,7 @@ def bonuses(
         by document: the share of the query's identifiers that it holds, or 1 for rare words.
     """
     added: dict[int, float] = {}
-    held = [docs for word in _identifiers(text) if (docs := _holders(lexical, word, docs_of_rows, read_documents))]
+    held = [docs for word in find_identifiers(text) if (docs := _holders(lexical, word, docs_of_rows, read_documents))]
     for doc in set().union(*held):
         added[doc] = sum(doc in docs for docs in held) / len(held)
     for doc in _holders_of_rare_words(lexical, text, docs_of_rows):
@@ -58,12 +59,12 @@ def catalog_bonuses(catalog: Catalog, lexical: LexicalReader, text: str) -> dict
     return bonuses(lexical, text, catalog.docs_of_rows, read_documents)
 
 
-def _identifiers(text: str) -> list[str]:
+def find_identifiers(text: str) -> list[str]:
     """Return the words of a text with a digit beside a letter or a sign, once each."""
-    if not _HAS_IDENTIFIER.search(text):
+    if not _DIGIT.search(text):
         return []
     words = (word.strip("\"'()[]{}<>.,;:!?#") for word in text.split())
-    return list(dict.fromkeys(word for word in words if _IDENTIFIER.fullmatch(word)))
+    return list(dict.fromkeys(word for word in words if len(word) <= MAX_CHARACTERS and _IDENTIFIER.fullmatch(word)))
 
 
 def _holders(

@@ -63,6 +63,11 @@ def test_any_text_can_be_parsed(text: str) -> None:
     assert bool(found.text.strip()) == bool(text.strip())
 
 
+@pytest.mark.parametrize("part", ['"', ' "a', '" ', "+a-", " -ab", '+"a ', "a ", "(", ' "a" '])
+def test_long_texts_are_parsed_too(part: str) -> None:
+    assert parse_query(part * 50_000 + "%").text.strip()
+
+
 @given(st.text(st.characters(exclude_characters='"+-')))
 def test_a_text_without_quotes_and_signs_is_left_as_it_is(text: str) -> None:
     assert parse_query(text) == ParsedQuery(text)

@@ -8,6 +8,7 @@ from brute_force import make_documents
 from hpdsearch import Document
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
+from hpdsearch.search.rare_words import find_identifiers
 
 HOLDERS = {
     "E1234-77": "the queen sleeps, then E1234-77 is on",
@@ -61,3 +62,14 @@ def test_each_identifier_counts_its_share(index: Index) -> None:
 
 def test_words_that_many_documents_hold_add_nothing(index: Index) -> None:
     assert all(hit.score <= 1 for hit in index.search("cat 42 sings 1-2-3", 40))
+
+
+def test_identifiers_by_their_form() -> None:
+    text = (
+        "E1234-77, (CVE-2021-44228) v2.7.1 0x80070057 555-0199; x-15 EL1 3D: 1960s 3rd 20TH 42 1,000 e-mail C++ -5 a1"
+    )
+    expected = ["E1234-77", "CVE-2021-44228", "v2.7.1", "0x80070057", "555-0199", "x-15", "EL1", "3D", "a1"]
+    assert find_identifiers(text) == expected
+    assert find_identifiers("no digit-s") == []
+    assert find_identifiers("a_b_1") == ["a_b_1"]
+    assert find_identifiers(" ".join(("a_1-" * 20_000 + "%a", "1" * 200_000 + "a", "a" * 200_000 + "%1"))) == []
