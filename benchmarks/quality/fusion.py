@@ -8,6 +8,7 @@ encodes nothing.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,9 +36,7 @@ FAMILIES = (
     "rrf",
     "min-max",
     "first 100",
-    "cosine + BM25/best,",
-    "cosine + BM25/best + rare words",
-    "cosine + BM25/possible",
+    *(f"cosine + BM25/{name}{added}" for name in ("best", "possible", "both") for added in (",", " + rare words")),
 )
 ALONE = "alone"
 
@@ -158,9 +157,9 @@ def fusion_methods() -> dict[str, Fuse]:
         for alpha in ALPHAS:
             name = f"dense {alpha}, depth {depth}"
             made[f"min-max, {name}"] = min_max(depth, alpha)
-            made[f"cosine + BM25/best, {name}"] = convex(depth, alpha, best_bm25)
-            made[f"cosine + BM25/best + rare words, {name}"] = convex(depth, alpha, best_bm25, with_bonus=True)
-            made[f"cosine + BM25/possible, {name}"] = convex(depth, alpha, lambda found: found.possible_bm25)
+            for label, normalizer in NORMALIZERS.items():
+                made[f"cosine + BM25/{label}, {name}"] = convex(depth, alpha, normalizer)
+                made[f"cosine + BM25/{label} + rare words, {name}"] = convex(depth, alpha, normalizer, with_bonus=True)
     return made
 
 
@@ -224,6 +223,13 @@ def lists_alone(depth: int, alpha: float) -> Fuse:
 def best_bm25(found: Candidates) -> float:
     """Return the largest BM25 score of a query."""
     return float(found.bm25.max(initial=0.0))
+
+
+NORMALIZERS: Mapping[str, Callable[[Candidates], float]] = {
+    "best": best_bm25,
+    "possible": lambda found: found.possible_bm25,
+    "both": lambda found: math.sqrt(best_bm25(found) * found.possible_bm25),  # their geometric mean
+}
 
 
 def _is_first(found: Candidates, depth: int) -> np.ndarray:
