@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import hpdsearch
 
@@ -30,7 +31,8 @@ def install(python: Path, *packages: str | Path, cwd: Path) -> None:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder)
+    with FileLock(tmp_path_factory.getbasetemp().parent / "wheel.lock"):  # two builds at once share the folder build/
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder)
     (path,) = folder.glob("*.whl")
     return path
 
@@ -46,6 +48,19 @@ def test_the_wheel_holds_the_package_the_encoders_and_nothing_else(wheel: Path) 
     assert {name for name in names if name.startswith("hpdsearch/")} == expected
 
 
+def readme_megabytes(sentence: str) -> int:
+    """Return the number that README states in a sentence of this form."""
+    match = re.search(sentence.replace("NUMBER", r"([\d,]+)"), (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert match, sentence
+    return int(match[1].replace(",", ""))
+
+
+@pytest.mark.slow
+def test_the_wheel_is_as_large_as_readme_states(wheel: Path) -> None:
+    stated = readme_megabytes("The wheel takes NUMBER MB")
+    assert wheel.stat().st_size / 1e6 == pytest.approx(stated, abs=0.6)
+
+
 @pytest.mark.slow
 def test_the_wheel_answers_a_query_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
@@ -53,6 +68,11 @@ def test_the_wheel_answers_a_query_in_an_empty_environment(wheel: Path, tmp_path
     install(scripts / "python", wheel, cwd=tmp_path)
     installed = run(scripts / "python", "-m", "pip", "list", "--format", "freeze", cwd=tmp_path)
     assert not re.search(r"^(torch|transformers|onnx|nvidia-\w+)==", installed, flags=re.MULTILINE)
+    (site,) = (tmp_path / "venv").rglob("site-packages")
+    size_bytes = sum(path.stat().st_size for path in site.rglob("*") if path.is_file() and "pip" not in path.parts)
+    if sys.platform == "linux" and sys.version_info[:2] == (3, 11):
+        stated = readme_megabytes("A plain install takes NUMBER MB on Linux")
+        assert size_bytes / 1e6 == pytest.approx(stated, rel=0.1)
     (tmp_path / "corpus.txt").write_text("abnormal fear of spiders\nan instrument that records earthquakes\n")
     run(scripts / "hpdsearch", "index", "corpus.txt", "-o", "index", cwd=tmp_path)
     found = run(scripts / "hpdsearch", "query", "what measures tremors", "-i", "index", "-k", "1", cwd=tmp_path)
