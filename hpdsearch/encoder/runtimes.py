@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
@@ -14,7 +16,8 @@ def import_onnxruntime() -> ModuleType:
     Source: onnxruntime, Privacy.md, "Disabling Telemetry".
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
+    with _pass_interrupts():
+        import onnxruntime
 
     module: ModuleType = onnxruntime
     return module
@@ -25,10 +28,25 @@ def import_openvino() -> ModuleType:
     loaded = sys.modules.get("openvino_telemetry")
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # importing it fails; openvino goes on without
     try:
-        import openvino
+        with _pass_interrupts():
+            import openvino
     finally:
         del sys.modules["openvino_telemetry"]
         if loaded is not None:
             sys.modules["openvino_telemetry"] = loaded
     module: ModuleType = openvino
     return module
+
+
+@contextmanager
+def _pass_interrupts() -> Iterator[None]:
+    """Raise the interrupt or exit that a signal caused while pybind11 initialized a module: it makes an ImportError."""
+    try:
+        yield
+    except ImportError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt | SystemExit):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            raise cause from None
+        raise

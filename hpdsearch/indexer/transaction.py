@@ -332,10 +332,10 @@ def lock_folder(folder: Path, wait: float = 0, *, name: str = LOCK_NAME, action:
         raise IndexFolderError(
             f"{folder}: cannot be written to ({error.strerror}); check its permissions and the disk"
         ) from error
-    process_id = str(os.getpid())
+    process_id = str(os.getpid()).encode()
     with suppress(OSError):  # the number only serves the error message of a second writer
-        if path.read_text() != process_id:  # truncating and rewriting a file brings it to disk when it is closed
-            path.write_text(process_id)
+        if path.read_bytes() != process_id:  # truncating and rewriting a file brings it to disk when it is closed
+            path.write_bytes(process_id)
     return lock
 
 

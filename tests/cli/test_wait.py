@@ -131,3 +131,8 @@ def test_a_waiting_command_is_stopped_by_ctrl_c(locked, command):
         process.send_signal(signal.SIGINT)
         assert "indexes/words: stopped; " in process.communicate(timeout=60)[1]
     assert process.returncode == 1
+
+
+def test_the_contents_of_the_lock_file_do_not_matter(indexed):
+    Path("indexes/words/write.lock").write_bytes(b"\xff\xfe no number")
+    assert indexed("delete", "words", "s1").exit_code == 0

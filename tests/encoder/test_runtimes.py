@@ -45,3 +45,25 @@ def test_a_loaded_module_that_reports_stays_loaded(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "openvino_telemetry", sys)
     import_openvino()
     assert sys.modules["openvino_telemetry"] is sys
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_during_the_import_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, interrupt: type[BaseException]
+) -> None:
+    """pybind11 makes an ImportError of what a signal handler raises while it initializes a module."""
+    from hpdsearch.encoder import runtimes
+
+    program = (
+        f"try:\n    raise {interrupt.__name__}\nexcept BaseException as error:\n    raise ImportError from error\n"
+    )
+    (tmp_path / f"{runtime}.py").write_text(program)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == runtime]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(interrupt):
+        getattr(runtimes, f"import_{runtime}")()
+    (tmp_path / f"{runtime}.py").write_text("raise ImportError('no such library')\n")
+    with pytest.raises(ImportError, match="no such library"):
+        getattr(runtimes, f"import_{runtime}")()
