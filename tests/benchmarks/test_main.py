@@ -20,6 +20,7 @@ def quick(tmp_path_factory):
     return folder, quick_data.make_quick_data(folder)
 
 
+@pytest.mark.slow
 def test_the_quick_collection_has_words_as_queries_and_definitions_as_documents(quick):
     folder, _ = quick
     (collection,) = read_collections(folder / "retrieval")

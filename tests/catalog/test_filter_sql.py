@@ -263,6 +263,7 @@ def comparisons_and_spellings(draw):
     return leaf, spell(draw, leaf)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(comparisons_and_spellings(), st.lists(METADATA, min_size=1, max_size=6))
 def test_a_check_refuses_only_comparisons_that_match_no_document(leaf_and_text, corpus):

@@ -136,6 +136,7 @@ def list_files() -> list[Path]:
     return [path for path in sorted(Path().rglob("*")) if not path.name.endswith(("-wal", "-shm"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", ["encode", "encode --ids", "query --batch"])
 @pytest.mark.parametrize("old", [True, False])
 def test_a_failure_leaves_the_old_file(ready: Run, writer: str, old: bool) -> None:

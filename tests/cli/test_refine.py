@@ -54,6 +54,7 @@ def test_index_drafts_and_refines(run, corpus, tiny, tmp_path):
     assert "is refined already" in run("refine", tmp_path / "a").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["refine", "index", "add"])
 def test_a_stopped_command_says_how_to_go_on(run, corpus, tiny, tmp_path, interrupted, command):
     interrupted[0] = 2

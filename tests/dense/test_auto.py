@@ -67,6 +67,7 @@ def test_a_memory_limit_makes_pq_smaller_until_it_is_an_error():
     assert build_specs(IndexSpec(FLAT, Codec.PQ, n_subquantizers=8, memory=needs[8]), n) == [(FLAT, Codec.PQ, 8, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FLAT, IVF])
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize(("n", "dim"), [(5_000, 8), (6_001, 33)])

@@ -151,6 +151,7 @@ def test_a_selective_filter_finds_its_rows_as_well_as_no_filter(tmp_path):
 # ---- shapes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", [Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ])
 @pytest.mark.parametrize("dim", [1, 4, 5, 33, 127, 128])
 @pytest.mark.parametrize("n", [1, 9, 70])

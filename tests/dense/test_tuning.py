@@ -49,6 +49,7 @@ def test_operating_points_have_the_ann_recall_that_numpy_counts(tuned):
         assert point.ann_recall == pytest.approx(counted, abs=0.004)  # if codes tie, either row is correct
 
 
+@pytest.mark.slow
 def test_the_recall_target_is_met_for_other_queries(tuned):
     assert tuned.operating_points.is_met
     assert tuned.operating_points.recall_target == tuned.spec.ann_recall

@@ -75,6 +75,7 @@ def test_an_index_of_a_newer_format_is_refused(folder: Path, tiny_encoder: Encod
         Index.build(folder, DOCUMENTS, encoder=tiny_encoder, overwrite=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["missing", "emptied", "cut", "longer", "first byte", "middle byte", "last byte"])
 @pytest.mark.parametrize("name", ["vectors-000001.f16", "vectors-000002.f16", "index-000001.faiss"])
 def test_damaged_vectors_are_an_error_and_verify_names_the_file(

@@ -44,6 +44,7 @@ def test_every_draw_has_the_correlation_of_scipy():
         assert value == pytest.approx(spearmanr(ours[rows], human[rows]).statistic)
 
 
+@pytest.mark.slow
 def test_the_interval_over_pairs_is_that_of_a_bootstrap_with_scipy():
     tasks = [task(60, 1, [0.8, 2.0]), task(25, 2, [0.5, 1.5])]
     human = [scores for scores, _ in tasks]

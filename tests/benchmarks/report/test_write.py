@@ -122,6 +122,7 @@ def test_the_pareto_front_by_hand(sources):
     assert [one.system for one in pareto.pareto_front(points, "whole_us")] == ["d", "c", "b", "a"]
 
 
+@pytest.mark.slow
 def test_points_and_front_are_written_and_drawn(sources, tmp_path, monkeypatch):
     for name, made in zip(("retrieval", "encoding"), sources, strict=True):
         (tmp_path / f"{name}.json").write_text(json.dumps(made))

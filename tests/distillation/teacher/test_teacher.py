@@ -50,6 +50,7 @@ BY_HAND = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mpnet", [False, True])
 @pytest.mark.parametrize("flags", [*((flag,) for flag in BY_HAND), ("mean_tokens", "cls_token")])
 def test_vectors_are_those_of_plain_transformers_one_text_at_a_time(tmp_path, flags, mpnet):
