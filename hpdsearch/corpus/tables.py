@@ -133,6 +133,8 @@ def describe_csv_error(error: csv.Error, where: str, last_line: int) -> CorpusEr
     """Return the error of a row whose quoting is wrong; the row may have swallowed the lines up to `last_line`."""
     if "new-line character" in str(error):
         return describe_carriage_return(where)
+    if "NUL" in str(error):  # Python 3.10; later versions read it, and the reader of lines refuses it
+        return CorpusError(f"{where}: expected text, got a NUL byte; leave out binary files")
     return CorpusError(
         f"{where}: expected cells that are quoted as in RFC 4180, got {error} (in line {last_line}); quote a cell that "
         "contains a quote, a line end or the delimiter, and double its quotes; if no cell is quoted, use --no-quoting"
