@@ -36,16 +36,12 @@ def score_by_both(
     """
     in_dense = {ranked.doc for ranked in dense}
     in_lexical = {ranked.doc for ranked in lexical}
-    docs = snapshot.catalog.docs_by_row(sorted(in_dense ^ in_lexical))
-    rows = np.array(sorted(row for row, doc in docs.items() if doc in in_lexical), np.int64)
+    candidates = in_dense.union(in_lexical, others)
+    docs = snapshot.catalog.docs_by_row(sorted(candidates - (in_dense & in_lexical)))
+    rows = np.array(sorted(row for row, doc in docs.items() if doc not in in_dense), np.int64)
     cosines = choose_best_rows(docs, *score_exactly(snapshot, vector, rows))
-    only = sorted(row for row, doc in docs.items() if doc in in_dense)
+    only = sorted(row for row, doc in docs.items() if doc not in in_lexical)
     bm25 = choose_best_rows(docs, *snapshot.lexical.search(text, len(only), only=only))
-    missing = set(others) - in_dense - in_lexical
-    if missing:
-        more_cosines, more_bm25 = score_documents(snapshot, text, vector, missing)
-        cosines += more_cosines
-        bm25 += more_bm25
     return dense + cosines, lexical + bm25
 
 
