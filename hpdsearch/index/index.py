@@ -26,7 +26,7 @@ from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.compaction import compact
 from hpdsearch.indexer.draft import Draft
-from hpdsearch.indexer.ingest import IngestReport, ingest
+from hpdsearch.indexer.ingest import IngestOptions, IngestReport, ingest
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.merging import apply_deletions, rebuild_index
 from hpdsearch.indexer.refine import refine
@@ -127,16 +127,8 @@ class Index:
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
             txn.set_meta(dim=loaded.dim, spec=spec.as_dict(), **{BACKEND: loaded.backend})
-            report = ingest(
-                documents,
-                txn,
-                loaded,
-                spec,
-                strict=strict,
-                on_error=policy,
-                progress=progress,
-                draft_encoder=find_draft_encoder(loaded) if draft else None,
-            )
+            options = IngestOptions(strict, policy, progress, find_draft_encoder(loaded) if draft else None)
+            report = ingest(documents, txn, loaded, spec, options)
             if not report.n_documents:
                 got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
                 raise CorpusError(f"expected at least one document with text, got {got}")
@@ -393,15 +385,8 @@ class Index:
             has_moved = self._encoders.finds_documents_encoder and encoder.location != txn.meta["encoder"]
             if has_moved:
                 txn.set_meta(encoder=encoder.location)
-            report = write(
-                txn,
-                encoder,
-                _stored_spec(txn),
-                strict=strict,
-                on_error=policy,
-                progress=progress,
-                draft_encoder=find_draft_encoder(encoder) if draft else None,
-            )
+            options = IngestOptions(strict, policy, progress, find_draft_encoder(encoder) if draft else None)
+            report = write(txn, encoder, _stored_spec(txn), options)
             if report.n_documents or report.n_deleted or report.n_relocated or has_moved:
                 _commit(txn, progress)
         self._reopen()

@@ -1,6 +1,6 @@
 """The draft of an index: blocks of rows with vectors of a fast encoder, which those of the index's encoder replace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,3 @@ class Draft:
         if not self.blocks:
             return None
         return {"number": self.number, "encoder": self.encoder, "blocks": [list(block) for block in self.blocks]}
-
-
-def add_blocks(draft: Draft | None, number: int, encoder: str, blocks: Sequence[Block]) -> Draft:
-    """Return a draft with more blocks.
-
-    Args:
-        draft: the draft of the index so far.
-        number: of a new draft.
-        encoder: of the blocks.
-        blocks: of rows that follow those of the draft.
-    """
-    if draft is None:
-        return Draft(number, encoder, tuple(blocks))
-    return Draft(draft.number, encoder, (*draft.blocks, *blocks))

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import length_hint
 
-from hpdsearch.common.progress import Bar, Progress
+from hpdsearch.common.progress import SILENT, Bar, Progress
 from hpdsearch.common.vectors import Matrix, Stored
 from hpdsearch.corpus.locations import is_ending, split_line
 from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
@@ -14,7 +14,7 @@ from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
-from hpdsearch.indexer.draft import DRAFT, Block, Draft, add_blocks
+from hpdsearch.indexer.draft import DRAFT, Block, Draft
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
@@ -72,16 +72,26 @@ class IngestReport:
     encode_seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class IngestOptions:
+    """How documents are added.
+
+    Attributes:
+        strict: treat empty, split and duplicate documents and truncated titles as errors.
+        on_error: what a document that cannot be stored, or whose doc_id comes twice, does.
+        progress: shows a bar for each phase.
+        draft_encoder: a faster encoder of the same space and width, which encodes many documents instead; the index is
+            a draft then (hpdsearch.indexer.draft). None: the index's encoder encodes all.
+    """
+
+    strict: bool = False
+    on_error: OnError = OnError.STOP
+    progress: Progress = SILENT
+    draft_encoder: Encoder | None = None
+
+
 def ingest(
-    documents: Iterable[Document],
-    txn: Transaction,
-    encoder: Encoder,
-    spec: IndexSpec,
-    *,
-    strict: bool,
-    on_error: OnError = OnError.STOP,
-    progress: Progress,
-    draft_encoder: Encoder | None = None,
+    documents: Iterable[Document], txn: Transaction, encoder: Encoder, spec: IndexSpec, options: IngestOptions
 ) -> IngestReport:
     """Add documents to the index; the caller commits. A document replaces the stored one of its source or doc_id.
 
@@ -91,11 +101,7 @@ def ingest(
         txn: the transaction.
         encoder: the encoder of the documents, of the index's space.
         spec: index of each segment that is written.
-        strict: treat empty, split and duplicate documents and truncated titles as errors.
-        on_error: what a document that cannot be stored, or whose doc_id comes twice, does.
-        progress: shows a bar for each phase.
-        draft_encoder: a faster encoder of the same space and width, which encodes many documents instead; the index is
-            a draft then (hpdsearch.indexer.draft).
+        options: how they are added.
 
     Raises:
         CorpusError: a doc_id comes twice or a document has a field of a wrong type, and errors stop; or a document
@@ -103,18 +109,8 @@ def ingest(
         CorruptIndexError: a file of the index is missing or altered.
     """
     report = IngestReport()
-    incoming = IncomingDocuments(documents, txn, report.skipped, on_error=on_error, streams_are_new=True)
-    ingest_incoming(
-        incoming,
-        report,
-        txn,
-        encoder,
-        spec,
-        strict=strict,
-        on_error=on_error,
-        progress=progress,
-        draft_encoder=draft_encoder,
-    )
+    incoming = IncomingDocuments(documents, txn, report.skipped, on_error=options.on_error, streams_are_new=True)
+    ingest_incoming(incoming, report, txn, encoder, spec, options)
     return report
 
 
@@ -124,11 +120,7 @@ def ingest_incoming(
     txn: Transaction,
     encoder: Encoder,
     spec: IndexSpec,
-    *,
-    strict: bool,
-    on_error: OnError,
-    progress: Progress,
-    draft_encoder: Encoder | None = None,
+    options: IngestOptions,
 ) -> None:
     """Add documents that went through `IncomingDocuments` and count them in `report`; the rest is as in `ingest`."""
     blocks = _split_in_blocks(documents)
@@ -137,10 +129,10 @@ def ingest_incoming(
         return
     second = next(blocks, None)
     if second is None and len(first) < txn.policy.min_draft_documents:
-        draft_encoder = None
-    run = _IngestRun(txn, encoder, strict, on_error, report, draft_encoder)
-    with NewVectors(txn, encoder.dim, spec, progress) as vectors:
-        bar = progress.phase("encoding", total=None, unit="doc")
+        options = replace(options, draft_encoder=None)
+    run = _IngestRun(txn, encoder, options, report)
+    with NewVectors(txn, encoder.dim, spec, options.progress) as vectors:
+        bar = options.progress.phase("encoding", total=None, unit="doc")
         for block in chain([first], [] if second is None else [second], blocks):
             bar.total = length_hint(documents, 0) or None
             run.add(block, vectors, bar)
@@ -202,21 +194,11 @@ class _PartOfBar(Progress):
 class _IngestRun:
     """One pass of documents through the stages, with the counts of its report."""
 
-    def __init__(
-        self,
-        txn: Transaction,
-        encoder: Encoder,
-        strict: bool,
-        on_error: OnError,
-        report: IngestReport,
-        draft_encoder: Encoder | None,
-    ) -> None:
-        self.draft_encoder = draft_encoder
+    def __init__(self, txn: Transaction, encoder: Encoder, options: IngestOptions, report: IngestReport) -> None:
+        self.options = options
         self.blocks: list[Block] = []
         self.txn = txn
         self.encoder = encoder
-        self.strict = strict
-        self.on_error = on_error
         self.report = report
         self.first_doc = txn.catalog.next_doc()
         self.reuse = VectorReuse(txn, encoder)
@@ -248,17 +230,17 @@ class _IngestRun:
         """Return the vectors (n, dim) of all passages of the documents whose vectors are not reused."""
         texts = [text for stored, split in zip(reused, splits, strict=True) if stored is None for text in split.texts]
         start = time.perf_counter()
-        encoder = self.draft_encoder or self.encoder
+        encoder = self.options.draft_encoder or self.encoder
         encoded = encoder.encode(texts, progress=_PartOfBar(bar, n_documents / max(len(texts), 1)))
         self.report.encode_seconds += time.perf_counter() - start
         return encoded
 
     def set_draft(self) -> None:
         """Store which blocks the draft encoder has encoded."""
-        if self.draft_encoder is not None and self.blocks:
-            draft = Draft.read(self.txn.meta)
-            number = draft.number if draft else self.txn.new_number()
-            self.txn.set_meta(**{DRAFT: add_blocks(draft, number, self.draft_encoder.name, self.blocks).as_dict()})
+        fast = self.options.draft_encoder
+        if fast is not None and self.blocks:
+            draft = Draft.read(self.txn.meta) or Draft(self.txn.new_number(), fast.name, ())
+            self.txn.set_meta(**{DRAFT: replace(draft, blocks=(*draft.blocks, *self.blocks)).as_dict()})
 
     def _insert(self, documents: Sequence[Document], splits: Sequence[SplitDocument]) -> None:
         """Insert the documents into the catalog and their passages into the lexical index, under new rows."""
@@ -304,7 +286,7 @@ class _IngestRun:
                 f"{document.source or 'documents'}: doc_id {document.doc_id!r} came before, at "
                 f"{first or 'an earlier document'}; give every document its own"
             )
-            self.report.skipped.add_or_raise(error, self.on_error)
+            self.report.skipped.add_or_raise(error, self.options.on_error)
         return kept
 
     def _remove_replaced(self, documents: Sequence[Document], stored: StoredSources) -> None:
@@ -342,7 +324,7 @@ class _IngestRun:
 
     def _count(self, count: str, document: Document, problem: str) -> None:
         """Count a problem of a document in the report; with `strict`, raise CorpusError instead."""
-        if self.strict:
+        if self.options.strict:
             where = document.source or f"document {document.doc_id!r}"
             raise CorpusError(f"{where}: {problem}; fix it, or leave out --strict (strict=False)")
         setattr(self.report, count, getattr(self.report, count) + 1)

@@ -113,7 +113,7 @@ def _publish(
             raise IndexFolderError(
                 f"{txn.folder}: the index was replaced while its draft was refined; its vectors were not changed"
             )
-        done = {block for block in current.blocks if block in set(_first_blocks(draft, n_done))}
+        done = set(current.blocks).intersection(_first_blocks(draft, n_done))
         spec = IndexSpec.from_dict(txn.meta["spec"])
         _rewrite_segments(txn, done, refined, spec, progress)
         left = tuple(block for block in current.blocks if block not in done)

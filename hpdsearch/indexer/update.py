@@ -7,7 +7,6 @@ from operator import length_hint
 from typing import NamedTuple
 
 from hpdsearch.catalog import content_fingerprint
-from hpdsearch.common.progress import Progress
 from hpdsearch.corpus.locations import is_ending, split_line
 from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.corpus.skipping import OnError
@@ -15,7 +14,7 @@ from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, has_moved, is_same_file
-from hpdsearch.indexer.ingest import IngestReport, ingest_incoming
+from hpdsearch.indexer.ingest import IngestOptions, IngestReport, ingest_incoming
 from hpdsearch.indexer.merging import apply_deletions
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.withdrawal import find_withdrawn
@@ -169,11 +168,7 @@ def update(
     txn: Transaction,
     encoder: Encoder,
     spec: IndexSpec,
-    *,
-    strict: bool,
-    on_error: OnError = OnError.STOP,
-    progress: Progress,
-    draft_encoder: Encoder | None = None,
+    options: IngestOptions,
 ) -> IngestReport:
     """Make the index hold exactly `documents` among those of the files of `scope`; the caller commits.
 
@@ -185,34 +180,22 @@ def update(
         txn: the transaction.
         encoder: the encoder of the documents, of the index's space.
         spec: index of each segment that is written.
-        strict: as in `ingest`, for the documents that changed.
-        on_error: as in `ingest`. The stored documents of a file of which one is skipped are not deleted.
-        progress: shows a bar for each phase.
-        draft_encoder: as in `ingest`.
+        options: as in `ingest`, for the documents that changed. The stored documents of a file of which one is skipped
+            are not deleted.
 
     Raises:
         CorpusError: a doc_id comes twice or a document has a field of a wrong type, and errors stop; or a document
             breaks a rule of `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
-    changed = _ChangedDocuments(documents, txn, scope, on_error)
+    changed = _ChangedDocuments(documents, txn, scope, options.on_error)
     report = changed.report
-    ingest_incoming(
-        changed,
-        report,
-        txn,
-        encoder,
-        spec,
-        strict=strict,
-        on_error=on_error,
-        progress=progress,
-        draft_encoder=draft_encoder,
-    )
+    ingest_incoming(changed, report, txn, encoder, spec, options)
     deleted = changed.find_deleted()
     if deleted:
         stored = txn.catalog.doc_ids(deleted)
         txn.catalog.forget_withdrawn(doc_ids=list(stored.values()))
         txn.catalog.remove(deleted)
         report.n_deleted = len(deleted)
-        apply_deletions(txn, spec, progress)
+        apply_deletions(txn, spec, options.progress)
     return report
