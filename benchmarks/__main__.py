@@ -18,6 +18,7 @@ from benchmarks.common.harness import BENCHMARKS, CACHE, Command, module_command
 from benchmarks.common.quick_data import NAME as QUICK_COLLECTION
 from benchmarks.common.quick_data import make_quick_data
 from benchmarks.common.results import RESULTS
+from benchmarks.encoding.models import BASELINES
 from benchmarks.report.write import write_report
 
 NAMES = {
@@ -99,7 +100,7 @@ def command_options(name: str, options: argparse.Namespace, results: Path) -> Co
         floats = ["--float-encoders", *options.float_encoders] if options.float_encoders else []
         return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *floats, *model2vec_option(options)]
     if name == "encoding":
-        baselines = ["--peers", "model2vec", "sentence-transformers"] if options.peers and options.teacher else []
+        baselines = ["--peers", *BASELINES] if options.peers and options.teacher else []
         return [*made, *teacher, *student, *baselines]
     if name == "retrieval":
         sizes = ["--n", *map(str, options.n)] if options.n else []

@@ -13,10 +13,11 @@ Figures = tuple[list[Result], list[Result]]
 # Targets: rate relative to the teacher on short texts; milliseconds of a single text.
 MIN_RATIOS = {"base": 5, "small": 9, "static": 100}
 MAX_SINGLE_MS = {"base": 2}
+MIN_RIVAL_RATIO = 2.5  # rate of base relative to the fastest other way to run a model of its size
 
 
 def figures(
-    made: RoundResults, tokens: Counts, operations: Mapping[str, Counts], all_threads: Sequence[int]
+    made: RoundResults, tokens: Counts, operations: Mapping[str, Counts], all_threads: Sequence[int], *, same_size: str
 ) -> Figures:
     """Return measurements and targets; rates are targets with the most threads, single texts with the fewest.
 
@@ -25,6 +26,7 @@ def figures(
         tokens: tokens of each text without special tokens, the same for all systems.
         operations: system -> operations of each text; other systems have no share of the peak.
         all_threads: numbers of cores.
+        same_size: name of the model as large as base; the names of its configurations begin with it.
     """
     measurements, targets = [], []
     for threads in all_threads:
@@ -39,9 +41,11 @@ def figures(
             if peak:
                 measurements += shares(made, rates, operations, peak[-1]["values"])
             compared = compare(rates, what, threads)
-            measurements += compared
-            if what == SHORT and threads == max(all_threads):
-                targets += ratio_targets(compared)
+            rivals = compare_with_rivals(rates, what, threads, same_size)
+            measurements += compared + rivals
+            if threads == max(all_threads):
+                targets += ratio_targets(compared) if what == SHORT else []
+                targets += [target(one, at_least=MIN_RIVAL_RATIO) for one in rivals]
         measurements += singles(made, threads)
     fastest = [one for one in measurements if one.get("what") == SINGLE and one["threads"] == min(all_threads)]
     limits = [(one, MAX_SINGLE_MS[one["system"]]) for one in fastest if one["system"] in MAX_SINGLE_MS]
@@ -106,11 +110,22 @@ def compare(rates: Mapping[Case, Sequence[float]], what: str, threads: int) -> l
     pairs = [(name, TEACHER) for name in by_name if name != TEACHER and TEACHER in by_name]
     if {"static", MODEL2VEC} <= by_name.keys():
         pairs.append(("static", MODEL2VEC))
-    return [
-        ratios(Case(f"{above} / {below}", what, threads).name, by_name[above], by_name[below])
-        | {"ratio": [above, below], "of": what, "threads": threads}
-        for above, below in pairs
-    ]
+    return [compare_pair(by_name, above, below, what, threads) for above, below in pairs]
+
+
+def compare_with_rivals(rates: Mapping[Case, Sequence[float]], what: str, threads: int, same_size: str) -> list[Result]:
+    """Return the rate of base relative to the fastest configuration of another model of its size, if both are there."""
+    by_name = {case.system: values for case, values in rates.items()}
+    rivals = {name: np.median(values) for name, values in by_name.items() if name.startswith(f"{same_size}, ")}
+    if "base" not in by_name or not rivals:
+        return []
+    return [compare_pair(by_name, "base", max(rivals, key=rivals.__getitem__), what, threads)]
+
+
+def compare_pair(by_name: Mapping[str, Sequence[float]], above: str, below: str, what: str, threads: int) -> Result:
+    """Return the ratio of two systems' rates, round by round."""
+    found = ratios(Case(f"{above} / {below}", what, threads).name, by_name[above], by_name[below])
+    return found | {"ratio": [above, below], "of": what, "threads": threads}
 
 
 def ratio_targets(compared: Sequence[Result]) -> list[Result]:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.environments import PEERS
-from benchmarks.common.harness import Command
+from benchmarks.common.environments import PEERS, baseline_python, baseline_versions
+from benchmarks.common.harness import CACHE, Command
 from benchmarks.common.model2vec import model2vec_python, model2vec_table
 from benchmarks.common.sentence_transformers import onnx_model, onnx_python, torch_python
 
 WORKER = PEERS / "encode_worker.py"
 TEACHER_CONFIGURATIONS = [(kind, setting) for kind in ("teacher", "own-teacher") for setting in ("float32", "bfloat16")]
-MODEL2VEC, SENTENCE_TRANSFORMERS = "model2vec", "sentence-transformers"
-BASELINES = (MODEL2VEC, SENTENCE_TRANSFORMERS)
+MODEL2VEC, FASTEMBED, SENTENCE_TRANSFORMERS = "model2vec", "fastembed", "sentence-transformers"
+BASELINES = (MODEL2VEC, FASTEMBED, SENTENCE_TRANSFORMERS)
 PRECISIONS = ("float32", "bfloat16")
 # Errors that stop a baseline but not the run: it cannot be installed, started or called.
 FAILURES = (SystemExit, subprocess.SubprocessError, OSError, json.JSONDecodeError)
@@ -69,11 +69,26 @@ def baseline_makers(baselines: Sequence[str], teacher: Path, same_size: Path) ->
         makers[MODEL2VEC] = lambda: Model(
             worker(MODEL2VEC, model2vec_table(teacher), python=model2vec_python()), is_baseline=True
         )
+    if FASTEMBED in baselines:
+        makers[f"{same_size.resolve().name}, {FASTEMBED}"] = lambda: Model(
+            worker(FASTEMBED, onnx_model(same_size), python=fastembed_python()), same_size, is_baseline=True
+        )
     for folder in (same_size, teacher) if SENTENCE_TRANSFORMERS in baselines else ():
         name = folder.resolve().name
         makers |= {f"{name}, torch {precision}": _torch_maker(folder, precision) for precision in PRECISIONS}
         makers[f"{name}, ONNX"] = _onnx_maker(folder)
     return makers
+
+
+def fastembed_python() -> Path:
+    """Return the interpreter of fastembed's environment; the first call installs it."""
+    return baseline_python(CACHE / "fastembed", PEERS / "fastembed.txt", constraints=None)
+
+
+def fastembed_versions() -> dict[str, str]:
+    """Return the versions of fastembed's packages."""
+    names = ("fastembed", "onnxruntime", "tokenizers", "numpy")
+    return {f"fastembed's {name}": version for name, version in baseline_versions(fastembed_python(), names).items()}
 
 
 def _torch_maker(folder: Path, precision: str) -> Callable[[], Model]:

@@ -3,7 +3,7 @@
     python -m benchmarks.encoding.run --peers model2vec sentence-transformers
     python -m benchmarks.encoding.run --quick          # only our encoders: half a minute
 
-The baselines are the teacher, sentence-transformers (in torch and in ONNX) and model2vec. Short texts are dictionary
+The baselines are the teacher, sentence-transformers (in torch and in ONNX), fastembed and model2vec. Short texts are dictionary
 entries of 17 to 23 tokens; a passage is a sequence of entries with 200 tokens or more. Each model has a process of its
 own that loads it once and is pinned to 1 or 2 cores. All models are interleaved in each round, together with products
 of large float32 matrices, whose best rate is the peak. The teacher has four configurations in torch: plain transformers
@@ -28,10 +28,12 @@ from benchmarks.encoding.flops import count_text_operations
 from benchmarks.encoding.matmul_peak import SIZE, installed_libraries
 from benchmarks.encoding.models import (
     BASELINES,
+    FASTEMBED,
     MODEL2VEC,
     SENTENCE_TRANSFORMERS,
     Model,
     baseline_makers,
+    fastembed_versions,
     prepare_baselines,
     teacher_configurations,
     worker,
@@ -70,7 +72,8 @@ def main() -> None:
         options.repeats,
     )
     tokens = {what: [len(spans) for spans in counter.token_spans(listed)] for what, listed in texts.items()}
-    measurements, targets = figures(made, tokens, model_operations(models, options.teacher, texts), options.threads)
+    operations = model_operations(models, options.teacher, texts)
+    measurements, targets = figures(made, tokens, operations, options.threads, same_size=options.student.resolve().name)
     settings = describe_settings(options, own, made, tokens)
     contents = result("encoding", settings, [*measurements, *made.probes], targets, versions=collect_versions(made))
     failed |= made.failed
@@ -100,7 +103,9 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=1.0, help="approximate seconds of a pass; default: 1")
     parser.add_argument("--singles", type=positive, default=40, help="maximum single texts per round; default: 40")
-    parser.add_argument("--backend", default="onnx", help="backend of the encoders; default: onnx")
+    parser.add_argument(
+        "--backend", default="quick", help="backend of the encoders; default: quick, the choice of a plain install"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of texts; default: 0")
     options = parser.parse_args()
     if options.quick:
@@ -178,7 +183,12 @@ def describe_settings(
 def collect_versions(made: RoundResults) -> dict[str, str]:
     """Return the package versions of the measured baselines."""
     systems = {case.system for case in made.seconds}
-    return sentence_transformers_versions(systems) | (model2vec_versions() if MODEL2VEC in systems else {})
+    found = sentence_transformers_versions(systems)
+    if MODEL2VEC in systems:
+        found |= model2vec_versions()
+    if any(name.endswith(FASTEMBED) for name in systems):
+        found |= fastembed_versions()
+    return found
 
 
 if __name__ == "__main__":

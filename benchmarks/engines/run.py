@@ -34,7 +34,8 @@ WORK = CACHE / "engines-work"
 K = 10
 SETTINGS = ("repeats", "index_repeats", "n", "threads", "k", "seconds", "judge_seconds")
 NOTES = {
-    "LEANN": "default model all-MiniLM-L6-v2 from a folder; its embedding server ends with the program",
+    "LEANN": "all-MiniLM-L6-v2 from a folder; its embedding server ends with the program",
+    "LEANN, embeddings stored": "its documented setting for a machine without a GPU (--no-recompute)",
     "model2vec + vicinity": "float16 vectors by default, which numpy multiplies slowly; float32 is faster",
     "Chroma": "all-MiniLM-L6-v2 by sentence-transformers, because its own embedding function downloads an ONNX export",
 }
@@ -56,6 +57,7 @@ def all_engines(options: argparse.Namespace) -> list[Engine]:
         "sentence-transformers + faiss": ("st_faiss", minilm),
         "txtai": ("txtai_engine", minilm),
         "LEANN": ("leann_engine", minilm),
+        "LEANN, embeddings stored": ("leann_engine", f"{minilm}:stored"),
         "Chroma": ("chroma_engine", minilm),
         "model2vec + vicinity": ("model2vec_vicinity", table),
         "bm25s": ("bm25s_engine", ""),

@@ -97,6 +97,20 @@ def open_sentence_transformers(model: str, setting: str, threads: int) -> Encode
     return lambda texts: opened.encode(texts, normalize_embeddings=True, show_progress_bar=False)
 
 
+def open_fastembed(model: str, _: str, threads: int) -> Encode:
+    """Open an exported model with fastembed, in its default batches."""
+    from fastembed import TextEmbedding  # type: ignore[import-not-found]
+    from fastembed.common.model_description import ModelSource, PoolingType  # type: ignore[import-not-found]
+
+    name = Path(model).name
+    dim = json.loads((Path(model) / "config.json").read_bytes())["hidden_size"]
+    TextEmbedding.add_custom_model(
+        model=name, pooling=PoolingType.MEAN, normalization=True, sources=ModelSource(hf=name), dim=dim
+    )
+    opened = TextEmbedding(name, threads=threads, specific_model_path=model)
+    return lambda texts: list(opened.embed(texts))
+
+
 def open_model2vec(model: str, _: str, threads: int) -> Encode:
     """Open a token table of model2vec."""
     from model2vec import StaticModel
@@ -109,6 +123,7 @@ OPENERS: dict[str, Callable[[str, str, int], Encode]] = {
     "encoder": open_encoder,
     "teacher": open_teacher,
     "own-teacher": open_own_teacher,
+    "fastembed": open_fastembed,
     "model2vec": open_model2vec,
     "sentence-transformers": open_sentence_transformers,
 }

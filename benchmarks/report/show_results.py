@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.common.results import FORMAT, RESULTS, Result, markdown_table, measurement_rows, target_rows
 
+MAX_LISTED = 10  # files named one by one
+
 
 def main() -> None:
     """Read the options and print."""
@@ -72,12 +74,16 @@ def machine_text(made: Result) -> str:
 
 
 def setting_text(value: object) -> str:
-    """Format a setting: a file by its name, a list by its items, a checksum by its first digits."""
+    """Format a setting: a file by its name, a list by its items, a checksum by its first digits, many files by count."""
+    if isinstance(value, list) and len(value) > MAX_LISTED and all(isinstance(one, dict) for one in value):
+        return f"{len(value)} files"
+    if isinstance(value, list):
+        return "; ".join(map(setting_text, value))
     if isinstance(value, dict):
         return str(value.get("name", value))
     if isinstance(value, str) and value.startswith("sha256:"):
         return value[:19]
-    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return str(value)
 
 
 if __name__ == "__main__":

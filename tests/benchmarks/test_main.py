@@ -129,6 +129,7 @@ def test_every_benchmark_gets_its_data_and_models(monkeypatch, tmp_path):
     assert started["encoding"][started["encoding"].index("--peers") :] == [
         "--peers",
         "model2vec",
+        "fastembed",
         "sentence-transformers",
     ]
 

@@ -131,7 +131,7 @@ def test_a_baseline_that_cannot_be_prepared_is_skipped_and_reported():
 def test_baselines_run_the_model_of_the_same_size_and_the_teacher_in_every_configuration(tmp_path):
     names = list(models.baseline_makers(models.BASELINES, tmp_path / "big", tmp_path / "mini"))
     ways = ("torch float32", "torch bfloat16", "ONNX")
-    assert names == ["model2vec", *(f"{name}, {way}" for name in ("mini", "big") for way in ways)]
+    assert names == ["model2vec", "mini, fastembed", *(f"{name}, {way}" for name in ("mini", "big") for way in ways)]
     assert not models.baseline_makers([], tmp_path / "big", tmp_path / "mini")
 
 
@@ -237,6 +237,7 @@ def test_short_texts_and_passages_have_the_required_tokens(made):
 
 def test_figures_by_hand():
     rates = {"teacher": [10, 20], "static": [2000, 1000], "model2vec": [1000, 1000], "base": [40, 120]}
+    rates |= {"rival, torch": [20, 30], "rival, ONNX": [16, 24]}
     found = rounds.RoundResults()
     for threads in (1, 2):
         for name, listed in rates.items():
@@ -249,7 +250,7 @@ def test_figures_by_hand():
         found.gflops[rounds.Case("matrix product, b", rounds.PEAK, threads)] = [9 * threads, 12 * threads]
     tokens = {rounds.SHORT: [20, 22, 99], rounds.PASSAGES: [200, 210, 999]}
     counts = {rounds.SHORT: [50_000_000, 40_000_000, 0], rounds.PASSAGES: [500_000_000, 400_000_000, 0]}
-    measurements, targets = figures.figures(found, tokens, {"base": counts}, [1, 2])
+    measurements, targets = figures.figures(found, tokens, {"base": counts}, [1, 2], same_size="rival")
     medians = {item["name"]: item["median"] for item in measurements}
     assert medians["base, short texts, 1 core"] == 80
     assert medians["base, short texts, 2 cores"] == 160
@@ -266,6 +267,8 @@ def test_figures_by_hand():
         "static / teacher, short texts, 2 cores": (125, True),  # of 200 and 50
         "base / teacher, short texts, 2 cores": (5, True),  # of 4 and 6
         "static / model2vec, short texts, 2 cores": (1.5, True),
+        "base / rival, torch, short texts, 2 cores": (3, True),  # of 2 and 4
+        "base / rival, torch, passages, 2 cores": (3, True),
         "base, single text, 1 core": (2.5, False),
     }
 
