@@ -3,11 +3,12 @@
     python -m benchmarks.encoding.run --peers model2vec sentence-transformers
     python -m benchmarks.encoding.run --quick          # only our encoders: half a minute
 
-The baselines are the teacher, sentence-transformers (in torch and in ONNX), fastembed and model2vec. Short texts are dictionary
-entries of 17 to 23 tokens; a passage is a sequence of entries with 200 tokens or more. Each model has a process of its
-own that loads it once and is pinned to 1 or 2 cores. All models are interleaved in each round, together with products
-of large float32 matrices, whose best rate is the peak. The teacher has four configurations in torch: plain transformers
-or the batches of distillation, each in float32 and bfloat16. A probe chooses the fastest configuration for the rounds.
+The baselines are the teacher, sentence-transformers (in torch and in ONNX), fastembed and model2vec. Short texts are
+dictionary entries of 17 to 23 tokens; a passage is a sequence of entries with 200 tokens or more. Each model has a
+process of its own that loads it once and is pinned to 1 or 2 cores. All models are interleaved in each round, together
+with products of large float32 matrices, whose best rate is the peak. The teacher has four configurations in torch:
+plain transformers or the batches of distillation, each in float32 and bfloat16. A probe chooses the fastest one for the
+rounds.
 """
 
 import argparse

@@ -74,7 +74,7 @@ def machine_text(made: Result) -> str:
 
 
 def setting_text(value: object) -> str:
-    """Format a setting: a file by its name, a list by its items, a checksum by its first digits, many files by count."""
+    """Format a setting: a file by its name, many files by their number, a checksum by its first digits."""
     if isinstance(value, list) and len(value) > MAX_LISTED and all(isinstance(one, dict) for one in value):
         return f"{len(value)} files"
     if isinstance(value, list):
