@@ -12,6 +12,7 @@ from hpdsearch.records import Document, Explanation, Hit
 if TYPE_CHECKING:
     from hpdsearch.dense import Codec, IndexSpec, Kind
     from hpdsearch.distillation.pipeline import distill as distill
+    from hpdsearch.distillation.spec import WeightedTeacher
     from hpdsearch.encoder import Encoder
     from hpdsearch.index import Index
     from hpdsearch.search import Mode
@@ -28,6 +29,7 @@ __all__ = [
     "IndexSpec",
     "Kind",
     "Mode",
+    "WeightedTeacher",
     "__version__",
 ]
 __version__ = "0.2.0"
@@ -39,6 +41,7 @@ _LAZY = {
     "IndexSpec": "hpdsearch.dense",
     "Kind": "hpdsearch.dense",
     "Mode": "hpdsearch.search",
+    "WeightedTeacher": "hpdsearch.distillation.spec",
     "distill": "hpdsearch.distillation.pipeline",
 }
 

@@ -71,9 +71,11 @@ share = click.FloatRange(0, 1)
 @click.argument("texts", nargs=-1, required=True, type=expand_home)
 @click.option(
     "--teacher",
+    "teachers",
     type=expand_home,
-    metavar="MODEL",
-    help="Learn from this model: a folder, or a name on the Hugging Face hub.",
+    multiple=True,
+    metavar="MODEL[:WEIGHT]",
+    help="Learn from this model: a folder, or a name on the Hugging Face hub. Repeat it to learn from several.",
 )
 @click.option(
     "--student",
@@ -261,7 +263,7 @@ share = click.FloatRange(0, 1)
 @corpus_options
 def distill(
     texts: tuple[str, ...],
-    teacher: str | None,
+    teachers: tuple[str, ...],
     student: str | None,
     output: Path,
     recipe: str | None,
@@ -279,15 +281,21 @@ def distill(
     or killed, the same command continues where it stopped. If the student already maps into a space of this teacher, it
     keeps that space, unless --space, --dim, --centered or --whitening is given.
 
+    Several teachers are learned together: their unit vectors are multiplied by their weights (1 unless given) and
+    concatenated. Each keeps its own cache.
+
     \b
     Examples:
       hpdsearch distill notes/ --teacher sentence-transformers/all-mpnet-base-v2 \\
           --student sentence-transformers/all-MiniLM-L6-v2 -o my-encoder
       hpdsearch distill notes/ --teacher my-teacher/ --student my-encoder --layers 3 -o my-small
+      hpdsearch distill notes/ --teacher my-teacher/ --teacher all-MiniLM-L6-v2/:0.7 \\
+          --student all-MiniLM-L6-v2/ -o my-encoder
     """
     from hpdsearch import distill as run
     from hpdsearch.distillation import recipe as recipes
     from hpdsearch.distillation.export.model_card import Provenance
+    from hpdsearch.distillation.spec import WeightedTeacher
 
     ctx = click.get_current_context()
     changes = _take_changes(ctx, options)
@@ -298,16 +306,16 @@ def distill(
         drawn = recipes.draw_texts(read, _require_sources(texts))
         corpus = drawn.texts
         provenance = recipes.describe_provenance(read, drawn, provenance.command)
-        teacher = teacher or read.teacher
+        teachers = teachers or read.teachers
         student = student or read.student
         teacher_assistant = teacher_assistant or read.teacher_assistant
         changes, space = recipes.merge_recipe(read, changes, space)
-    if not teacher or not student:
+    if not teachers or not student:
         raise click.UsageError("expected --teacher and --student, or a --recipe, which names them")
     try:
         made = run(
             open_corpus(texts, **options) if corpus is None else corpus,
-            teacher=teacher,
+            teacher=[WeightedTeacher.parse(name) for name in teachers],
             student=student,
             output=output,
             spec=recipes.make_spec(changes),
@@ -360,7 +368,7 @@ def _describe_command(ctx: click.Context) -> str:
     """Return the command line for the model card: the last part of each path, without options of no influence."""
     command = ["hpdsearch distill"]
     ignored = ("cache", "overwrite", "force", "as_json")
-    paths = ("teacher", "student", "output", "recipe", "space", "teacher_assistant")
+    paths = ("teachers", "student", "output", "recipe", "space", "teacher_assistant")
     for option in ctx.command.params:
         if not option.expose_value:  # -v and -q
             continue
@@ -373,8 +381,9 @@ def _describe_command(ctx: click.Context) -> str:
         elif isinstance(option, click.Option) and option.is_flag:
             command.append(option.opts[-1])
         else:
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).removesuffix(".0")
-            command.append(f"{option.opts[-1]} {Path(shown).name if option.name in paths else shown}")
+            for each in value if option.multiple else (value,):
+                shown = ",".join(map(str, each)) if isinstance(each, tuple) else str(each).removesuffix(".0")
+                command.append(f"{option.opts[-1]} {Path(shown).name if option.name in paths else shown}")
     return " ".join(command)
 
 

@@ -26,9 +26,12 @@ def evaluate_options(command: Command) -> Command:
         encoder_option,
         click.option(
             "--teacher",
+            "teachers",
             type=expand_home,
-            metavar="MODEL",
-            help="Measure this teacher too (name or folder), and show percentages of its scores.",
+            multiple=True,
+            metavar="MODEL[:WEIGHT]",
+            help="Measure this teacher too (name or folder), and show percentages of its scores. "
+            "Several are one ensemble, as in distill.",
         ),
         click.option(
             "--space",

@@ -38,7 +38,7 @@ class System:
 
 def load_systems(
     encoder: str | None,
-    teacher: str | None,
+    teachers: tuple[str, ...],
     space: Path | None,
     cache: Path | None,
     dim: int | None,
@@ -53,10 +53,10 @@ def load_systems(
     """
     from hpdsearch.encoder import DEFAULT_ENCODER
 
-    if space and not teacher:
+    if space and not teachers:
         raise click.UsageError("--space projects the vectors of a teacher: name one with --teacher")
-    systems = [_load_encoder(encoder or DEFAULT_ENCODER, dim)] if encoder or not teacher else []
-    systems += _load_teacher(teacher, space, cache, dim) if teacher else []
+    systems = [_load_encoder(encoder or DEFAULT_ENCODER, dim)] if encoder or not teachers else []
+    systems += _load_teacher(teachers, space, cache, dim) if teachers else []
     if query_encoder:
         searched = [system for system in systems if system.space]
         if not searched:
@@ -72,17 +72,18 @@ def _load_encoder(name: str, dim: int | None) -> System:
     return System(encoder.name, encoder.space, encoder.dim, encoder.encode)
 
 
-def _load_teacher(name: str, space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
-    """Load the teacher with all its dimensions, and with `space` the teacher projected and truncated to `dim`."""
+def _load_teacher(names: tuple[str, ...], space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
+    """Load the teacher or the ensemble with all its dimensions, and with `space` projected and truncated to `dim`."""
     require_extra("torch", "transformers", extra="distill", feature="--teacher")
-    from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
+    from hpdsearch.distillation.spec import WeightedTeacher
+    from hpdsearch.distillation.teacher.ensemble import EnsembleCache, TeacherEnsemble
     from hpdsearch.encoder import read_space
 
-    teacher = Teacher.load(name)
-    cached = open_cache(teacher, cache)
+    teacher = TeacherEnsemble.load([WeightedTeacher.parse(name) for name in names])
+    cached = EnsembleCache(teacher, cache)
 
     def encode(texts: list[str]) -> "Matrix":
-        embed(teacher, texts, cached)
+        cached.embed(texts)
         return cached.embeddings(texts)
 
     systems = [System(teacher.name, None, teacher.dim, encode, is_teacher=True)]

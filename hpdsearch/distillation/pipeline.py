@@ -31,8 +31,7 @@ from hpdsearch.distillation.student.initial_model import InitialModel, load_init
 from hpdsearch.distillation.student.student import embed_ids, tokenize
 from hpdsearch.distillation.student.vocabulary import trim_vocabulary
 from hpdsearch.distillation.targets import fit_space, prepare_student
-from hpdsearch.distillation.teacher.cache import EmbeddingCache
-from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
+from hpdsearch.distillation.teacher.ensemble import EnsembleCache, TeacherEnsemble, TeacherName
 from hpdsearch.distillation.training.plot import plot_training
 from hpdsearch.distillation.training.trainer import LOG, train
 from hpdsearch.encoder import Encoder, Space, write_space
@@ -75,7 +74,7 @@ class Distilled:
 def distill(
     texts: Iterable[str] | Iterable[Document],
     *,
-    teacher: str | Path,
+    teacher: TeacherName | Sequence[TeacherName],
     student: str | Path,
     output: str | Path,
     spec: DistillSpec | None = None,
@@ -95,7 +94,8 @@ def distill(
     Args:
         texts: strings, of which duplicates are dropped, or documents, which are split into passages of the student's
             window.
-        teacher: folder of a sentence-transformers or transformers model, or its name on the Hugging Face hub.
+        teacher: folder of a sentence-transformers or transformers model, or its name on the Hugging Face hub; or
+            several of them, with weights (WeightedTeacher), whose concatenated vectors the student learns.
         student: the initial model: a built-in encoder, an encoder folder, a BERT folder or a name on the hub.
         output: the encoder folder. During the training it holds the checkpoint (see staging.py).
         spec: settings; None for the defaults.
@@ -128,7 +128,7 @@ def distill(
     if space is not None and spec.projection is not None:
         raise DistillError("space: expected either a space or the projection (--dim, ...) of a new one, got both")
     given_space = load_space(space) if space is not None else None
-    opened = Teacher.load(teacher)
+    opened = TeacherEnsemble.load(teacher)
     init_model = load_initial_model(student)
     if given_space is None and spec.projection is None:
         given_space = space_of_encoder(student, init_model, teacher_hash=opened.sha256)
@@ -138,7 +138,7 @@ def distill(
         _collect_texts(texts, init_model),
         output,
         spec=spec,
-        cache=open_cache(opened, cache),
+        cache=EnsembleCache(opened, cache),
         space=given_space,
         assistant=Encoder.load(teacher_assistant) if teacher_assistant is not None else None,
         force=force,
@@ -148,13 +148,13 @@ def distill(
 
 
 def distill_from(
-    teacher: Teacher,
+    teacher: TeacherEnsemble,
     init_model: InitialModel,
     texts: Sequence[str],
     output: Path,
     *,
     spec: DistillSpec,
-    cache: EmbeddingCache,
+    cache: EnsembleCache,
     space: Space | None,
     assistant: Encoder | None,
     force: bool,
@@ -165,12 +165,12 @@ def distill_from(
     training = spec.resolve_training()
     split = split_texts(texts, spec)
     _check_settings(teacher, space, assistant, init_model, split, spec)
-    embed(teacher, [*split.held_out, *split.by_teacher], cache, progress=progress)
+    cache.embed([*split.held_out, *split.by_teacher], progress=progress)
     with exclusive_lock(output):
         folder = prepare_run(output, _describe_run(teacher, init_model, split, space, assistant, spec))
         explained_energy = None
         if space is None:
-            space, explained_energy = fit_space(folder / SPACE, teacher, cache, split, spec)
+            space, explained_energy = fit_space(folder / SPACE, cache, split, spec)
         else:
             logger.info("training into the space %s of %s", space.id, space.teacher)
         if spec.trim_vocabulary:
@@ -245,7 +245,7 @@ def _collect_texts(texts: Iterable[str] | Iterable[Document], init_model: Initia
 
 
 def _check_settings(
-    teacher: Teacher,
+    teacher: TeacherEnsemble,
     space: Space | None,
     assistant: Encoder | None,
     init_model: InitialModel,
@@ -307,7 +307,7 @@ def _trim(init_model: InitialModel, texts: Sequence[str]) -> InitialModel:
 
 
 def _describe_run(
-    teacher: Teacher,
+    teacher: TeacherEnsemble,
     init_model: InitialModel,
     split: Split,
     space: Space | None,
@@ -339,7 +339,7 @@ def _describe_run(
 
 def _render_card(
     encoder: Encoder,
-    teacher: Teacher,
+    teacher: TeacherEnsemble,
     init_model: InitialModel,
     quality: QualityReport,
     provenance: Provenance,
@@ -351,12 +351,13 @@ def _render_card(
         f"{measure}, {'BM25' if name == 'bm25' else name}": format_percent(estimate.mean)
         for name, estimate in quality.agreements.items()
     }
-    known_licenses = {teacher.name: teacher.license, init_model.name: init_model.license}
+    known_licenses = {**teacher.licenses, init_model.name: init_model.license}
     return render_model_card(
         CardFields(
             name=encoder.name,
             license=provenance.license,
             teacher=teacher.name,
+            teachers=[each.name for each in teacher.teachers],
             student=init_model.name,
             licenses={**known_licenses, **provenance.licenses},
             space=encoder.space,

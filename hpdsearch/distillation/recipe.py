@@ -11,7 +11,7 @@
 import gzip
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -57,7 +57,7 @@ class Recipe:
 
     Attributes:
         name: of the encoder.
-        teacher: name on the Hugging Face hub, or folder.
+        teacher: name on the Hugging Face hub, or folder; or a list of MODEL or MODEL:WEIGHT (see WeightedTeacher).
         student: the initial model.
         mix: weight of each source.
         n_texts: texts to draw, including texts that are drawn twice.
@@ -70,7 +70,7 @@ class Recipe:
     """
 
     name: str
-    teacher: str
+    teacher: str | Sequence[str]
     student: str
     mix: Mapping[str, float]
     n_texts: int
@@ -80,6 +80,11 @@ class Recipe:
     spec: Changes = field(default_factory=dict)
     license: str = "other"
     licenses: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teacher or teachers, as MODEL or MODEL:WEIGHT."""
+        return (self.teacher,) if isinstance(self.teacher, str) else tuple(self.teacher)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,8 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         raise DistillError(f"{path}: expected keys among {', '.join(FIELD_TYPES)}, got {unknown[0]!r}")
     for key, expected in FIELD_TYPES.items():
         value = content.get(key)
-        if type(value) is not expected and (value is not None or key in REQUIRED):
+        values = value if key == "teacher" and isinstance(value, list) and value else [value]
+        if not all(type(each) is expected for each in values) and (value is not None or key in REQUIRED):
             raise DistillError(f"{path}: expected {key!r} to be {expected.__name__}, got {value!r:.80}")
     mix = content["mix"]
     if content["n_texts"] < 1:

@@ -3,10 +3,15 @@
 This module imports neither torch nor transformers: `hpdsearch distill --help` shows its defaults without them.
 """
 
+import math
+import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 
-from hpdsearch.errors import ShapeError
+from hpdsearch.errors import DistillError, ShapeError
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 class HeadInit(Enum):
@@ -31,6 +36,38 @@ class Precision(Enum):
 
     FLOAT32 = "float32"
     INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class WeightedTeacher:
+    """One teacher of several, see `ensemble.TeacherEnsemble`.
+
+    Attributes:
+        model: its folder, or its name on the Hugging Face hub.
+        weight: of its unit vector in the concatenated embedding, > 0, beside the weights of the other teachers.
+
+    Raises:
+        DistillError: the weight is not a finite number above 0.
+    """
+
+    model: str | Path
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise DistillError(f"teacher {self.model}: expected a weight above 0, got {self.weight:g}")
+
+    @classmethod
+    def parse(cls, text: str) -> "WeightedTeacher":
+        """Parse MODEL or MODEL:WEIGHT. A folder of that name, and a colon without a number behind it, have no weight.
+
+        Raises:
+            DistillError: the weight is not above 0.
+        """
+        model, _, weight = text.rpartition(":")
+        if not model or not NUMBER.fullmatch(weight) or Path(text).exists():
+            return cls(text)
+        return cls(model, float(weight))
 
 
 @dataclass(frozen=True)

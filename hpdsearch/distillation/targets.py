@@ -20,37 +20,34 @@ from hpdsearch.distillation.staging import ENSEMBLE
 from hpdsearch.distillation.student.build import init_student
 from hpdsearch.distillation.student.initial_model import InitialModel
 from hpdsearch.distillation.student.student import Student, embed_ids, tokenize
-from hpdsearch.distillation.teacher.cache import EmbeddingCache
-from hpdsearch.distillation.teacher.teacher import Teacher
+from hpdsearch.distillation.teacher.ensemble import EnsembleCache
 from hpdsearch.encoder import Encoder, Space, read_space, write_space
 from hpdsearch.encoder.space import CARD
 
 BLOCK = 4096  # embeddings in memory at once
 
 
-def fit_space(
-    folder: Path, teacher: Teacher, cache: EmbeddingCache, split: Split, spec: DistillSpec
-) -> tuple[Space, float]:
+def fit_space(folder: Path, cache: EnsembleCache, split: Split, spec: DistillSpec) -> tuple[Space, float]:
     """Fit a new space to the texts that the teacher embeds. Return it and the energy that it explains, in 0..1.
 
     A resumed training reads the space of the first run, because the last bits of a fit depend on the number of cores.
 
     Args:
         folder: of the space.
-        teacher: its name and hash go into the space.
-        cache: it contains the embeddings of split.fitted.
+        cache: it contains the embeddings of split.fitted; the name and hash of its teacher go into the space.
         split: the texts.
         spec: its projection is used.
     """
     projection = fit_projection(_iterate_blocks(cache, split.fitted), spec.projection or ProjectionSpec())
     if not (folder / CARD).is_file():
+        teacher = cache.teacher
         write_space(folder, teacher=teacher.name, teacher_hash=teacher.sha256, components=projection.components)
     return read_space(folder), float(projection.explained_energy[-1])
 
 
 def prepare_student(
     space: Space,
-    cache: EmbeddingCache,
+    cache: EnsembleCache,
     split: Split,
     init_model: InitialModel,
     assistant: Encoder | None,
@@ -91,7 +88,7 @@ def prepare_student(
     return student, TrainingSet(ids, targets)
 
 
-def _iterate_blocks(cache: EmbeddingCache, texts: Sequence[str]) -> Iterator[Matrix]:
+def _iterate_blocks(cache: EnsembleCache, texts: Sequence[str]) -> Iterator[Matrix]:
     for first in range(0, len(texts), BLOCK):
         yield cache.embeddings(texts[first : first + BLOCK])
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from tiny_distillation import OPTIONS, make_models, make_texts
+from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Encoder
 from hpdsearch.cli import main
@@ -137,6 +138,18 @@ def test_a_recipe_sets_the_options_that_the_command_line_omits(made, folder):
     assert (settings["seed"], settings["shuffle"], settings["training"]["epochs"]) == (5, False, 0.1)
     result = distill(folder, folder / "texts.txt", "--recipe", folder / "r.json", "-o", folder / "x")
     assert "expected one folder, the sources of the recipe" in result.output
+
+
+def test_several_teachers_are_learned_together(folder):
+    second = make_tiny_teacher(folder / "second", seed=3)
+    arguments = (folder / "texts.txt", *OPTIONS, *FEW, "--teacher", f"{second}:0.7", "--force", "-o", folder / "both")
+    result = distill(folder, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "new, 16 of the 64 directions of teacher + 0.7 second, which" in result.output
+    assert " --teacher teacher --teacher second:0.7 " in (folder / "both" / "README.md").read_text()
+    result = distill(folder, folder / "texts.txt", "--teacher", f"{second}:0", "-o", folder / "x")
+    assert result.exit_code == 1
+    assert "second: expected a weight above 0, got 0" in result.output
 
 
 def test_bad_input_is_a_one_line_error(folder):

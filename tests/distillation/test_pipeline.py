@@ -19,11 +19,12 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import BertProcessing
 
 import hpdsearch
-from hpdsearch import Encoder, Index
+from hpdsearch import Encoder, Index, WeightedTeacher
 from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.data.split import split_texts
 from hpdsearch.distillation.pipeline import Distilled
 from hpdsearch.distillation.spec import DistillSpec, GateSpec, LossSpec, Precision, ProjectionSpec
+from hpdsearch.distillation.teacher.ensemble import TeacherEnsemble
 from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import read_space
 from hpdsearch.errors import DistillError, EncoderError
@@ -215,6 +216,22 @@ def test_encoders_of_one_space_search_each_others_indexes(models, distilled, wor
         pytest.raises(EncoderError, match=r"index again with --overwrite --encoder .*foreign"),
     ):
         index.search("cat")
+
+
+def test_several_teachers_make_one_space_and_one_target(models, work_folder):
+    make_tiny_teacher(work_folder / "second", seed=3)
+    teachers = [models / "teacher", WeightedTeacher(work_folder / "second", 0.7)]
+    done = run(models, work_folder, teacher=teachers, spec=replace(SPEC, precision=Precision.FLOAT32), force=True)
+    ensemble = TeacherEnsemble.load(teachers)
+    assert (done.space.teacher, done.space.teacher_hash) == ("teacher + 0.7 second", ensemble.sha256)
+    texts = make_texts(n=100, seed=9)
+    wanted = done.space.project(ensemble.encode(texts))
+    assert (Encoder.load(done.folder).encode(texts) * wanted).sum(axis=1).mean() > 0.75
+    card = (done.folder / "README.md").read_text()
+    assert "- teacher\n- second\n" in card
+    assert "| second |" in card
+    with pytest.raises(DistillError, match=r"space: expected one of teacher teacher .* got one of teacher \+ 0\.7"):
+        run(models, work_folder, space=done.folder, spec=replace(SPEC, projection=None), output=work_folder / "x")
 
 
 def test_the_teacher_assistant_embeds_the_remaining_texts(models, distilled, work_folder):

@@ -134,6 +134,13 @@ def test_the_keys_of_earlier_recipes_are_read_as_the_new_ones(tmp_path):
     assert (gates.min_relative_agreement, gates.min_above_bm25, gates.matryoshka_dims) == (0.1, 0.2, (32,))
 
 
+def test_a_recipe_names_one_teacher_or_several(tmp_path):
+    path = tmp_path / "r.json"
+    for teacher, expected in (("hub/big", ("hub/big",)), (["hub/big", "b:0.7"], ("hub/big", "b:0.7"))):
+        path.write_text(json.dumps(RECIPE | {"teacher": teacher}))
+        assert read_recipe(path).teachers == expected
+
+
 def test_a_given_space_replaces_the_recipes_projection_and_vice_versa():
     recipe = Recipe(**RECIPE, spec={"projection": {"dim": 64}}, space=None)
     changes, space = merge_recipe(recipe, {}, "mine")
@@ -157,6 +164,8 @@ def test_defaults_of_a_static_recipe_suit_static_students():
         ({"n_texts": 0}, "n_texts: expected at least 1, got 0"),
         ({"n_texts": True}, "expected 'n_texts' to be int, got True"),
         ({"teacher": None}, "expected 'teacher' to be str, got None"),
+        ({"teacher": []}, r"expected 'teacher' to be str, got \[\]"),
+        ({"teacher": ["a", 1]}, r"expected 'teacher' to be str, got \['a', 1\]"),
         ({"seed": "now"}, "expected 'seed' to be int, got 'now'"),
         ({"assistant": 1}, "expected 'teacher_assistant' to be str, got 1"),
         ({"licenses": ["MIT"]}, "expected 'licenses' to be dict"),

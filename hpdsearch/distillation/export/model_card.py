@@ -45,7 +45,7 @@ class CardFields:
     Attributes:
         name: of the encoder.
         license: of the encoder, as an SPDX name.
-        teacher: its name on the hub, or the last part of its folder.
+        teacher: its name on the hub, or the last part of its folder; of several teachers, with their weights.
         student: name of the initial model; "" for none.
         licenses: of the teacher, the student and other components, by name.
         space: id of the space of the vectors.
@@ -55,6 +55,7 @@ class CardFields:
         results: measurements by name, formatted.
         languages: of the texts, as two-letter codes.
         command: the command line that made the encoder; "" for none.
+        teachers: names of several teachers without their weights; empty for `teacher` alone.
     """
 
     name: str
@@ -69,6 +70,7 @@ class CardFields:
     results: Mapping[str, str] = field(default_factory=dict)
     languages: Sequence[str] = ("en",)
     command: str = ""
+    teachers: Sequence[str] = ()
 
 
 def read_license(folder: Path) -> str:
@@ -95,7 +97,7 @@ def render_model_card(fields: CardFields) -> str:
         language=list(fields.languages),
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
-        base_model=[name for name in dict.fromkeys((fields.student, fields.teacher)) if name],
+        base_model=[name for name in dict.fromkeys((fields.student, *(fields.teachers or [fields.teacher]))) if name],
         tags=list(TAGS),
     )
     card = ModelCard.from_template(
