@@ -64,7 +64,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="folder of all-mpnet-base-v2")
     parser.add_argument("--teacher-cache", type=Path, help="cache folder of the teacher's embeddings, if it exists")
     parser.add_argument("--student", type=Path, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--float-encoders", nargs="+", help="folders of float32 exports of hpdsearch's encoders")
     parser.add_argument(
         "--peers", action="store_true", help="also run the baselines, each in its own virtual environment"
     )
@@ -97,8 +96,7 @@ def command_options(name: str, options: argparse.Namespace, results: Path) -> Co
     if name == "quality":
         cached = ["--teacher-cache", options.teacher_cache] if options.teacher_cache else []
         fit = ["--fit-texts", *options.texts] if options.student and options.texts else []
-        floats = ["--float-encoders", *options.float_encoders] if options.float_encoders else []
-        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *floats, *model2vec_option(options)]
+        return [*made, "--data", options.data, *teacher, *cached, *student, *fit, *model2vec_option(options)]
     if name == "encoding":
         baselines = ["--peers", *BASELINES] if options.peers and options.teacher else []
         return [*made, *teacher, *student, *baselines]

@@ -38,12 +38,13 @@ from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import ProjectionSpec
 from hpdsearch.encoder import Encoder, Space, read_space
-from hpdsearch.encoder.folder import BUILT_IN
+from hpdsearch.encoder.folder import BUILT_IN, INT8_MODEL, find_folder
 from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts
 
 DIMS = (256, 192, 128, 96, 64)
 BASELINE_DIMS = (256, 128)
 T = TypeVar("T", StsTask, Collection)
+INT8, FLOAT32 = "onnx-int8", "onnx"  # backends of the same encoder
 FIT = "fit"  # name of the texts on which MiniLM's projection is fitted
 
 
@@ -62,14 +63,14 @@ def main() -> None:
         rows.append(system_row(found, teacher, tasks, options.seed))
     rows.append(system_row(measure_bm25(collections, bm25), teacher, tasks, options.seed))
     measurements, targets = measure_goals(rows, options.student.resolve().name if options.student else "")
-    loaded = [Encoder.load(location) for location in [*options.encoders, *options.float_encoders]]
+    loaded = [Encoder.load(location) for location in options.encoders]
     settings = {
         "subset": options.subset,
         "tasks": [f"{task.name} ({len(task.pairs)} pairs)" for task in tasks],
         "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
         "corpora": [{"name": each.name} | {"sha256": file_sha256(each.corpus)} for each in collections],
         "encoders": [f"{one.name} {one.sha256}" for one in loaded],
-        "backend": options.backend,
+        "backends": f"{INT8} where the encoder has it, {FLOAT32} for the rows of float32",
         "fit_texts": [file_identity(path) for path in options.fit_texts],
         "n_fit": options.n_fit,
         "seed": options.seed,
@@ -88,7 +89,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--output", "-o", type=Path, default=RESULTS / "quality.json", help="result file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds sts/ and retrieval/")
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
-    parser.add_argument("--float-encoders", nargs="+", default=[], help="folders of their float32 exports")
     parser.add_argument("--teacher", type=Path, help="teacher's folder; model2vec is distilled from it, too")
     parser.add_argument("--teacher-cache", type=Path, help="cache folder of the teacher's embeddings, with every text")
     parser.add_argument("--space", type=Path, help="folder of the space; default: the built-in space of the encoders")
@@ -101,7 +101,6 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--model2vec", action="store_true", help="also measure model2vec, distilled from the teacher")
     parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="folder for vectors; they are kept")
-    parser.add_argument("--backend", default="onnx", help="backend of the encoders")
     parser.add_argument("--subset", default="test", help="subset of the STS tasks")
     parser.add_argument(
         "--dims", type=positive, nargs="+", default=DIMS, help="dimensions of the encoders and the teacher"
@@ -136,7 +135,7 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
                 )
     if options.student:
         yield from student_systems(options, texts)
-    for location in [*options.encoders, *options.float_encoders]:
+    for location in options.encoders:
         yield from encoder_systems(options, texts, location, teacher, space)
     if options.model2vec:
         vectors = cached_encoder(model2vec_source(options.teacher), texts, options.cache)
@@ -147,20 +146,28 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
 def encoder_systems(
     options: argparse.Namespace, texts: Texts, location: str, teacher: tuple[str, Encode] | None, space: Space | None
 ) -> Iterator[System]:
-    """Yield an encoder at every width, in asymmetric search with the teacher's documents, and in hybrid search."""
-    in_float = location in options.float_encoders
-    encoder = Encoder.load(location, backend=options.backend)
-    name = f"{encoder.name} float32" if in_float else encoder.name
-    vectors = cached_encoder(encoder_source(encoder, name, options.backend), texts, options.cache)
+    """Yield an encoder at every width, in asymmetric search with the teacher's documents, and in hybrid search.
+
+    An encoder with integer products also computes in float32 at every width.
+    """
+    has_int8 = (find_folder(location) / INT8_MODEL).is_file()
+    encoder = Encoder.load(location, backend=INT8 if has_int8 else FLOAT32)
+    name = encoder.name
+    vectors = cached_encoder(encoder_source(encoder, name, INT8 if has_int8 else FLOAT32), texts, options.cache)
     for dim in valid_dims(encoder.dim, options.dims):
-        yield System(RowKind.FLOAT if in_float else RowKind.ENCODER, name, dim, truncate(vectors, dim))
+        yield System(RowKind.ENCODER, name, dim, truncate(vectors, dim))
     if teacher and space and space.id == encoder.space:
         documents = project(teacher[1], space.components)
         for dim in valid_dims(encoder.dim, options.peer_dims):
             both = truncate(vectors, dim), truncate(documents, dim)
             yield System(RowKind.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)  # stored
-    if not in_float:
-        yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors)
+    yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors)
+    if has_int8:
+        in_float = f"{name} float32"
+        source = encoder_source(Encoder.load(location, backend=FLOAT32), in_float, FLOAT32)
+        vectors = cached_encoder(source, texts, options.cache)
+        for dim in valid_dims(encoder.dim, options.dims):
+            yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim))
 
 
 def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:

@@ -10,7 +10,7 @@ from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import RESULTS, Result, markdown_table, number_text, target_rows
 from benchmarks.report.show_results import machine_text, read_result
-from benchmarks.report.tables import all_quality, encoding, find_measurements
+from benchmarks.report.tables import NOT_MEASURED, all_quality, encoding, find_measurements
 from benchmarks.report.tables import parts as report_parts
 from hpdsearch.distillation.recipe import make_spec, read_recipe, recipe_names
 
@@ -41,7 +41,7 @@ def parts(made: Result) -> str:
 
 
 def exports(made: Result) -> str:
-    """Return the table that compares the shipped int8 encoders with their float32 exports."""
+    """Return the table that compares integer products with float32, for the same encoders."""
     found = {(row["system"], row["dim"]): row for row in made["systems"]}
     rows = [
         [
@@ -60,7 +60,7 @@ def exports(made: Result) -> str:
             int8, float32 = ([one["sts"]["average"], one["retrieval"]["means"][NDCG]] for one in (stored, twin))
             cells = [[f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}"] for a, b in zip(int8, float32, strict=True)]
             rows.append([name, str(dim), *cells[0], *cells[1]])
-    return markdown_table(rows) if len(rows) > 1 else "Not measured: `--float-encoders` of `benchmarks.quality.run`."
+    return markdown_table(rows) if len(rows) > 1 else NOT_MEASURED
 
 
 def speed(made: Result) -> str:

@@ -60,14 +60,12 @@ def made(tmp_path_factory) -> SimpleNamespace:
         root / "static", name="static", space=space.id, table=tiny_table(8), tokenizer=tiny_tokenizer(), max_tokens=20,
         precision=Precision.FLOAT32,
     )  # fmt: skip
-    tiny, whole = make_tiny_encoder(root / "tiny", precision=Precision.INT8), make_tiny_encoder(root / "whole")
+    tiny = make_tiny_encoder(root / "tiny", precision=Precision.INT8)
     words = ["quality.py", "--data", root / "data", "--teacher", teacher, "--space", root / "space"]
     words += [
         "--encoders",
         static,
         tiny,
-        "--float-encoders",
-        whole,
         "--student",
         student,
         "--fit-texts",
@@ -89,7 +87,6 @@ def made(tmp_path_factory) -> SimpleNamespace:
         space=space,
         static=static,
         tiny=tiny,
-        whole=whole,
     )
 
 
@@ -133,11 +130,11 @@ def test_rows_have_their_kind_and_bytes_per_vector(made):
 
 
 def test_encoders_score_at_every_width_as_if_loaded_with_it(made):
-    for folder, dims in ((made.static, (8, 4)), (made.tiny, (16, 8, 4))):
-        for dim in dims:
-            encoder = Encoder.load(folder, dim=dim)
-            require_row(made, encoder.name, dim, encoder.encode)
-    require_row(made, "tiny float32", 8, Encoder.load(made.whole, dim=8).encode)
+    for dim in (8, 4):
+        require_row(made, "static", dim, Encoder.load(made.static, dim=dim).encode)
+    for dim in (16, 8, 4):
+        require_row(made, "tiny", dim, Encoder.load(made.tiny, dim=dim, backend="onnx-int8").encode)
+        require_row(made, "tiny float32", dim, Encoder.load(made.tiny, dim=dim, backend="onnx").encode)
 
 
 def test_the_teacher_is_measured_at_full_width_and_projected(made):
