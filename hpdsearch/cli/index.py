@@ -114,8 +114,8 @@ def index(
             _refine(built, no_refine)
             print_segments(built.info())
     except KeyboardInterrupt:
-        state = "the old index is unchanged" if overwrite and folder.exists() else "nothing was written"
-        raise click.ClickException(f"{folder}: stopped; {state}") from None
+        state = "the old index is unchanged" if overwrite and folder.exists() else "no index was made"
+        raise _stopped(folder, state) from None
     echo(f"search it:  hpdsearch query -i {folder}")
 
 
@@ -147,6 +147,15 @@ def _is_unfinished(folder: Path, encoder: str | None) -> bool:
     except HpdsearchError:
         return False
     return described.n_draft > 0 and encoder in (None, described.encoder)
+
+
+def _stopped(folder: Path, state: str) -> click.ClickException:
+    """Return the message of a command that was interrupted before its commit."""
+    from hpdsearch.indexer.transaction import ENCODED
+
+    is_kept = (folder / ENCODED).exists()
+    advice = "; what is encoded is kept, and the same command goes on" if is_kept else ""
+    return click.ClickException(f"{folder}: stopped; {state}{advice}")
 
 
 def _refine(opened: "Index", no_refine: bool = False) -> None:
@@ -215,7 +224,7 @@ def _update(
                 progress=make_progress(),
             )
         except KeyboardInterrupt:
-            raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
+            raise _stopped(folder, "the index is unchanged") from None
         if report.n_documents or report.n_deleted:
             _print_report(report, documents, folder)
             _refine(opened, no_refine)
@@ -265,7 +274,7 @@ def add(
                 documents, strict=documents.strict, on_error=documents.on_error, draft=draft, progress=make_progress()
             )
         except KeyboardInterrupt:
-            raise click.ClickException(f"{folder}: stopped; the index is unchanged") from None
+            raise _stopped(folder, "the index is unchanged") from None
         _print_report(report, documents, folder)
         _refine(opened, no_refine)
 
@@ -325,6 +334,7 @@ def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) 
         **_count_left_out(report),
         "documents deleted, no longer in their files": report.n_deleted,
         "documents not encoded again": report.n_reused,
+        "passages that an interrupted run had encoded": report.n_resumed,
         "documents replaced": report.n_replaced,
         "of these came from other sources": report.n_replaced_others,
         "empty documents skipped": report.n_empty + corpus.stats.n_empty,

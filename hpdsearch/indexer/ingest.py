@@ -2,21 +2,23 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import length_hint
 
 from hpdsearch.common.progress import SILENT, Bar, Progress
-from hpdsearch.common.vectors import Matrix, Stored
+from hpdsearch.common.vectors import Stored
 from hpdsearch.corpus.locations import is_ending, split_line
 from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
 from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.dense import IndexSpec
-from hpdsearch.encoder import Encoder
+from hpdsearch.encoder import Encoder, EncoderType
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.draft import DRAFT, Block, Draft
+from hpdsearch.indexer.encoded_blocks import EncodedBlocks
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
-from hpdsearch.indexer.transaction import Transaction
+from hpdsearch.indexer.transaction import ENCODED, Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
 from hpdsearch.indexer.vector_reuse import VectorReuse
 from hpdsearch.indexer.withdrawal import forget_withdrawn, withdraw
@@ -42,6 +44,7 @@ class IngestReport:
         n_truncated_titles: titles cut to fit beside a passage; lexical search still matches all of their words.
         n_duplicates: documents with the title and text of another one; they are indexed too.
         n_reused: documents whose stored vectors were reused because the index had the same title and text.
+        n_resumed: passages that were not encoded again because an interrupted run had encoded them.
         n_unchanged: documents that the index stored already (update only).
         n_deleted: documents deleted because their source lacks them now (update only).
         n_relocated: unchanged documents whose stored source was corrected: moved files, shifted lines (update only).
@@ -62,6 +65,7 @@ class IngestReport:
     n_truncated_titles: int = 0
     n_duplicates: int = 0
     n_reused: int = 0
+    n_resumed: int = 0
     n_unchanged: int = 0
     n_deleted: int = 0
     n_relocated: int = 0
@@ -131,7 +135,10 @@ def ingest_incoming(
     if second is None and len(first) < txn.policy.min_draft_documents:
         options = replace(options, draft_encoder=None)
     run = _IngestRun(txn, encoder, options, report)
-    with NewVectors(txn, encoder.dim, spec, options.progress) as vectors:
+    with ExitStack() as stack:
+        if second is not None and options.draft_encoder is None and encoder.kind is not EncoderType.STATIC:
+            run.encoded = stack.enter_context(EncodedBlocks(txn.folder / ENCODED, encoder))
+        vectors = stack.enter_context(NewVectors(txn, encoder.dim, spec, options.progress))
         bar = options.progress.phase("encoding", total=None, unit="doc")
         for block in chain([first], [] if second is None else [second], blocks):
             bar.total = length_hint(documents, 0) or None
@@ -155,7 +162,7 @@ def _split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _append_in_order(
-    vectors: NewVectors, encoded: Matrix, reused: Sequence[Stored | None], n_passages: Sequence[int]
+    vectors: NewVectors, encoded: Stored, reused: Sequence[Stored | None], n_passages: Sequence[int]
 ) -> None:
     """Append the vectors of documents in their order: the reused ones of a document, or the next encoded ones."""
     start = 0
@@ -165,7 +172,7 @@ def _append_in_order(
             end += n
             continue
         vectors.append(encoded[start:end])
-        vectors.append_stored(stored)
+        vectors.append(stored)
         start = end
     vectors.append(encoded[start:])
 
@@ -192,7 +199,11 @@ class _PartOfBar(Progress):
 
 
 class _IngestRun:
-    """One pass of documents through the stages, with the counts of its report."""
+    """One pass of documents through the stages, with the counts of its report.
+
+    Attributes:
+        encoded: encodes the blocks and keeps them for the next run; None: they are not kept.
+    """
 
     def __init__(self, txn: Transaction, encoder: Encoder, options: IngestOptions, report: IngestReport) -> None:
         self.options = options
@@ -202,6 +213,7 @@ class _IngestRun:
         self.report = report
         self.first_doc = txn.catalog.next_doc()
         self.reuse = VectorReuse(txn, encoder)
+        self.encoded: EncodedBlocks | None = None
 
     def add(self, documents: Sequence[Document], vectors: NewVectors, bar: Bar) -> None:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
@@ -226,12 +238,17 @@ class _IngestRun:
 
     def _encode(
         self, reused: Sequence[Stored | None], splits: Sequence[SplitDocument], bar: Bar, n_documents: int
-    ) -> Matrix:
-        """Return the vectors (n, dim) of all passages of the documents whose vectors are not reused."""
+    ) -> Stored:
+        """Return the vectors (n, dim), float16, of all passages of the documents whose vectors are not reused."""
         texts = [text for stored, split in zip(reused, splits, strict=True) if stored is None for text in split.texts]
+        progress = _PartOfBar(bar, n_documents / max(len(texts), 1))
         start = time.perf_counter()
-        encoder = self.options.draft_encoder or self.encoder
-        encoded = encoder.encode(texts, progress=_PartOfBar(bar, n_documents / max(len(texts), 1)))
+        if self.encoded is not None:
+            encoded = self.encoded.encode(texts, progress)
+            self.report.n_resumed = self.encoded.n_resumed
+        else:
+            encoder = self.options.draft_encoder or self.encoder
+            encoded = encoder.encode(texts, progress=progress).astype("<f2")
         self.report.encode_seconds += time.perf_counter() - start
         return encoded
 

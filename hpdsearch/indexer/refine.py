@@ -20,8 +20,8 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.indexer.draft import DRAFT, Block, Draft
 from hpdsearch.indexer.merging import rewrite
-from hpdsearch.indexer.refined_vectors import RefinedVectors
 from hpdsearch.indexer.transaction import Transaction, refined_path
+from hpdsearch.indexer.vector_log import VectorLog
 from hpdsearch.search.segment_files import row_map
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def refine(
     n_done = 0
     published = 0.0
     bar = progress.phase("refining", total=n_rows, unit="passage")
-    with RefinedVectors(refined_path(folder, draft.number), encoder.dim) as refined, closing(bar):
+    with VectorLog(refined_path(folder, draft.number), encoder.dim) as refined, closing(bar):
         for block in draft.blocks:
             n_encoded += _encode_block(folder, block, encoder, refined, bar)
             n_done += block[1] - block[0]
@@ -75,7 +75,7 @@ def _read_draft(folder: Path) -> Draft | None:
         return Draft.read(catalog.meta())
 
 
-def _encode_block(folder: Path, block: Block, encoder: Encoder, refined: RefinedVectors, bar: Bar) -> int:
+def _encode_block(folder: Path, block: Block, encoder: Encoder, refined: VectorLog, bar: Bar) -> int:
     """Encode the live passages of a block unless the file has all of them; return how many were encoded."""
     with closing(Catalog.open(folder)) as catalog:
         rows, texts = _read_texts(catalog, block, encoder)
@@ -104,7 +104,7 @@ def _read_texts(catalog: Catalog, block: Block, encoder: Encoder) -> tuple[Rows,
 
 
 def _publish(
-    begin: Callable[[], Transaction], draft: Draft, n_done: int, refined: RefinedVectors, progress: Progress
+    begin: Callable[[], Transaction], draft: Draft, n_done: int, refined: VectorLog, progress: Progress
 ) -> None:
     """Commit the refined vectors of the first n_done rows of the draft."""
     with begin() as txn:
@@ -131,7 +131,7 @@ def _first_blocks(draft: Draft, n_rows: int) -> Iterator[Block]:
 
 
 def _rewrite_segments(
-    txn: Transaction, done: set[Block], refined: RefinedVectors, spec: IndexSpec, progress: Progress
+    txn: Transaction, done: set[Block], refined: VectorLog, spec: IndexSpec, progress: Progress
 ) -> None:
     """Write the segments that hold rows of these blocks again, with the refined vectors."""
     for entry in txn.catalog.segments():

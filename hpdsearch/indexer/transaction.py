@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 LOCK_NAME = "write.lock"
 REFINE_LOCK = "refine.lock"
 LEXICAL = "lexical"
-_OUR_FILES = re.compile(rf"((vectors|refined)-\d+\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
+ENCODED = "encoded.f16"  # the blocks that a run has encoded and not committed (hpdsearch.indexer.encoded_blocks)
+_OUR_FILES = re.compile(rf"((vectors|refined)-\d+\.f16|encoded\.f16|index-\d+\.faiss)({re.escape(PARTIAL)})?")
 
 
 def refined_path(folder: Path, number: int) -> Path:
@@ -129,7 +130,8 @@ class Transaction:
 
     def _prepare_folder(self) -> None:
         if self.folder.is_dir() and not (self.folder / FILE_NAME).exists():
-            others = sorted(path.name for path in self.folder.iterdir() if path.name not in (LOCK_NAME, REFINE_LOCK))
+            left = (LOCK_NAME, REFINE_LOCK, ENCODED)  # by a writer that was stopped
+            others = sorted(path.name for path in self.folder.iterdir() if path.name not in left)
             if others:
                 raise IndexFolderError(
                     f"{self.folder}: this folder holds other files ({others[0]} ...); choose a folder of its own"
@@ -244,6 +246,8 @@ class Transaction:
         named = {name for entry in entries for name in (entry.vectors_file, entry.index_file)}
         if draft := Draft.read(self._meta):
             named.add(refined_path(self.folder, draft.number).name)
+        if not self.committed:
+            named.add(ENCODED)  # this transaction may go on with it
         for path in self.folder.iterdir():
             if _OUR_FILES.fullmatch(path.name) and path.name not in named:
                 logger.info("%s: removed, because the catalog does not name it", path)
@@ -254,9 +258,11 @@ class Transaction:
                 remove_lexical_folder(path)
 
     def _remove_folder(self) -> None:
-        """Remove the files of a first build that was not committed."""
-        for path in [*self.folder.glob("*.f16*"), *self.folder.glob("*.faiss*"), *self.folder.glob(f"{FILE_NAME}*")]:
-            path.unlink(missing_ok=True)
+        """Remove the files of a first build that was not committed, apart from what it has encoded."""
+        for path in self.folder.iterdir():
+            is_ours = _OUR_FILES.fullmatch(path.name) or path.name.startswith(FILE_NAME)
+            if is_ours and path.name != ENCODED:
+                path.unlink(missing_ok=True)
         remove_lexical_folder(self.folder / LEXICAL)
         for name in (LOCK_NAME, REFINE_LOCK):
             (self.folder / name).unlink(missing_ok=True)
@@ -277,6 +283,8 @@ class Transaction:
             if nothing_committed and not _is_committed(self.folder):
                 with self.cleanup():
                     self._remove_folder()
+            if isinstance(error, Exception) and (self.folder / ENCODED).exists():
+                logger.warning("%s: what is encoded is kept; the same command goes on with it", self.folder)
             self._lock.release()
         self._convert_disk_error(error)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpdsearch.catalog import SegmentEntry
 from hpdsearch.common.progress import Progress
-from hpdsearch.common.vectors import Matrix, Rows, Stored, require_matrix
+from hpdsearch.common.vectors import Rows, Stored, require_matrix
 from hpdsearch.dense import IndexSpec, RowMap, VectorWriter
 from hpdsearch.indexer.merging import NewVectorsFile, add_segment, copy_rows, mergeable_tail
 from hpdsearch.indexer.transaction import Transaction
@@ -47,13 +47,9 @@ class NewVectors:
     def __enter__(self) -> "NewVectors":
         return self
 
-    def append(self, vectors: Matrix) -> None:
-        """Append encoded vectors (m, dim), float32, unit length."""
-        require_matrix(vectors, name="vectors", dim=self._dim)
-        self.append_stored(vectors.astype("<f2"))
-
-    def append_stored(self, stored: Stored) -> None:
-        """Append vectors (m, dim), float16, as an index has stored them."""
+    def append(self, stored: Stored) -> None:
+        """Append vectors (m, dim), float16, of unit length."""
+        require_matrix(stored, name="vectors", dim=self._dim)
         self._unwritten.append(stored)
         self._n_buffered += len(stored)
         if self._writer is None and not self._txn.policy.fits_in_buffer(self._n_buffered, self._n_committed):

@@ -79,6 +79,20 @@ def test_a_stopped_command_says_how_to_go_on(run, corpus, tiny, tmp_path, interr
         assert index.info().n_draft == 0
 
 
+def test_a_stopped_direct_build_goes_on(run, corpus, tiny, tmp_path, interrupted):
+    command = ("index", corpus, "--encoder", tiny, "--no-draft", "-o", tmp_path / "a")
+    interrupted[0] = 2
+    result = run(*command)
+    assert result.exit_code == 1
+    assert result.stderr.endswith(
+        f"{tmp_path / 'a'}: stopped; no index was made; what is encoded is kept, and the same command goes on\n"
+    )
+    interrupted[0] = 2
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert "1,000 passages that an interrupted run had encoded" in result.stdout
+
+
 def test_another_encoder_does_not_go_on_with_a_draft(run, corpus, tiny, tmp_path, interrupted):
     interrupted[0] = 0
     assert run("index", corpus, "--encoder", tiny, "-o", tmp_path / "a").exit_code == 1

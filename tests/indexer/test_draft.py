@@ -16,8 +16,8 @@ from hpdsearch.index import Index
 from hpdsearch.index import index as index_module
 from hpdsearch.indexer import ingest as ingest_module
 from hpdsearch.indexer.merge_policy import MergePolicy
-from hpdsearch.indexer.refined_vectors import RefinedVectors
 from hpdsearch.indexer.transaction import REFINE_LOCK, lock_folder
+from hpdsearch.indexer.vector_log import VectorLog
 from hpdsearch.records import Document
 
 POLICY = MergePolicy(min_draft_documents=10)
@@ -220,10 +220,10 @@ def test_refined_vectors_are_found_by_row(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(50, 4)).astype(np.float32)
     rows = rng.permutation(100)[:50].astype(np.int64)
-    with RefinedVectors(tmp_path / "refined", 4) as refined:
+    with VectorLog(tmp_path / "refined", 4) as refined:
         refined.append(rows[:20], vectors[:20])
         refined.append(rows[20:], vectors[20:])
-    with RefinedVectors(tmp_path / "refined", 4) as refined:
+    with VectorLog(tmp_path / "refined", 4) as refined:
         assert refined.contains(np.arange(100)).tolist() == [row in set(rows.tolist()) for row in range(100)]
         stored = np.zeros((100, 4), dtype="<f2")
         found = refined.replace(np.arange(100), stored)

@@ -97,6 +97,7 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
         "n_truncated_titles": 1,
         "n_duplicates": 1,
         "n_reused": 0,
+        "n_resumed": 0,
         "n_unchanged": 0,
         "n_deleted": 0,
         "n_relocated": 0,
@@ -172,7 +173,7 @@ def test_a_doc_id_that_comes_twice_without_source_is_refused_too(
 ) -> None:
     with pytest.raises(CorpusError, match="doc_id 'a' came before, at an earlier document"):
         Index.build(tmp_path / "index", [Document("a", "x"), Document("a", "x")], encoder=tiny_encoder)
-    assert not (tmp_path / "index").exists()
+    assert not (tmp_path / "index" / "catalog.sqlite").exists()
 
 
 STRICT = {
