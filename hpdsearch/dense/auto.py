@@ -17,7 +17,9 @@ SMALL_INDEX_ROWS = 10_000  # a scan of fewer vectors takes well under a millisec
 SCAN_LATENCY_MS = 5.0  # the latency goal of flat: one query's scan of all codes
 IVF_MINIMUM = 5_000  # with fewer vectors a list is too short to be worth a centroid
 MIN_ROWS_PER_LIST = 39  # faiss warns below this number of training vectors for each centroid
-TIMED_TRAINING_ROWS = 4_096
+TIMED_TRAINING_ROWS = (
+    640  # bad codes are scanned as fast as good ones; faiss warns below 39 rows for each of 16 centroids
+)
 TIMED_ROWS = 65_536
 # f32 and sq8: the guidelines of faiss (wiki, "Guidelines to choose an index"). A fast-scan code is scanned ten times as
 # fast as a centroid: half as many lists give the same latency at equal recall, and are trained and filled in half the
@@ -86,9 +88,9 @@ def _choose_types(spec: IndexSpec, n: int, sample: Callable[[int], Matrix]) -> l
 def scan_milliseconds(spec: IndexSpec, n: int, sample: Matrix) -> float:
     """Return the time of one query's scan of n codes, extrapolated from that of a sample (m, dim)."""
     index = create_index(replace(spec, kind=IndexType.FLAT), sample.shape[1])
+    faiss.omp_set_num_threads(1)  # also for training: see `train` in faiss_factory
     index.train(sample[:TIMED_TRAINING_ROWS])
     index.add(sample)
-    faiss.omp_set_num_threads(1)
     seconds = []
     for query in sample[:10]:
         start = time.perf_counter()
