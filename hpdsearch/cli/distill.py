@@ -8,12 +8,14 @@ import click
 from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import corpus_options, open_corpus
+from hpdsearch.cli.options import device_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import DistillError
 
 if TYPE_CHECKING:
     from hpdsearch.distillation.pipeline import Distilled
+    from hpdsearch.encoder import Device
 
 
 class SpecOption(RenamedOption):
@@ -259,6 +261,7 @@ share = click.FloatRange(0, 1)
 )
 @click.option("--overwrite", is_flag=True, help="Replace an encoder. It stays active until the new one is promoted.")
 @click.option("--force", is_flag=True, help="Promote the encoder although a quality gate failed.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpus_options
 def distill(
@@ -272,6 +275,7 @@ def distill(
     cache: Path | None,
     overwrite: bool,
     force: bool,
+    device: "Device",
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -324,6 +328,7 @@ def distill(
             cache=cache,
             overwrite=overwrite,
             force=force,
+            device=device,
             provenance=provenance,
             progress=make_progress(),
         )
@@ -367,7 +372,7 @@ def _require_sources(texts: tuple[str, ...]) -> Path:
 def _describe_command(ctx: click.Context) -> str:
     """Return the command line for the model card: the last part of each path, without options of no influence."""
     command = ["hpdsearch distill"]
-    ignored = ("cache", "overwrite", "force", "as_json")
+    ignored = ("cache", "overwrite", "force", "device", "as_json")
     paths = ("teachers", "student", "output", "recipe", "space", "teacher_assistant")
     for option in ctx.command.params:
         if not option.expose_value:  # -v and -q

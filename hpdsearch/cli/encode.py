@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdsearch.cli.corpus import corpus_options, open_corpus
-from hpdsearch.cli.options import dim_option, encoder_option
+from hpdsearch.cli.options import device_option, dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, is_terminal, make_progress
 from hpdsearch.cli.output_file import describe_output, open_output_file, overwrite_option, uses_stdout
 from hpdsearch.cli.parameters import OutputPath, UserPath, expand_home
@@ -15,6 +15,7 @@ from hpdsearch.errors import CorpusError
 
 if TYPE_CHECKING:
     from hpdsearch.corpus import OnError
+    from hpdsearch.encoder import Device
     from hpdsearch.records import Document
 
 BLOCK_DOCUMENTS = 4096
@@ -39,6 +40,7 @@ BLOCK_DOCUMENTS = 4096
 @overwrite_option
 @encoder_option
 @dim_option
+@device_option
 @corpus_options
 def encode(
     corpus: tuple[str, ...],
@@ -47,6 +49,7 @@ def encode(
     overwrite: bool,
     encoder: str | None,
     dim: int | None,
+    device: "Device",
     **reading: Any,
 ) -> None:
     """Encode the texts of a corpus as vectors.
@@ -78,7 +81,7 @@ def encode(
             stack.enter_context(open_output_file(path, overwrite=overwrite, inputs=inputs)) if path else None
             for path in (output, ids_file)
         ]
-        loaded = Encoder.load(encoder, dim=dim)
+        loaded = Encoder.load(encoder, dim=dim, device=device)
         bar = stack.enter_context(closing(make_progress().phase("encoding", total=None, unit="text")))
         writer = stack.enter_context(NpyWriter(vectors_file, loaded.dim)) if vectors_file else None
         while block := list(islice(documents, BLOCK_DOCUMENTS)):
@@ -150,7 +153,9 @@ def encoders() -> None:
         size_bytes = sum(path.stat().st_size for path in folder.iterdir())
         default = " (default)" if name == DEFAULT_ENCODER else ""
         size = f"{card.dim} dimensions, passages of up to {card.max_tokens} tokens, {format_bytes(size_bytes)}"
-        echo(f"{name}{default}: {size}, space {card.space}, backend {Encoder.load(name).backend}")
+        loaded = Encoder.load(name)
+        device = "" if loaded.device == "cpu" else f" on {loaded.device}"
+        echo(f"{name}{default}: {size}, space {card.space}, backend {loaded.backend}{device}")
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hpdsearch.cli.options import dim_option, encoder_option
+from hpdsearch.cli.options import device_option, dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, echo_table, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, UserPath, apply_options, expand_home
 from hpdsearch.cli.systems import System, load_systems
@@ -47,6 +47,7 @@ def evaluate_options(command: Command) -> Command:
             help="Keep the teacher's embeddings in this folder for the next run.",
         ),
         dim_option,
+        device_option,
         click.option("--subset", metavar="NAME", default="test", help="Measure on this part of the data."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     )

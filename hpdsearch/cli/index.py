@@ -13,6 +13,7 @@ from hpdsearch.cli.index_argument import find_index, index_option, index_paramet
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
     SPEC_FIELDS,
+    device_option,
     dim_option,
     document_encoder_option,
     draft_options,
@@ -25,6 +26,7 @@ from hpdsearch.cli.parameters import UserPath
 
 if TYPE_CHECKING:
     from hpdsearch.corpus import CorpusReader
+    from hpdsearch.encoder import Device
     from hpdsearch.index import Index
     from hpdsearch.indexer.ingest import IngestReport
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     "CORPUS are deleted. If the folder of the encoder has moved, --encoder names the new one.",
 )
 @draft_options
+@device_option
 @wait_option
 @corpus_options
 def index(
@@ -63,6 +66,7 @@ def index(
     update: bool,
     draft: bool,
     no_refine: bool,
+    device: "Device",
     wait: float,
     **options: Any,
 ) -> None:
@@ -89,11 +93,11 @@ def index(
     documents = open_corpus(corpus, **options)
     if update:
         _refuse_settings()
-        _update(folder, documents, encoder, draft, no_refine, wait)
+        _update(folder, documents, encoder, draft, no_refine, device, wait)
         return
     if not overwrite and _is_unfinished(folder, encoder):
         echo(f"{folder}: going on with the draft of an earlier run")
-        _update(folder, documents, None, draft, no_refine, wait)
+        _update(folder, documents, None, draft, no_refine, device, wait)
         return
     try:
         with Index.build(
@@ -107,6 +111,7 @@ def index(
             strict=documents.strict,
             on_error=documents.on_error,
             draft=draft,
+            device=device,
             progress=make_progress(),
         ) as built:
             assert built.report is not None
@@ -186,8 +191,11 @@ def _refine(opened: "Index", no_refine: bool = False) -> None:
 @click.command()
 @index_parameters
 @document_encoder_option
+@device_option
 @wait_option
-def refine(index_argument: str | None, index_option: str | None, document_encoder: str | None, wait: float) -> None:
+def refine(
+    index_argument: str | None, index_option: str | None, document_encoder: str | None, device: "Device", wait: float
+) -> None:
     """Go on with the draft of an index that was stopped.
 
     The index can be searched and changed meanwhile.
@@ -199,19 +207,25 @@ def refine(index_argument: str | None, index_option: str | None, document_encode
     from hpdsearch.index import Index
 
     folder = find_index(index_option, index_argument)
-    with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
+    with Index.open(folder, document_encoder=document_encoder, device=device, wait=wait) as opened:
         if not opened.info().n_draft:
             echo(f"{folder}: is refined already")
         _refine(opened)
 
 
 def _update(
-    folder: Path, documents: "CorpusReader", document_encoder: str | None, draft: bool, no_refine: bool, wait: float
+    folder: Path,
+    documents: "CorpusReader",
+    document_encoder: str | None,
+    draft: bool,
+    no_refine: bool,
+    device: "Device",
+    wait: float,
 ) -> None:
     from hpdsearch.corpus.scope import CorpusScope
     from hpdsearch.index import Index
 
-    with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
+    with Index.open(folder, document_encoder=document_encoder, device=device, wait=wait) as opened:
         try:
             stats = documents.stats
             scope = CorpusScope(documents.paths, stats.locations_read, stats.locations_skipped)
@@ -241,6 +255,7 @@ def _update(
 @index_option("the first argument")
 @document_encoder_option
 @draft_options
+@device_option
 @wait_option
 @corpus_options
 def add(
@@ -249,6 +264,7 @@ def add(
     document_encoder: str | None,
     draft: bool,
     no_refine: bool,
+    device: "Device",
     wait: float,
     **reading: Any,
 ) -> None:
@@ -268,7 +284,7 @@ def add(
         raise click.UsageError("Missing argument 'CORPUS...'.")
     folder = find_index(name)
     documents = open_corpus(corpus, **reading)
-    with Index.open(folder, document_encoder=document_encoder, wait=wait) as opened:
+    with Index.open(folder, document_encoder=document_encoder, device=device, wait=wait) as opened:
         try:
             report = opened.add(
                 documents, strict=documents.strict, on_error=documents.on_error, draft=draft, progress=make_progress()

@@ -100,6 +100,15 @@ dim_option = click.option(
 )
 
 
+device_option = click.option(
+    "--device",
+    type=EnumChoice("hpdsearch.encoder.device", "Device"),
+    default="auto",
+    help="Encode on the CPU (cpu) or on a GPU by torch, in bfloat16 (cuda). auto is cuda if torch is installed and "
+    "finds a GPU, else cpu.",
+)
+
+
 def draft_options(command: Command) -> Command:
     """Add the options that choose between a draft and direct encoding."""
     return apply_options(

@@ -11,6 +11,7 @@ from hpdsearch.errors import EncoderError, ShapeError, require_extra
 
 if TYPE_CHECKING:
     from hpdsearch.common.vectors import Matrix
+    from hpdsearch.encoder import Device
 
     Encode = Callable[[list[str]], Matrix]
 
@@ -42,44 +43,47 @@ def load_systems(
     space: Path | None,
     cache: Path | None,
     dim: int | None,
+    device: "Device",
     query_encoder: str | None = None,
 ) -> list[System]:
     """Load the systems to measure: encoder, teacher, projected teacher, and the query encoder with their documents.
 
     Raises:
         click.UsageError: the options do not go together.
-        EncoderError: a model cannot be loaded, or the query encoder or the teacher does not fit the space.
+        EncoderError: a model or the device cannot be used, or the query encoder or the teacher does not fit the space.
         ShapeError: `dim` exceeds the dimensions of the space.
     """
     from hpdsearch.encoder import DEFAULT_ENCODER
 
     if space and not teachers:
         raise click.UsageError("--space projects the vectors of a teacher: name one with --teacher")
-    systems = [_load_encoder(encoder or DEFAULT_ENCODER, dim)] if encoder or not teachers else []
-    systems += _load_teacher(teachers, space, cache, dim) if teachers else []
+    systems = [_load_encoder(encoder or DEFAULT_ENCODER, dim, device)] if encoder or not teachers else []
+    systems += _load_teacher(teachers, space, cache, dim, device) if teachers else []
     if query_encoder:
         searched = [system for system in systems if system.space]
         if not searched:
             raise click.UsageError("--query-encoder needs documents of its space: give --encoder or --space")
-        systems += [_load_query_encoder(query_encoder, documents) for documents in searched]
+        systems += [_load_query_encoder(query_encoder, documents, device) for documents in searched]
     return systems
 
 
-def _load_encoder(name: str, dim: int | None) -> System:
+def _load_encoder(name: str, dim: int | None, device: "Device") -> System:
     from hpdsearch.encoder import Encoder
 
-    encoder = Encoder.load(name, dim=dim)
+    encoder = Encoder.load(name, dim=dim, device=device)
     return System(encoder.name, encoder.space, encoder.dim, encoder.encode)
 
 
-def _load_teacher(names: tuple[str, ...], space: Path | None, cache: Path | None, dim: int | None) -> list[System]:
+def _load_teacher(
+    names: tuple[str, ...], space: Path | None, cache: Path | None, dim: int | None, device: "Device"
+) -> list[System]:
     """Load the teacher or the ensemble with all its dimensions, and with `space` projected and truncated to `dim`."""
     require_extra("torch", "transformers", extra="distill", feature="--teacher")
     from hpdsearch.distillation.spec import WeightedTeacher
     from hpdsearch.distillation.teacher.ensemble import EnsembleCache, TeacherEnsemble
     from hpdsearch.encoder import read_space
 
-    teacher = TeacherEnsemble.load([WeightedTeacher.parse(name) for name in names])
+    teacher = TeacherEnsemble.load([WeightedTeacher.parse(name) for name in names], device=device)
     cached = EnsembleCache(teacher, cache)
 
     def encode(texts: list[str]) -> "Matrix":
@@ -105,11 +109,11 @@ def _load_teacher(names: tuple[str, ...], space: Path | None, cache: Path | None
     return systems
 
 
-def _load_query_encoder(name: str, documents: System) -> System:
+def _load_query_encoder(name: str, documents: System, device: "Device") -> System:
     """Load an encoder for queries, to search the documents of another system."""
     from hpdsearch.encoder import Encoder
 
-    encoder = Encoder.load(name, dim=documents.dim)
+    encoder = Encoder.load(name, dim=documents.dim, device=device)
     if encoder.space != documents.space:
         raise EncoderError(
             f"--query-encoder: expected an encoder of the space of {documents.name}, {documents.space}, "

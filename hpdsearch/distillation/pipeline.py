@@ -34,8 +34,9 @@ from hpdsearch.distillation.targets import fit_space, prepare_student
 from hpdsearch.distillation.teacher.ensemble import EnsembleCache, TeacherEnsemble, TeacherName
 from hpdsearch.distillation.training.plot import plot_training
 from hpdsearch.distillation.training.trainer import LOG, train
-from hpdsearch.encoder import Encoder, Space, write_space
+from hpdsearch.encoder import Device, Encoder, Space, write_space
 from hpdsearch.encoder.bert import WORD_EMBEDDINGS
+from hpdsearch.encoder.device import find_device
 from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
 
@@ -83,6 +84,7 @@ def distill(
     cache: Path | None = None,
     overwrite: bool = False,
     force: bool = False,
+    device: str | Device = Device.AUTO,
     provenance: Provenance | None = None,
     progress: Progress = SILENT,
 ) -> Distilled:
@@ -106,6 +108,8 @@ def distill(
         cache: folder of the teachers' embeddings; None for the user's cache folder.
         overwrite: replace an encoder in `output`. It stays active until the new one is promoted.
         force: promote the encoder although a gate failed.
+        device: runs the teacher, the assistant and the training: "cpu", "cuda" (a GPU), or "auto": a GPU if torch finds
+            one.
         provenance: for the model card.
         progress: of the stages.
 
@@ -113,7 +117,7 @@ def distill(
         The encoder folder and the quality report on held-out texts, which is also written to quality.json.
 
     Raises:
-        EncoderError: the teacher, the teacher assistant or the space cannot be loaded.
+        EncoderError: the teacher, the teacher assistant or the space cannot be loaded, or there is no such device.
         DistillError: the student or the space does not exist, the settings do not fit, there are too few texts, the
             training diverged, `output` contains an encoder, or the disk is full.
         ShapeError: the texts vary in fewer directions than a new space has.
@@ -128,7 +132,8 @@ def distill(
     if space is not None and spec.projection is not None:
         raise DistillError("space: expected either a space or the projection (--dim, ...) of a new one, got both")
     given_space = load_space(space) if space is not None else None
-    opened = TeacherEnsemble.load(teacher)
+    wanted = find_device(device)
+    opened = TeacherEnsemble.load(teacher, device=wanted)
     init_model = load_initial_model(student)
     if given_space is None and spec.projection is None:
         given_space = space_of_encoder(student, init_model, teacher_hash=opened.sha256)
@@ -140,7 +145,7 @@ def distill(
         spec=spec,
         cache=EnsembleCache(opened, cache),
         space=given_space,
-        assistant=Encoder.load(teacher_assistant) if teacher_assistant is not None else None,
+        assistant=Encoder.load(teacher_assistant, device=wanted) if teacher_assistant is not None else None,
         force=force,
         provenance=provenance or Provenance(),
         progress=progress,
@@ -161,7 +166,10 @@ def distill_from(
     provenance: Provenance,
     progress: Progress,
 ) -> Distilled:
-    """Distill with models that are loaded already; see `distill`. Without a space, a new one is fitted."""
+    """Distill with models that are loaded already; see `distill`. Without a space, a new one is fitted.
+
+    The student is trained on the teacher's device.
+    """
     training = spec.resolve_training()
     split = split_texts(texts, spec)
     _check_settings(teacher, space, assistant, init_model, split, spec)
@@ -175,7 +183,9 @@ def distill_from(
             logger.info("training into the space %s of %s", space.id, space.teacher)
         if spec.trim_vocabulary:
             init_model = _trim(init_model, split.training)
-        student, texts_to_learn = prepare_student(space, cache, split, init_model, assistant, spec, folder, progress)
+        student, texts_to_learn = prepare_student(
+            space, cache, split, init_model, assistant, spec, folder, progress, device=teacher.device
+        )
         projected = space.project(cache.embeddings(split.held_out))
         held_out_ids = tokenize(init_model, split.held_out, max_tokens=training.max_tokens)
         init_tensors = {name: tensor.clone() for name, tensor in student.tensors.items()}

@@ -54,6 +54,8 @@ def prepare_student(
     spec: DistillSpec,
     folder: Path,
     progress: Progress,
+    *,
+    device: str,
 ) -> tuple[Student, TrainingSet]:
     """Build the untrained student and its training set.
 
@@ -69,6 +71,7 @@ def prepare_student(
         spec: settings.
         folder: of the training; it stores the second vectors.
         progress: of the assistant.
+        device: of torch, for the student.
     """
     ids = tokenize(init_model, split.training, max_tokens=spec.resolve_training().max_tokens)
     targets = np.empty((len(ids), space.dim), dtype=np.float32)
@@ -80,7 +83,7 @@ def prepare_student(
         texts = split.training if spec.ensemble_weight else split.by_assistant
         second = _load_or_compute(folder / ENSEMBLE, lambda: assistant.encode(texts, progress=progress))
         targets[n_taught:] = second[len(texts) - len(split.by_assistant) :]
-    student = init_student(init_model, TrainingSet(ids, targets), space, spec)
+    student = init_student(init_model, TrainingSet(ids, targets), space, spec, device=device)
     if spec.ensemble_weight:
         if second is None:
             second = _load_or_compute(folder / ENSEMBLE, lambda: embed_ids(student, ids))

@@ -4,6 +4,7 @@ onnxruntime and tokenizers are imported when an encoder is loaded, torch only fo
 """
 
 from hpdsearch.encoder.backends import Backend
+from hpdsearch.encoder.device import Device
 from hpdsearch.encoder.encoder import Encoder
 from hpdsearch.encoder.folder import EncoderCard, EncoderType, built_in_names, read_card
 from hpdsearch.encoder.space import Space, read_space, write_space
@@ -11,6 +12,7 @@ from hpdsearch.encoder.space import Space, read_space, write_space
 __all__ = [
     "DEFAULT_ENCODER",
     "Backend",
+    "Device",
     "Encoder",
     "EncoderCard",
     "EncoderType",

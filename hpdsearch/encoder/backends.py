@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
+from hpdsearch.encoder.device import Device, uses_gpu
 from hpdsearch.encoder.folder import INT8_MODEL, MODEL, EncoderCard, EncoderType
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.encoder.transformer import BackendSession, TransformerModel
@@ -21,12 +22,18 @@ BACKEND_VARIABLE = "HPDSEARCH_BACKEND"  # overrides the automatic choice
 class Backend(Enum):
     """The library that runs a Transformer; a static encoder needs none."""
 
-    AUTO = "auto"  # the fastest of the following ones, without torch
-    QUICK = "quick"  # the faster one of onnx and onnx-int8: openvino takes half a second longer to load
+    AUTO = "auto"  # torch-bfloat16 on a GPU, else the fastest of onnx, onnx-int8 and openvino
+    QUICK = "quick"  # the faster one of onnx and onnx-int8: the others take longer to load
     ONNX = "onnx"
     ONNX_INT8 = "onnx-int8"
     OPENVINO = "openvino"
     TORCH = "torch"
+    TORCH_BFLOAT16 = "torch-bfloat16"
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether torch runs it, which is the only library that uses a GPU."""
+        return self in (Backend.TORCH, Backend.TORCH_BFLOAT16)
 
 
 class TextModel(Protocol):
@@ -34,9 +41,11 @@ class TextModel(Protocol):
 
     Attributes:
         backend: what runs it: "numpy" or the value of a Backend.
+        device: where it runs: "cpu", or torch's name of a GPU.
     """
 
     backend: str
+    device: str
 
     def __call__(self, tokens: Sequence[list[int]], bar: Bar, /) -> Matrix:
         """Return the unit vectors float32 (n, dim) of n texts; tokens exclude special tokens, bar counts the texts."""
@@ -62,6 +71,7 @@ def open_model(
     backend: Backend,
     tokenizer: TextTokenizer,
     *,
+    device: Device,
     sha256: str,
     threads: int,
 ) -> TextModel:
@@ -70,14 +80,15 @@ def open_model(
     Args:
         folder: the encoder folder.
         card: its encoder.json.
-        kind: static encoders ignore `backend` and `threads`.
+        kind: static encoders ignore `backend`, `device` and `threads`.
         backend: runs a Transformer.
         tokenizer: defines the special tokens.
+        device: runs a Transformer.
         sha256: the encoder's checksum, the key of a remembered backend choice.
         threads: cores to use.
 
     Raises:
-        EncoderError: the backend cannot load the model.
+        EncoderError: the backend cannot load the model, does not run on the device, or there is no such device.
         MissingExtraError: the backend is not installed.
     """
     if kind is EncoderType.STATIC:
@@ -85,17 +96,35 @@ def open_model(
 
         return StaticModel(folder)
     special_tokens = tokenizer.special_tokens()
+    backend = choose_for_device(backend, device)
     if backend in (Backend.AUTO, Backend.QUICK):
-        backend = _choose(backend, folder, card, sha256, longest=card.max_tokens + len(special_tokens))
-    session = open_session(folder, backend, threads=threads)
+        backend = _measure(backend, folder, card, sha256, longest=card.max_tokens + len(special_tokens))
+    session = open_session(folder, backend, device=device, threads=threads)
     return TransformerModel(
         session, backend=backend.value, dim=card.dim, max_tokens=card.max_tokens, special_tokens=special_tokens
     )
 
 
-def _choose(backend: Backend, folder: Path, card: EncoderCard, sha256: str, *, longest: int) -> Backend:
-    if chosen := os.environ.get(BACKEND_VARIABLE):
-        return find_backend(chosen, source=BACKEND_VARIABLE)
+def choose_for_device(backend: Backend, device: Device) -> Backend:
+    """Return the backend of the environment variable instead of an automatic one, and torch-bfloat16 for a GPU.
+
+    Raises:
+        EncoderError: the backend does not run on the device, the device is not there, or the variable is wrong.
+        MissingExtraError: the device is CUDA, and torch is not installed.
+    """
+    source = "backend"
+    if backend in (Backend.AUTO, Backend.QUICK) and (chosen := os.environ.get(BACKEND_VARIABLE)):
+        source = BACKEND_VARIABLE
+        backend = find_backend(chosen, source=source)
+    if backend is Backend.AUTO and uses_gpu(device):
+        return Backend.TORCH_BFLOAT16
+    if device is Device.CUDA and not backend.needs_torch:
+        expected = f"auto, {Backend.TORCH.value} or {Backend.TORCH_BFLOAT16.value}"
+        raise EncoderError(f"{source}: expected {expected} for the device cuda, got {backend.value}")
+    return backend
+
+
+def _measure(backend: Backend, folder: Path, card: EncoderCard, sha256: str, *, longest: int) -> Backend:
     candidates = [Backend.ONNX]
     if INT8_MODEL in card.sha256:
         candidates.append(Backend.ONNX_INT8)
@@ -109,8 +138,8 @@ def _choose(backend: Backend, folder: Path, card: EncoderCard, sha256: str, *, l
     return Backend(choose_backend(openers, sha256, longest=longest))
 
 
-def open_session(folder: Path, backend: Backend, *, threads: int = 1) -> BackendSession:
-    """Load the Transformer of an encoder folder into a backend.
+def open_session(folder: Path, backend: Backend, *, device: Device = Device.CPU, threads: int = 1) -> BackendSession:
+    """Load the Transformer of an encoder folder into a backend; only torch looks at the device.
 
     Raises:
         EncoderError: the backend cannot load the model.
@@ -120,11 +149,11 @@ def open_session(folder: Path, backend: Backend, *, threads: int = 1) -> Backend
         from hpdsearch.encoder.openvino_backend import OpenVinoSession
 
         return OpenVinoSession(folder, threads=threads)
-    if backend is Backend.TORCH:
-        require_extra("torch", extra="distill", feature="backend torch")
+    if backend.needs_torch:
+        require_extra("torch", extra="distill", feature=f"backend {backend.value}")
         from hpdsearch.encoder.torch_backend import TorchSession
 
-        return TorchSession(folder)
+        return TorchSession(folder, device, is_half=backend is Backend.TORCH_BFLOAT16)
     from hpdsearch.encoder.onnx_backend import OnnxSession
 
     if backend is Backend.ONNX_INT8 and not (folder / INT8_MODEL).is_file():

@@ -1,6 +1,8 @@
 """The Encoder: it loads an encoder folder and encodes texts as unit vectors."""
 
 import copy
+import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from hpdsearch.common.files import file_sha256
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.encoder.backends import Backend, TextModel, find_backend, open_model
+from hpdsearch.encoder.device import Device, find_device
 from hpdsearch.encoder.folder import (
     BUILT_IN,
     CARD,
@@ -24,6 +27,8 @@ from hpdsearch.encoder.folder import (
 from hpdsearch.encoder.threads import usable_cores
 from hpdsearch.encoder.tokens import Span, TextTokenizer
 from hpdsearch.errors import EncoderError
+
+logger = logging.getLogger(__name__)
 
 BLOCK = 4096  # texts that are tokenized, and batched by length, at once
 
@@ -42,6 +47,7 @@ class Encoder:
         sha256: "sha256:" and the checksum of encoder.json, which contains the checksums of all other files.
         location: the built-in name or the absolute path of the folder; `load` opens it again.
         backend: what runs the model: "numpy" for a static encoder, else the value of a Backend.
+        device: where the model runs: "cpu", or torch's name of a GPU: "cuda" or "mps".
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Encoder:
         self.space = card.space
         self.sha256 = sha256
         self.backend = model.backend
+        self.device = model.device
         self._tokenizer = tokenizer
         self._model = model
 
@@ -74,6 +81,7 @@ class Encoder:
         *,
         dim: int | None = None,
         backend: str | Backend = Backend.AUTO,
+        device: str | Device = Device.AUTO,
         threads: int | None = None,
     ) -> "Encoder":
         """Load an encoder and verify every file of its folder; nothing is downloaded.
@@ -81,18 +89,22 @@ class Encoder:
         Args:
             name_or_folder: a built-in encoder's name (see `names`) or the path of an encoder folder.
             dim: dimensions to keep, see `truncate`; None keeps all.
-            backend: runs a Transformer: "onnx" (float32), "onnx-int8", "openvino", or "torch" for a GPU. "auto" takes
-                the value of the environment variable HPDSEARCH_BACKEND if it is set, else the fastest one of onnx,
-                onnx-int8 and openvino (if installed), measured once. "quick" leaves out openvino, which is slow to
-                load.
+            backend: runs a Transformer: "onnx" (float32), "onnx-int8", "openvino", "torch" (float32) or
+                "torch-bfloat16". "auto" takes the value of the environment variable HPDSEARCH_BACKEND if it is set,
+                else torch-bfloat16 on a GPU, else the fastest one of onnx, onnx-int8 and openvino (if installed),
+                measured once. "quick" chooses between onnx and onnx-int8, which are the first to be loaded.
+            device: runs a Transformer: "cpu", "cuda" (a GPU, by torch), or "auto": cuda if torch is installed and finds
+                a GPU, else cpu. The backends of torch take Apple's mps too if the device is "auto".
             threads: cores to use; None for all that this process may use. torch has its own setting.
 
         Raises:
-            EncoderError: no encoder has this name; a file is missing, altered or of another format; or dim, backend or
-                threads is out of range.
+            EncoderError: no encoder has this name; a file is missing, altered or of another format; dim, backend,
+                device or threads is out of range; or there is no such device.
             MissingExtraError: the backend is not installed.
         """
+        start = time.perf_counter()
         chosen = find_backend(backend)
+        wanted = find_device(device)
         if threads is not None and threads < 1:
             raise EncoderError(f"threads: expected at least 1, got {threads}")
         folder = find_folder(name_or_folder)
@@ -101,8 +113,12 @@ class Encoder:
         tokenizer = TextTokenizer.load(folder / TOKENIZER)
         location = folder.name if folder.parent == BUILT_IN else str(folder.absolute())
         sha256 = f"sha256:{file_sha256(folder / CARD)}"
-        model = open_model(folder, card, kind, chosen, tokenizer, sha256=sha256, threads=threads or usable_cores())
+        threads = threads or usable_cores()
+        model = open_model(folder, card, kind, chosen, tokenizer, device=wanted, sha256=sha256, threads=threads)
         encoder = cls(card, kind, sha256=sha256, location=location, tokenizer=tokenizer, model=model)
+        milliseconds = (time.perf_counter() - start) * 1000
+        runs = f"backend {model.backend}, device {model.device}"
+        logger.info("encoder %s loaded in %.0f ms, %s", location, milliseconds, runs)
         return encoder if dim is None else encoder.truncate(dim)
 
     def truncate(self, dim: int) -> "Encoder":

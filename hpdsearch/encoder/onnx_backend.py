@@ -21,6 +21,7 @@ TOKEN_BUDGET = 512  # passages are slower in larger batches, single texts in sma
 class OnnxSession:
     """Runs a graph; may be called from several threads at once."""
 
+    device = "cpu"
     token_budget = TOKEN_BUDGET
 
     def __init__(self, model: Path, *, threads: int) -> None:

@@ -20,6 +20,7 @@ TOKEN_BUDGET = 1024
 class OpenVinoSession:
     """Runs model.onnx; may be called from several threads at once, one core each."""
 
+    device = "cpu"
     token_budget = TOKEN_BUDGET
 
     def __init__(self, folder: Path, *, threads: int) -> None:

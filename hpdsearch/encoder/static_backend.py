@@ -21,6 +21,7 @@ class StaticModel:
     """Averages the token vectors of texts of any length; may be called from several threads at once."""
 
     backend = "numpy"
+    device = "cpu"
 
     def __init__(self, folder: Path) -> None:
         # As float32: gathering int8 rows and scaling them took twice as long.

@@ -1,6 +1,6 @@
 """A Transformer encoder in torch, for machines with a GPU, and the forward pass that training uses as well.
 
-The arithmetic is that of model.onnx on the same weights.
+In float32, the arithmetic is that of model.onnx on the same weights.
 """
 
 import os
@@ -18,11 +18,12 @@ from torch.nn import functional
 from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
+from hpdsearch.encoder.device import Device
 from hpdsearch.encoder.folder import CONFIG, WEIGHTS
 from hpdsearch.encoder.weights import load_weights
 from hpdsearch.errors import EncoderError
 
-TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536, "mps": 16384}
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 65536, "mps": 16384}  # a GPU needs large batches to be busy
 
 
 # Held while torch runs and while the process forks: a child would wait for a lock of oneDNN that another thread held.
@@ -42,18 +43,31 @@ if hasattr(os, "register_at_fork"):
 
 
 class TorchSession:
-    """Runs model.safetensors, on a GPU if there is one; may be called from several threads at once."""
+    """Runs model.safetensors; may be called from several threads at once.
+
+    Attributes:
+        device: of torch: "cpu", "cuda" or "mps".
+    """
 
     threads = 1  # torch spreads each batch over its own threads
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: Device = Device.AUTO, *, is_half: bool = False) -> None:
+        """Load the weights.
+
+        Args:
+            folder: the encoder folder.
+            device: see `torch_device`.
+            is_half: compute the layers in bfloat16. The mean over the tokens and the head stay in float32.
+        """
         self._process = os.getpid()
-        self.device = best_device()
+        self.device = torch_device(device)
         self.token_budget = TOKEN_BUDGET[self.device]
         config = parse_json((folder / CONFIG).read_bytes())
         tensors = load_weights(folder / WEIGHTS)
+        dtype = torch.bfloat16 if is_half else torch.float32
+        self._head = torch.from_numpy(tensors[HEAD]).to(self.device)
         self._bert = TorchBert(
-            {name: torch.from_numpy(tensor).to(self.device) for name, tensor in tensors.items()},
+            {name: torch.from_numpy(tensor).to(self.device, dtype) for name, tensor in tensors.items()},
             n_layers=config["num_hidden_layers"],
             n_heads=config["num_attention_heads"],
             epsilon=config["layer_norm_eps"],
@@ -72,7 +86,7 @@ class TorchSession:
             )
         with _running, torch.inference_mode():
             pooled = self._bert.pool(torch.from_numpy(ids).to(self.device))
-            rows = functional.normalize(functional.linear(pooled, self._bert.tensors[HEAD]))
+            rows = functional.normalize(functional.linear(pooled, self._head))
             vectors: Matrix = rows.cpu().numpy()
         return vectors
 
@@ -82,7 +96,7 @@ class TorchBert:
     """The layers of BERT (Devlin et al. 2019, arXiv:1810.04805) up to the mean over the tokens.
 
     Attributes:
-        tensors: float32, under the names of `hpdsearch.encoder.bert`; read at every call.
+        tensors: float32 or bfloat16, under the names of `hpdsearch.encoder.bert`; read at every call.
         n_layers: number of Transformer layers.
         n_heads: attention heads per layer.
         epsilon: of the layer normalizations.
@@ -110,7 +124,7 @@ class TorchBert:
             inner = functional.gelu(self._linear(x, f"{layer}.intermediate.dense"))
             x = self._norm(x + self._linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
         if mask is None:
-            return x.mean(dim=1)
+            return x.mean(dim=1, dtype=torch.float32)
         return (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
     def _attend(self, x: Tensor, bias: Tensor | None, layer: str) -> Tensor:
@@ -140,8 +154,21 @@ class TorchBert:
         return functional.layer_norm(x, weight.shape, weight, self.tensors[f"{name}.bias"], self.epsilon)
 
 
-def best_device() -> str:
-    """Return the torch device to encode on: cuda, mps or cpu."""
+def torch_device(device: Device = Device.AUTO) -> str:
+    """Return the name of torch's device; AUTO: cuda, mps or cpu, the first that is there.
+
+    Raises:
+        EncoderError: CUDA is wanted, and torch finds no GPU.
+    """
+    if device is Device.CPU:
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
+    if device is Device.CUDA:
+        is_for_cpus = torch.version.cuda is None and getattr(torch.version, "hip", None) is None
+        advice = "install a build of torch for your GPU" if is_for_cpus else "check the driver (nvidia-smi)"
+        raise EncoderError(
+            f"device cuda: expected a GPU that torch {torch.__version__} can use, found none; {advice}, or use the "
+            "device cpu"
+        )
     return "mps" if torch.backends.mps.is_available() else "cpu"

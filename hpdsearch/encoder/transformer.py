@@ -16,10 +16,12 @@ class BackendSession(Protocol):
     """A Transformer loaded into onnxruntime, openvino or torch.
 
     Attributes:
+        device: "cpu", or torch's name of a GPU: "cuda" or "mps".
         threads: number of calls that should run at once.
         token_budget: largest number of tokens that a call should hold.
     """
 
+    device: str
     threads: int
     token_budget: int
 
@@ -44,6 +46,7 @@ class TransformerModel:
         """
         self.session = session
         self.backend = backend
+        self.device = session.device
         self._dim = dim
         self._max_tokens = max_tokens
         self._cls_id, self._sep_id = special_tokens

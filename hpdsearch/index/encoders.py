@@ -2,14 +2,15 @@
 
 import logging
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder import Backend, Encoder, EncoderType, built_in_names
+from hpdsearch.encoder import Backend, Device, Encoder, EncoderType, built_in_names
+from hpdsearch.encoder.backends import choose_for_device
 from hpdsearch.encoder.folder import find_folder, read_card, read_encoder_type
 from hpdsearch.errors import EncoderError
 from hpdsearch.search.snapshot import Snapshot
@@ -26,19 +27,22 @@ QUERY_ADVICE = (
 DOCUMENT_ADVICE = "if it has moved, name its folder with --encoder (in Python: Index.open(document_encoder=...))"
 
 
-def load_encoder(encoder: EncoderLike, backend: Backend = Backend.AUTO) -> Encoder:
-    """Return a loaded encoder as it is, or load one by built-in name or folder.
+def load_encoder(encoder: EncoderLike, device: Device) -> Encoder:
+    """Return a loaded encoder as it is, or load one for documents by built-in name or folder.
+
+    Raises:
+        EncoderError: there is no such encoder or device, or the encoder's files are corrupt.
+    """
+    return encoder if isinstance(encoder, Encoder) else Encoder.load(encoder, device=device)
+
+
+def load_query_encoder(encoder: EncoderLike) -> Encoder:
+    """Return a loaded encoder as it is, or load one that is ready soon and runs on the CPU, as queries are short.
 
     Raises:
         EncoderError: there is no such encoder, or its files are corrupt.
     """
-    if isinstance(encoder, Encoder):
-        return encoder
-    start = time.perf_counter()
-    loaded = Encoder.load(encoder, backend=backend)
-    milliseconds = (time.perf_counter() - start) * 1000
-    logger.info("encoder %s loaded in %.0f ms, backend %s", loaded.location, milliseconds, loaded.backend)
-    return loaded
+    return encoder if isinstance(encoder, Encoder) else Encoder.load(encoder, backend=Backend.QUICK, device=Device.CPU)
 
 
 def fit_encoder(encoder: Encoder, meta: Mapping[str, Any], folder: Path) -> Encoder:
@@ -87,10 +91,12 @@ def require_same_encoder(encoder: Encoder, meta: Mapping[str, Any], folder: Path
     )
 
 
-def load_stored_encoder(meta: Mapping[str, Any], folder: Path, advice: str, backend: Backend = Backend.AUTO) -> Encoder:
+def load_stored_encoder(
+    meta: Mapping[str, Any], folder: Path, advice: str, load: Callable[[EncoderLike], Encoder]
+) -> Encoder:
     """Load the encoder that an index names; if it cannot be loaded, the error ends with the advice."""
     try:
-        return load_encoder(meta["encoder"], backend)
+        return load(meta["encoder"])
     except EncoderError as error:
         raise EncoderError(f"{folder}: the encoder of its documents cannot be loaded: {error}; {advice}") from error
 
@@ -111,21 +117,33 @@ class IndexEncoders:
     """The query encoder and the document encoder of an open index. Several threads may use them at once.
 
     The encoder is loaded by the first query or change that needs it.
+
+    Attributes:
+        device: encodes documents, unless a loaded encoder was given.
     """
 
-    def __init__(self, folder: Path, choice: EncoderLike | None, document_encoder: EncoderLike | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        choice: EncoderLike | None,
+        document_encoder: EncoderLike | None = None,
+        device: Device = Device.AUTO,
+    ) -> None:
         """Choose the encoders.
 
         Args:
             folder: the index folder, named in errors.
             choice: the query encoder; None: the encoder of the documents.
             document_encoder: the encoder of the documents, at another place than the index names; None: as named.
+            device: encodes documents.
         """
         choice = document_encoder if choice is None else choice
+        self.device = device
         self._folder = folder
         self._document_encoder = document_encoder
         self._choice = choice
         self._loaded = choice if isinstance(choice, Encoder) else None
+        self._loaded_for_documents: Encoder | None = None
         self._loading = PerProcess(threading.Lock)
 
     @property
@@ -150,8 +168,8 @@ class IndexEncoders:
 
     def _load_query_encoder(self, meta: Mapping[str, Any]) -> Encoder:
         if self._choice is not None:
-            return load_encoder(self._choice, Backend.QUICK)
-        return load_stored_encoder(meta, self._folder, QUERY_ADVICE, Backend.QUICK)
+            return load_query_encoder(self._choice)
+        return load_stored_encoder(meta, self._folder, QUERY_ADVICE, load_query_encoder)
 
     def for_documents(self, meta: Mapping[str, Any]) -> Encoder:
         """Return the encoder of the documents of an index with these settings.
@@ -160,18 +178,33 @@ class IndexEncoders:
             EncoderError: the encoder cannot be loaded, is not that of the documents, or does not fit the index.
         """
         if self._document_encoder is not None:
-            encoder = self._document_encoder = load_encoder(self._document_encoder)
+            encoder = self._document_encoder = load_encoder(self._document_encoder, self.device)
             require_same_encoder(encoder, meta, self._folder)
-        elif self._loaded is not None and self._loaded.sha256 == meta["encoder_hash"]:
-            encoder = self._loaded
+        elif (found := self._find_loaded(meta["encoder_hash"])) is not None:
+            encoder = found
         else:
-            encoder = load_stored_encoder(meta, self._folder, DOCUMENT_ADVICE)
+            load = partial(load_encoder, device=self.device)
+            encoder = self._loaded_for_documents = load_stored_encoder(meta, self._folder, DOCUMENT_ADVICE, load)
         if meta.get(BACKEND, encoder.backend) != encoder.backend:
             logger.warning(
                 "%s: the backend %s encoded the index, and %s encodes the new documents; their cosines may differ by "
-                "0.001 (set HPDSEARCH_BACKEND to choose)",
+                "0.001 (choose with --device or HPDSEARCH_BACKEND)",
                 self._folder,
                 meta[BACKEND],
                 encoder.backend,
             )
         return fit_encoder(encoder, meta, self._folder)
+
+    def keep_for_documents(self, encoder: Encoder) -> None:
+        """Use this loaded encoder for documents as long as it is that of the index."""
+        self._loaded_for_documents = encoder
+
+    def _find_loaded(self, sha256: str) -> Encoder | None:
+        """Return a loaded encoder for documents; that of queries only if it was given or documents need no GPU."""
+        if self._loaded_for_documents is not None and self._loaded_for_documents.sha256 == sha256:
+            return self._loaded_for_documents
+        if self._loaded is None or self._loaded.sha256 != sha256:
+            return None
+        if self._loaded is self._choice or not choose_for_device(Backend.AUTO, self.device).needs_torch:
+            return self._loaded
+        return None

@@ -11,7 +11,8 @@ from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.corpus import CorpusReader, OnError
 from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
-from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+from hpdsearch.encoder import DEFAULT_ENCODER, Device, Encoder
+from hpdsearch.encoder.device import find_device
 from hpdsearch.errors import CorpusError, HpdsearchError, IndexFolderError, NothingCommittedError, QueryError
 from hpdsearch.index.encoders import (
     BACKEND,
@@ -62,6 +63,7 @@ class Index:
         encoder: EncoderLike | None = None,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
         document_encoder: EncoderLike | None = None,
+        device: Device = Device.AUTO,
     ) -> None:
         """Use `build` or `open`."""
         self.folder = folder
@@ -69,7 +71,7 @@ class Index:
         self.merge_policy = merge_policy
         self.wait: float = 0
         self._opened = snapshot
-        self._encoders = IndexEncoders(folder, encoder, document_encoder)
+        self._encoders = IndexEncoders(folder, encoder, document_encoder, device)
         if isinstance(encoder, Encoder):
             fit_encoder(encoder, snapshot.catalog.meta(), folder)
         if isinstance(document_encoder, Encoder):
@@ -89,6 +91,7 @@ class Index:
         strict: bool = False,
         on_error: str | OnError = OnError.STOP,
         draft: bool = False,
+        device: str | Device = Device.AUTO,
         progress: Progress = SILENT,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -108,20 +111,24 @@ class Index:
             draft: encode many documents (from `merge_policy.min_draft_documents` on) with the static encoder of the
                 space first, which takes seconds; `refine` then gives them the vectors of `encoder`. Other spaces and
                 fewer documents are encoded directly.
+            device: encodes documents, also in later changes through this object: "cpu", "cuda" (a GPU, by torch in
+                bfloat16), or "auto": cuda if torch is installed and finds a GPU, else cpu. A loaded encoder stays on
+                its device. Queries are encoded on the CPU.
             progress: shows a bar for each phase.
             merge_policy: for later changes through this object.
 
         Raises:
             CorpusError: there is no document with text, a doc_id comes twice, or a document breaks a rule of `strict`.
             IndexFolderError: the folder cannot be used, or holds an index and `overwrite` is not set.
-            EncoderError: the encoder cannot be loaded, or has fewer than `dim` dimensions.
+            EncoderError: the encoder cannot be loaded, or has fewer than `dim` dimensions, or there is no such device.
             LockedError: another writer is at work.
         """
         start = time.perf_counter()
         folder = Path(folder)
         spec = spec or IndexSpec()
         policy = _parse_on_error(on_error, strict)
-        loaded = load_encoder(encoder)
+        wanted = find_device(device)
+        loaded = load_encoder(encoder, wanted)
         if dim is not None:
             loaded = loaded.truncate(dim)
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
@@ -133,7 +140,9 @@ class Index:
                 got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
                 raise CorpusError(f"expected at least one document with text, got {got}")
             _commit(txn, progress)
-        index = cls(folder, _open_committed(folder), loaded, merge_policy)
+        for_queries = loaded if loaded is encoder or loaded.device == "cpu" else None
+        index = cls(folder, _open_committed(folder), for_queries, merge_policy, device=wanted)
+        index._encoders.keep_for_documents(loaded)
         report.seconds = time.perf_counter() - start
         index.report = report
         index.wait = wait
@@ -146,6 +155,7 @@ class Index:
         *,
         encoder: EncoderLike | None = None,
         document_encoder: EncoderLike | None = None,
+        device: str | Device = Device.AUTO,
         wait: float = 0,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -157,6 +167,7 @@ class Index:
                 least the dimensions of the index, to which its vectors are truncated.
             document_encoder: the encoder of the documents, if its folder has moved: it must have the same checksum.
                 `add` and `update` store the new place. None: the place that the index names.
+            device: encodes the documents of changes through this object, as in `build`.
             wait: seconds for which each change through this object waits for another writer, and `open` for the end of
                 the first build.
             merge_policy: for changes through this object.
@@ -166,10 +177,11 @@ class Index:
             CorruptIndexError: a file is missing or altered.
             LockedError: the first build did not end within `wait` seconds.
             EncoderError: the encoder is of another space, or has too few dimensions; or `document_encoder` is another
-                encoder than that of the documents.
+                encoder than that of the documents; or `device` is none.
         """
         folder = Path(folder)
-        index = cls(folder, _open_built(folder, wait), encoder, merge_policy, document_encoder)
+        wanted = find_device(device)
+        index = cls(folder, _open_built(folder, wait), encoder, merge_policy, document_encoder, wanted)
         index.wait = wait
         return index
 

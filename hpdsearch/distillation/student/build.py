@@ -21,13 +21,14 @@ from hpdsearch.distillation.student.student import (
 from hpdsearch.encoder import Space
 from hpdsearch.encoder.bert import HEAD
 from hpdsearch.encoder.static_backend import TABLE
-from hpdsearch.encoder.torch_backend import best_device
 
 HEAD_TEXTS = 10_000  # texts that the initial head is fitted to
 EPSILON = 1e-12  # keeps a dimension that is 0 in every vector at 0
 
 
-def init_student(init_model: InitialModel, texts: TrainingSet, space: Space, spec: DistillSpec) -> Student:
+def init_student(
+    init_model: InitialModel, texts: TrainingSet, space: Space, spec: DistillSpec, *, device: str
+) -> Student:
     """Build the untrained student.
 
     Its head is fitted to the first texts, unless all layers of the initial model are kept and it maps into the space.
@@ -37,9 +38,10 @@ def init_student(init_model: InitialModel, texts: TrainingSet, space: Space, spe
         texts: training texts with their targets in the space.
         space: the space to train into.
         spec: its layers, static and head_init are used.
+        device: of torch.
     """
     tensors = init_model.tensors if spec.layers is None else select_layers(init_model, spec.layers)
-    student = TransformerStudent(init_model, tensors, device=best_device())
+    student = TransformerStudent(init_model, tensors, device=device)
     if init_model.space != space.id or spec.layers is not None:
         pooled = pool_ids(student, texts.token_ids[:HEAD_TEXTS])
         student.set_head(fit_head(pooled, texts.targets[:HEAD_TEXTS], spec.head_init))
@@ -47,7 +49,7 @@ def init_student(init_model: InitialModel, texts: TrainingSet, space: Space, spe
         return student
     tokens = np.fromiter(chain.from_iterable(texts.token_ids), dtype=np.int64)
     counts = np.bincount(tokens, minlength=init_model.tokenizer.get_vocab_size())
-    return StaticStudent(init_model, fit_token_table(student, counts=counts), device=best_device())
+    return StaticStudent(init_model, fit_token_table(student, counts=counts), device=device)
 
 
 def postprocess_student(

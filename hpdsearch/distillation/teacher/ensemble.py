@@ -15,6 +15,7 @@ from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distillation.spec import WeightedTeacher
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
+from hpdsearch.encoder import Device
 from hpdsearch.errors import EncoderError
 
 TeacherName = str | Path | WeightedTeacher
@@ -29,11 +30,13 @@ class TeacherEnsemble:
         name: of the teachers, as in "large + 0.7 small".
         sha256: hexadecimal, of the teachers' hashes and weights. The hash of a single teacher is its own.
         dim: width of the embeddings, the sum of the teachers' widths.
+        device: of torch, the same for all teachers.
     """
 
     def __init__(self, teachers: Sequence[Teacher], weights: Sequence[float]) -> None:
         self.teachers = list(teachers)
         self.weights = [float(weight) for weight in weights]
+        self.device = teachers[0].device
         self.dim = sum(teacher.dim for teacher in teachers)
         self.name = " + ".join(
             teacher.name if weight == 1 else f"{weight:g} {teacher.name}"
@@ -47,8 +50,14 @@ class TeacherEnsemble:
             self.sha256 = hashlib.sha256(json.dumps(members).encode()).hexdigest()
 
     @classmethod
-    def load(cls, teachers: TeacherName | Sequence[TeacherName]) -> "TeacherEnsemble":
+    def load(
+        cls, teachers: TeacherName | Sequence[TeacherName], *, device: str | Device = Device.AUTO
+    ) -> "TeacherEnsemble":
         """Open one teacher or several, by name or folder, with or without weights.
+
+        Args:
+            teachers: one or several.
+            device: runs them, see Teacher.load.
 
         Raises:
             EncoderError: none is given, one occurs twice, or one cannot be opened (see Teacher.load).
@@ -57,7 +66,7 @@ class TeacherEnsemble:
         weighted = [each if isinstance(each, WeightedTeacher) else WeightedTeacher(each) for each in named]
         if not weighted:
             raise EncoderError("teacher: expected at least one, got none")
-        opened = [Teacher.load(each.model) for each in weighted]
+        opened = [Teacher.load(each.model, device=device) for each in weighted]
         for number, teacher in enumerate(opened):
             if teacher.sha256 in [other.sha256 for other in opened[:number]]:
                 raise EncoderError(f"teacher {teacher.name}: expected each teacher once; give it one weight")

@@ -30,7 +30,8 @@ from hpdsearch.distillation.teacher.folder import (
 )
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.batches import length_batches
-from hpdsearch.encoder.torch_backend import best_device
+from hpdsearch.encoder.device import Device, find_device
+from hpdsearch.encoder.torch_backend import torch_device
 from hpdsearch.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -97,36 +98,36 @@ class Teacher:
 
     @classmethod
     def load(
-        cls, name_or_folder: str | Path, *, device: str | None = None, dtype: torch.dtype | None = None
+        cls, name_or_folder: str | Path, *, device: str | Device = Device.AUTO, dtype: torch.dtype | None = None
     ) -> "Teacher":
         """Open a teacher.
 
         Args:
             name_or_folder: a sentence-transformers folder (Transformer, Pooling, then Dense and Normalize), a plain
                 transformers folder (mean over the tokens), or the name of either on the Hugging Face hub.
-            device: of torch; None for a GPU if there is one.
+            device: "cpu", "cuda" (a GPU), or "auto": a GPU if torch finds one.
             dtype: torch.float32 or torch.bfloat16; None for the faster of them (see fastest_dtype).
 
         Raises:
-            EncoderError: there is no such teacher, it cannot be opened, or it names an unknown module.
+            EncoderError: there is no such teacher or device, it cannot be opened, or it names an unknown module.
         """
         if dtype not in (None, torch.float32, torch.bfloat16):
             raise EncoderError(f"dtype: expected torch.float32 or torch.bfloat16, got {dtype}")
         folder = find_teacher_folder(name_or_folder)
         name = folder.resolve().name if Path(name_or_folder).expanduser().is_dir() else Path(name_or_folder).name
-        device = device or best_device()
+        on = torch_device(find_device(device))
         try:
             parts = read_teacher_folder(folder)
             model, tokenizer = open_transformer(parts.transformer)
             config = parse_json((parts.transformer / "config.json").read_bytes())
-            dtype = dtype or fastest_dtype(device)
+            dtype = dtype or fastest_dtype(on)
             return cls(
                 name,
                 parts,
                 model=model,
                 tokenizer=tokenizer,
                 config=config,
-                device=device,
+                device=on,
                 dtype=dtype,
                 license=read_license(folder),
             )
