@@ -7,67 +7,96 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from platformdirs import user_cache_path
 
 from hpdsearch.common.files import atomic_write, parse_json
-from hpdsearch.encoder.transformer import BackendSession
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.errors import HpdsearchError
 
 logger = logging.getLogger(__name__)
 
 SHAPES = ((1, 12), (8, 16), (1, 128))  # (texts, tokens): a query, short texts, a passage
-ROUNDS = 4
 MARGIN = 0.9  # of the time in float32
-AGREEMENT = 0.998  # mean cosine to the vectors in float32
 CPUINFO = Path("/proc/cpuinfo")
 # The name of a virtual machine's processor may hide these, and they decide which backend is faster.
 CPU_FLAGS = {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16"}
 
-Openers = Mapping[str, Callable[[], BackendSession]]
+Batch = TypeVar("Batch")
+Session = Callable[[Batch], Matrix]
+PACKAGES = {"onnx": "onnxruntime"}  # a backend's name begins with that of its package, except here
 
 
-def choose_backend(openers: Openers, encoder_sha256: str, *, longest: int) -> str:
+@dataclass(frozen=True)
+class Trial(Generic[Batch]):
+    """The batches on which sessions are compared.
+
+    Attributes:
+        batches: input of the sessions.
+        agreement: smallest mean cosine of a batch's vectors to those of the first session.
+        rounds: the best time of so many interleaved rounds counts.
+    """
+
+    batches: Sequence[Batch]
+    agreement: float = 0.998
+    rounds: int = 4
+
+
+def encoder_trial(longest: int) -> Trial[npt.NDArray[np.int64]]:
+    """Return batches of random token ids, of SHAPES; longest is the largest number of tokens of a text."""
+    rng = np.random.default_rng(0)
+    shapes = [(n_texts, min(n_tokens, longest)) for n_texts, n_tokens in SHAPES]
+    return Trial([rng.integers(1, 20, shape) for shape in shapes])  # every vocabulary has these ids
+
+
+def choose_backend(openers: Mapping[str, Callable[[], Session[Batch]]], model_sha256: str, trial: Trial[Batch]) -> str:
     """Return the name of the fastest session on this machine among those that agree with the first one.
 
     Args:
         openers: open a session, by name; called only if no choice is stored. The first one computes in float32 and
             always works; another is chosen if it takes less than MARGIN of its time.
-        encoder_sha256: the encoder's checksum; a choice holds for one encoder.
-        longest: largest number of tokens that the encoder takes at once.
+        model_sha256: the checksum of the encoder or teacher; a choice holds for one.
+        trial: what is measured.
     """
     try:
         versions = [f"{name} {version(name)}" for name in _packages(openers)]
     except PackageNotFoundError as error:  # such a module can be imported, but no package of that name is installed
         logger.info("%s: its version is unknown, so no backend is measured", error)
         return next(iter(openers))
-    key = ", ".join([encoder_sha256, *openers, *versions, identify_processor()])
+    key = ", ".join([model_sha256, *openers, *versions, identify_processor()])
     path = choice_cache_path()
     choices = read_choice_cache(path)
     if choices.get(key) in openers:
         return choices[key]
     sessions, failures = _open_sessions(openers)
-    seconds = time_sessions(sessions, longest=longest)
+    seconds = time_sessions(sessions, trial)
     reference = next(iter(openers))
     limit = MARGIN * seconds[reference]
     choice = min((name for name in seconds if seconds[name] < limit), key=seconds.__getitem__, default=reference)
-    logger.info("%s: %s seconds, stored in %s", encoder_sha256, seconds, path)
+    logger.info("%s: %s seconds, stored in %s", model_sha256, seconds, path)
     if not failures:  # the folder may be replaced by an intact one
         _store_choice(path, choices | {key: choice})
     return choice
 
 
-def _packages(openers: Openers) -> list[str]:
-    return ["onnxruntime", *(["openvino"] if "openvino" in openers else [])]
+def _packages(names: Iterable[str]) -> list[str]:
+    """Return the packages of backends, each once."""
+    first_words = [name.partition("-")[0] for name in names]
+    return list(dict.fromkeys(PACKAGES.get(word, word) for word in first_words))
 
 
-def _open_sessions(openers: Openers) -> tuple[dict[str, BackendSession], list[str]]:
+def _open_sessions(
+    openers: Mapping[str, Callable[[], Session[Batch]]],
+) -> tuple[dict[str, Session[Batch]], list[str]]:
     """Open every session that can be opened; return them, and the names of the others."""
-    sessions: dict[str, BackendSession] = {}
+    sessions: dict[str, Session[Batch]] = {}
     failures = []
     for name, opener in openers.items():
         try:
@@ -75,7 +104,7 @@ def _open_sessions(openers: Openers) -> tuple[dict[str, BackendSession], list[st
         except HpdsearchError as error:
             if not sessions:
                 raise
-            logger.warning("%s; it is not used (set HPDSEARCH_BACKEND=%s to skip it)", error, next(iter(openers)))
+            logger.warning("%s; %s is used instead of %s", error, next(iter(openers)), name)
             failures.append(name)
     return sessions, failures
 
@@ -91,25 +120,23 @@ def _store_choice(path: Path, choices: Mapping[str, str]) -> None:
         logger.info("%s: cannot be written (%s)", path, error.strerror)
 
 
-def time_sessions(sessions: Mapping[str, BackendSession], *, longest: int) -> dict[str, float]:
+def time_sessions(sessions: Mapping[str, Session[Batch]], trial: Trial[Batch]) -> dict[str, float]:
     """Return the seconds of the first session and of each one that agrees with it.
 
-    The time is the best of ROUNDS interleaved rounds, summed over SHAPES. A session that differs is left out: integer
+    The time is the best of the interleaved rounds, summed over the batches. A session that differs is left out: integer
     products overflow on some processors.
     """
-    rng = np.random.default_rng(0)
     total = dict.fromkeys(sessions, 0.0)
-    for n_texts, n_tokens in SHAPES:
-        ids = rng.integers(1, 20, (n_texts, min(n_tokens, longest)))  # every vocabulary has these ids
+    for batch in trial.batches:
         best = dict.fromkeys(total, float("inf"))
         vectors = {}
-        for _ in range(ROUNDS):
+        for _ in range(trial.rounds):
             for name in total:
                 start = time.perf_counter()
-                vectors[name] = sessions[name](ids)
+                vectors[name] = sessions[name](batch)
                 best[name] = min(best[name], time.perf_counter() - start)
         expected = next(iter(vectors.values()))
-        agreeing = [name for name in total if (vectors[name] * expected).sum(axis=1).mean() >= AGREEMENT]
+        agreeing = [name for name in total if (vectors[name] * expected).sum(axis=1).mean() >= trial.agreement]
         for name in total.keys() - set(agreeing):
             logger.warning("%s differs from %s on this processor and is not used", name, next(iter(total)))
         total = {name: total[name] + best[name] for name in agreeing}

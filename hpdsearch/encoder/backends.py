@@ -132,10 +132,10 @@ def _measure(backend: Backend, folder: Path, card: EncoderCard, sha256: str, *, 
         candidates.append(Backend.OPENVINO)
     if len(candidates) == 1:  # nothing has to be imported, read or measured
         return Backend.ONNX
-    from hpdsearch.encoder.backend_choice import choose_backend
+    from hpdsearch.encoder.backend_choice import choose_backend, encoder_trial
 
     openers = {candidate.value: partial(open_session, folder, candidate) for candidate in candidates}
-    return Backend(choose_backend(openers, sha256, longest=longest))
+    return Backend(choose_backend(openers, sha256, encoder_trial(longest)))
 
 
 def open_session(folder: Path, backend: Backend, *, device: Device = Device.CPU, threads: int = 1) -> BackendSession:

@@ -112,7 +112,7 @@ def test_a_session_that_differs_is_not_chosen(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(backend_choice.time, "perf_counter", lambda: clock[0])
     openers = {"onnx": partial(Session, 1), "onnx-int8": partial(Session, factor * 0.999)}
-    chosen = backend_choice.choose_backend(openers, "a", longest=20)
+    chosen = backend_choice.choose_backend(openers, "a", backend_choice.encoder_trial(20))
     assert chosen == ("onnx-int8" if factor == 1 else "onnx")
     assert ("onnx-int8 differs from onnx" in caplog.text) == (factor == -1)
 

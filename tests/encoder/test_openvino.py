@@ -80,7 +80,7 @@ def test_the_faster_backend_is_chosen_and_the_choice_is_cached(tmp_path: Path, m
             return TimedSession(seconds[name], clock)
 
         return backend_choice.choose_backend(
-            {name: lambda name=name: open_session(name) for name in seconds}, encoder, longest=20
+            {name: lambda name=name: open_session(name) for name in seconds}, encoder, backend_choice.encoder_trial(20)
         )  # type: ignore[misc]
 
     assert choose("a", onnx=0.004, openvino=0.001) == "openvino"
@@ -113,7 +113,7 @@ def test_a_model_that_openvino_cannot_load_runs_on_onnxruntime(
         "onnx": partial(OnnxSession, tiny_folder / "model.onnx", threads=1),
         "openvino": partial(OpenVinoSession, broken, threads=1),
     }
-    assert backend_choice.choose_backend(openers, "a", longest=20) == "onnx"
+    assert backend_choice.choose_backend(openers, "a", backend_choice.encoder_trial(20)) == "onnx"
     assert "cannot load it" in caplog.text
     assert not (tmp_path / "cache").exists(), "the folder may be replaced by an intact one"
 

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
-import time
+import logging
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -28,6 +26,7 @@ from hpdsearch.distillation.teacher.folder import (
     open_transformer,
     read_teacher_folder,
 )
+from hpdsearch.distillation.teacher.runtime import Runtime, TeacherTransformer
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.batches import length_batches
 from hpdsearch.encoder.device import Device, find_device
@@ -42,8 +41,10 @@ SHARD = 2048  # texts embedded between two writes to the cache
 TOKEN_BUDGET = {"cpu": 2048}  # tokens a batch
 GPU_TOKEN_BUDGET = 16384
 PADDING_SHARE = 1 / 32  # of the budget
-MIN_SPEEDUP = 1.3  # of bfloat16 over float32
-BFLOAT16_VARIABLE = "HPDSEARCH_BFLOAT16"
+# So many texts are worth the time in which openvino converts and compiles a teacher: several seconds.
+MIN_TEXTS_TO_CHOOSE = 10_000
+TRIAL_TEXTS, TRIAL_TOKENS = 8, 64
+logger = logging.getLogger(__name__)
 # Keys of config.json that do not change the vectors, which are computed from float32 weights in every case.
 INCIDENTAL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
@@ -59,7 +60,6 @@ class Teacher:
         max_tokens: longest input, special tokens included; longer texts are truncated.
         tokenizer: without truncation and padding; it adds the model's special tokens.
         device: of torch.
-        dtype: of the matrix products, float32 or bfloat16. Weights and vectors are float32.
         license: as its model card states it.
     """
 
@@ -72,13 +72,12 @@ class Teacher:
         tokenizer: Any,
         config: dict[str, Any],
         device: str,
-        dtype: torch.dtype,
+        runtime: Runtime | None = None,
         license: str = UNKNOWN_LICENSE,
     ) -> None:
         self.name = name
         self.license = license
         self.device = device
-        self.dtype = dtype
         self.tokenizer: Tokenizer = tokenizer.backend_tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -88,7 +87,7 @@ class Teacher:
         self._truncating.enable_truncation(self.max_tokens)
         self._pad_id = tokenizer.pad_token_id or 0
         self._parts = parts
-        self._model = model.to(device)
+        self._transformer = TeacherTransformer(model, device, runtime)
         self._head = parts.head.to(device).eval()
         self._n_unpooled = (
             0 if parts.pools_prompt or not parts.prompt else _count_prompt_tokens(self.tokenizer, parts.prompt)
@@ -106,13 +105,15 @@ class Teacher:
             name_or_folder: a sentence-transformers folder (Transformer, Pooling, then Dense and Normalize), a plain
                 transformers folder (mean over the tokens), or the name of either on the Hugging Face hub.
             device: "cpu", "cuda" (a GPU), or "auto": a GPU if torch finds one.
-            dtype: torch.float32 or torch.bfloat16; None for the faster of them (see fastest_dtype).
+            dtype: torch.float32 or torch.bfloat16, by torch; None for the fastest runtime, see `choose_runtime`.
 
         Raises:
             EncoderError: there is no such teacher or device, it cannot be opened, or it names an unknown module.
         """
-        if dtype not in (None, torch.float32, torch.bfloat16):
+        runtimes = {None: None, torch.float32: Runtime.FLOAT32, torch.bfloat16: Runtime.BFLOAT16}
+        if dtype not in runtimes:
             raise EncoderError(f"dtype: expected torch.float32 or torch.bfloat16, got {dtype}")
+        runtime = runtimes[dtype]
         folder = find_teacher_folder(name_or_folder)
         name = folder.resolve().name if Path(name_or_folder).expanduser().is_dir() else Path(name_or_folder).name
         on = torch_device(find_device(device))
@@ -120,7 +121,6 @@ class Teacher:
             parts = read_teacher_folder(folder)
             model, tokenizer = open_transformer(parts.transformer)
             config = parse_json((parts.transformer / "config.json").read_bytes())
-            dtype = dtype or fastest_dtype(on)
             return cls(
                 name,
                 parts,
@@ -128,7 +128,7 @@ class Teacher:
                 tokenizer=tokenizer,
                 config=config,
                 device=on,
-                dtype=dtype,
+                runtime=runtime,
                 license=read_license(folder),
             )
         except EncoderError:
@@ -149,22 +149,40 @@ class Teacher:
         Raises:
             EncoderError: texts is one string instead of a list.
         """
+        if isinstance(texts, str):
+            raise EncoderError("texts: expected a list of strings, got one string; write [text]")
+        self.choose_runtime(texts)
         bar = progress.phase("teacher", total=len(texts), unit="text")
         try:
             return self._encode(texts, bar)
         finally:
             bar.close()
 
+    @property
+    def runtime(self) -> Runtime:
+        """The library and precision that run the Transformer."""
+        return self._transformer.runtime
+
+    def choose_runtime(self, texts: Sequence[str]) -> None:
+        """Choose the fastest runtime on the first of many texts that will be encoded; few texts choose nothing.
+
+        Without it, torch runs in the faster precision.
+        """
+        if len(texts) < MIN_TEXTS_TO_CHOOSE:
+            return
+        ids = [of_text[:TRIAL_TOKENS] for of_text in self._ids(texts[:TRIAL_TEXTS])]
+        with Workers(1):  # on one core, as each of the workers in _encode
+            self._transformer.choose(self.sha256, *self._pad(ids), self._pool)
+        logger.info("teacher %s: %s", self.name, self.runtime.value)
+
     def _encode(self, texts: Sequence[str], bar: Bar) -> Matrix:
-        if isinstance(texts, str):
-            raise EncoderError("texts: expected a list of strings, got one string; write [text]")
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         budget = TOKEN_BUDGET.get(self.device, GPU_TOKEN_BUDGET)
         bar_lock = Lock()
 
         def fill(batches: list[list[int]]) -> None:
             # One autocast context for all batches, because it caches the bfloat16 copies of the weights until it ends.
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+            with self._transformer.autocast():
                 for batch in batches:
                     vectors[[first + position for position in batch]] = self._forward([ids[p] for p in batch])
                     with bar_lock:
@@ -187,11 +205,19 @@ class Teacher:
     @torch.inference_mode()
     def _forward(self, ids: list[list[int]]) -> Matrix:
         """Compute the unit vectors (n, dim) of n texts from their token ids."""
+        tokens, mask = self._pad(ids)
+        return self._pool(self._transformer(tokens, mask), mask)
+
+    def _pad(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token ids and mask, int64 (n, tokens), on the device."""
         width = max(map(len, ids))
         tokens = torch.tensor([of_text + [self._pad_id] * (width - len(of_text)) for of_text in ids])
         mask = torch.tensor([[1] * len(of_text) + [0] * (width - len(of_text)) for of_text in ids])  # (n, width)
-        tokens, mask = tokens.to(self.device), mask.to(self.device)
-        hidden = self._model(input_ids=tokens, attention_mask=mask).last_hidden_state.float()
+        return tokens.to(self.device), mask.to(self.device)
+
+    def _pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> Matrix:
+        """Return the unit vectors (n, dim) from token vectors (n, tokens, hidden) and their mask."""
+        mask = mask.clone()
         mask[:, : self._n_unpooled] = 0
         pooled = torch.cat([mode(hidden, mask) for mode in self._parts.pooling], dim=1)
         vectors: Matrix = functional.normalize(self._head(pooled).float()).cpu().numpy()
@@ -243,40 +269,13 @@ def embed(
             return  # the writer's lock is not needed, and another process may hold it for hours
         with cache.exclusive_lock():
             missing = list(cache.missing(texts))
+            teacher.choose_runtime(missing)
             bar.update(len(texts) - len(missing))
             for first in range(0, len(missing), texts_per_shard):
                 shard = missing[first : first + texts_per_shard]
                 cache.add(shard, teacher._encode(shard, bar))
     finally:
         bar.close()
-
-
-@cache
-def fastest_dtype(device: str) -> torch.dtype:
-    """Return bfloat16 if it speeds up matrix products of a teacher's size by at least 1.3 on the device, else float32.
-
-    The environment variable HPDSEARCH_BFLOAT16 overrides the measurement: 1 for bfloat16, 0 for float32. The
-    measurement takes half a second. Many processors that support bfloat16 compute more slowly in it.
-
-    Raises:
-        EncoderError: HPDSEARCH_BFLOAT16 is neither 0 nor 1.
-    """
-    forced = os.environ.get(BFLOAT16_VARIABLE, "")
-    if forced not in ("", "0", "1"):
-        raise EncoderError(f"{BFLOAT16_VARIABLE}: expected 0 or 1, got {forced!r}")
-    if forced:
-        return torch.bfloat16 if forced == "1" else torch.float32
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        tokens, weight = (torch.ones(rows, 768, device=device, dtype=dtype) for rows in (256, 3072))
-        seconds[dtype] = min(_seconds(tokens, weight) for _ in range(4))  # the first is a warm-up
-    return torch.bfloat16 if seconds[torch.float32] > MIN_SPEEDUP * seconds[torch.bfloat16] else torch.float32
-
-
-def _seconds(tokens: torch.Tensor, weight: torch.Tensor) -> float:
-    start = time.perf_counter()
-    functional.linear(tokens, weight)[0, 0].item()  # waits for a GPU
-    return time.perf_counter() - start
 
 
 def _count_prompt_tokens(tokenizer: "Tokenizer", prompt: str) -> int:

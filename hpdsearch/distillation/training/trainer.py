@@ -20,7 +20,7 @@ from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distillation.data.texts import Ids, TrainingSet
 from hpdsearch.distillation.spec import TrainingSpec
 from hpdsearch.distillation.student.student import Student, embed_ids
-from hpdsearch.distillation.teacher.teacher import fastest_dtype
+from hpdsearch.distillation.teacher.runtime import fastest_dtype
 from hpdsearch.distillation.training.losses import distillation_losses
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.bert import WORD_EMBEDDINGS

@@ -10,7 +10,8 @@ from tiny_encoder import WORDS
 from tiny_teacher import HIDDEN, MAX_TOKENS, POSITIONS, make_plain_teacher, make_tiny_teacher, write_json
 from transformers import AutoModel
 
-from hpdsearch.distillation.teacher.teacher import Teacher, fastest_dtype
+from hpdsearch.distillation.teacher.runtime import fastest_dtype
+from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.errors import EncoderError
 
 TEXTS = ["the cat sleeps", "Ship", "", "the old king of the red ship in the rain", "a dog, a bird!", "zebra 7"]
