@@ -28,7 +28,7 @@ from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.distillation.staging import check_output, create_staging, exclusive_lock, prepare_run, promote
 from hpdsearch.distillation.student.build import postprocess_student
 from hpdsearch.distillation.student.initial_model import InitialModel, load_initial_model, select_layers
-from hpdsearch.distillation.student.student import embed_ids, tokenize
+from hpdsearch.distillation.student.student import Student, embed_ids, tokenize
 from hpdsearch.distillation.student.vocabulary import trim_vocabulary
 from hpdsearch.distillation.targets import fit_space, prepare_student
 from hpdsearch.distillation.teacher.ensemble import EnsembleCache, TeacherEnsemble, TeacherName
@@ -170,7 +170,6 @@ def distill_from(
 
     The student is trained on the teacher's device.
     """
-    training = spec.resolve_training()
     split = split_texts(texts, spec)
     _check_settings(teacher, space, assistant, init_model, split, spec)
     cache.embed([*split.held_out, *split.by_teacher], progress=progress)
@@ -183,16 +182,9 @@ def distill_from(
             logger.info("training into the space %s of %s", space.id, space.teacher)
         if spec.trim_vocabulary:
             init_model = _trim(init_model, split.training)
-        student, texts_to_learn = prepare_student(
+        student = _train_student(
             space, cache, split, init_model, assistant, spec, folder, progress, device=teacher.device
         )
-        projected = space.project(cache.embeddings(split.held_out))
-        held_out_ids = tokenize(init_model, split.held_out, max_tokens=training.max_tokens)
-        init_tensors = {name: tensor.clone() for name, tensor in student.tensors.items()}
-        train(student, texts_to_learn, TrainingSet(held_out_ids, projected), training, folder, progress=progress)
-        taught = space.project(cache.embeddings(split.by_teacher[:VARIANCE_TEXTS]))
-        taught_set = TrainingSet(texts_to_learn.token_ids[: len(taught)], taught)
-        postprocess_student(student, init_tensors, taught_set, spec)
         staging = create_staging(output)
         write_space(
             staging / SPACE,
@@ -202,11 +194,12 @@ def distill_from(
         )
         name = output.resolve().name
         encoder = export_student(student, staging, name=name, space=space.id, precision=spec.precision)
+        embeddings = cache.embeddings(split.held_out)
         window_ids = tokenize(init_model, split.held_out, max_tokens=init_model.max_tokens)
         quality = evaluate_gates(
             split.held_out,
-            teacher=cache.embeddings(split.held_out),
-            projected=projected,
+            teacher=embeddings,
+            projected=space.project(embeddings),
             student=embed_ids(student, window_ids),
             encoder=encoder.encode(split.held_out),
             spec=spec.resolve_gates(),
@@ -231,6 +224,32 @@ def distill_from(
         n_held_out=len(split.held_out),
         has_plot=has_plot,
     )
+
+
+def _train_student(
+    space: Space,
+    cache: EnsembleCache,
+    split: Split,
+    init_model: InitialModel,
+    assistant: Encoder | None,
+    spec: DistillSpec,
+    folder: Path,
+    progress: Progress,
+    *,
+    device: str,
+) -> Student:
+    """Train the student and postprocess it. The targets on disk are closed when this returns."""
+    training = spec.resolve_training()
+    student, texts = prepare_student(space, cache, split, init_model, assistant, spec, folder, progress, device=device)
+    held_out = TrainingSet(
+        tokenize(init_model, split.held_out, max_tokens=training.max_tokens),
+        space.project(cache.embeddings(split.held_out)),
+    )
+    init_tensors = {name: tensor.clone() for name, tensor in student.tensors.items()}
+    train(student, texts, held_out, training, folder, progress=progress)
+    taught = space.project(cache.embeddings(split.by_teacher[:VARIANCE_TEXTS]))
+    postprocess_student(student, init_tensors, TrainingSet(texts.token_ids[: len(taught)], taught), spec)
+    return student
 
 
 def _collect_texts(texts: Iterable[str] | Iterable[Document], init_model: InitialModel) -> list[str]:

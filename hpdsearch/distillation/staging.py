@@ -3,13 +3,14 @@
 my-encoder/
   training/settings.json   settings, and a hash of the texts and the initial weights
   training/space/          the space, unless an existing one was given
-  training/ensemble.bin    the second vectors of the targets
+  training/head.bin        the initial head of the student
+  training/targets/        the targets, see stored_rows.py
   training/checkpoint.bin  the training
   training/log.csv         and loss.svg
   training/staging/        the exported encoder, until it is promoted
   training/write.lock      held by the process that trains here
 
-Promotion removes space, ensemble.bin, checkpoint.bin and staging from training/.
+Promotion removes space, head.bin, targets, checkpoint.bin and staging from training/.
 """
 
 import errno
@@ -27,13 +28,14 @@ from filelock import FileLock, Timeout
 from hpdsearch.common.files import atomic_write, parse_json
 from hpdsearch.distillation.export.sentence_transformers import MODULES
 from hpdsearch.distillation.space.lookup import SPACE
+from hpdsearch.distillation.student.build import HEAD_FILE
 from hpdsearch.distillation.training.trainer import CHECKPOINT
 from hpdsearch.encoder.folder import CARD, built_in_names, read_card
 from hpdsearch.errors import DistillError, EncoderError
 
 TRAINING, STAGING, SETTINGS, LOCK = "training", "staging", "settings.json", "write.lock"
-ENSEMBLE = "ensemble.bin"
-RESUMABLE = (CHECKPOINT, ENSEMBLE, SPACE)  # in training/, removed when the training ends
+TARGETS = "targets"
+RESUMABLE = (CHECKPOINT, HEAD_FILE, TARGETS, SPACE)  # in training/, removed when the training ends
 REPORT_OF_0_1 = "verdict.json"  # the quality report of an encoder that hpdsearch 0.1 made
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -102,6 +104,7 @@ def promote(output: Path) -> None:
     If the process is killed in between, the same command exports the same encoder from the last checkpoint again.
     """
     staging = output / TRAINING / STAGING
+    _remove(output / TRAINING / TARGETS)  # it may be large, and a kill after the promotion would leave it for good
     old = _list_encoder_files(output)
     (output / CARD).unlink(missing_ok=True)
     for name in old:

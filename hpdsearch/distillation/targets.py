@@ -3,20 +3,18 @@
 Results that take long to compute are stored in the folder of the training, and a resumed run reads them from there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
-from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distillation.data.split import Split
+from hpdsearch.distillation.data.stored_rows import store_rows
 from hpdsearch.distillation.data.texts import TrainingSet
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
-from hpdsearch.distillation.staging import ENSEMBLE
+from hpdsearch.distillation.staging import TARGETS
 from hpdsearch.distillation.student.build import init_student
 from hpdsearch.distillation.student.initial_model import InitialModel
 from hpdsearch.distillation.student.student import Student, embed_ids, tokenize
@@ -25,6 +23,7 @@ from hpdsearch.encoder import Encoder, Space, read_space, write_space
 from hpdsearch.encoder.space import CARD
 
 BLOCK = 4096  # embeddings in memory at once
+SPACE_TEXTS = 200_000  # a space is fitted to no more texts: its directions would not change
 
 
 def fit_space(folder: Path, cache: EnsembleCache, split: Split, spec: DistillSpec) -> tuple[Space, float]:
@@ -38,7 +37,11 @@ def fit_space(folder: Path, cache: EnsembleCache, split: Split, spec: DistillSpe
         split: the texts.
         spec: its projection is used.
     """
-    projection = fit_projection(_iterate_blocks(cache, split.fitted), spec.projection or ProjectionSpec())
+    texts = split.fitted[:SPACE_TEXTS]
+    projection = fit_projection(
+        (cache.embeddings(texts[first : first + BLOCK]) for first in range(0, len(texts), BLOCK)),
+        spec.projection or ProjectionSpec(),
+    )
     if not (folder / CARD).is_file():
         teacher = cache.teacher
         write_space(folder, teacher=teacher.name, teacher_hash=teacher.sha256, components=projection.components)
@@ -60,7 +63,8 @@ def prepare_student(
     """Build the untrained student and its training set.
 
     The target of a text is the teacher's vector or, beyond n_teacher_texts, that of the teacher assistant. A positive
-    ensemble_weight adds a second vector to each target: that of the assistant or of the untrained student.
+    ensemble_weight adds a second vector to each target: that of the assistant or of the untrained student. Targets are
+    computed block by block and stay on disk.
 
     Args:
         space: to train into.
@@ -69,37 +73,33 @@ def prepare_student(
         init_model: the model to start from.
         assistant: the teacher assistant, an encoder of the space (Mirzadeh et al. 2020, arXiv:1902.03393).
         spec: settings.
-        folder: of the training; it stores the second vectors.
-        progress: of the assistant.
+        folder: of the training; it stores the targets.
+        progress: counts the targets.
         device: of torch, for the student.
     """
-    ids = tokenize(init_model, split.training, max_tokens=spec.resolve_training().max_tokens)
-    targets = np.empty((len(ids), space.dim), dtype=np.float32)
-    n_taught = len(split.by_teacher)
-    for first, block in zip(range(0, n_taught, BLOCK), _iterate_blocks(cache, split.by_teacher), strict=True):
-        targets[first : first + len(block)] = space.project(block)
-    second = None
-    if assistant and (spec.ensemble_weight or split.by_assistant):
-        texts = split.training if spec.ensemble_weight else split.by_assistant
-        second = _load_or_compute(folder / ENSEMBLE, lambda: assistant.encode(texts, progress=progress))
-        targets[n_taught:] = second[len(texts) - len(split.by_assistant) :]
-    student = init_student(init_model, TrainingSet(ids, targets), space, spec, device=device)
-    if spec.ensemble_weight:
-        if second is None:
-            second = _load_or_compute(folder / ENSEMBLE, lambda: embed_ids(student, ids))
-        targets = unit_rows(targets + spec.ensemble_weight * second)
+    texts = split.training
+    n_taught = len(texts) - len(split.by_assistant)
+    ids = tokenize(init_model, texts, max_tokens=spec.resolve_training().max_tokens)
+
+    def compute_targets(rows: slice) -> Matrix:
+        taught, other = texts[rows.start : min(rows.stop, n_taught)], texts[max(rows.start, n_taught) : rows.stop]
+        parts = [space.project(cache.embeddings(taught))] if taught else []
+        if assistant and other:
+            parts.append(assistant.encode(other))
+        vectors = np.concatenate(parts)
+        if assistant and spec.ensemble_weight:
+            second = np.concatenate([assistant.encode(taught), *parts[1:]]) if taught else vectors
+            vectors = unit_rows(vectors + spec.ensemble_weight * second)
+        return vectors
+
+    shape = (len(texts), space.dim)
+    targets = store_rows(folder / TARGETS / "targets.f16", shape, compute_targets, progress=progress)
+    student = init_student(init_model, ids, targets, space, spec, folder, device=device)
+    if spec.ensemble_weight and not assistant:
+
+        def add_student(rows: slice) -> Matrix:
+            return unit_rows(targets[rows] + np.float32(spec.ensemble_weight) * embed_ids(student, ids[rows]))
+
+        mixed = store_rows(folder / TARGETS / "ensemble.f16", shape, add_student, name="ensemble", progress=progress)
+        return student, TrainingSet(ids, mixed)
     return student, TrainingSet(ids, targets)
-
-
-def _iterate_blocks(cache: EnsembleCache, texts: Sequence[str]) -> Iterator[Matrix]:
-    for first in range(0, len(texts), BLOCK):
-        yield cache.embeddings(texts[first : first + BLOCK])
-
-
-def _load_or_compute(path: Path, compute: Callable[[], Matrix]) -> Matrix:
-    """Read vectors from a file, or compute them and write the file."""
-    if (found := read_checkpoint(path)) is not None:
-        return found[0]["vectors"].numpy()
-    vectors = compute()
-    write_checkpoint(path, {"vectors": torch.from_numpy(vectors)}, {})
-    return vectors

@@ -24,6 +24,7 @@ from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.data.split import split_texts
 from hpdsearch.distillation.pipeline import Distilled
 from hpdsearch.distillation.spec import DistillSpec, GateSpec, LossSpec, Precision, ProjectionSpec
+from hpdsearch.distillation.staging import RESUMABLE
 from hpdsearch.distillation.teacher.ensemble import TeacherEnsemble
 from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import read_space
@@ -105,7 +106,10 @@ def test_a_distillation_killed_at_any_stage_resumes_to_the_same_bytes(models, di
     assert len(codes) == len(MOMENTS) + 1, done.stderr
     assert {*codes} == {"-9", "0"}, done.stderr
     assert codes.index("0") >= len(MOMENTS) - 1, "all but the last, which comes within milliseconds of the end"
-    assert read_files(models / "killed" / "encoder") == read_files(distilled.folder)
+    found, expected = read_files(models / "killed" / "encoder"), read_files(distilled.folder)
+    # The last kill may come after the promotion, which removes these files at its very end.
+    left = {name for name in found.keys() - expected.keys() if Path(name).parts[1] in RESUMABLE}
+    assert {name: content for name, content in found.items() if name not in left} == expected
 
 
 def test_a_corrupt_cache_shard_is_embedded_again_to_equal_bytes(models, distilled, work_folder, caplog):
@@ -263,7 +267,7 @@ def test_a_larger_ensemble_weight_moves_the_student_towards_the_assistant(models
     other = run(models, work_folder, spec=quick, output=work_folder / "other", space=distilled.folder, force=True)
     assistant = Encoder.load(other.folder).encode(texts)
     nearness = []  # to the teacher, to the assistant
-    for anchor in (0.0, 1.0, 1000.0):
+    for anchor in (0.0, 1.0, 3.0):
         options = {
             "space": distilled.folder,
             "teacher_assistant": other.folder,

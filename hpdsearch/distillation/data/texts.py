@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from hpdsearch.common.vectors import Matrix
+import numpy as np
+
 from hpdsearch.corpus.passages import TokenSpans, split_documents
 from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
@@ -20,11 +21,11 @@ class TrainingSet:
 
     Attributes:
         token_ids: of n texts.
-        targets: unit vectors in the space (n, dim).
+        targets: unit vectors in the space (n, dim), float32, or float16 in a memory map.
     """
 
     token_ids: Ids
-    targets: Matrix
+    targets: np.ndarray
 
 
 @dataclass(frozen=True)

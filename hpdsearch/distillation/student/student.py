@@ -3,8 +3,7 @@
 A student is a dictionary of float32 tensors and the map from token ids to unit vectors. trainer.py updates the tensors.
 """
 
-from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch.nn import functional
 
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distillation.data.texts import Ids
+from hpdsearch.distillation.data.token_ids import TokenIds
 from hpdsearch.distillation.spec import HeadInit
 from hpdsearch.distillation.student.initial_model import InitialModel
 from hpdsearch.distillation.workers import Workers
@@ -113,13 +113,17 @@ class StaticStudent:
 
 
 def fit_head(
-    pooled: Matrix, targets: Matrix, head_init: HeadInit = HeadInit.RIDGE_TO_PROCRUSTES, *, ridge: float = 0.02
+    blocks: Iterable[tuple[Matrix, Matrix]],
+    head_init: HeadInit = HeadInit.RIDGE_TO_PROCRUSTES,
+    *,
+    ridge: float = 0.02,
 ) -> Matrix:
     """Fit the head (dim, hidden), which maps pooled vectors to targets.
 
     Args:
-        pooled: means over the tokens (n, hidden); their rows are scaled to unit length here.
-        targets: unit vectors of the same texts in the space (n, dim); dim <= hidden unless head_init is RIDGE.
+        blocks: (pooled, targets) of the same texts, in any number of blocks. Only their moments, summed in float64, are
+            held in memory. pooled: means over the tokens (rows, hidden), which are scaled to unit length here; targets:
+            unit vectors in the space (rows, dim); dim <= hidden unless head_init is RIDGE.
         head_init: the kind of fit.
         ridge: strength of the regularization, relative to the mean square of one pooled dimension. Without it training
             diverged.
@@ -130,10 +134,19 @@ def fit_head(
     Sources: Procrustes: Schönemann 1966, "A generalized solution of the orthogonal Procrustes problem". Ridge: Hoerl &
     Kennard 1970, "Ridge regression: biased estimation for nonorthogonal problems".
     """
-    rows = unit_rows(pooled).astype(np.float64)
-    n_texts, hidden = rows.shape
-    dim = targets.shape[1]
-    correlation = rows.T @ targets / n_texts
+    n_texts = 0
+    moment, correlation = np.zeros((0, 0)), np.zeros((0, 0))
+    for pooled, targets in blocks:
+        rows = unit_rows(pooled).astype(np.float64)
+        if not n_texts:
+            moment = np.zeros((rows.shape[1], rows.shape[1]))
+            correlation = np.zeros((rows.shape[1], targets.shape[1]))
+        n_texts += len(rows)
+        moment += rows.T @ rows
+        correlation += rows.T @ targets.astype(np.float64)
+    moment /= n_texts
+    correlation /= n_texts
+    hidden, dim = correlation.shape
     prior = np.zeros((hidden, dim))
     if head_init is not HeadInit.RIDGE:
         if dim > hidden:
@@ -141,10 +154,11 @@ def fit_head(
         left, _, right = np.linalg.svd(correlation, full_matrices=False)
         rotation = left @ right
         if head_init is HeadInit.PROCRUSTES:
-            return np.asarray(rotation.T, dtype=np.float32)
+            return np.ascontiguousarray(rotation.T, dtype=np.float32)
         prior = rotation * (rotation * correlation).sum()  # scaled by the mean cosine that the rotation reaches
-    head = np.linalg.solve(rows.T @ rows / n_texts + ridge * np.eye(hidden), correlation + ridge * prior)
-    return np.asarray(head.T, dtype=np.float32)
+    head = np.linalg.solve(moment + ridge * np.eye(hidden), correlation + ridge * prior)
+    # In C order, as a head that is read from a file: another order changes the last bits of products.
+    return np.ascontiguousarray(head.T, dtype=np.float32)
 
 
 def fit_token_table(student: TransformerStudent, *, counts: np.ndarray, smoothing: float = 1e-3) -> Matrix:
@@ -186,15 +200,14 @@ def _map_blocks(function: Callable[[Ids], Tensor], ids: Ids, block: int, workers
     return np.concatenate(workers.map(compute, range(0, len(ids), block)))
 
 
-def tokenize(init_model: InitialModel, texts: Sequence[str], *, max_tokens: int) -> "list[array[int]]":
-    """Return the first token ids of each text, at most max_tokens and one window, without special tokens.
-
-    An array takes 4 bytes per id, a list takes 36.
-    """
+def tokenize(init_model: InitialModel, texts: Sequence[str], *, max_tokens: int) -> TokenIds:
+    """Return the first token ids of each text, at most max_tokens and one window, without special tokens."""
     n_kept = min(max_tokens, init_model.max_tokens)
-    kept = []
-    for first in range(0, len(texts), BLOCK):
-        block = list(texts[first : first + BLOCK])
-        encodings = init_model.tokenizer.encode_batch_fast(block, add_special_tokens=False)
-        kept += [array("i", encoding.ids[:n_kept]) for encoding in encodings]
-    return kept
+
+    def encode_blocks() -> Iterator[list[list[int]]]:
+        for first in range(0, len(texts), BLOCK):
+            block = list(texts[first : first + BLOCK])
+            encodings = init_model.tokenizer.encode_batch_fast(block, add_special_tokens=False)
+            yield [encoding.ids[:n_kept] for encoding in encodings]
+
+    return TokenIds(encode_blocks(), n_tokens=init_model.tokenizer.get_vocab_size())

@@ -5,6 +5,7 @@ import hashlib
 import math
 import time
 from array import array
+from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ CHECKPOINT = "checkpoint.bin"
 N_MEASUREMENTS = 20  # of the held-out agreement during a training
 # Below this share of the best agreement a training has diverged. The loss of unit vectors is bounded, so it shows less.
 DIVERGENCE_RATIO = 0.5
+PART = 2**16  # texts whose targets are in memory at once while batches are made
 LOG_WINDOW = 50  # steps; their mean loss is logged
 
 
@@ -142,7 +144,7 @@ class _Trainer:
         # from it the gradient of each micro-batch with respect to the tensors.
         vectors = torch.cat([part.detach() for part in embedded]).requires_grad_()
         order = np.concatenate(micro_batches)
-        targets = torch.from_numpy(self.texts.targets[batch[order]]).to(vectors.device)
+        targets = torch.from_numpy(self.texts.targets[batch[order]].astype(np.float32)).to(vectors.device)
         terms = distillation_losses(vectors, targets, self.spec.loss)
         loss = torch.stack(list(terms.values())).sum()
         (grad_vectors,) = torch.autograd.grad(loss, [vectors])
@@ -259,24 +261,40 @@ def learning_rate_factor(step: int, n_steps: int, *, warmup: float) -> float:
     return min(1.0, (step + 1) / rise) * (1 - 0.95 * step / n_steps)
 
 
-def group_near_texts(targets: Matrix, group_size: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def group_near_texts(
+    targets: np.ndarray, group_size: int, rng: np.random.Generator, *, part_size: int = PART
+) -> npt.NDArray[np.int64]:
     """Return all positions in random order, but with texts that are near in the space next to each other.
 
     The texts are split in half along the line between two random ones until no group is larger than group_size.
 
     Args:
-        targets: unit vectors (n, dim).
+        targets: unit vectors (n, dim), in memory or memory-mapped.
         group_size: size of the largest group; 1 for a plain permutation.
         rng: draws the lines and the order of the groups.
+        part_size: more texts than this are first divided into random parts, of which one is in memory at once.
     """
+    order = rng.permutation(len(targets))
+    if group_size == 1:
+        return order
     groups: list[npt.NDArray[np.int64]] = []
-    unsplit: list[npt.NDArray[np.int64]] = [rng.permutation(len(targets))]
+    for part in np.array_split(order, -(-len(order) // part_size)):
+        ascending = np.sort(part)  # a file is read from its beginning to its end
+        rows = np.asarray(targets[ascending], dtype=np.float32)
+        groups += [ascending[group] for group in _split_near(rows, np.searchsorted(ascending, part), group_size, rng)]
+    return np.concatenate([groups[position] for position in rng.permutation(len(groups))])
+
+
+def _split_near(
+    rows: Matrix, order: npt.NDArray[np.int64], group_size: int, rng: np.random.Generator
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the groups of texts that are near, as positions in (n, dim) rows, from a random order of all positions."""
+    unsplit = [order]
     while unsplit:
         group = unsplit.pop()
-        if len(group) <= group_size or group_size == 1:
-            groups.append(group)
+        if len(group) <= group_size:
+            yield group
             continue
-        one, other = targets[rng.choice(group, 2, replace=False)]
-        order = group[np.argsort(targets[group] @ (one - other), kind="stable")]
+        one, other = rows[rng.choice(group, 2, replace=False)]
+        order = group[np.argsort(rows[group] @ (one - other), kind="stable")]
         unsplit += [order[: len(order) // 2], order[len(order) // 2 :]]
-    return np.concatenate([groups[position] for position in rng.permutation(len(groups))])

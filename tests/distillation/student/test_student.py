@@ -1,4 +1,3 @@
-from array import array
 from itertools import permutations
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tiny_teacher import make_plain_teacher
 
 from hpdsearch.distillation.export.transformer import export_encoder
 from hpdsearch.distillation.spec import HeadInit, Precision
+from hpdsearch.distillation.student.build import PASSAGE_TOKENS, sample_lengths
 from hpdsearch.distillation.student.initial_model import InitialModel, load_initial_model
 from hpdsearch.distillation.student.student import (
     BLOCK,
@@ -100,9 +100,9 @@ def test_a_rotation_keeps_the_cosines_and_undoes_a_rotation() -> None:
     pooled = rng.normal(size=(40, 6)).astype(np.float32) * 3
     turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    found = fit_head(pooled, (unit @ turn.T).astype(np.float32), HeadInit.PROCRUSTES)
+    found = fit_head([(pooled, (unit @ turn.T).astype(np.float32))], HeadInit.PROCRUSTES)
     np.testing.assert_allclose(found, turn, atol=1e-5)
-    noisy = fit_head(pooled, rng.normal(size=(40, 6)).astype(np.float32), HeadInit.PROCRUSTES)
+    noisy = fit_head([(pooled, rng.normal(size=(40, 6)).astype(np.float32))], HeadInit.PROCRUSTES)
     np.testing.assert_allclose(noisy @ noisy.T, np.eye(6), atol=1e-5)
     turned = unit @ noisy.T
     np.testing.assert_allclose(turned @ turned.T, unit @ unit.T, atol=1e-5)
@@ -112,7 +112,7 @@ def test_a_rotation_into_fewer_dimensions_is_the_best_map_with_orthonormal_rows(
     rng = np.random.default_rng(1)
     pooled, targets = (rng.normal(size=(40, dim)).astype(np.float32) for dim in (6, 4))
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    found = fit_head(pooled, targets, HeadInit.PROCRUSTES)
+    found = fit_head([(pooled, targets)], HeadInit.PROCRUSTES)
     np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-5)
     reached = (unit @ found.T * targets).sum()
     for _ in range(50):
@@ -134,12 +134,33 @@ def test_ridge_is_regularized_towards_zero_or_towards_the_rotation(ridge: float)
     pooled, wide, square = (rng.normal(size=(30, dim)).astype(np.float32) for dim in (6, 9, 6))
     unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     expected = regularized_least_squares(unit, wide, np.zeros((6, 9)), ridge)
-    np.testing.assert_allclose(fit_head(pooled, wide, HeadInit.RIDGE, ridge=ridge), expected, atol=1e-5)
+    np.testing.assert_allclose(fit_head([(pooled, wide)], HeadInit.RIDGE, ridge=ridge), expected, atol=1e-5)
     square /= np.linalg.norm(square, axis=1, keepdims=True)
     rotation, _ = scipy.linalg.orthogonal_procrustes(unit, square)
     mean_cosine = np.mean([row @ rotation @ target for row, target in zip(unit, square, strict=True)])
     expected = regularized_least_squares(unit, square, mean_cosine * rotation, ridge)
-    np.testing.assert_allclose(fit_head(pooled, square, HeadInit.RIDGE_TO_PROCRUSTES, ridge=ridge), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        fit_head([(pooled, square)], HeadInit.RIDGE_TO_PROCRUSTES, ridge=ridge), expected, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("head_init", list(HeadInit))
+def test_a_head_that_is_fitted_in_blocks_is_that_of_all_texts_together(head_init: HeadInit) -> None:
+    rng = np.random.default_rng(4)
+    pooled, targets = (rng.normal(size=(31, dim)).astype(np.float32) for dim in (6, 5))
+    blocks = [(pooled[:7], targets[:7]), (pooled[7:8], targets[7:8]), (pooled[8:], targets[8:])]
+    np.testing.assert_allclose(fit_head(blocks, head_init), fit_head([(pooled, targets)], head_init), atol=1e-6)
+
+
+def test_half_of_the_texts_that_a_head_is_fitted_to_are_passages_if_there_are_as_many() -> None:
+    lengths = np.where(np.arange(100) % 10 == 0, PASSAGE_TOKENS, PASSAGE_TOKENS - 1)  # ten passages
+    for n, n_passages in ((10, 5), (20, 10), (50, 10), (95, 10), (100, 10), (1000, 10)):
+        positions = sample_lengths(lengths, n)
+        assert len(positions) == len(set(positions)) == min(n, 100)
+        assert (np.diff(positions) > 0).all()
+        assert int((lengths[positions] == PASSAGE_TOKENS).sum()) == n_passages
+    assert sample_lengths(lengths, 4).tolist() == [0, 1, 2, 10]
+    assert sample_lengths(np.full(9, 200), 4).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("start", [HeadInit.PROCRUSTES, HeadInit.RIDGE_TO_PROCRUSTES])
@@ -147,7 +168,7 @@ def test_a_rotation_into_a_space_wider_than_the_student_is_refused(start: HeadIn
     with pytest.raises(
         ShapeError, match=r"dim: expected at most 6 \(width of the student\) for a Procrustes map, got 7"
     ):
-        fit_head(np.ones((40, 6), dtype=np.float32), np.ones((40, 7), dtype=np.float32), start)
+        fit_head([(np.ones((40, 6), dtype=np.float32), np.ones((40, 7), dtype=np.float32))], start)
 
 
 def test_a_static_student_embeds_as_its_encoder_and_as_hand_arithmetic(
@@ -186,11 +207,10 @@ def test_token_ids_are_truncated_and_contain_no_special_tokens(init_model: Initi
         [],
         ["dog"],
     ]
-    assert {type(ids) for ids in found} == {array}, "lists of Python's numbers take nine times the memory"
 
 
 def test_millions_of_texts_are_not_tokenized_at_once(init_model: InitialModel) -> None:
     texts = [" ".join(words) for words in permutations(WORDS[7:17], 4)]
     assert len(texts) > BLOCK
     expected = [init_model.tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-    assert [ids.tolist() for ids in tokenize(init_model, texts, max_tokens=9)] == expected
+    assert list(tokenize(init_model, texts, max_tokens=9)) == expected

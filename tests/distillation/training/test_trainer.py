@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -286,3 +287,15 @@ def test_texts_of_one_group_are_nearer_than_random_ones():
     assert (orders[0] == orders[1]).all()
     pairs = [{frozenset(order[place : place + 2]) for place in range(0, 512, 2)} for order in orders]
     assert len(pairs[0] & pairs[2]) < 64  # another seed makes other groups
+
+
+def test_groups_of_memory_mapped_targets_are_made_part_by_part(tmp_path):
+    targets = targets_on_a_sphere(512).astype(np.float16)
+    targets.tofile(tmp_path / "targets.f16")
+    mapped = np.memmap(tmp_path / "targets.f16", dtype=np.float16, mode="r", shape=targets.shape)
+    order = group_near_texts(mapped, 8, np.random.default_rng(0), part_size=200)
+    assert sorted(order) == list(range(512))
+    assert (order == group_near_texts(targets.astype(np.float32), 8, np.random.default_rng(0), part_size=200)).all()
+    wide = targets.astype(np.float32)
+    cosines = np.mean([wide[one] @ wide[other] for one, other in pairwise(order)])
+    assert cosines > 0.3
