@@ -21,6 +21,7 @@ from hpdsearch.lexical.scripts import (
 TOKENIZER = "hpdsearch_english"  # the name in Tantivy's schema on disk
 _MAX_TOKEN_BYTES = 255  # longer runs of letters are data
 _CACHED_TEXTS = 1024  # several times the buffered passages
+_CACHED_QUERIES = 64  # a hybrid search asks for the stems of its query four times
 
 Span = tuple[int, int]  # start, end, in characters
 
@@ -71,8 +72,13 @@ def count_stems(prepared: str) -> Mapping[str, int]:
 
 def query_stems(text: str, analysis: Analysis = LATEST) -> list[str]:
     """Return the stems of a query without stop words, or all stems if the query has nothing else."""
+    return list(_find_query_stems(text, analysis))
+
+
+@lru_cache(_CACHED_QUERIES)
+def _find_query_stems(text: str, analysis: Analysis) -> tuple[str, ...]:
     prepared = text if analysis is Analysis.WORDS else prepare_query(text)
-    return analyzer(stop_words=False).analyze(prepared) or analyzer().analyze(prepared)
+    return tuple(analyzer(stop_words=False).analyze(prepared) or analyzer().analyze(prepared))
 
 
 def split_words(text: str, analysis: Analysis = LATEST) -> list[str]:

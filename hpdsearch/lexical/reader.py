@@ -102,7 +102,7 @@ class LexicalReader:
             CorruptIndexError: a file cannot be read.
         """
         stems = Counter(query_stems(text, self.analysis))
-        if not stems or n < 1:
+        if not stems or n < 1 or (only is not None and not only):
             return np.empty(0, np.int64), np.empty(0, np.float32)
         rows, scores = self._search_committed(stems, n, only)
         if self._buffer.rows:
@@ -158,7 +158,9 @@ class LexicalReader:
         terms = [(tantivy.Occur.Should, self._term(stem, count)) for stem, count in sorted(stems.items())]
         query = tantivy.Query.boolean_query(terms)
         if only is not None:
-            allowed = tantivy.Query.const_score_query(tantivy.Query.term_set_query(self._schema, "row", only), 0.0)
+            # A query of a set of terms reads the dictionary of all rows: 1 ms for a million rows, these 0.1 ms.
+            rows = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "row", row, "basic")) for row in only]
+            allowed = tantivy.Query.const_score_query(tantivy.Query.boolean_query(rows), 0.0)
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, allowed)])
         return self._collect(query, min(n, self._searcher.num_docs))
 
