@@ -5,7 +5,7 @@ Source: Robertson and Zaragoza 2009, "The probabilistic relevance framework: BM2
 
 import os
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 
@@ -144,15 +144,22 @@ class LexicalReader:
         with reading(self._folder):
             return int(self._searcher.doc_freq("body", stem)) + len(self._buffer.rows_with(stem))
 
-    def rows_with(self, stem: str) -> Rows:
-        """Return the rows (n,) that hold a stem, ascending, including any that the catalog does not know."""
-        rows, _ = self._collect(self._term(stem, 1), self._searcher.num_docs)
-        return np.sort(np.concatenate([rows, np.array(self._buffer.rows_with(stem), np.int64)]))
+    def rows_with(self, *stems: str) -> Rows:
+        """Return the rows (n,), ascending, that hold all of these stems, including any the catalog does not know."""
+        terms = [(tantivy.Occur.Must, self._term(stem, 1)) for stem in stems]
+        buffered = set.intersection(*(set(self._buffer.rows_with(stem)) for stem in stems))
+        return self._all_matching(tantivy.Query.boolean_query(terms), buffered)
 
     def all_rows(self) -> Rows:
         """Return every row, ascending."""
-        rows, _ = self._collect(tantivy.Query.all_query(), self._searcher.num_docs)
-        return np.sort(np.concatenate([rows, np.array(self._buffer.rows, np.int64)]))
+        return self._all_matching(tantivy.Query.all_query(), self._buffer.rows)
+
+    def _all_matching(self, query: tantivy.Query, buffered: Collection[int]) -> Rows:
+        """Return the rows (n,) of a query and these buffered ones, ascending; nothing is scored."""
+        n = self._searcher.num_docs
+        with reading(self._folder):
+            hits = self._searcher.search(query, limit=n, count=False, order_by_field="row").hits if n else []
+        return np.sort(np.array([*(row for row, _ in hits), *buffered], np.int64))
 
     def _search_committed(self, stems: Counter[str], n: int, only: Sequence[int] | None) -> tuple[Rows, Scores]:
         terms = [(tantivy.Occur.Should, self._term(stem, count)) for stem, count in sorted(stems.items())]

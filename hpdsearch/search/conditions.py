@@ -1,11 +1,11 @@
 """Find the documents that meet a condition of a query.
 
 The lexical index holds no positions. It names the passages that hold all words; exact words are compared with the
-text of their documents.
+text of their documents. Where many documents hold them, a search compares only the documents that it meets.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 
 import numpy as np
@@ -16,6 +16,9 @@ from hpdsearch.lexical import Analysis, LexicalReader, query_stems, split_words
 from hpdsearch.records import Document
 from hpdsearch.search.query_syntax import Condition
 
+MAX_CANDIDATES = 5_000  # up to so many passages with the stems of exact words are all compared: 0.1 s
+MIN_SHARE = 0.01  # of all passages must pass; else a search would meet too many documents that do not
+_SAMPLE = 200  # passages
 _BLOCK = 1000  # documents in memory
 
 
@@ -32,6 +35,30 @@ def find_rows(catalog: Catalog, lexical: LexicalReader, condition: Condition) ->
     return np.array(sorted(catalog.docs_by_row(find(catalog, lexical, condition.words, stems))), np.int64)
 
 
+def is_common(catalog: Catalog, lexical: LexicalReader, condition: Condition) -> bool:
+    """Tell whether so many documents meet a condition of exact words that only those a search meets are compared."""
+    stems = list(dict.fromkeys(query_stems(condition.words, lexical.analysis)))
+    if not condition.is_exact or not stems or min(map(lexical.count_rows, stems)) <= MAX_CANDIDATES:
+        return False
+    rows = lexical.rows_with(*stems)
+    if len(rows) <= MAX_CANDIDATES:
+        return False
+    sample = set(catalog.docs_of_rows(rows[:: -(-len(rows) // _SAMPLE)]).values())
+    n_held = len(find_holders(catalog, lexical, condition.words, sample)) / max(1, len(sample)) * len(rows)
+    n_passing = lexical.n_rows - n_held if condition.is_excluded else n_held
+    return n_passing >= MIN_SHARE * lexical.n_rows
+
+
+def find_holders(catalog: Catalog, lexical: LexicalReader, words: str, docs: Collection[int]) -> set[int]:
+    """Return those of the documents that hold exactly these words in this order."""
+    found: set[int] = set()
+    numbers = sorted(docs)
+    for start in range(0, len(numbers), _BLOCK):
+        stored = catalog.documents(numbers[start : start + _BLOCK])
+        found.update(doc for doc, each in stored.items() if holds_words(each.document, words, lexical.analysis))
+    return found
+
+
 def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Sequence[str]) -> list[int]:
     found = [set(catalog.docs_of_rows(lexical.rows_with(stem)).values()) for stem in stems]
     return sorted(set.intersection(*found))
@@ -39,11 +66,7 @@ def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Seq
 
 def _find_exact_words(catalog: Catalog, lexical: LexicalReader, words: str, stems: Sequence[str]) -> list[int]:
     docs = _find_likely(catalog, [lexical.rows_with(stem) for stem in stems])
-    found = []
-    for start in range(0, len(docs), _BLOCK):
-        stored = catalog.documents(docs[start : start + _BLOCK])
-        found += [doc for doc, each in stored.items() if holds_words(each.document, words, lexical.analysis)]
-    return found
+    return sorted(find_holders(catalog, lexical, words, docs))
 
 
 def _find_likely(catalog: Catalog, rows_by_stem: Sequence[Rows]) -> list[int]:

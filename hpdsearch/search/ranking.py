@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hpdsearch.common.vectors import Rows, Scores
-from hpdsearch.search.snapshot import Snapshot
+from hpdsearch.search.snapshot import Restriction, Snapshot
 
 NO_SCORE = -np.inf  # below every score; as max_unseen it says that every row was seen
 EXPANSION = 4  # each attempt of a search takes this many times the rows of the one before
@@ -67,7 +67,7 @@ def expand_until_final(
     return rankings
 
 
-def best_per_document(snapshot: Snapshot, rows: Rows, scores: Scores, k: int) -> Ranking:
+def best_per_document(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, restriction: Restriction) -> Ranking:
     """Rank the documents of rows by their best passages.
 
     The catalog is read for few more rows than the first k documents need.
@@ -77,6 +77,7 @@ def best_per_document(snapshot: Snapshot, rows: Rows, scores: Scores, k: int) ->
         rows: (n,), in any order; rows that the catalog does not know are left out.
         scores: (n,), higher is better.
         k: wanted documents.
+        restriction: what the documents must meet; the rows are among those that it allows.
 
     Returns:
         a ranking whose first k are final for these rows; it is shorter if they have fewer documents.
@@ -89,7 +90,8 @@ def best_per_document(snapshot: Snapshot, rows: Rows, scores: Scores, k: int) ->
 
     def read_rows(_: Sequence[int], end: int) -> Iterable[tuple[Ranking, float]]:
         nonlocal n_read
-        _add_passages(snapshot, best, rows[n_read:end], scores[n_read:end])
+        docs = snapshot.docs_of_rows(rows[n_read:end], restriction)
+        _add_passages(docs, best, rows[n_read:end], scores[n_read:end])
         n_read = end
         max_unseen = float(scores[end - 1]) if end < len(rows) else NO_SCORE
         return [(sorted(best.values(), key=negative_score), max_unseen)]
@@ -131,9 +133,8 @@ def negative_score(ranked: Ranked) -> float:
     return -ranked.score
 
 
-def _add_passages(snapshot: Snapshot, best: dict[int, Ranked], rows: Rows, scores: Scores) -> None:
+def _add_passages(docs: Mapping[int, int], best: dict[int, Ranked], rows: Rows, scores: Scores) -> None:
     """Add the documents of these rows, best first, to those found; of equal passages the first one represents it."""
-    docs = snapshot.catalog.docs_of_rows(rows)
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         if row in docs:
             previous = best.get(docs[row])

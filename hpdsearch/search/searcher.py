@@ -5,7 +5,9 @@ tie with the k-th one. Equal scores are ordered by doc_id.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from numbers import Real
@@ -14,8 +16,10 @@ from operator import index
 import numpy as np
 
 from hpdsearch.catalog import StoredDocument
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Mask, Matrix, Rows, Scores, unit_rows
 from hpdsearch.dense import BufferedVectors, Segment
+from hpdsearch.dense.faiss_factory import count_cores
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
 from hpdsearch.lexical import find_spans, query_stems
 from hpdsearch.records import Document, Hit
@@ -84,17 +88,20 @@ def search(
     _check_limits(k, ann_recall, min_score)
     parsed = [ParsedQuery(text) if mode is Mode.DENSE else parse_query(text) for text in texts]
     queries = [_Query(query.text, Restriction(where, query.conditions)) for query in parsed]
-    if queries and (explain or mode is not Mode.LEXICAL):
-        for query, vector in zip(queries, encode([query.text for query in queries]), strict=True):
-            query.vector = vector
     depth = max(FUSION_DEPTH, k)
     if mode is Mode.LEXICAL:
+        if explain:
+            _encode(queries, encode)
         rankings = [_rank_lexical(snapshot, query.text, k, query.restriction) for query in queries]
     elif mode is Mode.DENSE:
+        _encode(queries, encode)
         rankings = _rank_groups(snapshot, queries, k, ann_recall)
     else:
-        nearest = _rank_groups(snapshot, queries, depth, ann_recall)
-        rankings = [_rank_by_both(snapshot, *each, depth, k) for each in zip(queries, nearest, strict=True)]
+        with _rank_words_meanwhile(snapshot, queries, depth) as by_words:
+            _encode(queries, encode)
+            nearest = _rank_groups(snapshot, queries, depth, ann_recall)
+            each = zip(queries, nearest, by_words(), strict=True)
+        rankings = [_rank_by_both(snapshot, *one, depth, k) for one in each]
     rankings = [[one for one in ranking[:k] if min_score is None or one.score >= min_score] for ranking in rankings]
     results = [_make_hits(snapshot, query.text, ranking) for query, ranking in zip(queries, rankings, strict=True)]
     if not explain:
@@ -123,6 +130,13 @@ class _Query:
     bonuses: Mapping[int, float] = field(default_factory=dict)
 
 
+def _encode(queries: Sequence[_Query], encode: Callable[[Sequence[str]], Matrix]) -> None:
+    """Set the vectors of the queries."""
+    if queries:
+        for query, vector in zip(queries, encode([query.text for query in queries]), strict=True):
+            query.vector = vector
+
+
 def _rank_groups(snapshot: Snapshot, queries: Sequence[_Query], k: int, ann_recall: float | None) -> list[Ranking]:
     """Rank by cosine, together the queries with one restriction."""
     rankings: dict[int, Ranking] = {}
@@ -136,10 +150,36 @@ def _rank_groups(snapshot: Snapshot, queries: Sequence[_Query], k: int, ann_reca
     return [rankings[number] for number in range(len(queries))]
 
 
-def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, depth: int, k: int) -> Ranking:
+@contextmanager
+def _rank_words_meanwhile(
+    snapshot: Snapshot, queries: Sequence[_Query], depth: int
+) -> Iterator[Callable[[], list[Ranking]]]:
+    """Rank by BM25 and find the bonuses, for a single query in another thread while the block runs.
+
+    Tantivy, faiss, SQLite and the encoders' runtimes release Python's lock. Several queries use all cores anyway.
+    """
+
+    def rank() -> list[Ranking]:
+        for query in queries:
+            query.bonuses = _allowed_bonuses(snapshot, query)
+        return [_rank_lexical(snapshot, query.text, depth, query.restriction) for query in queries]
+
+    if len(queries) != 1 or count_cores() == 1:
+        yield rank
+        return
+    snapshot.allowed_rows(queries[0].restriction)  # both threads need them, and only one shall look for them
+    future = _threads.get().submit(rank)
+    try:
+        yield future.result
+    finally:
+        wait([future])
+
+
+_threads = PerProcess(lambda: ThreadPoolExecutor(count_cores(), "hpdsearch-words"))
+
+
+def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, lexical: Ranking, depth: int, k: int) -> Ranking:
     """Rank by the hybrid score the first `depth` of both rankings, which are final, and documents with a bonus."""
-    lexical = _rank_lexical(snapshot, query.text, depth, query.restriction)
-    query.bonuses = _allowed_bonuses(snapshot, query)
     scored = score_by_both(snapshot, query.text, query.vector, dense[:depth], lexical[:depth], query.bonuses)
     return order_with_ties(snapshot, fuse(*scored, query.bonuses), k)
 
@@ -147,12 +187,14 @@ def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, depth: int,
 def _allowed_bonuses(snapshot: Snapshot, query: _Query) -> Mapping[int, float]:
     """Return the bonuses of the documents that the restriction of a query lets pass."""
     bonuses = catalog_bonuses(snapshot.catalog, snapshot.lexical, query.text)
-    allowed = snapshot.allowed_rows(query.restriction) if bonuses else None
-    if allowed is None:
+    if not bonuses or query.restriction == Restriction():
         return bonuses
-    docs = snapshot.catalog.docs_by_row(list(bonuses))
-    rows = np.intersect1d(np.array(list(docs), np.int64), allowed)
-    return {docs[row]: bonuses[docs[row]] for row in rows.tolist()}
+    rows = np.array(sorted(snapshot.catalog.docs_by_row(list(bonuses))), np.int64)
+    allowed = snapshot.allowed_rows(query.restriction)
+    if allowed is not None:
+        rows = np.intersect1d(rows, allowed)
+    passing = set(snapshot.docs_of_rows(rows, query.restriction).values())
+    return {doc: bonus for doc, bonus in bonuses.items() if doc in passing}
 
 
 def _explained(snapshot: Snapshot, query: _Query, dense: Ranking, depth: int) -> Query:
@@ -232,7 +274,9 @@ def _rank_dense(
     """Return for each query vector (dim,) a ranking by cosine whose first k are final for its candidates."""
     allowed = snapshot.allowed_rows(restriction)
     if allowed is not None and len(allowed) <= EXACT_ROWS:
-        return [best_per_document(snapshot, *score_exactly(snapshot, vector, allowed), k) for vector in vectors]
+        return [
+            best_per_document(snapshot, *score_exactly(snapshot, vector, allowed), k, restriction) for vector in vectors
+        ]
     row_filter = snapshot.row_filter(restriction)
 
     def rank_candidates(queries: Sequence[int], expansion: int) -> Iterable[tuple[Ranking, float]]:
@@ -241,7 +285,7 @@ def _rank_dense(
         )
         for rows, scores, unseen in zip(all_rows, all_scores, max_unseen.tolist(), strict=True):
             found = rows >= 0
-            yield best_per_document(snapshot, rows[found], scores[found], k), unseen
+            yield best_per_document(snapshot, rows[found], scores[found], k, restriction), unseen
 
     return expand_until_final(rank_candidates, len(vectors), k, size=1)
 
@@ -299,7 +343,7 @@ def _rank_lexical(snapshot: Snapshot, text: str, k: int, restriction: Restrictio
             is_allowed = isin_sorted(rows, allowed)
             rows = rows[is_allowed]
             scores = scores[is_allowed]
-        return [(best_per_document(snapshot, rows, scores, k), max_unseen)]
+        return [(best_per_document(snapshot, rows, scores, k, restriction), max_unseen)]
 
     (ranking,) = expand_until_final(rank_rows, 1, k, size=max(2 * k, 50))
     return ranking

@@ -10,7 +10,7 @@ from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.common.vectors import Mask, Rows
 from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.lexical import LexicalReader
-from hpdsearch.search.conditions import find_rows
+from hpdsearch.search.conditions import find_holders, find_rows, is_common
 from hpdsearch.search.query_syntax import Condition
 
 K = TypeVar("K")
@@ -70,16 +70,34 @@ class Snapshot:
     tombstones: Rows
     _allowed: dict[Restriction, Rows] = field(default_factory=dict)
     _row_filters: dict[Restriction, RowFilter] = field(default_factory=dict)
+    _common: dict[Condition, bool] = field(default_factory=dict)
+    _compared: dict[Condition, dict[int, bool]] = field(default_factory=dict)
 
     def allowed_rows(self, restriction: Restriction) -> Rows | None:
         """Return the live rows (n,) that a search may return, ascending; None: all.
 
+        They do not meet the common conditions yet (`docs_of_rows`).
+
         Raises:
             FilterError: the filter cannot be parsed.
         """
-        if restriction == Restriction():
+        if restriction.where is None and all(map(self._is_common, restriction.conditions)):
             return None
         return _memoize(self._allowed, restriction, lambda: self._find_allowed(restriction))
+
+    def docs_of_rows(self, rows: Rows, restriction: Restriction) -> dict[int, int]:
+        """Return the document number by row, for the live rows of documents that meet the common conditions."""
+        docs = self.catalog.docs_of_rows(rows)
+        for condition in filter(self._is_common, restriction.conditions):
+            compared = _memoize(self._compared, condition, dict)
+            new = set(docs.values()) - compared.keys()
+            held = find_holders(self.catalog, self.lexical, condition.words, new)
+            compared.update({doc: (doc in held) != condition.is_excluded for doc in new})
+            docs = {row: doc for row, doc in docs.items() if compared[doc]}
+        return docs
+
+    def _is_common(self, condition: Condition) -> bool:
+        return _memoize(self._common, condition, lambda: is_common(self.catalog, self.lexical, condition))
 
     def row_filter(self, restriction: Restriction) -> RowFilter:
         """Return the rows of each segment that a search may return.
@@ -93,6 +111,8 @@ class Snapshot:
         where = restriction.where
         allowed = self._live_rows() if where is None else self.catalog.rows_where(where)
         for condition in restriction.conditions:
+            if self._is_common(condition):
+                continue
             rows = find_rows(self.catalog, self.lexical, condition)
             if rows is not None:
                 keep = np.setdiff1d if condition.is_excluded else np.intersect1d

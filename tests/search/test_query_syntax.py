@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hpdsearch import Document
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
+from hpdsearch.search import conditions, snapshot
 from hpdsearch.search.query_syntax import Condition, ParsedQuery, parse_query
 
 PROSE = (
@@ -162,3 +163,19 @@ def test_words_may_lie_in_any_passage_of_a_document(tmp_path_factory, tiny_encod
         assert [hit.doc_id for hit in index.search("cat -iron", mode="lexical")] == ["short"]
         index.delete("long")
         assert index.search('"iron king"', mode="lexical") == []
+
+
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_exact_words_that_many_documents_hold_find_the_same(
+    marked: Index, mode: str, tiny_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = ['"red house"', '"the red"', 'cat "the"', '-"the red" house', '"the" -"red house"', '"house red"']
+    expected = [marked.search(query, 1000, mode=mode) for query in queries]
+    monkeypatch.setattr(conditions, "MAX_CANDIDATES", 0)
+    monkeypatch.setattr(conditions, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(snapshot, "find_rows", None)  # nothing is looked for before the search
+    with Index.open(marked.folder, encoder=tiny_encoder) as opened:
+        assert [opened.search(query, 1000, mode=mode) for query in queries] == expected
+        assert all(
+            opened.search(query, 2, mode=mode) == hits[:2] for query, hits in zip(queries, expected, strict=True)
+        )
