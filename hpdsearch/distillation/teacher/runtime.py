@@ -74,7 +74,7 @@ class TeacherTransformer:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=is_half)
 
     def choose(
-        self, teacher_sha256: str, tokens: Tensor, mask: Tensor, pool: Callable[[Tensor, Tensor], Matrix]
+        self, teacher_sha256: str, batch: TokensAndMask, pool: Callable[[Tensor, Tensor], Matrix], *, threads: int
     ) -> None:
         """Take the fastest runtime here: once for each teacher, versions of the libraries and processor it is measured.
 
@@ -83,9 +83,9 @@ class TeacherTransformer:
 
         Args:
             teacher_sha256: the teacher's checksum.
-            tokens: the batch to measure, see `__call__`.
-            mask: of the batch.
+            batch: to measure, see `__call__`.
             pool: token vectors and mask -> unit vectors (n, dim).
+            threads: calls of openvino that will run at once.
         """
         if not self._may_choose or find_spec("openvino") is None:
             return
@@ -93,7 +93,7 @@ class TeacherTransformer:
 
         def open_session(runtime: Runtime) -> Callable[[TokensAndMask], Matrix]:
             if runtime is Runtime.OPENVINO:
-                self._compiled = self._compiled or compile_with_openvino(self._model)
+                self._compiled = self._compiled or compile_with_openvino(self._model, threads)
 
             def run(batch: TokensAndMask) -> Matrix:
                 with torch.inference_mode(), self.autocast(runtime):
@@ -102,8 +102,9 @@ class TeacherTransformer:
             return run
 
         openers = {runtime.value: lambda runtime=runtime: open_session(runtime) for runtime in Runtime}
-        trial = Trial([(tokens, mask)], agreement=AGREEMENT, rounds=3)
-        self.runtime = Runtime(choose_backend(openers, teacher_sha256, trial))
+        trial = Trial([batch], agreement=AGREEMENT, rounds=3)
+        with self.autocast(Runtime.BFLOAT16):  # without it, each call would copy the weights
+            self.runtime = Runtime(choose_backend(openers, teacher_sha256, trial))
         if self.runtime is Runtime.OPENVINO:
             open_session(self.runtime)
         else:
@@ -130,11 +131,12 @@ class _LastHiddenState(nn.Module):
         return hidden
 
 
-def compile_with_openvino(model: nn.Module) -> CompiledModel:
-    """Convert a model of transformers in memory and compile it; each of torch's threads may call the result.
+def compile_with_openvino(model: nn.Module, threads: int) -> CompiledModel:
+    """Convert a model of transformers in memory and compile it.
 
     Args:
         model: on the CPU, in float32; left unchanged.
+        threads: calls that run at once, one core each.
 
     Raises:
         EncoderError: openvino cannot convert or compile it.
@@ -142,13 +144,14 @@ def compile_with_openvino(model: nn.Module) -> CompiledModel:
     openvino = import_openvino()
     example = {name: torch.ones(2, 8, dtype=torch.int64) for name in ("input_ids", "attention_mask")}
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        # A surrounding autocast would become part of the converted model.
+        with warnings.catch_warnings(), torch.no_grad(), torch.autocast("cpu", enabled=False):
             warnings.simplefilter("ignore")  # tracing warns of every Python value that it takes as a constant
             converted = openvino.convert_model(_LastHiddenState(model), example_input=example)
     except Exception as error:  # torch and openvino raise many types for models that cannot be traced
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(f"openvino {openvino.__version__} cannot convert the teacher: {reason}") from error
-    return CompiledModel(converted, torch.get_num_threads())
+    return CompiledModel(converted, threads)
 
 
 @cache

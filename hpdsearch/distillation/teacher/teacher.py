@@ -171,8 +171,8 @@ class Teacher:
         if len(texts) < MIN_TEXTS_TO_CHOOSE:
             return
         ids = [of_text[:TRIAL_TOKENS] for of_text in self._ids(texts[:TRIAL_TEXTS])]
-        with Workers(1):  # on one core, as each of the workers in _encode
-            self._transformer.choose(self.sha256, *self._pad(ids), self._pool)
+        with Workers(1) as workers:  # on one core, as each of the workers in _encode
+            self._transformer.choose(self.sha256, self._pad(ids), self._pool, threads=workers.n_cores)
         logger.info("teacher %s: %s", self.name, self.runtime.value)
 
     def _encode(self, texts: Sequence[str], bar: Bar) -> Matrix:

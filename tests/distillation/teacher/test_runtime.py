@@ -101,8 +101,11 @@ def test_the_measured_choice_is_named_and_made_once(tmp_path: Path, caplog: pyte
 def test_a_runtime_that_differs_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    n_threads = torch.get_num_threads()
+
     class Wrong:
-        def __init__(self, model: torch.nn.Module) -> None:
+        def __init__(self, model: torch.nn.Module, threads: int) -> None:
+            assert threads == n_threads, "of torch, as in the encoding"
             self.width = model.config.hidden_size
 
         def __call__(self, ids: np.ndarray, _: np.ndarray) -> np.ndarray:
