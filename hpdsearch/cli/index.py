@@ -176,11 +176,8 @@ def _refine(opened: "Index", no_refine: bool = False) -> None:
     try:
         n_encoded = opened.refine(progress=make_progress())
     except KeyboardInterrupt:
-        with type(opened).open(opened.folder) as again:
-            described = again.info()
-        share = 100 * (1 - described.n_draft / max(described.n_passages, 1))
         raise click.ClickException(
-            f"{opened.folder}: stopped; {share:.0f} % of its passages are refined, all can be searched; go on with: "
+            f"{opened.folder}: stopped; it can be searched, and what is encoded is kept; go on with: "
             f"hpdsearch refine {opened.folder}"
         ) from None
     seconds = max(time.perf_counter() - start, 1e-9)

@@ -5,7 +5,8 @@ the bytes that encoding directly would have made, because blocks are encoded as 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,9 +27,10 @@ from hpdsearch.search.segment_files import row_map
 
 logger = logging.getLogger(__name__)
 
-# Shares of the draft's rows that become visible together. Each step but the last one builds codes that the next one
-# replaces, and building them takes 2 to 4 % of the time of encoding.
-STEPS = (0.25, 0.5, 1.0)
+# Shares of the draft's rows that become visible before the end. Each step builds codes that the next one
+# replaces: a second for 20,000 rows. So a step is left out if encoding took less than MIN_STEP_SECONDS since the last.
+STEPS = (0.25, 0.5)
+MIN_STEP_SECONDS = 60.0
 
 
 def refine(
@@ -36,8 +38,6 @@ def refine(
     begin: Callable[[], Transaction],
     encoder: Encoder,
     progress: Progress,
-    *,
-    steps: Sequence[float] = STEPS,
 ) -> int:
     """Replace the vectors of the draft by those of the encoder; return the number of passages that were encoded now.
 
@@ -46,7 +46,6 @@ def refine(
         begin: makes a transaction on it.
         encoder: the encoder of the index's documents.
         progress: shows a bar.
-        steps: shares of the draft that are published together, ascending; the last one is 1.
 
     Raises:
         IndexFolderError: the index was replaced meanwhile, or the folder cannot be written.
@@ -58,16 +57,19 @@ def refine(
     n_rows = sum(end - start for start, end in draft.blocks)
     n_encoded = 0
     n_done = 0
-    published = 0.0
+    n_published = 0
+    published_at = time.monotonic()
     bar = progress.phase("refining", total=n_rows, unit="passage")
     with VectorLog(refined_path(folder, draft.number), encoder.dim) as refined, closing(bar):
         for block in draft.blocks:
             n_encoded += _encode_block(folder, block, encoder, refined, bar)
             n_done += block[1] - block[0]
-            if n_done >= n_rows * min((step for step in steps if step > published), default=1):
+            is_step = any(n_published < n_rows * step <= n_done for step in STEPS)
+            if n_done == n_rows or (is_step and time.monotonic() - published_at >= MIN_STEP_SECONDS):
                 _publish(begin, draft, n_done, refined, progress)
-                published = max(step for step in steps if n_done >= n_rows * step)
-    return n_encoded + refine(folder, begin, encoder, progress, steps=steps)  # what `add` has drafted meanwhile
+                n_published = n_done
+                published_at = time.monotonic()
+    return n_encoded + refine(folder, begin, encoder, progress)  # what `add` has drafted meanwhile
 
 
 def _read_draft(folder: Path) -> Draft | None:

@@ -15,6 +15,7 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
 from hpdsearch.index import index as index_module
 from hpdsearch.indexer import ingest as ingest_module
+from hpdsearch.indexer import refine as refine_module
 from hpdsearch.indexer.merge_policy import MergePolicy
 
 pytestmark = [
@@ -59,6 +60,7 @@ def test_a_killed_refinement_goes_on_and_ends_as_direct_encoding(
     static = Encoder.load(make_tiny_static(tmp_path / "static"))
     monkeypatch.setattr(ingest_module, "BLOCK_DOCUMENTS", 32)
     monkeypatch.setattr(index_module, "find_draft_encoder", lambda _: static)
+    monkeypatch.setattr(refine_module, "MIN_STEP_SECONDS", 0)
     policy = MergePolicy(min_draft_documents=1)
     Index.build(tmp_path / "direct", DOCUMENTS, encoder=encoder).close()
     Index.build(tmp_path / "draft", DOCUMENTS, encoder=encoder, draft=True, merge_policy=policy).close()

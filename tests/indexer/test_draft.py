@@ -15,6 +15,7 @@ from hpdsearch.errors import IndexFolderError, LockedError
 from hpdsearch.index import Index
 from hpdsearch.index import index as index_module
 from hpdsearch.indexer import ingest as ingest_module
+from hpdsearch.indexer import refine as refine_module
 from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.indexer.transaction import REFINE_LOCK, lock_folder
 from hpdsearch.indexer.vector_log import VectorLog
@@ -36,6 +37,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     static = Encoder.load(make_tiny_static(tmp_path_factory.mktemp("encoders") / "static"))
     monkeypatch.setattr(ingest_module, "BLOCK_DOCUMENTS", 32)
     monkeypatch.setattr(index_module, "find_draft_encoder", lambda _: static)
+    monkeypatch.setattr(refine_module, "MIN_STEP_SECONDS", 0)
 
 
 def build(folder: Path, encoder: Encoder, *, draft: bool = True, documents: list[Document] = DOCUMENTS) -> Index:
@@ -115,6 +117,24 @@ def test_steps_become_visible(tmp_path: Path, encoder: Encoder) -> None:
             index.refine()
         with Index.open(tmp_path / "index") as index:
             assert index.info().n_draft == n_draft
+
+
+def test_a_quick_refinement_is_published_at_its_end(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refine_module, "MIN_STEP_SECONDS", 60)
+    build(tmp_path / "index", encoder)
+    for n_calls in (7, 3):
+        with (
+            Index.open(tmp_path / "index", document_encoder=Interrupting(encoder, n_calls)) as index,
+            pytest.raises(KeyboardInterrupt),
+        ):
+            index.refine()
+        with Index.open(tmp_path / "index") as index:
+            assert index.info().n_draft == 400
+    with Index.open(tmp_path / "index", document_encoder=encoder) as index:
+        assert index.refine() == 400 - 320
+        assert index.info().n_draft == 0
 
 
 def test_a_torn_or_damaged_entry_is_encoded_again(tmp_path: Path, encoder: Encoder) -> None:
