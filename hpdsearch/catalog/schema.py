@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS withdrawn(
     place TEXT NOT NULL, doc_id TEXT NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (place, doc_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS withdrawn_by_doc_id ON withdrawn(doc_id);
 """
+NO_METADATA = "{}"
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments", "waiting")
 SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
     "segment, first_row, end_row, n_rows, row_map, vectors_file, vectors_bytes, vectors_sha256, "
@@ -122,6 +123,8 @@ def document_row(doc: int, document: Document, passages: tuple[RowPassage, ...])
 
 def metadata_json(document: Document) -> str:
     """Return the metadata as the catalog stores them."""
+    if document.metadata == {}:
+        return NO_METADATA
     return json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
 
 

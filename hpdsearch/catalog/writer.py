@@ -18,6 +18,7 @@ from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
+    NO_METADATA,
     SCHEMA,
     SEGMENT_COLUMNS,
     TABLES,
@@ -112,19 +113,21 @@ class CatalogWriter(Catalog):
             row += len(row_passages)
             stored.append(document_row(doc, document, row_passages))
             spans += [(at, doc, start, end) for at, start, end in row_passages]
-            # Parsed from the stored form, because JSON turns all keys into strings.
-            metadata = parse_json(stored[-1][_METADATA])
-            attributes += [(*attribute, doc) for attribute in flatten_metadata(metadata)]
+            if stored[-1][_METADATA] != NO_METADATA:
+                # Parsed from the stored form, because JSON turns all keys into strings.
+                metadata = parse_json(stored[-1][_METADATA])
+                attributes += [(*attribute, doc) for attribute in flatten_metadata(metadata)]
         self._first_free_doc = next_doc + len(stored)
         self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
         self._many("INSERT INTO passages VALUES (?, ?, ?, ?)", spans)
         self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
 
-    def find_same_text(self, document: Document) -> str | None:
-        """Return the doc_id of a document with the same title and text; None: there is none."""
-        sql = "SELECT doc_id FROM documents WHERE text_hash = ? AND text = ? AND title = ? LIMIT 1"
-        found = self._all(sql, (text_fingerprint(document), document.text, document.title))
-        return str(found[0][0]) if found else None
+    def find_same_texts(self, documents: Sequence[Document]) -> dict[tuple[str, str], str]:
+        """Return a doc_id by title and text, for those of these documents whose title and text are stored."""
+        wanted = {(document.title, document.text) for document in documents}
+        sql = "SELECT title, text, doc_id FROM documents WHERE text_hash IN ({})"
+        found = self._all_in_chunks(sql, [text_fingerprint(document) for document in documents])
+        return {(title, text): doc_id for title, text, doc_id in found if (title, text) in wanted}
 
     def find_same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
         """Return the passages, in rows < before, of a document with the same title and text, ascending; or none."""

@@ -15,6 +15,6 @@ def compact(txn: Transaction, spec: IndexSpec, progress: Progress) -> None:
     for stored in txn.catalog.all_documents():
         title = title_before_text(stored.document)
         for row, start, end in stored.passages:
-            txn.lexical.add(row, title, stored.document.text[start:end])
+            txn.lexical.add([(row, title, stored.document.text[start:end])])
         bar.update(1)
     bar.close()

@@ -28,10 +28,11 @@ def require_document(document: Document, position: int) -> None:
             raise CorpusError(f"{where}: expected a {name} string, got {type(getattr(document, name)).__name__}")
     try:
         "".join((document.doc_id, document.title, document.text, document.source)).encode()
-        text = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
-        text.encode()
-        if text.count("[") + text.count("{") > MAX_METADATA_DEPTH:
-            _check_depth(document.metadata)
+        if document.metadata != {}:
+            text = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
+            text.encode()
+            if text.count("[") + text.count("{") > MAX_METADATA_DEPTH:
+                _check_depth(document.metadata)
     except UnicodeEncodeError as error:
         raise CorpusError(f"{where}: expected Unicode text, got an unpaired surrogate ({error.reason})") from error
     except (TypeError, ValueError) as error:

@@ -266,9 +266,10 @@ class _IngestRun:
         pairs = list(zip(documents, splits, strict=True))
         self.txn.catalog.insert([(document, split.passages) for document, split in pairs], rows.start)
         passages = [(document, passage) for document, split in pairs for passage in split.passages]
-        for row, (document, passage) in zip(rows, passages, strict=True):
-            text = document.text[passage.start : passage.end]
-            self.txn.lexical.add(row, title_before_text(document), text)
+        self.txn.lexical.add(
+            (row, title_before_text(document), document.text[passage.start : passage.end])
+            for row, (document, passage) in zip(rows, passages, strict=True)
+        )
         self.report.n_documents += len(documents)
         self.report.n_passages += len(rows)
 
@@ -331,13 +332,11 @@ class _IngestRun:
         return True
 
     def _count_duplicates(self, documents: Sequence[Document]) -> None:
-        in_block: dict[tuple[str, str], str] = {}
+        doc_ids = self.txn.catalog.find_same_texts(documents)
         for document in documents:
-            key = (document.title, document.text)
-            same = in_block.get(key) or self.txn.catalog.find_same_text(document)
-            if same is not None:
+            same = doc_ids.setdefault((document.title, document.text), document.doc_id)
+            if same != document.doc_id:
                 self._count("n_duplicates", document, f"has the title and text of {same!r}")
-            in_block.setdefault(key, document.doc_id)
 
     def _count(self, count: str, document: Document, problem: str) -> None:
         """Count a problem of a document in the report; with `strict`, raise CorpusError instead."""

@@ -3,7 +3,7 @@
 Committing a lexical folder costs more than all other steps of adding a document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,9 @@ class LexicalBuffer:
         self._new = []
         self._is_new_folder = True
 
-    def add(self, row: int, title: str, text: str) -> None:
-        """Add a passage under its row."""
-        self._new.append((row, title, text))
+    def add(self, passages: Iterable[tuple[int, str, str]]) -> None:
+        """Add passages: row, title and text of each."""
+        self._new += passages
         n_new = len(self._new)
         if not self._policy.fits_in_buffer(n_new, n_new):  # too many for any index: write them to free the memory
             self._write_new()
@@ -108,14 +108,12 @@ class LexicalBuffer:
                 # A writer that died before its commit may have left rows from here on, which are allocated again.
                 self._writer.remove_from(first_row)
                 self._writer.remove(self._unpurged)
-                for row, title, text in passages_between(self._catalog, first_row, self._next_row):
-                    self._writer.add(row, title, text)
+                self._writer.add_all(list(passages_between(self._catalog, first_row, self._next_row)))
         return self._writer
 
     def _write_new(self) -> None:
         writer = self._open_writer()
-        for row, title, text in self._new:
-            writer.add(row, title, text)
+        writer.add_all(self._new)
         self._new.clear()
 
     def _commit_folder(self, next_row: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Add rows to a lexical folder and remove rows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from weakref import WeakSet
 
@@ -44,11 +44,16 @@ class LexicalWriter:
 
     def add(self, row: int, title: str, passage: str) -> None:
         """Add one passage under its row."""
-        document = tantivy.Document()
-        document.add_unsigned("row", row)
-        document.add_text("body", prepare_passage(title, passage, self._analysis))
+        self.add_all([(row, title, passage)])
+
+    def add_all(self, passages: Iterable[tuple[int, str, str]]) -> None:
+        """Add passages: row, title and text of each."""
         with writing(self._folder):
-            self._writer.add_document(document)
+            for row, title, passage in passages:
+                document = tantivy.Document()
+                document.add_unsigned("row", row)
+                document.add_text("body", prepare_passage(title, passage, self._analysis))
+                self._writer.add_document(document)
 
     def remove(self, rows: Sequence[int]) -> None:
         """Remove these rows."""

@@ -94,10 +94,14 @@ def test_removed_documents_leave_tombstones_and_nothing_else(folder):
 
 def test_same_text_needs_equal_title_and_text(folder):
     writer = CatalogWriter.open(folder)
-    assert writer.find_same_text(Document("other", "first text", "Title")) == "a"
-    assert writer.find_same_text(Document("other", "first text")) is None
-    assert writer.find_same_text(Document("other", "text", "Titlefirst ")) is None
-    assert writer.find_same_text(Document("other", "First text", "Title")) is None
+    others = [
+        Document("same", "first text", "Title"),
+        Document("no title", "first text"),
+        Document("shifted", "text", "Titlefirst "),
+        Document("case", "First text", "Title"),
+    ]
+    assert writer.find_same_texts(others) == {("Title", "first text"): "a"}
+    assert writer.find_same_texts(others[1:]) == writer.find_same_texts([]) == {}
     writer.close()
 
 
