@@ -82,7 +82,7 @@ class TorchSession:
         if self.device != "cpu" and os.getpid() != self._process:
             raise EncoderError(
                 f"backend torch: a process made by fork cannot use the parent's GPU ({self.device}); start it by spawn "
-                "or forkserver, or load the encoder with another backend"
+                'or forkserver, or load the encoder with device="cpu"'
             )
         with _running, torch.inference_mode():
             pooled = self._bert.pool(torch.from_numpy(ids).to(self.device))

@@ -113,10 +113,14 @@ def test_python_names_the_extra_in_one_line(tmp_path: Path, code: str, message: 
             "evaluate retrieval beir --teacher teacher",
             '--teacher needs torch: pip install "hpdsearch[distill]"',
         ),
+        ("encode corpus.txt --device cuda", 'device cuda needs torch: pip install "hpdsearch[distill]"'),
         ("index table.parquet -o new", 'a .parquet file needs pyarrow: pip install "hpdsearch[parquet]"'),
     ],
 )
-def test_a_command_names_the_extra_in_one_line(tmp_path: Path, arguments: str, message: str) -> None:
+def test_a_command_names_the_extra_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
+) -> None:
+    monkeypatch.delenv("HPDSEARCH_BACKEND")
     (tmp_path / "corpus.txt").write_text("fear of spiders\n")
     (tmp_path / "table.parquet").write_bytes(b"PAR1")
     write_beir(tmp_path / "beir")
