@@ -20,6 +20,7 @@ sys.path[:0] = [str(TESTS / "helpers"), str(TESTS / "faults")]
 import damage  # noqa: E402  in tests/faults
 import killing  # noqa: E402
 import reading  # noqa: E402
+import refining  # noqa: E402
 import states  # noqa: E402
 import supervised  # noqa: E402
 from processes import MEMORY_FOLDER, Processes, start_fork_server  # noqa: E402
@@ -114,8 +115,19 @@ class Soak:
         states.perform(0, folder, self.encoder)
         return reading.read_in_threads(folder, self.encoder, self.options.minutes * 60)
 
+    def refinements(self) -> Any:
+        """Kill refinements at random moments; count their outcomes."""
+        folder = self.work_folder / "refined"
+        folder.mkdir()
+        for limit in refining.make_limits(folder):
+            setattr(*limit)
+        n = self.options.kills
+        return refining.kill_refinements(
+            folder, n, self.options.seed, lambda n_killed: show_progress(f"refinement {n_killed} of {n}")
+        )
 
-PARTS = ("kills", "calls", "failures", "damages", "processes_reading", "threads_reading")
+
+PARTS = ("kills", "calls", "failures", "damages", "processes_reading", "threads_reading", "refinements")
 
 
 def main() -> None:

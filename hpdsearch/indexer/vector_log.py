@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 
 from hpdsearch.common.vectors import Mask, Matrix, Rows, Stored, require_matrix
+from hpdsearch.errors import IndexFolderError
 
 CHECKED_ENTRIES = 65_536  # entries in memory while a file is checked
 
@@ -49,15 +50,25 @@ class VectorLog:
         return np.array(keys, np.int64)
 
     def append(self, keys: Rows, vectors: Matrix | Stored) -> None:
-        """Append vectors (m, dim) with keys (m,); they are on the disk afterwards, in float16."""
+        """Append vectors (m, dim) with keys (m,); they are on the disk afterwards, in float16.
+
+        Raises:
+            IndexFolderError: the disk is full or cannot be written.
+        """
         require_matrix(vectors, name="vectors", dim=self.dim)
         entries = np.zeros(len(keys), self._type)
         entries["key"] = keys
         entries["vector"] = vectors
         entries["sum"] = _checksums(entries)
-        self._file.write(entries.tobytes())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(entries.tobytes())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise IndexFolderError(
+                f"{self.path}: cannot be written ({error.strerror}); make room or check the disk, then go on with the "
+                "same command"
+            ) from error
         self._keys = np.concatenate([self._keys, keys])
         self._sort()
 

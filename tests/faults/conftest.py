@@ -11,7 +11,9 @@ from tiny_encoder import make_tiny_static
 
 from hpdsearch.encoder import Encoder
 
-pytest.register_assert_rewrite("states", "brute_force", "killing", "supervised", "damage", "reading", "processes")
+pytest.register_assert_rewrite(
+    "states", "brute_force", "killing", "supervised", "damage", "reading", "refining", "processes"
+)
 
 from processes import MEMORY_FOLDER, Processes, start_fork_server  # noqa: E402  after register_assert_rewrite
 from states import LIMITS  # noqa: E402

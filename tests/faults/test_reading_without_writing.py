@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import refining
 from beir_folder import write_beir
 from processes import MEMORY_FOLDER
 from rightless import DISK, OPEN, PLACES, USER, missing_right, run_rightless
-from tiny_encoder import make_tiny_static
+from tiny_encoder import make_tiny_encoder, make_tiny_static
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
@@ -178,6 +179,23 @@ def test_a_change_on_a_full_disk_succeeds_or_changes_nothing(full_disk: Path, fr
         assert json.loads(info[1])["n_documents"] == n_documents
     if free_kib == 0 or free_kib >= 160:
         assert succeeded == [free_kib > 0] * len(changes)
+
+
+@pytest.mark.parametrize("free_kib", [0, 8, 4000])
+def test_a_refinement_on_a_full_disk_goes_on_when_there_is_room(
+    full_disk: Path, free_kib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in refining.make_limits(full_disk):
+        monkeypatch.setattr(*limit)
+    encoder = Encoder.load(make_tiny_encoder(full_disk / "tiny"), threads=1)
+    folder = full_disk / "original" / "draft"
+    Index.build(folder, refining.DOCUMENTS, encoder=encoder, draft=True, merge_policy=refining.POLICY).close()
+    lines = [("refine {home}/draft", ""), ("verify {home}/draft", ""), ("info {home}/draft --json", "")]
+    refine, verify, info = run_rightless(full_disk, DISK, lines, free_kib=free_kib)["results"]
+    assert verify[0] == 0
+    assert refine[0] == (0 if free_kib == 4000 else 1)
+    assert json.loads(info[1])["n_draft"] == (0 if free_kib == 4000 else len(refining.DOCUMENTS))
+    assert free_kib == 4000 or is_one_line_about_room(refine[2]), refine[2]
 
 
 def is_one_line_about_room(stderr: str) -> bool:
