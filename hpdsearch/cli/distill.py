@@ -136,6 +136,13 @@ share = click.FloatRange(0, 1)
     help="Make this many passes over the training texts.",
 )
 @spec_option(
+    "--minutes",
+    path="training.minutes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Train for this time instead of a number of epochs.",
+)
+@spec_option(
     "--learning-rate",
     path="training.learning_rate",
     type=click.FloatRange(0, min_open=True),
@@ -162,6 +169,20 @@ share = click.FloatRange(0, 1)
     former=("--train-words",),
     is_flag=True,
     help="Train the word embeddings too.",
+)
+@spec_option(
+    "--word-embedding-rate",
+    path="training.word_embedding_rate",
+    type=share,
+    metavar="SHARE",
+    help="Train the word embeddings, if at all, with this share of the learning rate.",
+)
+@spec_option(
+    "--ema-decay",
+    path="training.ema_decay",
+    type=share,
+    metavar="X",
+    help="Average the weights over the steps, with this decay a step: 0 not at all, 0.999 over some thousand steps.",
 )
 @spec_option(
     "--mse-weight",

@@ -12,7 +12,8 @@ from hpdsearch.lexical.writer import LexicalWriter
 @contextmanager
 def temporary_bm25_index(texts: Iterable[str]) -> Iterator[LexicalReader]:
     """Yield a reader of these texts, whose rows are 0, 1, 2, ...; the folder is deleted when the block ends."""
-    with tempfile.TemporaryDirectory() as folder:
+    # On a busy machine Tantivy's threads may still write into the folder while it is deleted.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         writer = LexicalWriter(Path(folder))
         for row, text in enumerate(texts):
             writer.add(row, "", text)

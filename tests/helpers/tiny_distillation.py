@@ -28,6 +28,7 @@ TRAINING = TrainingSpec(
     train_word_embeddings=True,
     loss=LossSpec(mse_weight=5.0),
     bfloat16=False,
+    n_measurements=20,
 )
 SPEC = DistillSpec(training=TRAINING, projection=ProjectionSpec(dim=DIM))
 OPTIONS = f"--dim {DIM} --epochs 6 --batch-size 24 --learning-rate 0.015 --train-word-embeddings --mse-weight 5".split()

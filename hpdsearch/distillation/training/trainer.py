@@ -6,6 +6,7 @@ import math
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,23 @@ import torch
 from torch import Tensor
 
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distillation.data.texts import Ids, TrainingSet
 from hpdsearch.distillation.spec import TrainingSpec
 from hpdsearch.distillation.student.student import Student, embed_ids
 from hpdsearch.distillation.teacher.runtime import fastest_dtype
+from hpdsearch.distillation.training.batches import group_near_texts
 from hpdsearch.distillation.training.losses import distillation_losses
+from hpdsearch.distillation.training.schedule import Schedule
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
-from hpdsearch.evaluation import neighbor_agreement
+from hpdsearch.evaluation import nearest_neighbors, neighbor_overlap
 
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.bin"
-N_MEASUREMENTS = 20  # of the held-out agreement during a training
 # Below this share of the best agreement a training has diverged. The loss of unit vectors is bounded, so it shows less.
 DIVERGENCE_RATIO = 0.5
-PART = 2**16  # texts whose targets are in memory at once while batches are made
 LOG_WINDOW = 50  # steps; their mean loss is logged
 
 
@@ -49,7 +49,8 @@ def train(
 ) -> float:
     """Train a student in place and restore its best checkpoint.
 
-    A run that was killed continues at the last checkpoint in `folder` and ends with the same result.
+    A run that was killed continues at the last checkpoint in `folder`. It ends with the same result, unless
+    spec.minutes limits its time.
 
     Args:
         student: its tensors are changed.
@@ -80,14 +81,15 @@ def train(
 def _train_loop(trainer: "_Trainer", checkpoint_minutes: float, progress: Progress) -> None:
     """Run the remaining steps."""
     batch_size = trainer.spec.batch_size
-    bar = progress.phase("train", total=trainer.n_steps * batch_size, unit="text")
-    bar.update(trainer.n_done * batch_size)
+    bar = progress.phase("train", total=trainer.schedule.count_texts(), unit="text")
+    bar.update(trainer.schedule.n_done * batch_size)
     saved_at = time.monotonic()
     try:
-        while trainer.n_done < trainer.n_steps:
+        while not trainer.has_ended:
             trainer.step()
+            bar.total = trainer.schedule.count_texts()
             bar.update(batch_size)
-            if trainer.n_done == trainer.n_steps or time.monotonic() - saved_at > 60 * checkpoint_minutes:
+            if trainer.has_ended or time.monotonic() - saved_at > 60 * checkpoint_minutes:
                 trainer.save()
                 saved_at = time.monotonic()
     finally:
@@ -113,13 +115,19 @@ class _Trainer:
         self.folder = folder
         self.workers = workers
         self.steps_per_epoch = len(texts.token_ids) // spec.batch_size
-        self.n_steps = max(1, round(spec.epochs * self.steps_per_epoch))
+        self.schedule = Schedule(spec, n_texts=len(texts.token_ids), n_held_out=len(held_out.token_ids))
+        self.has_ended = False
+        self.nearest = nearest_neighbors(held_out.targets)
         names = [name for name in sorted(student.tensors) if spec.train_word_embeddings or name != WORD_EMBEDDINGS]
         self.trained = {name: student.tensors[name].requires_grad_() for name in names}
-        self.optimizer = torch.optim.AdamW(self.trained.values(), weight_decay=spec.weight_decay, betas=(0.9, 0.98))
+        groups = [
+            {"params": [tensor], "share": spec.word_embedding_rate if name == WORD_EMBEDDINGS else 1.0}
+            for name, tensor in self.trained.items()
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=spec.weight_decay, betas=(0.9, 0.98))
         device = next(iter(self.trained.values())).device.type
         self.bfloat16 = fastest_dtype(device) is torch.bfloat16 if spec.bfloat16 is None else spec.bfloat16
-        self.n_done = 0
+        self.averages = {name: tensor.detach().clone() for name, tensor in self.trained.items() if spec.ema_decay}
         self.best = -1.0
         self.best_tensors = {name: tensor.detach().clone() for name, tensor in self.trained.items()}
         self.losses: list[float] = []
@@ -128,15 +136,15 @@ class _Trainer:
         self._epoch: tuple[int, npt.NDArray[np.int64]] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
-        if not self.n_done:
+        if not self.schedule.n_done:
             self._measure()
 
     def step(self) -> None:
         """Train on one batch."""
         batch = self._batch()
-        rate = self.spec.learning_rate * learning_rate_factor(self.n_done, self.n_steps, warmup=self.spec.warmup)
+        rate = self.schedule.rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         ids = [self.texts.token_ids[position] for position in batch]
         micro_batches = self.student.micro_batches(ids)
         embedded = self.workers.map(lambda part: self._embed([ids[row] for row in part]), micro_batches)
@@ -154,13 +162,36 @@ class _Trainer:
             tensor.grad = reduce(torch.Tensor.add_, of_parts)
         torch.nn.utils.clip_grad_norm_(self.trained.values(), self.spec.max_norm)
         self.optimizer.step()
-        self.n_done += 1
+        self.schedule.n_done += 1
+        self._average()
         self.losses.append(loss.item())
         if not math.isfinite(self.losses[-1]):
             raise self._divergence_error(f"the loss is {self.losses[-1]}")
-        if self.n_done % max(1, self.n_steps // N_MEASUREMENTS) == 0 or self.n_done == self.n_steps:
+        self.has_ended = self.schedule.has_ended()
+        if self.has_ended or self.schedule.is_measurement_due():
             shown = {name: round(term.item(), 6) for name, term in terms.items()}
             self._measure(loss=round(float(np.mean(self.losses[-LOG_WINDOW:])), 6), rate=rate, **shown)
+
+    def _average(self) -> None:
+        """Update the moving averages of the tensors."""
+        # With a fixed decay the initial tensors would weigh too much in the averages of a short training.
+        decay = min(self.spec.ema_decay, (1 + self.schedule.n_done) / (10 + self.schedule.n_done))
+        with torch.no_grad():
+            for name, average in self.averages.items():
+                average.lerp_(self.trained[name], 1 - decay)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Give the student the moving averages of its tensors until the block ends."""
+        current = {name: self.trained[name].detach().clone() for name in self.averages}
+        self._copy(self.averages)
+        yield
+        self._copy(current)
+
+    @torch.no_grad()
+    def _copy(self, tensors: dict[str, Tensor]) -> None:
+        for name, tensor in tensors.items():
+            self.trained[name].copy_(tensor)
 
     def _embed(self, ids: Ids) -> Tensor:
         """Return the vectors of a micro-batch. A worker calls this."""
@@ -176,10 +207,14 @@ class _Trainer:
         """Write the checkpoint."""
         tensors = dict(self.trained)
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_tensors.items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in self.averages.items()}
         for name, tensor in self.trained.items():
             tensors |= {f"{key}.{name}": value for key, value in self.optimizer.state[tensor].items()}
-        state = {"key": self.key, "step": self.n_done, "best": self.best, "losses": self.losses[-LOG_WINDOW:]}
-        write_checkpoint(self.folder / CHECKPOINT, tensors, state | {"rows": self.rows, "bfloat16": self.bfloat16})
+        state = {"key": self.key, "step": self.schedule.n_done, "best": self.best, "losses": self.losses[-LOG_WINDOW:]}
+        state |= {"rows": self.rows, "bfloat16": self.bfloat16, "ended": self.has_ended}
+        if self.spec.minutes:
+            state |= {"seconds": self.schedule.seconds, "measured_at": self.schedule.measured_at}
+        write_checkpoint(self.folder / CHECKPOINT, tensors, state)
 
     def restore_best(self) -> float:
         """Restore the student's best tensors and return their agreement."""
@@ -197,7 +232,10 @@ class _Trainer:
                 f"{self.folder}: expected the checkpoint of a training with these settings, texts and layers, got one "
                 "of another training; repeat its settings to continue it, or remove the folder to start again"
             )
-        self.n_done = state["step"]
+        self.schedule.n_done = state["step"]
+        self.schedule.seconds = state.get("seconds", 0.0)
+        self.schedule.measured_at = state.get("measured_at", 0.0)
+        self.has_ended = state["ended"]
         self.best = state["best"]
         self.losses = state["losses"]
         self.rows = state["rows"]
@@ -207,6 +245,8 @@ class _Trainer:
             for name, tensor in self.trained.items():
                 tensor.copy_(tensors[name])
                 self.best_tensors[name] = tensors[f"best.{name}"].to(tensor.device)
+                if name in self.averages:
+                    self.averages[name] = tensors[f"ema.{name}"].to(tensor.device)
                 self.optimizer.state[tensor] = {
                     key: tensors[f"{key}.{name}"].to(tensor.device if key != "step" else "cpu")
                     for key in ("step", "exp_avg", "exp_avg_sq")
@@ -214,7 +254,7 @@ class _Trainer:
 
     def _batch(self) -> npt.NDArray[np.int64]:
         """Return the positions of the texts of the next step."""
-        epoch, step = divmod(self.n_done, self.steps_per_epoch)
+        epoch, step = divmod(self.schedule.n_done, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             rng = np.random.default_rng([self.spec.seed, epoch])
             self._epoch = (epoch, group_near_texts(self.texts.targets, self.spec.group_size, rng))
@@ -223,24 +263,31 @@ class _Trainer:
 
     def _measure(self, **shown: float) -> None:
         """Measure the held-out agreement, copy the tensors if it is the best, and write the log."""
-        vectors = embed_ids(self.student, self.held_out.token_ids, workers=self.workers)
+        begin = self.schedule.seconds
+        with self._averaged():
+            vectors = embed_ids(self.student, self.held_out.token_ids, workers=self.workers)
         if not np.isfinite(vectors).all():
             raise self._divergence_error("the student's vectors are not finite")
-        agreement = neighbor_agreement(vectors, self.held_out.targets)
+        agreement = float(neighbor_overlap(nearest_neighbors(vectors), self.nearest).mean())
         if agreement < DIVERGENCE_RATIO * self.best:
             raise self._divergence_error(f"the held-out agreement fell from {self.best:.3g} to {agreement:.3g}")
         if agreement > self.best:
             self.best = agreement
-            self.best_tensors = {name: tensor.detach().clone() for name, tensor in self.trained.items()}
-        self.rows.append({"step": self.n_done, "agreement": round(agreement, 6), **shown})
+            self.best_tensors = {
+                name: tensor.detach().clone() for name, tensor in (self.trained | self.averages).items()
+            }
+        self.rows.append({"step": self.schedule.n_done, "agreement": round(agreement, 6), **shown})
         with (self.folder / LOG).open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.rows)
+        self.schedule.measured_at = self.schedule.seconds
+        self.schedule.measuring = self.schedule.measured_at - begin
 
     def _divergence_error(self, reason: str) -> DistillError:
+        of_all = f" of {self.schedule.n_steps}" if self.schedule.n_steps else ""
         return DistillError(
-            f"step {self.n_done} of {self.n_steps}: the training diverged: {reason}; lower --learning-rate (now "
+            f"step {self.schedule.n_done}{of_all}: the training diverged: {reason}; lower --learning-rate (now "
             f"{self.spec.learning_rate:g}) and remove {self.folder}"
         )
 
@@ -253,48 +300,3 @@ class _Trainer:
             for ids in texts.token_ids:
                 digest.update(array("q", [len(ids), *ids]).tobytes())
         return digest.hexdigest()
-
-
-def learning_rate_factor(step: int, n_steps: int, *, warmup: float) -> float:
-    """Return the factor of the peak learning rate: a linear rise during the warm-up, then a linear fall to 0.05."""
-    rise = max(1, round(warmup * n_steps))
-    return min(1.0, (step + 1) / rise) * (1 - 0.95 * step / n_steps)
-
-
-def group_near_texts(
-    targets: np.ndarray, group_size: int, rng: np.random.Generator, *, part_size: int = PART
-) -> npt.NDArray[np.int64]:
-    """Return all positions in random order, but with texts that are near in the space next to each other.
-
-    The texts are split in half along the line between two random ones until no group is larger than group_size.
-
-    Args:
-        targets: unit vectors (n, dim), in memory or memory-mapped.
-        group_size: size of the largest group; 1 for a plain permutation.
-        rng: draws the lines and the order of the groups.
-        part_size: more texts than this are first divided into random parts, of which one is in memory at once.
-    """
-    order = rng.permutation(len(targets))
-    if group_size == 1:
-        return order
-    groups: list[npt.NDArray[np.int64]] = []
-    for part in np.array_split(order, -(-len(order) // part_size)):
-        ascending = np.sort(part)  # a file is read from its beginning to its end
-        rows = np.asarray(targets[ascending], dtype=np.float32)
-        groups += [ascending[group] for group in _split_near(rows, np.searchsorted(ascending, part), group_size, rng)]
-    return np.concatenate([groups[position] for position in rng.permutation(len(groups))])
-
-
-def _split_near(
-    rows: Matrix, order: npt.NDArray[np.int64], group_size: int, rng: np.random.Generator
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the groups of texts that are near, as positions in (n, dim) rows, from a random order of all positions."""
-    unsplit = [order]
-    while unsplit:
-        group = unsplit.pop()
-        if len(group) <= group_size:
-            yield group
-            continue
-        one, other = rows[rng.choice(group, 2, replace=False)]
-        order = group[np.argsort(rows[group] @ (one - other), kind="stable")]
-        unsplit += [order[: len(order) // 2], order[len(order) // 2 :]]

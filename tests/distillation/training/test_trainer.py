@@ -2,6 +2,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,13 +21,10 @@ from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distillation.data.texts import TrainingSet
 from hpdsearch.distillation.spec import LossSpec
 from hpdsearch.distillation.student.student import StaticStudent, Student
-from hpdsearch.distillation.training.trainer import (
-    CHECKPOINT,
-    LOG,
-    group_near_texts,
-    learning_rate_factor,
-    train,
-)
+from hpdsearch.distillation.training.batches import group_near_texts
+from hpdsearch.distillation.training.schedule import learning_rate_factor
+from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, _Trainer, train
+from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
@@ -122,6 +120,62 @@ def test_word_embeddings_are_trained_only_if_the_spec_says_so(encoder, tmp_path,
     assert torch.equal(uninterrupted[0].tensors[WORD_EMBEDDINGS], words)
     moved, _ = run(encoder, tmp_path, replace(SPEC, train_word_embeddings=True, epochs=1))
     assert not torch.equal(moved.tensors[WORD_EMBEDDINGS], words)
+
+
+def test_the_word_embeddings_have_a_learning_rate_of_their_own(encoder, tmp_path):
+    words = make_student(encoder).tensors[WORD_EMBEDDINGS]
+    spec = replace(SPEC, train_word_embeddings=True, epochs=0.01, weight_decay=0.0)  # one step
+    moves = []
+    for share in (0.0, 0.25, 1.0):
+        run(encoder, tmp_path / f"{share}", replace(spec, word_embedding_rate=share))
+        trainer_state = read_checkpoint(tmp_path / f"{share}" / CHECKPOINT)[0]
+        moves.append(float((trainer_state[WORD_EMBEDDINGS] - words).abs().max()))
+    assert moves[0] == 0
+    assert moves[1] == pytest.approx(moves[2] / 4, rel=1e-3)
+
+
+def test_the_averages_are_those_of_all_steps(encoder, tmp_path):
+    student = make_student(encoder)
+    with Workers() as workers:
+        trainer = _Trainer(student, *make_texts(student), replace(SPEC, ema_decay=0.8), tmp_path, workers)
+        expected = {name: tensor.detach().double().numpy().copy() for name, tensor in trainer.trained.items()}
+        for step in range(1, 13):
+            trainer.step()
+            decay = min(0.8, (1 + step) / (10 + step))
+            for name, tensor in trainer.trained.items():
+                expected[name] += (1 - decay) * (tensor.detach().double().numpy() - expected[name])
+    for name, tensor in trainer.trained.items():
+        np.testing.assert_allclose(trainer.averages[name].numpy(), expected[name], atol=1e-6)
+        assert not torch.equal(trainer.averages[name], tensor)
+
+
+def test_the_averages_are_measured_and_restored_and_an_interrupted_training_keeps_them(encoder, tmp_path):
+    spec = replace(SPEC, ema_decay=0.9)
+    student, best = run(encoder, tmp_path / "once", spec, checkpoint_minutes=60)
+    assert compute_agreement(student, make_texts(student)[1]) == best
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder, tmp_path / "again", spec, progress=Interrupting(17 * SPEC.batch_size))
+    again = run(encoder, tmp_path / "again", spec)
+    assert_equal_training(again, tmp_path / "again", (student, best, tmp_path / "once"))
+
+
+def test_a_training_by_time_ends_in_time_and_goes_on_after_an_interruption(encoder, tmp_path):
+    spec = replace(SPEC, minutes=0.05, n_measurements=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder, tmp_path, spec, progress=Interrupting(5 * SPEC.batch_size))
+    before = time.monotonic()
+    student, best = run(encoder, tmp_path, spec)
+    assert time.monotonic() - before < 20  # 3 seconds, on a busy machine
+    state = read_checkpoint(tmp_path / CHECKPOINT)[1]
+    assert state["ended"]
+    assert state["seconds"] > 2.5
+    rows = read_log(tmp_path)
+    assert int(rows[-1]["step"]) == state["step"] > N_STEPS / 2.5  # more than an epoch
+    assert float(rows[-1]["rate"]) < 0.25 * SPEC.learning_rate
+    assert compute_agreement(student, make_texts(student)[1]) == best
+    written = (tmp_path / CHECKPOINT).stat().st_mtime_ns
+    run(encoder, tmp_path, spec)
+    assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == written
 
 
 def test_gradients_are_clipped_to_max_norm(encoder, tmp_path):
