@@ -1,15 +1,13 @@
 """Texts that answer no judged query, to be mixed with judged documents."""
 
-import random
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.common.harness import open_bytes
 from hpdsearch.evaluation import Collection
+from hpdsearch.evaluation.distractors import SEED, digest_documents, draw_texts
 
 KINDS: Mapping[str, tuple[int, int]] = {"short texts": (10, 120), "passages": (300, 2000)}  # characters
-SEED = 7
 
 
 def sample_distractors(
@@ -26,25 +24,18 @@ def sample_distractors(
     Raises:
         SystemExit: the files have too few texts of a kind.
     """
-    judged = {_normalize(text) for each in collections for _, text in each.documents()}
+    judged = digest_documents(collections)
     found: dict[str, set[str]] = {kind: set() for kind in sizes}
     for text in _read_lines(files):
         for kind in sizes:
             shortest, longest = KINDS[kind]
             if shortest <= len(text) <= longest:
                 found[kind].add(text)
-    sampled = {}
+    sampled = {kind: draw_texts(found[kind], n, judged, seed=seed) for kind, n in sizes.items()}
     for kind, n in sizes.items():
-        texts = sorted(found[kind])  # the order of a set differs between runs
-        random.Random(seed).shuffle(texts)
-        sampled[kind] = [text for text in texts[: 2 * n] if _normalize(text) not in judged][:n]
         if len(sampled[kind]) < n:
             raise SystemExit(f"--distractors: expected {n:,} different {kind}, got {len(sampled[kind]):,}")
     return sampled
-
-
-def _normalize(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text).casefold()
 
 
 def _read_lines(files: Sequence[Path]) -> Iterator[str]:

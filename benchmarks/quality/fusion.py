@@ -20,10 +20,11 @@ from benchmarks.common.harness import CACHE, file_identity, positive
 from benchmarks.common.results import RESULTS, Result, measurement, plain_table, result, six_digits, write_result
 from benchmarks.common.vector_cache import Encode, cached_encoder, collect_texts, encoder_source
 from benchmarks.quality.both_scores import Candidates, Floats, score_candidates
-from benchmarks.quality.distractors import KINDS, SEED, sample_distractors
+from benchmarks.quality.distractors import KINDS, sample_distractors
 from hpdsearch.common.files import file_sha256
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
+from hpdsearch.evaluation.distractors import SEED
 from hpdsearch.evaluation.metrics import ndcg_at_k
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009

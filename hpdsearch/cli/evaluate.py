@@ -13,7 +13,9 @@ from hpdsearch.cli.systems import System, load_systems
 from hpdsearch.errors import CorpusError, HpdsearchError, ShapeError
 
 if TYPE_CHECKING:
-    from hpdsearch.evaluation import CollectionResult, TaskResult
+    from hpdsearch.common.progress import Progress
+    from hpdsearch.common.vectors import Matrix
+    from hpdsearch.evaluation import Collection, CollectionResult, DistractorFile, TaskResult
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -51,6 +53,16 @@ def evaluate_options(command: Command) -> Command:
         click.option("--subset", metavar="NAME", default="test", help="Measure on this part of the data."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     )
+
+
+def parse_distractors(value: str) -> "DistractorFile":
+    """Parse FILE:N."""
+    from hpdsearch.evaluation import DistractorFile
+
+    path, _, n = value.rpartition(":")
+    if not path or not n.isdecimal() or not int(n):
+        raise click.BadParameter(f"expected FILE:N, a file and a number of its lines, got {value!r}")
+    return DistractorFile(Path(expand_home(path)), int(n))
 
 
 @click.group()
@@ -104,7 +116,17 @@ def sts(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     metavar="ENCODER",
     help="Measure this encoder of the same space too, for the queries alone (asymmetric search).",
 )
-def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
+@click.option(
+    "--distractors",
+    "distractor_files",
+    type=parse_distractors,
+    multiple=True,
+    metavar="FILE:N",
+    help="Search among N texts of FILE too (.txt or .txt.gz, one text per line). Repeat it for more files.",
+)
+def retrieval(
+    folder: Path, subset: str, as_json: bool, distractor_files: "tuple[DistractorFile, ...]", **models: Any
+) -> None:
     """Measure retrieval by exact search: nDCG@10, recall@100, MRR@10.
 
     All values are x 100. FOLDER is a BEIR folder (corpus.jsonl and queries.jsonl, both also as .gz, and
@@ -112,28 +134,70 @@ def retrieval(folder: Path, subset: str, as_json: bool, **models: Any) -> None:
     taken over the queries that have a relevant document, then over the collections. A folder that cannot be read does
     not stop the others; the exit code is 1.
 
+    Small collections flatter: their documents differ a lot. --distractors adds texts that answer no query. They are
+    drawn with a fixed seed, and texts that are documents of FOLDER are left out.
+
     \b
     Examples:
       hpdsearch evaluate retrieval beir/scifact
+      hpdsearch evaluate retrieval beir/ --distractors news.txt.gz:100000
       hpdsearch evaluate retrieval beir/ --teacher all-mpnet-base-v2 \\
           --space my-space --query-encoder my-encoder
     """
-    from hpdsearch.evaluation import evaluate_collection, find_collections, read_collection
+    from hpdsearch.evaluation import evaluate_collection, find_collections, read_collection, read_distractors
 
     failures = Failures(folder)
     collections = failures.apply(lambda path: read_collection(path, subset), find_collections(folder))
+    if distractor_files:
+        collections = failures.apply(_check_corpus, collections)
+    texts = read_distractors(distractor_files, collections) if collections else []
     systems = load_systems(**models) if collections else []
     progress = make_progress()
+    distractors = _encode_distractors(systems, texts, progress)
     rows = failures.apply(
         lambda collection: [
-            evaluate_collection(collection, system.encode, system.encode_documents, progress=progress)
-            for system in systems
+            evaluate_collection(
+                collection, system.encode, system.encode_documents, distractors=vectors, progress=progress
+            )
+            for system, vectors in zip(systems, distractors, strict=True)
         ],
         collections,
     )
     if rows:
         _echo_retrieval(systems, rows, as_json)
     failures.raise_any()
+
+
+def _check_corpus(collection: "Collection") -> "Collection":
+    """Read the corpus of a collection once, so that one that cannot be read does not stop the others."""
+    collection.check_corpus()
+    return collection
+
+
+def _encode_distractors(systems: Sequence[System], texts: list[str], progress: "Progress") -> "Sequence[Matrix | None]":
+    """Return the vectors (n, dim) of the distractors for each system; None without distractors.
+
+    Systems that encode documents with the same function share them.
+    """
+    if not texts:
+        return [None] * len(systems)
+    import numpy as np
+
+    from hpdsearch.evaluation.retrieval import BLOCK
+
+    vectors: dict[Any, Matrix] = {}
+    for system in systems:
+        encode = system.encode_documents or system.encode
+        if encode in vectors:
+            continue
+        bar = progress.phase(f"distractors, {system.name}", total=len(texts), unit="text")
+        blocks = []
+        for first in range(0, len(texts), BLOCK):
+            blocks.append(encode(texts[first : first + BLOCK]))
+            bar.update(len(blocks[-1]))
+        bar.close()
+        vectors[encode] = np.concatenate(blocks)
+    return [vectors[system.encode_documents or system.encode] for system in systems]
 
 
 class Failures:
@@ -197,6 +261,8 @@ def _echo_retrieval(systems: Sequence[System], rows: "Sequence[Sequence[Collecti
         table = {row[0].name: (row[0].n_queries, [found.means[metric] for found in row]) for row in rows}
         _echo_scores(f"{metric} x 100", "queries", systems, table, [result.means[metric] for result in results])
         echo()
+    if n_distractors := rows[0][0].n_distractors:
+        echo(f"each collection is searched among {n_distractors:,} distractors")
     for found, *_ in rows:
         _echo_notes(found)
 

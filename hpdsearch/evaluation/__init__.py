@@ -5,6 +5,7 @@ of `metrics` return 0..1 (Spearman's correlation -1..1); `sts` and `retrieval` r
 """
 
 from hpdsearch.evaluation.beir import Collection, find_collections, read_collection, read_collections
+from hpdsearch.evaluation.distractors import DistractorFile, read_distractors
 from hpdsearch.evaluation.metrics import (
     mrr_at_k,
     ndcg_at_k,
@@ -41,6 +42,7 @@ from hpdsearch.evaluation.sts import (
 __all__ = [
     "Collection",
     "CollectionResult",
+    "DistractorFile",
     "RetrievalResult",
     "StsResult",
     "StsTask",
@@ -64,6 +66,7 @@ __all__ = [
     "rank_documents",
     "read_collection",
     "read_collections",
+    "read_distractors",
     "read_sts",
     "read_task",
     "recall_at_k",

@@ -7,10 +7,11 @@ The corpus is read, encoded and compared in blocks, so memory holds one block an
   that number queries and documents alike.
 - Means are over the queries that have a relevant document.
 - A relevant document that is not in the corpus counts as missed, as in trec_eval. The result reports their number.
+- Distractors are documents that are relevant to no query. Of equal cosines, theirs come first.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from statistics import fmean
@@ -27,6 +28,7 @@ Encode = Callable[[list[str]], Matrix]
 Ranking = list[tuple[str, float]]  # doc_id and score, best first
 DEPTH = 100  # length of each query's ranking
 BLOCK = 2048  # documents or queries that are encoded and compared at once
+DISTRACTOR = "\0{:09}"  # doc_id of a distractor, smaller than those of documents
 METRICS: dict[str, Callable[[Sequence[str], Judgments], float]] = {
     "nDCG@10": partial(ndcg_at_k, k=10),
     "recall@100": partial(recall_at_k, k=100),
@@ -44,6 +46,7 @@ class CollectionResult:
         n_without_relevant, n_unknown_queries: judged queries that were left out, see Collection.
         n_unknown_documents: number of relevant documents in the judgments that the corpus lacks.
         values: metric x 100 by metric name and query_id, so that two systems can be compared per query.
+        n_distractors: number of distractors among the documents.
     """
 
     name: str
@@ -52,6 +55,7 @@ class CollectionResult:
     n_unknown_queries: int
     n_unknown_documents: int
     values: Mapping[str, Mapping[str, float]]
+    n_distractors: int = 0
 
     @property
     def n_queries(self) -> int:
@@ -65,7 +69,8 @@ class CollectionResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
-        counts = ("name", "n_documents", "n_queries", "n_without_relevant", "n_unknown_queries", "n_unknown_documents")
+        counts = ["name", "n_documents", "n_queries", "n_without_relevant", "n_unknown_queries", "n_unknown_documents"]
+        counts += ["n_distractors"] if self.n_distractors else []
         per_query = {metric: dict(found) for metric, found in self.values.items()}
         return {name: getattr(self, name) for name in counts} | {"means": self.means, "per_query": per_query}
 
@@ -114,13 +119,27 @@ def evaluate_collection(
     encode_queries: Encode,
     encode_documents: Encode | None = None,
     *,
+    distractors: Matrix | None = None,
     progress: Progress = SILENT,
 ) -> CollectionResult:
-    """Evaluate one collection; arguments and errors are those of `evaluate_retrieval`."""
+    """Evaluate one collection.
+
+    Args:
+        collection: the queries, documents and judgments.
+        encode_queries: see `evaluate_retrieval`.
+        encode_documents: see `evaluate_retrieval`.
+        distractors: vectors of more documents, float (n, dim), which are relevant to no query.
+        progress: counts documents.
+
+    Raises:
+        CorpusError: a line of the corpus is not as expected, or it holds no relevant document.
+    """
     collection.check_corpus()
-    rankings, known = rank_documents(collection, encode_queries, encode_documents, progress=progress)
+    rankings, known = rank_documents(
+        collection, encode_queries, encode_documents, distractors=distractors, progress=progress
+    )
     run = {query_id: [doc_id for doc_id, _ in ranking] for query_id, ranking in rankings.items()}
-    return judge_run(collection, run, known)
+    return replace(judge_run(collection, run, known), n_distractors=0 if distractors is None else len(distractors))
 
 
 def judge_run(collection: Collection, run: Mapping[str, Sequence[str]], known: Set[str]) -> CollectionResult:
@@ -151,6 +170,7 @@ def rank_documents(
     encode_queries: Encode,
     encode_documents: Encode | None = None,
     *,
+    distractors: Matrix | None = None,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, Ranking], set[str]]:
     """Rank the documents of a collection for each query by exact cosine.
@@ -159,6 +179,7 @@ def rank_documents(
         collection: the queries and documents.
         encode_queries: function from a block of texts to vectors, float (n, dim), of any length.
         encode_documents: the same for documents; None encodes documents as queries are.
+        distractors: vectors of more documents, see evaluate_collection.
         progress: counts documents.
 
     Returns:
@@ -177,21 +198,27 @@ def rank_documents(
     is_document: set[str] = set()  # ids of the queries that are documents themselves
     documents = collection.documents()
     bar = progress.phase(collection.name, total=None, unit="document")
-    while block := sorted(islice(documents, BLOCK)):  # by doc_id: top_rows then breaks ties by doc_id
-        doc_ids = [doc_id for doc_id, _ in block]
-        known.update(doc_ids)
-        is_document.update(doc_id for doc_id, text in block if is_query_itself(collection.queries.get(doc_id), text))
-        vectors = encode_documents([text for _, text in block])
+
+    def compare(doc_ids: Sequence[str], vectors: Matrix) -> None:
         for first in range(0, len(queries), BLOCK):
             scores = cosine_matrix(queries[first : first + BLOCK], vectors)
-            nearest = top_rows(
-                scores, min(DEPTH + 1, len(block))
-            )  # one more, because the query itself may be among them
+            # One more than DEPTH, because the query itself may be among them.
+            nearest = top_rows(scores, min(DEPTH + 1, len(doc_ids)))
             for hits, line, rows in zip(best[first : first + BLOCK], scores, nearest, strict=True):
                 hits += zip((-line[rows]).tolist(), (doc_ids[row] for row in rows), strict=True)
                 hits.sort()
                 del hits[DEPTH + 1 :]
+
+    while block := sorted(islice(documents, BLOCK)):  # by doc_id: top_rows then breaks ties by doc_id
+        doc_ids = [doc_id for doc_id, _ in block]
+        known.update(doc_ids)
+        is_document.update(doc_id for doc_id, text in block if is_query_itself(collection.queries.get(doc_id), text))
+        compare(doc_ids, encode_documents([text for _, text in block]))
         bar.update(len(block))
+    others = queries[:0] if distractors is None else distractors
+    for first in range(0, len(others), BLOCK):
+        vectors = others[first : first + BLOCK]
+        compare([DISTRACTOR.format(first + row) for row in range(len(vectors))], vectors)
     bar.close()
     rankings = {}
     for query_id, hits in zip(collection.queries, best, strict=True):

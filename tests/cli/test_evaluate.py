@@ -139,6 +139,41 @@ def test_retrieval_prints_a_table_per_metric_and_notes_missing_documents(run, be
     assert "tiny-beir: 1 relevant documents that are not in the corpus" in result.stdout
 
 
+def test_retrieval_among_distractors_is_that_of_a_larger_corpus(run, beir, member_folder, tmp_path):
+    others = ["the king of the sea", "a cat and a dog", "a song of the river", "the cat RUNS!"]
+    (tmp_path / "texts.txt").write_text("\n".join(others) + "\n")
+    options = ["--encoder", member_folder, "--query-encoder", member_folder]
+    files = ["--distractors", f"{tmp_path / 'texts.txt'}:3"]
+    result = run("evaluate", "retrieval", beir, *options, *files, "--json")
+    assert result.exit_code == 0, result.output
+    encode = Encoder.load(member_folder).encode
+    scores = unit_rows(encode(list(QUERIES.values()))) @ unit_rows(encode([*DOCUMENTS, *others[:3]])).T
+    ids = [*(f"d{number:02}" for number in range(len(DOCUMENTS))), "x1", "x2", "x3"]
+    judged = {query_id: {d: grade for q, d, grade in QRELS if q == query_id} for query_id in QUERIES}
+    run_of_all = {q: dict(zip(ids, map(float, line), strict=True)) for q, line in zip(QUERIES, scores, strict=True)}
+    found = pytrec_eval.RelevanceEvaluator(judged, {"ndcg_cut_10"}).evaluate(run_of_all)
+    expected = 100 * np.mean([values["ndcg_cut_10"] for values in found.values()])
+    assert expected != pytest.approx(compute_ndcg(encode, encode))
+    for system in json.loads(result.stdout)["systems"]:
+        assert system["means"]["nDCG@10"] == pytest.approx(expected)
+        assert system["collections"][0]["n_distractors"] == 3
+    result = run("evaluate", "retrieval", beir, "--encoder", member_folder, *files)
+    assert "each collection is searched among 3 distractors" in result.stdout
+
+
+def test_distractors_need_a_file_and_a_number(run, beir, tiny_folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("one text\n")
+    for value, code, message in (
+        ("texts.txt", 2, "expected FILE:N"),
+        ("texts.txt:0", 2, "expected FILE:N"),
+        ("texts.txt:many", 2, "expected FILE:N"),
+        (f"{tmp_path / 'texts.txt'}:2", 1, "texts.txt: expected 2 different texts"),
+        (f"{tmp_path / 'none.txt'}:2", 1, "none.txt"),
+    ):
+        result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder, "--distractors", value)
+        assert (result.exit_code, message in result.stderr) == (code, True), value
+
+
 def test_an_impossible_measurement_is_an_error_that_names_the_reason(
     run, beir, sts, tiny_folder, member_folder, teacher_folder
 ):
