@@ -49,4 +49,14 @@ class Progress:
         return bar
 
 
+def skip(bar: Bar, n: float) -> None:
+    """Add n units that an earlier run has finished. They do not count towards the rate and the remaining time."""
+    if not hasattr(bar, "initial"):  # it has no rate
+        bar.update(n)
+        return
+    for name in ("initial", "n", "last_print_n"):  # of tqdm
+        setattr(bar, name, getattr(bar, name) + n)
+    bar.update(0)
+
+
 SILENT = Progress(enabled=False)

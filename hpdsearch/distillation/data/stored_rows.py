@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.progress import SILENT, Progress, skip
 from hpdsearch.common.vectors import Matrix
 
 BLOCK = 4096  # rows computed at once
@@ -57,7 +57,7 @@ def store_rows(
             file.seek(0, os.SEEK_END)
             lines.truncate(n_blocks * DIGEST_LINE)
             lines.seek(0, os.SEEK_END)
-            bar.update(min(n_blocks * BLOCK, n_rows))
+            skip(bar, min(n_blocks * BLOCK, n_rows))
             for first in range(n_blocks * BLOCK, n_rows, BLOCK):
                 rows = slice(first, min(first + BLOCK, n_rows))
                 content = np.ascontiguousarray(compute(rows), dtype=np.float16).tobytes()

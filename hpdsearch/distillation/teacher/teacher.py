@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from hpdsearch.common.files import parse_json
-from hpdsearch.common.progress import SILENT, Bar, Progress
+from hpdsearch.common.progress import SILENT, Bar, Progress, skip
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, read_license
 from hpdsearch.distillation.teacher.cache import EmbeddingCache
@@ -270,7 +270,7 @@ def embed(
         with cache.exclusive_lock():
             missing = list(cache.missing(texts))
             teacher.choose_runtime(missing)
-            bar.update(len(texts) - len(missing))
+            skip(bar, len(texts) - len(missing))
             for first in range(0, len(missing), texts_per_shard):
                 shard = missing[first : first + texts_per_shard]
                 cache.add(shard, teacher._encode(shard, bar))

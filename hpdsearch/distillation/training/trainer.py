@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.progress import SILENT, Progress, skip
 from hpdsearch.distillation.checkpoint import read_checkpoint, write_checkpoint
 from hpdsearch.distillation.data.texts import Ids, TrainingSet
 from hpdsearch.distillation.spec import TrainingSpec
@@ -82,7 +82,7 @@ def _train_loop(trainer: "_Trainer", checkpoint_minutes: float, progress: Progre
     """Run the remaining steps."""
     batch_size = trainer.spec.batch_size
     bar = progress.phase("train", total=trainer.schedule.count_texts(), unit="text")
-    bar.update(trainer.schedule.n_done * batch_size)
+    skip(bar, trainer.schedule.n_done * batch_size)
     saved_at = time.monotonic()
     try:
         while not trainer.has_ended:
