@@ -24,6 +24,11 @@ class Workers:
         self.n_cores = torch.get_num_threads()
         self.n_threads = n_threads or self.n_cores
 
+    @classmethod
+    def of_device(cls, device: str) -> "Workers":
+        """Return one worker for each core, or one alone where torch computes on a GPU."""
+        return cls(None if device == "cpu" else 1)
+
     def __enter__(self) -> "Workers":
         """Start the threads."""
         torch.set_num_threads(1)

@@ -139,6 +139,22 @@ def test_retrieval_prints_a_table_per_metric_and_notes_missing_documents(run, be
     assert "tiny-beir: 1 relevant documents that are not in the corpus" in result.stdout
 
 
+def test_several_teachers_are_measured_as_one_ensemble(run, beir, teacher_folder, tmp_path):
+    from tiny_teacher import make_tiny_teacher
+
+    from hpdsearch import WeightedTeacher
+    from hpdsearch.distillation.teacher.ensemble import TeacherEnsemble
+
+    second = make_tiny_teacher(tmp_path / "second", seed=1)
+    options = ["--teacher", teacher_folder, "--teacher", f"{second}:0.5", "--cache", tmp_path / "cache"]
+    result = run("evaluate", "retrieval", beir, *options, "--json")
+    assert result.exit_code == 0, result.output
+    (system,) = json.loads(result.stdout)["systems"]
+    assert (system["name"], system["dim"]) == ("tiny-teacher + 0.5 second", 64)
+    encode = TeacherEnsemble.load([teacher_folder, WeightedTeacher(second, 0.5)]).encode
+    assert system["means"]["nDCG@10"] == pytest.approx(compute_ndcg(encode, encode))
+
+
 def test_retrieval_among_distractors_is_that_of_a_larger_corpus(run, beir, member_folder, tmp_path):
     others = ["the king of the sea", "a cat and a dog", "a song of the river", "the cat RUNS!"]
     (tmp_path / "texts.txt").write_text("\n".join(others) + "\n")

@@ -18,13 +18,14 @@ from hpdsearch.distillation.spec import HeadInit
 from hpdsearch.distillation.student.initial_model import InitialModel
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.batches import length_ratio_batches
-from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, WORD_EMBEDDINGS, count_layers
+from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, count_layers
 from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.encoder.torch_backend import TorchBert
 from hpdsearch.errors import ShapeError
 
-TOKEN_BUDGET = 1200  # tokens of a micro-batch, padding included
-LENGTH_RATIO = 1.25  # of the longest and the shortest text of a micro-batch
+# Of a micro-batch, on the CPU and on a GPU, which computes padding faster than it starts another micro-batch.
+TOKEN_BUDGET, GPU_TOKEN_BUDGET = 1200, 65_536  # tokens, padding included
+LENGTH_RATIO, GPU_LENGTH_RATIO = 1.25, 4.0  # of the longest and the shortest text
 BLOCK = 4096  # texts tokenized at once
 
 
@@ -34,10 +35,12 @@ class Student(Protocol):
     Attributes:
         tensors: float32, by name. Training changes them in place.
         init_model: it provides tokenizer, window and name.
+        device: of torch; the tensors are there.
     """
 
     tensors: dict[str, Tensor]
     init_model: InitialModel
+    device: str
 
     def embed(self, ids: Ids) -> Tensor:
         """Return unit vectors (n, dim) of token ids without special tokens, one window per text."""
@@ -52,6 +55,7 @@ class TransformerStudent:
     def __init__(self, init_model: InitialModel, tensors: dict[str, Matrix], *, device: str = "cpu") -> None:
         """Copy tensors under the names of an encoder's model.safetensors, with or without a head, to the device."""
         self.init_model = init_model
+        self.device = device
         self.tensors = {name: torch.tensor(tensor, device=device) for name, tensor in tensors.items()}
         self._bert = TorchBert(
             self.tensors,
@@ -63,7 +67,7 @@ class TransformerStudent:
 
     def set_head(self, head: Matrix) -> None:
         """Replace the head by another (dim, hidden)."""
-        self.tensors[HEAD] = torch.tensor(head, device=self.tensors[WORD_EMBEDDINGS].device)
+        self.tensors[HEAD] = torch.tensor(head, device=self.device)
 
     def embed(self, ids: Ids) -> Tensor:
         """Return unit vectors (n, dim)."""
@@ -72,7 +76,10 @@ class TransformerStudent:
     def micro_batches(self, ids: Ids) -> list[list[int]]:
         """Return batches of texts of similar length, which are padded to one length."""
         lengths = [len(of_text) + N_SPECIAL_TOKENS for of_text in ids]
-        return list(length_ratio_batches(lengths, token_budget=TOKEN_BUDGET, max_ratio=LENGTH_RATIO))[::-1]
+        on_cpu = self.device == "cpu"
+        budget = TOKEN_BUDGET if on_cpu else GPU_TOKEN_BUDGET
+        ratio = LENGTH_RATIO if on_cpu else GPU_LENGTH_RATIO
+        return list(length_ratio_batches(lengths, token_budget=budget, max_ratio=ratio))[::-1]
 
     def pool(self, ids: Ids) -> Tensor:
         """Return the means over the tokens (n, hidden), in the order of ids."""
@@ -86,8 +93,7 @@ class TransformerStudent:
                 window = [self.cls_id, *ids[position], self.sep_id]
                 rows[row, : len(window)] = torch.tensor(window)
                 mask[row, : len(window)] = 1
-            device = self.tensors[WORD_EMBEDDINGS].device
-            means.append(self._bert.pool(rows.to(device), mask.to(device)))
+            means.append(self._bert.pool(rows.to(self.device), mask.to(self.device)))
             order += batch
         return torch.cat(means)[torch.tensor(order).argsort().to(means[0].device)]
 
@@ -98,6 +104,7 @@ class StaticStudent:
     def __init__(self, init_model: InitialModel, table: Matrix, *, device: str = "cpu") -> None:
         """Copy a table (vocabulary, dim) to the device."""
         self.init_model = init_model
+        self.device = device
         self.tensors = {TABLE: torch.tensor(table, device=device)}
 
     def embed(self, ids: Ids) -> Tensor:
@@ -180,7 +187,7 @@ def fit_token_table(student: TransformerStudent, *, counts: np.ndarray, smoothin
 
 def pool_ids(student: TransformerStudent, ids: Ids, *, block: int = 512) -> Matrix:
     """Return the means over the tokens (n, hidden) of any number of texts, without gradients."""
-    with Workers() as workers:
+    with Workers.of_device(student.device) as workers:
         return _map_blocks(student.pool, ids, block, workers)
 
 
@@ -188,7 +195,7 @@ def embed_ids(student: Student, ids: Ids, *, block: int = 512, workers: Workers 
     """Return unit vectors (n, dim) of any number of texts, without gradients. None starts workers for this call."""
     if workers:
         return _map_blocks(student.embed, ids, block, workers)
-    with Workers() as workers:
+    with Workers.of_device(student.device) as workers:
         return _map_blocks(student.embed, ids, block, workers)
 
 

@@ -72,7 +72,7 @@ def train(
     n_texts = len(texts.token_ids)
     if n_texts < spec.batch_size:
         raise DistillError(f"texts: expected at least {spec.batch_size} (a batch) to train on, got {n_texts}")
-    with Workers() as workers:
+    with Workers.of_device(student.device) as workers:
         trainer = _Trainer(student, texts, held_out, spec, folder, workers)
         _train_loop(trainer, checkpoint_minutes, progress)
     return trainer.restore_best()
@@ -125,8 +125,7 @@ class _Trainer:
             for name, tensor in self.trained.items()
         ]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=spec.weight_decay, betas=(0.9, 0.98))
-        device = next(iter(self.trained.values())).device.type
-        self.bfloat16 = fastest_dtype(device) is torch.bfloat16 if spec.bfloat16 is None else spec.bfloat16
+        self.bfloat16 = fastest_dtype(student.device) is torch.bfloat16 if spec.bfloat16 is None else spec.bfloat16
         self.averages = {name: tensor.detach().clone() for name, tensor in self.trained.items() if spec.ema_decay}
         self.best = -1.0
         self.best_tensors = {name: tensor.detach().clone() for name, tensor in self.trained.items()}
@@ -195,8 +194,7 @@ class _Trainer:
 
     def _embed(self, ids: Ids) -> Tensor:
         """Return the vectors of a micro-batch. A worker calls this."""
-        device = next(iter(self.trained.values())).device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(torch.device(self.student.device).type, dtype=torch.bfloat16, enabled=self.bfloat16):
             return self.student.embed(ids).float()
 
     def _gradients(self, vectors: Tensor, grad_vectors: Tensor) -> tuple[Tensor, ...]:

@@ -21,6 +21,7 @@ from hpdsearch.distillation.student.student import (
     pool_ids,
     tokenize,
 )
+from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder import Encoder
 from hpdsearch.encoder.bert import HEAD, TYPE_EMBEDDINGS
 from hpdsearch.errors import ShapeError
@@ -198,6 +199,19 @@ def test_a_token_table_embeds_each_token_alone_and_rare_ones_weigh_more(init_mod
     alone = student.embed([[10], [len(SPECIAL)]]).numpy()
     np.testing.assert_allclose(table[[10, len(SPECIAL)]], alone * weights[[10, len(SPECIAL)], None], atol=1e-6)
     assert table.shape == (n_words, 16)
+
+
+def test_a_gpu_gets_few_large_micro_batches_of_the_same_texts(init_model: InitialModel) -> None:
+    student = TransformerStudent(init_model, init_model.tensors)
+    ids = [[5] * (1 + number % 20) for number in range(64)]
+    on_cpu = student.micro_batches(ids)
+    student.device = "cuda"
+    on_gpu = student.micro_batches(ids)
+    assert len(on_gpu) <= 3 < len(on_cpu)
+    for batches in (on_cpu, on_gpu):
+        assert sorted(position for batch in batches for position in batch) == list(range(64))
+    with Workers.of_device("cuda") as workers:
+        assert workers.n_threads == 1
 
 
 def test_token_ids_are_truncated_and_contain_no_special_tokens(init_model: InitialModel) -> None:
