@@ -1,8 +1,8 @@
 """The records that pass between the folders: documents, passages, hits."""
 
 import operator
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -118,3 +118,47 @@ class Hit:
     highlights: tuple[tuple[int, int], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     explanation: Explanation | None = None
+
+
+def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
+    """Return one hit as JSON values, with the full text of the document only if it is asked for."""
+    described = {
+        "rank": rank,
+        "doc_id": hit.doc_id,
+        "score": hit.score,
+        "title": hit.title,
+        "passage": hit.passage,
+        "highlights": [list(span) for span in hit.highlights],
+        "text": hit.text,
+        "metadata": dict(hit.metadata),
+    }
+    if not full:
+        del described["text"]
+    if hit.explanation is not None:
+        described["explanation"] = asdict(hit.explanation)
+    return described
+
+
+def describe_answer(
+    query_id: str, text: str, hits: Sequence[Hit], milliseconds: float, *, full: bool = False, offset: int = 0
+) -> dict[str, Any]:
+    """Return the answer to one query as JSON values.
+
+    Args:
+        query_id: the query's id.
+        text: the query.
+        hits: those that are shown, best first.
+        milliseconds: time of the search; of several queries, their mean.
+        full: show the text of each document.
+        offset: better hits that are left out.
+    """
+    ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=offset + 1)]
+    return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
+
+
+def describe_like(
+    doc_id: str, hits: Sequence[Hit], milliseconds: float, *, full: bool = False, offset: int = 0
+) -> dict[str, Any]:
+    """Return the documents like one of the index as JSON values; the rest is as in `describe_answer`."""
+    ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=offset + 1)]
+    return {"like": doc_id, "milliseconds": round(milliseconds, 3), "hits": ranked}

@@ -108,6 +108,15 @@ class Catalog:
         self.is_inherited = self._close.alive
         self._close()
 
+    def follow_commits(self) -> None:
+        """Give up the snapshot: each read from now on sees the newest commit."""
+        self._execute("COMMIT")
+
+    def generation(self) -> int:
+        """Return the number of committed transactions, at the cost of reading one row."""
+        rows = self._all("SELECT value FROM meta WHERE key = 'generation'")
+        return int(self._parse_json(rows[0][0])) if rows else 0
+
     def meta(self) -> dict[str, Any]:
         """Return the settings of the index: JSON values by key."""
         return {

@@ -4,8 +4,6 @@ import re
 import shutil
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from hpdsearch.cli.output import Line, Styled, echo, escape_controls, format_count
 from hpdsearch.records import Explanation, Hit
@@ -66,39 +64,6 @@ def format_passage(hit: Hit, width: int) -> list[Line]:
 def format_text(hit: Hit, width: int) -> list[Line]:
     """Return the lines of the full text, wrapped to `width` columns."""
     return [line for text in hit.text.splitlines() for line in _wrap(one_line(text, strip=False), [], width)]
-
-
-def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
-    """Return one hit as JSON values, with the full text of the document only if it is asked for."""
-    described = {
-        "rank": rank,
-        "doc_id": hit.doc_id,
-        "score": hit.score,
-        "title": hit.title,
-        "passage": hit.passage,
-        "highlights": [list(span) for span in hit.highlights],
-        "text": hit.text,
-        "metadata": dict(hit.metadata),
-    }
-    if not full:
-        del described["text"]
-    if hit.explanation is not None:
-        described["explanation"] = asdict(hit.explanation)
-    return described
-
-
-def describe_answer(
-    query_id: str, text: str, hits: Sequence[Hit], milliseconds: float, *, full: bool = False
-) -> dict[str, Any]:
-    """Return the answer to one query as JSON values; `milliseconds` is the mean of its batch."""
-    ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=1)]
-    return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
-
-
-def describe_like(doc_id: str, hits: Sequence[Hit], milliseconds: float, *, full: bool = False) -> dict[str, Any]:
-    """Return the documents like one of the index as JSON values."""
-    ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=1)]
-    return {"like": doc_id, "milliseconds": round(milliseconds, 3), "hits": ranked}
 
 
 def show_hits(hits: Sequence[Hit], milliseconds: float, *, full: bool = False) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.display import describe_answer, describe_like, show_hits
+from hpdsearch.cli.display import show_hits
 from hpdsearch.cli.index_argument import find_index, index_option
 from hpdsearch.cli.output import echo, echo_json
 from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
 from hpdsearch.cli.parameters import EnumChoice, OutputPath, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import QueryError
+from hpdsearch.records import describe_answer, describe_like
 
 if TYPE_CHECKING:
     from hpdsearch.index import Index

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.display import describe_answer, describe_hit, describe_like, show_document, show_hits
+from hpdsearch.cli.display import show_document, show_hits
 from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count, is_terminal
 from hpdsearch.errors import HpdsearchError, QueryError
 from hpdsearch.index import Index
-from hpdsearch.records import Hit
+from hpdsearch.records import Hit, describe_answer, describe_hit, describe_like
 from hpdsearch.search import Mode
 
 if TYPE_CHECKING:

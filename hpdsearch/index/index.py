@@ -1,12 +1,15 @@
 """Index: one folder of documents that users search and change."""
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import overload
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.corpus import CorpusReader, OnError
 from hpdsearch.corpus.scope import CorpusScope
@@ -36,6 +39,7 @@ from hpdsearch.indexer.update import update
 from hpdsearch.indexer.withdrawal import withdraw
 from hpdsearch.records import Document, Hit, integer_to_id
 from hpdsearch.search import Mode, search, search_like
+from hpdsearch.search.commits import CommitState, CommitWatch, inode
 from hpdsearch.search.opening import open_snapshot
 from hpdsearch.search.snapshot import Snapshot
 
@@ -47,7 +51,7 @@ class Index:
     """A searchable index folder: make one with `build`, open one with `open`. Several threads may search it at once.
 
     An index answers from the snapshot that it opened. It sees the changes made through this object; to see the changes
-    of others, open the folder again.
+    of others, call `refresh`.
 
     Attributes:
         folder: path of the index folder.
@@ -71,6 +75,9 @@ class Index:
         self.merge_policy = merge_policy
         self.wait: float = 0
         self._opened = snapshot
+        self._opened_state: CommitState = (inode(snapshot.catalog.path), snapshot.catalog.generation())
+        self._watch = CommitWatch(folder)
+        self._opening = PerProcess(threading.Lock)
         self._encoders = IndexEncoders(folder, encoder, document_encoder, device)
         if isinstance(encoder, Encoder):
             fit_encoder(encoder, snapshot.catalog.meta(), folder)
@@ -141,7 +148,8 @@ class Index:
                 raise CorpusError(f"expected at least one document with text, got {got}")
             _commit(txn, progress)
         for_queries = loaded if loaded is encoder or loaded.device == "cpu" else None
-        index = cls(folder, _open_committed(folder), for_queries, merge_policy, device=wanted)
+        with _after_commit(folder):
+            index = cls(folder, open_snapshot(folder), for_queries, merge_policy, device=wanted)
         index._encoders.keep_for_documents(loaded)
         report.seconds = time.perf_counter() - start
         index.report = report
@@ -433,6 +441,31 @@ class Index:
         self._reopen()
         return len(wanted)
 
+    def refresh(self) -> bool:
+        """Open the last commit of the folder if it is not the opened one; return whether it was opened.
+
+        Where nothing has changed, this takes some microseconds, so a long-lived program may call it before each search.
+
+        Raises:
+            IndexFolderError: the folder is gone, or changes all the time; the index still answers from its snapshot.
+            CorruptIndexError: a file is missing or altered; the index still answers from its snapshot.
+        """
+        with self._opening.get():
+            return self._open_newest()
+
+    def get(self, doc_id: str | int) -> Document | None:
+        """Return a document of the index; None: the index holds none with this doc_id.
+
+        An integer stands for the string of its digits.
+
+        Raises:
+            CorruptIndexError: the document does not match its checksum.
+        """
+        catalog = self._snapshot.catalog
+        wanted = integer_to_id(doc_id)
+        number = catalog.doc_numbers([wanted]).get(wanted)
+        return None if number is None else catalog.documents([number])[number].document
+
     def count(self, where: str) -> int:
         """Count the documents that match a filter.
 
@@ -487,7 +520,9 @@ class Index:
 
     def close(self) -> None:
         """Close the files; the index cannot be used afterwards."""
-        self._opened.catalog.close()
+        with self._opening.get():
+            self._watch.close()
+            self._opened.catalog.close()
 
     def __len__(self) -> int:
         return self._snapshot.catalog.n_documents()
@@ -510,7 +545,19 @@ class Index:
         return Transaction(self.folder, wait=wait, policy=self.merge_policy)
 
     def _reopen(self) -> None:
-        self._opened = _open_committed(self.folder, self._opened)
+        """Open the snapshot that was just committed."""
+        # A thread that opened an earlier commit must not be the last one to store it.
+        with self._opening.get(), _after_commit(self.folder):
+            self._open_newest()
+
+    def _open_newest(self) -> bool:
+        """Open the last commit if it is not the opened one; return whether it was opened."""
+        state = self._watch.read()
+        if state == self._opened_state:
+            return False
+        self._opened = open_snapshot(self.folder, self._snapshot)
+        self._opened_state = (state[0], self._opened.catalog.generation())  # others may have committed meanwhile
+        return True
 
 
 def _open_built(folder: Path, wait: float) -> Snapshot:
@@ -524,10 +571,11 @@ def _open_built(folder: Path, wait: float) -> Snapshot:
     return open_snapshot(folder)
 
 
-def _open_committed(folder: Path, previous: Snapshot | None = None) -> Snapshot:
-    """Open the snapshot that was just committed; an error here must not look like a change that failed."""
+@contextmanager
+def _after_commit(folder: Path) -> Iterator[None]:
+    """Let no error of a block that opens the last commit look like a change that failed."""
     try:
-        return open_snapshot(folder, previous)
+        yield
     except (HpdsearchError, OSError) as error:
         raise IndexFolderError(f"{folder}: the change is committed, but cannot be opened: {error}") from error
 
