@@ -77,6 +77,8 @@ class Explanation:
         lexical_rank: place in the ranking by BM25, from 1; None beyond its first max(k, 30) documents.
         bm25: BM25 score of the document's best passage, with the title; 0 if it shares no word with the query.
         best_bm25: the largest BM25 score of the query; 0 if no document shares a word with it.
+        coverage: the part of the query that this passage holds, in 0..1: the inverse document frequencies (idf) of its
+            words, divided by those of all words of the query that the index knows.
         words: the words that match, largest weight first; the weights add up to `bm25`.
         bonus: added to the hybrid score, because the document holds an identifier or rare words of the query; 0 if not.
         sentence: the sentence of the hit's passage that is nearest to the query.
@@ -88,6 +90,7 @@ class Explanation:
     lexical_rank: int | None
     bm25: float
     best_bm25: float
+    coverage: float
     words: tuple[MatchedWord, ...]
     bonus: float
     sentence: str
@@ -100,8 +103,8 @@ class Hit:
 
     Attributes:
         doc_id: the user's id.
-        score: higher is better. Cosine in [-1, 1] in mode dense, BM25 in mode lexical, their convex combination in mode
-            hybrid, larger by 1 with identifiers (hpdsearch.search.fusion).
+        score: higher is better. Cosine in [-1, 1] in mode dense, BM25 in mode lexical, a convex combination of both and
+            the coverage in mode hybrid, larger by 1 with identifiers (hpdsearch.search.fusion).
         title: the document's title, or "".
         text: the document's text.
         passage: the passage with the best score.

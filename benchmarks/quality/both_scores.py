@@ -1,4 +1,4 @@
-"""Both scores of every candidate of a judged query, computed with the functions of hpdsearch.
+"""The scores of every candidate of a judged query, computed with the functions of hpdsearch.
 
 Marks in a query (docs/searching.md) are taken as text: judged queries contain quotes as prose does.
 """
@@ -35,6 +35,7 @@ class Candidates:
         doc_ids: ascending.
         cosines: (n,).
         bm25: (n,), 0 for a document that shares no stem with the query.
+        coverage: (n,), 0..1, as in LexicalReader.coverage.
         bonuses: (n,), as in hpdsearch.search.rare_words.
         dense_ranks: (n,), from 0.
         lexical_ranks: (n,), from 0; BEYOND outside of the ranking.
@@ -44,6 +45,7 @@ class Candidates:
     doc_ids: list[str]
     cosines: Floats
     bm25: Floats
+    coverage: Floats
     bonuses: Floats
     dense_ranks: npt.NDArray[np.int64]
     lexical_ranks: npt.NDArray[np.int64]
@@ -54,7 +56,9 @@ class Candidates:
         dense = [Ranked(number, cosine, 0) for number, cosine in enumerate(self.cosines.tolist())]
         order = np.argsort(-self.bm25, kind="stable").tolist()
         lexical = [Ranked(number, float(self.bm25[number]), 0) for number in order if self.bm25[number] > 0]
-        fused = fuse(dense, lexical, {number: bonus for number, bonus in enumerate(self.bonuses.tolist()) if bonus})
+        coverage = dict(enumerate(self.coverage.tolist()))
+        bonuses = {number: bonus for number, bonus in enumerate(self.bonuses.tolist()) if bonus}
+        fused = fuse(dense, lexical, coverage, bonuses)
         return [(self.doc_ids[one.doc], one.score) for one in sorted(fused, key=lambda one: (-one.score, one.doc))]
 
 
@@ -118,6 +122,7 @@ class _Scorer:
             [self._doc_ids[row] for row in rows],
             line[rows].astype(np.float64),
             np.array([bm25.get(row, 0.0) for row in rows], np.float64),
+            self._reader.coverage(text, rows),
             np.array([added.get(row, 0.0) for row in rows], np.float64),
             np.array([dense_ranks.get(row, BEYOND) for row in rows], np.int64),
             np.array([lexical_ranks.get(row, BEYOND) for row in rows], np.int64),

@@ -29,14 +29,17 @@ from hpdsearch.evaluation.metrics import ndcg_at_k
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
 BEFORE = "first 100 of each alone, dense 0.8"  # until decision 51
-CHOSEN = "cosine + BM25/best + rare words, dense 0.8, depth 30"  # as in hpdsearch.search
+WITHOUT_COVERAGE = "cosine + BM25/best + rare words, dense 0.8, depth 30"  # until decision 55
+CHOSEN = "cosine + coverage + BM25/best + rare words, dense 0.7, coverage 0.2, depth 30"  # as in hpdsearch.search
 DEPTHS = (30, 100)
 CONSTANTS = (10, 20, 60)
-ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)  # weight of the dense score
+ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # weight of the dense score
+COVERAGE_WEIGHTS = (0.1, 0.15, 0.2, 0.25, 0.3)
 FAMILIES = (
     "rrf",
     "min-max",
     "first 100",
+    "cosine + coverage",
     *(f"cosine + BM25/{name}{added}" for name in ("best", "possible", "both") for added in (",", " + rare words")),
 )
 ALONE = "alone"
@@ -53,9 +56,9 @@ def main() -> None:
     collections = read_collections(options.data / "retrieval")
     sizes = {kind: max(n) for kind, n in zip(KINDS, (options.short_texts, options.passages), strict=True)}
     distractors = sample_distractors(options.distractors, collections, sizes) if options.distractors else {}
-    encoder = Encoder.load(options.encoder, backend="onnx")
+    encoder = Encoder.load(options.encoder, backend=options.backend)
     texts = collect_texts([], collections) | distractors
-    encode = cached_encoder(encoder_source(encoder, encoder.name, "onnx"), texts, options.cache)
+    encode = cached_encoder(encoder_source(encoder, encoder.name, options.backend), texts, options.cache)
     counts = dict(zip(KINDS, (options.short_texts, options.passages), strict=True))
     mixtures = {f"{n:,} {kind}": texts[:n] for kind, texts in distractors.items() for n in counts[kind]}
     table = score_methods(judge_settings(collections, mixtures, lambda texts: encode(texts)[:, : options.dim]))
@@ -63,6 +66,7 @@ def main() -> None:
     print(plain_table(summary(table, chosen)))
     settings = {
         "encoder": f"{encoder.name} {encoder.sha256}",
+        "backend": options.backend,
         "dim": options.dim,
         "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
         "corpora": [{"name": each.name, "sha256": file_sha256(each.corpus)} for each in collections],
@@ -72,7 +76,7 @@ def main() -> None:
         "seed": SEED,
         "order": "each collection alone, then all among the texts of one mixture after the other",
     }
-    shown = {name: table[name] for name in ("dense", "lexical", USUAL, BEFORE, CHOSEN)} | chosen
+    shown = {name: table[name] for name in ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, CHOSEN)} | chosen
     measurements = [measurement(name, "nDCG@10", values.values()) for name, values in shown.items()]
     made = result("fusion", settings, measurements, [])
     write_result(
@@ -86,6 +90,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--output", "-o", type=Path, default=RESULTS / "fusion.json", help="result file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds retrieval/")
     parser.add_argument("--encoder", default="base", help="built-in name or encoder folder")
+    parser.add_argument("--backend", default="onnx-int8", help="backend of the encoder")
     parser.add_argument("--dim", type=positive, default=256, help="dimensions to keep")
     parser.add_argument("--distractors", type=Path, nargs="+", default=[], help="files of one text per line, also .gz")
     parser.add_argument("--short-texts", type=positive, nargs="+", default=[10_000, 100_000], help="how many to mix in")
@@ -161,6 +166,10 @@ def fusion_methods() -> dict[str, Fuse]:
             for label, normalizer in NORMALIZERS.items():
                 made[f"cosine + BM25/{label}, {name}"] = convex(depth, alpha, normalizer)
                 made[f"cosine + BM25/{label} + rare words, {name}"] = convex(depth, alpha, normalizer, with_bonus=True)
+            for weight in COVERAGE_WEIGHTS:
+                if alpha + weight <= 1:
+                    name = f"dense {alpha}, coverage {weight}, depth {depth}"
+                    made[f"cosine + coverage + BM25/best + rare words, {name}"] = with_coverage(depth, alpha, weight)
     return made
 
 
@@ -201,6 +210,18 @@ def convex(depth: int, alpha: float, normalizer: Callable[[Candidates], float], 
             scores = scores + found.bonuses
             is_first = is_first | (found.bonuses > 0)
         return np.where(is_first, scores, -np.inf)
+
+    return fuse
+
+
+def with_coverage(depth: int, alpha: float, weight: float) -> Fuse:
+    """Return alpha * cosine + weight * coverage + the rest of 1 * BM25 / best BM25 + the bonus of every candidate."""
+
+    def fuse(found: Candidates) -> Floats:
+        is_candidate = _is_first(found, depth) | (found.bonuses > 0)
+        bm25 = found.bm25 / (best_bm25(found) or 1.0)
+        scores = alpha * found.cosines + weight * found.coverage + (1 - alpha - weight) * bm25 + found.bonuses
+        return np.where(is_candidate, scores, -np.inf)
 
     return fuse
 
@@ -280,7 +301,7 @@ def summary(table: Table, chosen: Table) -> list[list[str]]:
         for family in FAMILIES
         if (names := [n for n in table if n.startswith(family)])
     ]
-    fixed = [name for name in ("dense", "lexical", USUAL, BEFORE, CHOSEN) if name in table]
+    fixed = [name for name in ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, CHOSEN) if name in table]
     shown = {name: table[name] for name in dict.fromkeys([*fixed, *best])} | chosen
     by_mixture = {name: _by_mixture(values) for name, values in shown.items()}
     mixtures = list(by_mixture["dense"])

@@ -36,7 +36,7 @@ def format_explanation(found: Explanation, width: int) -> list[Line]:
     lines = [
         f"cosine {found.cosine:.4f} (rank {found.dense_rank or depth}), "
         f"BM25 {found.bm25:.2f} of {found.best_bm25:.2f} (rank {found.lexical_rank or depth})",
-        f"words: {words or 'none'}",
+        f"words: {words or 'none'} ({found.coverage:.0%} of the query)",
         *([f"identifier or rare words: {found.bonus:+.2f}"] if found.bonus else []),
         f"nearest sentence ({found.sentence_cosine:.4f}): {one_line(found.sentence)}",
     ]

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import tantivy
 
 from hpdsearch.common.files import MAX_READ_ATTEMPTS
@@ -21,6 +22,9 @@ from hpdsearch.lexical.integrity import IntactFiles, commit_fingerprint, read_me
 from hpdsearch.lexical.opening import open_committed
 from hpdsearch.lexical.tantivy_formats import collection_statistics, idf
 
+Coverage = npt.NDArray[np.float64]
+
+_MAX_BITS = 24  # integers below 2^24 are exact in float32
 _DECIMALS = 4  # of scores: Tantivy adds up the stems of equal passages in any order
 
 
@@ -118,6 +122,51 @@ class LexicalReader:
             scores = scores[best]
         return rows, scores.round(_DECIMALS)
 
+    def coverage(self, text: str, rows: Sequence[int]) -> Coverage:
+        """Return the part of a text that each row holds, in 0..1: the idf of the stems that both have, of all stems.
+
+        Stems that no row of the index holds do not count.
+
+        Args:
+            text: as in `search`.
+            rows: n rows of the index, in any order.
+
+        Returns:
+            (n,) float64.
+
+        Raises:
+            CorruptIndexError: a file cannot be read.
+        """
+        counts = {stem: self.count_rows(stem) for stem in sorted(set(query_stems(text, self.analysis)))}
+        weights = {stem: idf(self.n_rows, n) for stem, n in counts.items() if n}
+        if not weights or not rows:
+            return np.zeros(len(rows))
+        held = np.zeros((len(rows), len(weights)), bool)
+        stems = list(weights)
+        for first in range(0, len(stems), _MAX_BITS):
+            held[:, first : first + _MAX_BITS] = self._rows_hold(stems[first : first + _MAX_BITS], rows)
+        shares: Coverage = np.where(held, list(weights.values()), 0.0).sum(axis=1) / sum(weights.values())
+        return shares
+
+    def _rows_hold(self, stems: Sequence[str], rows: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Tell for each row (n,) and stem (m,) whether the row holds it, (n, m).
+
+        One query asks for all of them: its score adds 2^i for stem i, which float32 does exactly up to 24 stems.
+        """
+        terms = [
+            (tantivy.Occur.Should, tantivy.Query.const_score_query(self._term(stem, 1), float(2**number)))
+            for number, stem in enumerate(stems)
+        ]
+        query = _restrict(tantivy.Query.boolean_query(terms), self._any_row(rows))
+        found, scores = self._collect(query, min(len(rows), self._searcher.num_docs))
+        bits = dict(zip(found.tolist(), scores.astype(np.int64).tolist(), strict=True))
+        for number, stem in enumerate(stems):
+            for row in self._buffer.rows_with(stem):
+                bits[row] = bits.get(row, 0) | 2**number
+        masks = np.array([bits.get(row, 0) for row in rows], np.int64)
+        held: npt.NDArray[np.bool_] = (masks[:, np.newaxis] >> np.arange(len(stems))) & 1 == 1
+        return held
+
     def weigh_words(self, text: str, title: str, passage: str) -> dict[str, float]:
         """Return the part of each word of a text in the BM25 score of a passage below its title, the largest first.
 
@@ -165,11 +214,16 @@ class LexicalReader:
         terms = [(tantivy.Occur.Should, self._term(stem, count)) for stem, count in sorted(stems.items())]
         query = tantivy.Query.boolean_query(terms)
         if only is not None:
-            # A query of a set of terms reads the dictionary of all rows: 1 ms for a million rows, these 0.1 ms.
-            rows = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "row", row, "basic")) for row in only]
-            allowed = tantivy.Query.const_score_query(tantivy.Query.boolean_query(rows), 0.0)
-            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, allowed)])
+            query = _restrict(query, self._any_row(only))
         return self._collect(query, min(n, self._searcher.num_docs))
+
+    def _any_row(self, rows: Sequence[int]) -> tantivy.Query:
+        """Return the query that matches these rows.
+
+        A query of a set of terms reads the dictionary of all rows: 1 ms for a million rows, this one 0.1 ms.
+        """
+        terms = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "row", row, "basic")) for row in rows]
+        return tantivy.Query.boolean_query(terms)
 
     def _term(self, stem: str, count: int) -> tantivy.Query:
         term = tantivy.Query.term_query(self._schema, "body", stem, index_option="freq")
@@ -209,6 +263,12 @@ class LexicalReader:
             hits = self._searcher.search(query, limit=n, count=False).hits
             rows = self._searcher.fast_field_values("row", [address for _, address in hits])
             return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
+
+
+def _restrict(query: tantivy.Query, allowed: tantivy.Query) -> tantivy.Query:
+    """Return the query that matches what both match, with the scores of the first."""
+    unscored = tantivy.Query.const_score_query(allowed, 0.0)
+    return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, unscored)])
 
 
 def _require_intact(folder: Path, known: IntactFiles) -> IntactFiles:

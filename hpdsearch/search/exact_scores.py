@@ -1,4 +1,4 @@
-"""Exact scores of chosen rows and documents: the cosine of their stored vectors, and BM25."""
+"""Exact scores of chosen rows and documents: the cosine of their stored vectors, BM25 and coverage."""
 
 from collections.abc import Collection
 
@@ -53,6 +53,12 @@ def score_documents(
     rows = sorted(doc_of_row)
     cosines = choose_best_rows(doc_of_row, *score_exactly(snapshot, vector, np.array(rows, np.int64)))
     return cosines, choose_best_rows(doc_of_row, *snapshot.lexical.search(text, len(rows), only=rows))
+
+
+def cover_documents(snapshot: Snapshot, text: str, lexical: Ranking) -> dict[int, float]:
+    """Return, by document, the part of a text that its best passage by BM25 holds, in 0..1."""
+    shares = snapshot.lexical.coverage(text, [ranked.row for ranked in lexical])
+    return dict(zip((ranked.doc for ranked in lexical), shares.tolist(), strict=True))
 
 
 def read_vectors(snapshot: Snapshot, rows: Rows) -> Matrix:

@@ -9,7 +9,7 @@ from hpdsearch.catalog import StoredDocument
 from hpdsearch.common.vectors import Matrix, cosine_matrix, unit_rows
 from hpdsearch.corpus.passages import split_sentences, title_before_text
 from hpdsearch.records import Explanation, Hit, MatchedWord
-from hpdsearch.search.exact_scores import score_documents
+from hpdsearch.search.exact_scores import cover_documents, score_documents
 from hpdsearch.search.ranking import Ranking
 from hpdsearch.search.snapshot import Snapshot
 
@@ -56,6 +56,7 @@ def explain_hits(
     dense_ranks, lexical_ranks = (
         {one.doc: rank for rank, one in enumerate(order, start=1)} for order in (query.dense, query.lexical)
     )
+    coverage = cover_documents(snapshot, query.text, list(bm25.values()))
     stored = snapshot.catalog.documents(docs)
     nearest = _find_nearest_sentences([hit.passage for hit in hits], query.vector, encode)
     explained = []
@@ -67,6 +68,7 @@ def explain_hits(
             lexical_rank=lexical_ranks.get(doc),
             bm25=best.score if best else 0.0,
             best_bm25=query.lexical[0].score if query.lexical else 0.0,
+            coverage=coverage.get(doc, 0.0),
             words=_weigh_words(snapshot, query.text, stored[doc], best.row) if best else (),
             bonus=query.bonuses.get(doc, 0.0),
             sentence=sentence,

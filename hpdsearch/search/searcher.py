@@ -23,7 +23,7 @@ from hpdsearch.dense.faiss_factory import count_cores
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
 from hpdsearch.lexical import find_spans, query_stems
 from hpdsearch.records import Document, Hit
-from hpdsearch.search.exact_scores import read_vectors, score_by_both, score_exactly
+from hpdsearch.search.exact_scores import cover_documents, read_vectors, score_by_both, score_exactly
 from hpdsearch.search.explaining import Query, explain_hits
 from hpdsearch.search.fusion import FUSION_DEPTH, fuse
 from hpdsearch.search.query_syntax import ParsedQuery, parse_query
@@ -181,7 +181,8 @@ _threads = PerProcess(lambda: ThreadPoolExecutor(count_cores(), "hpdsearch-words
 def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, lexical: Ranking, depth: int, k: int) -> Ranking:
     """Rank by the hybrid score the first `depth` of both rankings, which are final, and documents with a bonus."""
     scored = score_by_both(snapshot, query.text, query.vector, dense[:depth], lexical[:depth], query.bonuses)
-    return order_with_ties(snapshot, fuse(*scored, query.bonuses), k)
+    coverage = cover_documents(snapshot, query.text, scored[1])
+    return order_with_ties(snapshot, fuse(*scored, coverage, query.bonuses), k)
 
 
 def _allowed_bonuses(snapshot: Snapshot, query: _Query) -> Mapping[int, float]:

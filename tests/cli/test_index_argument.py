@@ -98,6 +98,7 @@ NO_PATHS = {  # the parameters of commands that hold text and are no paths
         "on_error",
     ),
     *("encoding", "delimiter", "columns", "exclude_columns", "subset", "layers", "dim", "memory", "kind", "codec"),
+    *("device", "distractor_files"),  # the latter is FILE:N: test_evaluate.py
     *("index_argument", "index_option", "arguments", "corpus"),  # INDEX, CORPUS and DOC_ID: the tests below
 }
 COMMANDS_OF_GROUPS = {

@@ -80,6 +80,7 @@ def test_the_public_names_are_those_listed():
         "IndexSpec",
         "Kind",
         "Mode",
+        "WeightedTeacher",
     }
     assert set(hpdsearch.__all__) == classes | {"__version__"}
     assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brute_force import TOLERANCE, make_documents
+from brute_force import TOLERANCE, compute_coverage, make_documents
+from tiny_encoder import WORDS
 
 from hpdsearch import Document, Explanation, Hit
 from hpdsearch.corpus.passages import split_sentences
@@ -79,8 +80,18 @@ def test_the_parts_make_the_score(index: Index, query: str, mode: str) -> None:
         assert sum(word.weight for word in found.words) == pytest.approx(found.bm25, abs=ROUNDED)
         assert [word.weight for word in found.words] == sorted((word.weight for word in found.words), reverse=True)
         share = found.bm25 / found.best_bm25 if found.best_bm25 else 0.0
-        scores = {"dense": found.cosine, "lexical": found.bm25, "hybrid": 0.8 * found.cosine + 0.2 * share}
+        hybrid = 0.7 * found.cosine + 0.2 * found.coverage + 0.1 * share
+        scores = {"dense": found.cosine, "lexical": found.bm25, "hybrid": hybrid}
         assert hit.score == pytest.approx(scores[mode], abs=ROUNDED)
+
+
+@pytest.mark.parametrize("query", [*QUERIES, " ".join(WORDS), "cat zzz"])
+def test_coverage_is_the_share_of_the_idf_that_brute_force_finds(index: Index, query: str) -> None:
+    """WORDS has more stems than one query of the lexical index asks for."""
+    everything = index.search("cat", 400, mode="dense")
+    expected = compute_coverage(query, {hit.doc_id: hit.text for hit in everything})
+    hits = index.search(query, 320, mode="dense", explain=True)
+    assert {hit.doc_id: explanation_of(hit).coverage for hit in hits} == pytest.approx(expected)
 
 
 def test_words_are_written_as_in_the_query(tmp_path: Path, tiny_encoder: Encoder) -> None:

@@ -10,6 +10,7 @@ import pytest
 from brute_force import (
     TOLERANCE,
     assert_best,
+    compute_coverage,
     compute_dense_scores,
     compute_hybrid_scores,
     make_documents,
@@ -64,6 +65,13 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     assert len(segments) > 1
     assert {segment["kind"] for segment in segments} == {request.param.split()[0]}
     return index
+
+
+@pytest.fixture(scope="module")
+def coverage(grown: Index) -> dict[str, dict[str, float]]:
+    """Return the coverage of every document for each query; test_explaining compares it with brute force."""
+    found = {query: grown.search(query, 2000, mode="lexical", explain=True) for query in QUERIES}
+    return {query: {hit.doc_id: hit.explanation.coverage for hit in hits} for query, hits in found.items()}
 
 
 @pytest.fixture
@@ -142,14 +150,16 @@ def test_a_query_of_only_stop_words_finds_them(grown: Index) -> None:
 
 @pytest.mark.parametrize("where", [None, "half = 0", "hundredth = 7"])
 @pytest.mark.parametrize("k", [1, 10, 100, 150])
-def test_hybrid_is_the_weighted_sum_of_both_rankings(grown: Index, where: str | None, k: int) -> None:
+def test_hybrid_is_the_weighted_sum_of_both_rankings(
+    grown: Index, coverage: dict[str, dict[str, float]], where: str | None, k: int
+) -> None:
     depth = max(30, k)
     for query in QUERIES:
         rankings = [grown.search(query, 2000, mode=mode, where=where) for mode in ("dense", "lexical")]
         if not rankings[0]:
             assert grown.search(query, k, where=where) == []
             continue
-        expected = compute_hybrid_scores(*rankings, depth)
+        expected = compute_hybrid_scores(*rankings, coverage[query], depth)
         found = {hit.doc_id: hit.score for hit in grown.search(query, k, where=where)}
         assert len(found) == min(k, len(expected))
         assert found == pytest.approx({doc_id: expected[doc_id] for doc_id in found}, abs=TOLERANCE)
@@ -166,7 +176,9 @@ def test_a_document_far_down_one_ranking_gets_that_score_too(tmp_path: Path, tin
         lexical = {hit.doc_id: hit.score for hit in index.search("cat sun", 400, mode="lexical")}
         first = next(doc_id for doc_id in dense if doc_id not in list(lexical)[:30])
         hits = {hit.doc_id: hit.score for hit in index.search("cat sun", 200)}
-    assert hits[first] == pytest.approx(0.8 * dense[first] + 0.2 * lexical[first] / max(lexical.values()), abs=1e-4)
+    coverage = compute_coverage("cat sun", {document.doc_id: document.text for document in documents})
+    words = 0.2 * coverage[first] + 0.1 * lexical[first] / max(lexical.values())
+    assert hits[first] == pytest.approx(0.7 * dense[first] + words, abs=1e-4)
 
 
 def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encoder) -> None:
@@ -177,9 +189,9 @@ def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encod
         hits = {hit.doc_id: hit.score for hit in index.search("cat dog")}
     assert sorted(lexical) == ["a", "b"]
     assert lexical["b"] > lexical["a"]  # this document holds cat twice
-    assert hits["c"] == pytest.approx(0.8 * dense["c"])
-    assert hits["b"] == pytest.approx(0.8 * dense["b"] + 0.2)
-    assert hits["a"] == pytest.approx(0.8 * dense["a"] + 0.2 * lexical["a"] / lexical["b"])
+    assert hits["c"] == pytest.approx(0.7 * dense["c"])
+    assert hits["b"] == pytest.approx(0.7 * dense["b"] + 0.2 + 0.1)
+    assert hits["a"] == pytest.approx(0.7 * dense["a"] + 0.2 + 0.1 * lexical["a"] / lexical["b"])
 
 
 @pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])

@@ -16,6 +16,7 @@ HAND = Candidates(
     ["a", "b", "c", "d"],
     np.array([0.9, 0.6, 0.5, 0.4]),
     np.array([0.0, 1.0, 8.0, 2.0]),
+    np.array([0.0, 0.5, 1.0, 0.25]),
     np.array([0.0, 0.0, 0.0, 1.0]),
     np.array([0, 1, 2, BEYOND]),
     np.array([BEYOND, BEYOND, 0, 1]),
@@ -30,7 +31,9 @@ def test_methods_by_hand():
     assert fusion.rrf(10, 1, 0.5)(HAND).tolist()[1] == -np.inf
     plain = [0.72, 0.48 + 0.2 / 8, 0.4 + 0.2, 0.32 + 0.2 * 2 / 8]
     assert methods["cosine + BM25/best, dense 0.8, depth 30"](HAND) == pytest.approx(plain)
-    assert methods[fusion.CHOSEN](HAND) == pytest.approx([*plain[:3], plain[3] + 1])
+    assert methods[fusion.WITHOUT_COVERAGE](HAND) == pytest.approx([*plain[:3], plain[3] + 1])
+    covered = [0.63, 0.42 + 0.1 + 0.1 / 8, 0.35 + 0.2 + 0.1, 0.28 + 0.05 + 0.1 * 2 / 8 + 1]
+    assert methods[fusion.CHOSEN](HAND) == pytest.approx(covered)
     possible = [0.72, 0.48 + 0.02, 0.4 + 0.16, 0.32 + 0.04]
     assert methods["cosine + BM25/possible, dense 0.8, depth 30"](HAND) == pytest.approx(possible)
     # d gets the cosine of the last dense hit, b BM25 0.
@@ -59,7 +62,7 @@ def test_candidates_are_ranked_as_an_index_ranks_them(tmp_path: Path, tiny_encod
             ranking = found.rank_hybrid()[:depth]
             assert sorted(ranking, key=lambda pair: (-pair[1], pair[0])) == ranking
             assert dict(ranking) == pytest.approx(hits, abs=STORED)
-            name = f"cosine + BM25/best + rare words, dense 0.8, depth {depth}"
+            name = fusion.CHOSEN.replace("depth 30", f"depth {depth}")
             scores = dict(zip(found.doc_ids, fusion.fusion_methods()[name](found), strict=True))
             assert {doc_id: scores[doc_id] for doc_id in hits} == pytest.approx(hits, abs=STORED)
             assert max(found.bm25, default=0) <= found.possible_bm25 + 1e-4

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from beir_folder import CORPUS, write_beir
+from brute_force import compute_coverage
 from tiny_encoder import make_tiny_encoder, tiny_table, tiny_tokenizer
 from tiny_teacher import make_tiny_teacher
 
@@ -193,8 +194,11 @@ def test_a_hybrid_row_by_brute_force(made):
             cosines = encoder.encode(list(others.values())) @ encoder.encode([query])[0]
             bm25 = dict(rankings[query_id])
             best = max(bm25.values(), default=1)
+            coverage = compute_coverage(query, documents)
             scores = {
-                doc_id: round(0.8 * round(float(cosine), 6) + 0.2 * bm25.get(doc_id, 0) / best, 6)
+                doc_id: round(
+                    0.7 * round(float(cosine), 6) + 0.2 * coverage[doc_id] + 0.1 * bm25.get(doc_id, 0) / best, 6
+                )
                 for doc_id, cosine in zip(others, cosines, strict=True)
             }
             values.append(100 * ndcg_at_k(rank_doc_ids(scores), collection.qrels[query_id]))
