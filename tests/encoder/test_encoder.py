@@ -210,7 +210,8 @@ def test_any_text_gets_a_unit_vector(tiny_encoder: Encoder, text: str) -> None:
 
 def test_unknown_backend_and_bad_threads_are_errors(tiny_folder: Path) -> None:
     with pytest.raises(
-        EncoderError, match="backend: expected one of auto, quick, onnx, onnx-int8, openvino, torch, got 'jax'"
+        EncoderError,
+        match="backend: expected one of auto, quick, onnx, onnx-int8, openvino, torch, torch-bfloat16, got 'jax'",
     ):
         Encoder.load(tiny_folder, backend="jax")
     with pytest.raises(EncoderError, match="threads: expected at least 1, got 0"):
