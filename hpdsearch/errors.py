@@ -66,6 +66,10 @@ class OutputError(HpdsearchError):
     """A file that the user named for results exists, is read too, or cannot be written."""
 
 
+class ServeError(HpdsearchError, ValueError):
+    """The HTTP service has invalid settings, or cannot listen on its address."""
+
+
 class MissingExtraError(HpdsearchError, ImportError):
     """An optional dependency is not installed; the message holds the command that installs it."""
 

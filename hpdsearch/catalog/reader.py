@@ -166,6 +166,14 @@ class Catalog:
         """Return the names of the metadata fields that have a value, sorted."""
         return field_names(self._all)
 
+    def frequent_values(self, field: str, n: int) -> list[tuple[str, int]]:
+        """Return the n most frequent values of a metadata field, of at most 200 characters, with their numbers."""
+        sql = (
+            "SELECT text, count(*) AS n FROM attributes WHERE field = ? AND length(text) <= 200 GROUP BY text "
+            "ORDER BY n DESC, text LIMIT ?"
+        )
+        return [(text, int(count)) for text, count in self._all(sql, (field, n))]
+
     def docs_of_rows(self, rows: Rows) -> dict[int, int]:
         """Return the document number by row, for the live rows among these."""
         return dict(self._all_in_chunks("SELECT row, doc FROM passages WHERE row IN ({})", rows.tolist()))

@@ -21,12 +21,13 @@ from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
+from hpdsearch.cli.serve import serve
 from hpdsearch.cli.streams import discard_unwritten, keep_undecodable_input, open_closed_streams
 from hpdsearch.common.outputs import STDOUT_NAME
 from hpdsearch.errors import HpdsearchError
 
 SECTIONS = {
-    "Build and search": (index, query),
+    "Build and search": (index, query, serve),
     "Change documents": (add, delete),
     "Inspect and maintain": (info, refine, reindex, compact, verify),
     "Encoders": (encoders, encode, distill, evaluate, export),

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import overload
 
+from hpdsearch.catalog import Catalog
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.corpus import CorpusReader, OnError
@@ -502,6 +503,33 @@ class Index:
                 rebuild_index(txn, entry, spec, progress)
             _commit(txn, progress)
         self._reopen()
+
+    @property
+    def generation(self) -> int:
+        """Number of committed changes of the opened snapshot."""
+        return self._snapshot.catalog.generation()
+
+    @property
+    def stored_encoder(self) -> tuple[str, str]:
+        """Location and checksum of the encoder of the documents."""
+        meta = self._snapshot.catalog.meta()
+        return meta["encoder"], meta["encoder_hash"]
+
+    def fields(self) -> list[str]:
+        """Return the names of the metadata fields that have a value, sorted."""
+        return self._snapshot.catalog.fields()
+
+    def frequent_values(self, field: str, n: int = 20) -> list[tuple[str, int]]:
+        """Return the n most frequent values of a metadata field with their numbers of documents, the largest first.
+
+        Values are texts as filters compare them; those of more than 200 characters are left out. Every value of the
+        field is read, from the last commit and over a connection of its own, so that searches go on meanwhile.
+        """
+        catalog = Catalog.open(self.folder)
+        try:
+            return catalog.frequent_values(field, n)
+        finally:
+            catalog.close()
 
     def info(self) -> IndexInfo:
         """Describe the index."""

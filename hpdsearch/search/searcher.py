@@ -84,7 +84,7 @@ def search(
         CorruptIndexError: a file is missing or altered.
     """
     k = _require_integer(k)
-    _check_queries(texts)
+    check_queries(texts)
     _check_limits(k, ann_recall, min_score)
     parsed = [ParsedQuery(text) if mode is Mode.DENSE else parse_query(text) for text in texts]
     queries = [_Query(query.text, Restriction(where, query.conditions)) for query in parsed]
@@ -255,8 +255,12 @@ def _check_limits(k: int, ann_recall: float | None, min_score: float | None) -> 
         raise QueryError(f"min_score: expected a number, got {min_score!r}")
 
 
-def _check_queries(texts: Sequence[str]) -> None:
-    """Raise QueryError for a blank text, and for a text that is not valid Unicode."""
+def check_queries(texts: Sequence[str]) -> None:
+    """Check the queries of a search.
+
+    Raises:
+        QueryError: one is blank, or not valid Unicode.
+    """
     for position, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not text.strip():
             raise QueryError(f"query {position}: expected text that is not blank, got {text!r}")
