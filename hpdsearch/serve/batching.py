@@ -19,7 +19,7 @@ MAX_BATCH = 32  # queries of several requests that are searched together
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What `Index.search` is told beside the queries."""
+    """The options of `Index.search` beside the queries."""
 
     k: int = 10
     mode: Mode = Mode.HYBRID

@@ -137,7 +137,7 @@ class AddedJson(BaseModel):
 
 
 class DeletedJson(BaseModel):
-    """What was deleted. Searches do not find it any more."""
+    """A deletion. Searches do not find the document any more."""
 
     index: str
     n_deleted: int

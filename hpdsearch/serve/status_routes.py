@@ -1,4 +1,4 @@
-"""What the service is and how it does: /indexes, /health, /ready, /metrics, /docs."""
+"""Descriptions of the service and its state: /indexes, /health, /ready, /metrics, /docs."""
 
 from typing import Any
 
