@@ -77,7 +77,7 @@ class Index:
         self.wait: float = 0
         self._opened = snapshot
         self._opened_state: CommitState = (inode(snapshot.catalog.path), snapshot.catalog.generation())
-        self._watch = CommitWatch(folder)
+        self._watch = CommitWatch()
         self._opening = PerProcess(threading.Lock)
         self._encoders = IndexEncoders(folder, encoder, document_encoder, device)
         if isinstance(encoder, Encoder):
@@ -580,7 +580,7 @@ class Index:
 
     def _open_newest(self) -> bool:
         """Open the last commit if it is not the opened one; return whether it was opened."""
-        state = self._watch.read()
+        state = self._watch.read(self.folder)
         if state == self._opened_state:
             return False
         self._opened = open_snapshot(self.folder, self._snapshot)

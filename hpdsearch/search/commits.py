@@ -22,13 +22,12 @@ def inode(path: Path) -> int:
 class CommitWatch:
     """Reads the newest committed state of a folder over one connection that it keeps; for one thread at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take a folder; nothing is opened yet."""
-        self._folder = folder
+    def __init__(self) -> None:
+        """Open nothing yet."""
         self._catalog: Catalog | None = None
         self._inode = 0
 
-    def read(self) -> CommitState:
+    def read(self, folder: Path) -> CommitState:
         """Return a value that differs after each commit, and after another index has taken the folder's place.
 
         Raises:
@@ -36,11 +35,11 @@ class CommitWatch:
             CorruptIndexError: SQLite cannot read the catalog.
         """
         catalog = self._catalog
-        if catalog is not None and not catalog.is_inherited and inode(catalog.path) == self._inode:
+        if catalog is not None and not catalog.is_inherited and self._inode == inode(folder / catalog.path.name):
             with suppress(ChangedIndexError):  # a catalog that cannot be locked here is opened again
                 return self._inode, catalog.generation()
         self.close()
-        self._catalog = Catalog.open(self._folder)
+        self._catalog = Catalog.open(folder)
         self._catalog.follow_commits()
         self._inode = inode(self._catalog.path)
         return self._inode, self._catalog.generation()
