@@ -13,7 +13,13 @@ from hpdsearch.errors import ServeError, require_extra
 @click.command()
 @click.argument("folders", nargs=-1, metavar="[INDEX]...")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Listen on this address. Others need a token.")
-@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", default=8080, help="0 takes a free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    default=8080,
+    help="Listen on this port; 0 takes a free one.",
+)
 @click.option("--token", metavar="TOKEN", help="Answer only requests with this token. Other users may see it in ps.")
 @click.option(
     "--token-file",

@@ -1,12 +1,14 @@
 """Index.info: counts, settings and sizes of an index."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from brute_force import make_documents
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
+from hpdsearch.records import Document
 
 
 def test_info_describes_the_index(folder: Path, tiny_encoder: Encoder, tiny_folder: Path) -> None:
@@ -28,3 +30,18 @@ def test_info_describes_the_index(folder: Path, tiny_encoder: Encoder, tiny_fold
     assert info.disk_bytes["documents"] >= (folder / "catalog.sqlite").stat().st_size
     assert 125 * 16 <= info.memory_bytes < 125 * 16 + 500  # sq8: a byte per dimension, and the bounds of each
     assert info.teacher_memory_bytes == 124 * 768 * 4
+
+
+def test_frequent_values_are_those_of_a_count_over_the_metadata(folder: Path, tiny_encoder: Encoder) -> None:
+    documents = make_documents(100, seed=4, first=25)
+    documents.append(Document("long", "the cat", metadata={"tenth": "x" * 201, "tags": ["a", "b", "a"]}))
+    with Index.open(folder, encoder=tiny_encoder) as index:
+        index.add(documents)
+        stored = [index.get(f"d{number:05d}") for number in range(125)]
+        counts = Counter(str(document.metadata["tenth"]) for document in stored if document is not None)
+        expected = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        assert index.frequent_values("tenth", 3) == expected[:3]
+        assert index.frequent_values("tenth", 1000) == expected
+        assert index.frequent_values("tags") == [("a", 1), ("b", 1)]
+        assert index.frequent_values("none") == []
+        assert index.fields() == ["half", "hundredth", "number", "tags", "tenth"]
