@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpdsearch.errors import HpdsearchError, require_extra
-from hpdsearch.records import Document, Explanation, Hit
+from hpdsearch.records import Document, EncodedDocument, Explanation, Hit
 
 if TYPE_CHECKING:
+    from hpdsearch.corpus.encoded import read_encoded
     from hpdsearch.dense import Codec, IndexSpec, Kind
     from hpdsearch.distillation.pipeline import distill as distill
     from hpdsearch.distillation.spec import WeightedTeacher
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Codec",
     "Document",
+    "EncodedDocument",
     "Encoder",
     "Explanation",
     "Hit",
@@ -31,6 +33,7 @@ __all__ = [
     "Mode",
     "WeightedTeacher",
     "__version__",
+    "read_encoded",
 ]
 __version__ = "0.2.0"
 
@@ -43,6 +46,7 @@ _LAZY = {
     "Mode": "hpdsearch.search",
     "WeightedTeacher": "hpdsearch.distillation.spec",
     "distill": "hpdsearch.distillation.pipeline",
+    "read_encoded": "hpdsearch.corpus.encoded",
 }
 
 

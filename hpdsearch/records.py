@@ -3,7 +3,10 @@
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,27 @@ class Passage:
 
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedDocument(Document):
+    """A document with its passages and their vectors: `Index.build`, `add` and `update` do not encode it.
+
+    Attributes:
+        passages: parts of the text, ascending; none: one passage, the whole text.
+        vectors: of the passages, float (n_passages, dim), rows of unit length.
+        space: id of the space of the vectors, which must be that of the index.
+    """
+
+    passages: tuple[Passage, ...] = ()
+    vectors: "np.ndarray | None" = field(default=None, compare=False)
+    space: str = ""
+
+    def __post_init__(self) -> None:
+        """Take the whole text as the passage if none is given."""
+        Document.__post_init__(self)  # super() without arguments fails in a dataclass with slots
+        if not self.passages and isinstance(self.text, str):
+            object.__setattr__(self, "passages", (Passage(0, len(self.text)),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import click
 
 from hpdsearch import __version__
 from hpdsearch.cli.distill import distill
-from hpdsearch.cli.encode import encode, encoders, export
+from hpdsearch.cli.encode import encode, encoders
 from hpdsearch.cli.evaluate import evaluate
 from hpdsearch.cli.index import add, delete, index, refine
 from hpdsearch.cli.info import info
@@ -23,6 +23,7 @@ from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
 from hpdsearch.cli.serve import serve
 from hpdsearch.cli.streams import discard_unwritten, keep_undecodable_input, open_closed_streams
+from hpdsearch.cli.transfer import export, import_vectors
 from hpdsearch.common.outputs import STDOUT_NAME
 from hpdsearch.errors import HpdsearchError
 
@@ -30,7 +31,8 @@ SECTIONS = {
     "Build and search": (index, query, serve),
     "Change documents": (add, delete),
     "Inspect and maintain": (info, refine, reindex, compact, verify),
-    "Encoders": (encoders, encode, distill, evaluate, export),
+    "Other programs": (export, import_vectors),
+    "Encoders": (encoders, encode, distill, evaluate),
 }
 FORMER_NAMES = {"tune": "reindex"}
 

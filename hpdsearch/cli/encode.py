@@ -1,4 +1,4 @@
-"""Commands on encoders: encode, encoders, export."""
+"""Commands on encoders: encode, encoders."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.options import device_option, dim_option, encoder_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, is_terminal, make_progress
 from hpdsearch.cli.output_file import describe_output, open_output_file, overwrite_option, uses_stdout
-from hpdsearch.cli.parameters import OutputPath, UserPath, expand_home
+from hpdsearch.cli.parameters import OutputPath
 from hpdsearch.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -156,23 +156,3 @@ def encoders() -> None:
         loaded = Encoder.load(name)
         device = "" if loaded.device == "cpu" else f" on {loaded.device}"
         echo(f"{name}{default}: {size}, space {card.space}, backend {loaded.backend}{device}")
-
-
-@click.command()
-@click.argument("encoder", type=expand_home)
-@click.argument("output", type=UserPath(path_type=Path))
-@dim_option
-def export(encoder: str, output: Path, dim: int | None) -> None:
-    """Export an encoder for sentence-transformers.
-
-    ENCODER is a built-in encoder or an encoder folder. OUTPUT is a new or empty folder. sentence-transformers reads it
-    without hpdsearch and gives the same vectors. The weights are float32.
-
-    \b
-    Examples:
-      hpdsearch export base my-model --dim 64
-    """
-    from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
-
-    write_sentence_transformers(encoder, output, dim=dim)
-    echo(f'{output}: load it with sentence_transformers.SentenceTransformer("{output}")')

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import BinaryIO, overload
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.common.forks import PerProcess
@@ -27,6 +27,7 @@ from hpdsearch.index.encoders import (
     load_encoder,
     require_same_encoder,
 )
+from hpdsearch.index.export import ExportFormat, encoded_documents, export_snapshot
 from hpdsearch.index.info import IndexInfo, describe
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.compaction import compact
@@ -38,7 +39,7 @@ from hpdsearch.indexer.refine import refine
 from hpdsearch.indexer.transaction import REFINE_LOCK, Transaction, lock_folder
 from hpdsearch.indexer.update import update
 from hpdsearch.indexer.withdrawal import withdraw
-from hpdsearch.records import Document, Hit, integer_to_id
+from hpdsearch.records import Document, EncodedDocument, Hit, integer_to_id
 from hpdsearch.search import Mode, search, search_like
 from hpdsearch.search.commits import CommitState, CommitWatch, inode
 from hpdsearch.search.opening import open_snapshot
@@ -107,7 +108,8 @@ class Index:
 
         Args:
             folder: path of a new folder, an empty one or an index.
-            documents: consumed once, a block in memory at a time.
+            documents: consumed once, a block in memory at a time. One that comes with its vectors (EncodedDocument) is
+                not encoded.
             encoder: a built-in name, an encoder folder, or a loaded encoder.
             dim: leading dimensions of each vector to keep; None: all that the encoder has.
             spec: which index to make; None: chosen by the number of vectors.
@@ -466,6 +468,38 @@ class Index:
         wanted = integer_to_id(doc_id)
         number = catalog.doc_numbers([wanted]).get(wanted)
         return None if number is None else catalog.documents([number])[number].document
+
+    def documents(self) -> Iterator[EncodedDocument]:
+        """Yield all documents with their passages and vectors, in the order in which they were added.
+
+        `Index.build` and `add` take them and encode nothing.
+
+        Raises:
+            IndexFolderError: the index is a draft.
+            CorruptIndexError: a document or a vector does not match its checksum.
+        """
+        return encoded_documents(self._snapshot)
+
+    def export(self, file: BinaryIO, to: str | ExportFormat, *, progress: Progress = SILENT) -> int:
+        """Write all documents with their vectors in a format of docs/export.md; return the number of documents.
+
+        Args:
+            file: opened for writing bytes; it need not seek.
+            to: "parquet", "jsonl", "qdrant-jsonl" or "opensearch-bulk".
+            progress: shows a bar.
+
+        Raises:
+            QueryError: there is no such format.
+            MissingExtraError: Parquet needs pyarrow.
+            IndexFolderError: the index is a draft.
+            CorruptIndexError: a document or a vector does not match its checksum.
+        """
+        try:
+            wanted = ExportFormat(to)
+        except ValueError:
+            formats = ", ".join(each.value for each in ExportFormat)
+            raise QueryError(f"to: expected one of {formats}, got {to!r}") from None
+        return export_snapshot(self._snapshot, wanted, file, progress)
 
     def count(self, where: str) -> int:
         """Count the documents that match a filter.

@@ -17,12 +17,13 @@ from hpdsearch.encoder import Encoder, EncoderType
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.draft import DRAFT, Block, Draft
 from hpdsearch.indexer.encoded_blocks import EncodedBlocks
+from hpdsearch.indexer.given_vectors import require_vectors, to_stored
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
 from hpdsearch.indexer.transaction import ENCODED, Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
 from hpdsearch.indexer.vector_reuse import VectorReuse
 from hpdsearch.indexer.withdrawal import forget_withdrawn, withdraw
-from hpdsearch.records import Document
+from hpdsearch.records import Document, EncodedDocument, Passage
 
 StoredSources = Mapping[str, tuple[int, str]]  # number and source of stored documents by doc_id
 BLOCK_DOCUMENTS = 4096
@@ -43,7 +44,8 @@ class IngestReport:
         n_split: documents split into several passages because they exceed the encoder's token limit.
         n_truncated_titles: titles cut to fit beside a passage; lexical search still matches all of their words.
         n_duplicates: documents with the title and text of another one; they are indexed too.
-        n_reused: documents whose stored vectors were reused because the index had the same title and text.
+        n_reused: documents that were not encoded, because the index had the same title and text or they came with
+            their vectors (EncodedDocument).
         n_resumed: passages that were not encoded again because an interrupted run had encoded them.
         n_unchanged: documents that the index stored already (update only).
         n_deleted: documents deleted because their source lacks them now (update only).
@@ -218,14 +220,14 @@ class _IngestRun:
     def add(self, documents: Sequence[Document], vectors: NewVectors, bar: Bar) -> None:
         """Take a block through all stages; the bar counts its documents while they are encoded."""
         n_documents = len(documents)
-        documents = [document for document in documents if self._has_text(document)]
+        documents = [each for each in documents if self._has_text(each) and self._fits_the_index(each)]
         stored = self.txn.catalog.stored_sources([document.doc_id for document in documents])
         documents = self._leave_out_repeated(documents, stored)
         # Look them up before _remove_replaced deletes their older versions.
-        reusable = [self.reuse.find_reusable(document) for document in documents]
+        reusable = [self._find_vectors(document) for document in documents]
         self._remove_replaced(documents, stored)
         self._count_duplicates(documents)
-        splits = split_documents(documents, self.encoder.token_spans, max_tokens=self.encoder.max_tokens)
+        splits = self._split(documents)
         self._count_splits(documents, splits)
         reused = [
             found[1] if found and found[0] == list(split.passages) else None
@@ -235,6 +237,36 @@ class _IngestRun:
         encoded = self._encode(reused, splits, bar, n_documents)
         _append_in_order(vectors, encoded, reused, [len(split.passages) for split in splits])
         self._insert(documents, splits)
+
+    def _fits_the_index(self, document: Document) -> bool:
+        """Return whether vectors that a document brings are of the index's space; an error of theirs may stop.
+
+        Raises:
+            CorpusError: they are not, and errors stop.
+        """
+        if not isinstance(document, EncodedDocument):
+            return True
+        try:
+            require_vectors(document, self.encoder.dim, self.encoder.space)
+        except CorpusError as error:
+            self.report.skipped.add_or_raise(error, self.options.on_error)
+            return False
+        return True
+
+    def _find_vectors(self, document: Document) -> tuple[list[Passage], Stored] | None:
+        """Return the passages and vectors of a document that need not be encoded; None: it must be."""
+        if isinstance(document, EncodedDocument):
+            return list(document.passages), to_stored(document)
+        return self.reuse.find_reusable(document)
+
+    def _split(self, documents: Sequence[Document]) -> list[SplitDocument]:
+        """Return the passages of all documents; those of an EncodedDocument are given."""
+        without = [document for document in documents if not isinstance(document, EncodedDocument)]
+        split = iter(split_documents(without, self.encoder.token_spans, max_tokens=self.encoder.max_tokens))
+        return [
+            SplitDocument(document.passages, ()) if isinstance(document, EncodedDocument) else next(split)
+            for document in documents
+        ]
 
     def _encode(
         self, reused: Sequence[Stored | None], splits: Sequence[SplitDocument], bar: Bar, n_documents: int

@@ -62,11 +62,15 @@ def cover_documents(snapshot: Snapshot, text: str, lexical: Ranking) -> dict[int
 
 
 def read_vectors(snapshot: Snapshot, rows: Rows) -> Matrix:
-    """Return the stored vectors (m, dim) of these rows (m,), ascending; all must be in a segment."""
+    """Return the stored vectors (m, dim), unit length, of these rows (m,), ascending; all must be in a segment."""
     parts = []
+    found = []
     for segment in snapshot.segments:
         in_span = rows_of_segment(rows, segment)
         in_segment = in_span[segment.rows.contains(in_span)]
         if len(in_segment):
+            found.append(in_segment)
             parts.append(segment.read(in_segment))
-    return np.concatenate(parts)
+    order = np.argsort(np.concatenate(found))  # the spans of segments may overlap
+    vectors: Matrix = np.concatenate(parts)[order]
+    return vectors
