@@ -19,6 +19,7 @@ from hpdsearch.cli.evaluate import evaluate
 from hpdsearch.cli.index import add, delete, index, refine
 from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
+from hpdsearch.cli.mcp import mcp
 from hpdsearch.cli.output import LogFormatter, echo
 from hpdsearch.cli.query import query
 from hpdsearch.cli.serve import serve
@@ -31,7 +32,7 @@ SECTIONS = {
     "Build and search": (index, query, serve),
     "Change documents": (add, delete),
     "Inspect and maintain": (info, refine, reindex, compact, verify),
-    "Other programs": (export, import_vectors),
+    "Other programs": (mcp, export, import_vectors),
     "Encoders": (encoders, encode, distill, evaluate),
 }
 FORMER_NAMES = {"tune": "reindex"}

@@ -509,6 +509,16 @@ class Index:
         """
         return self._snapshot.catalog.count_where(where)
 
+    def doc_ids(self, where: str) -> list[str]:
+        """Return the ids of the documents that match a filter, in the order in which they were added.
+
+        Raises:
+            FilterError: `where` cannot be parsed.
+        """
+        catalog = self._snapshot.catalog
+        found = catalog.doc_ids(sorted(set(catalog.docs_of_rows(catalog.rows_where(where)).values())))
+        return [doc_id for _, doc_id in sorted(found.items())]
+
     def compact(self, *, progress: Progress = SILENT) -> None:
         """Merge all segments into one and remove deleted documents from the disk; searches go on meanwhile.
 

@@ -1,0 +1,1 @@
+"""Adapters for frameworks: `hpdsearch.integrations.langchain` and `hpdsearch.integrations.llamaindex`."""
