@@ -72,6 +72,7 @@ def test_the_public_names_are_those_listed():
     classes = {
         "Codec",
         "Document",
+        "EncodedDocument",
         "Encoder",
         "Explanation",
         "Hit",
@@ -82,7 +83,7 @@ def test_the_public_names_are_those_listed():
         "Mode",
         "WeightedTeacher",
     }
-    assert set(hpdsearch.__all__) == classes | {"__version__"}
+    assert set(hpdsearch.__all__) == classes | {"__version__", "read_encoded"}
     assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)
     with pytest.raises(AttributeError, match="no attribute 'tune'"):
         _ = hpdsearch.tune

@@ -1,6 +1,8 @@
 """The commands export (of an index) and import."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,13 @@ def test_an_exported_index_is_imported(indexed, to):
     assert indexed("export", "words", f"x.{to}", "--to", to, "--overwrite").exit_code == 0
 
 
-def test_standard_output_holds_the_export_alone(indexed):
-    result = indexed("export", "words", "-", "--to", "opensearch-bulk")
-    assert [json.loads(line) for line in result.stdout.splitlines()]
-    assert result.stderr == "standard output: 4 documents\n"
+@pytest.mark.usefixtures("indexed")
+def test_standard_output_holds_the_export_alone():
+    command = [sys.executable, "-m", "hpdsearch", "export", "words", "-", "--to", "opensearch-bulk"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    actions = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [set(action) for action in actions[::2]] == [{"index"}] * 4
+    assert done.stderr == "standard output: 4 documents\n"
 
 
 def write_records(**changes: object) -> None:
