@@ -15,10 +15,10 @@ from hpdsearch.errors import IndexFolderError, require_extra
 @click.option("--http", is_flag=True, help="Serve streamable HTTP on this machine instead of stdin and stdout.")
 @click.option("--port", type=click.IntRange(1, 65535), metavar="PORT", default=8765, help="Port of --http.")
 def mcp(index: tuple[str, ...], http: bool, port: int) -> None:
-    """Let an assistant search indexes by the Model Context Protocol.
+    """Let an assistant search indexes (MCP).
 
-    Without INDEX it gets every index under indexes/. Its tools are search, get_document and list_indexes; none of them
-    changes anything.
+    MCP is the Model Context Protocol. Without INDEX the assistant gets every index under indexes/. The tools are
+    search, get_document and list_indexes; none of them changes anything.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ INDEX_FORMATS = ("parquet", "jsonl", "qdrant-jsonl", "opensearch-bulk")
 @dim_option
 @overwrite_option
 def export(source: str, output: Path, to: str, dim: int | None, overwrite: bool) -> None:
-    """Export an index for other programs, or an encoder for sentence-transformers.
+    """Export an index, or an encoder for sentence-transformers.
 
     With --to parquet, jsonl, qdrant-jsonl or opensearch-bulk SOURCE is an index, and OUTPUT is a file, or - for
     standard output. It gets ids, texts, metadata and vectors. hpdsearch import reads parquet and jsonl.
@@ -100,7 +100,7 @@ def import_vectors(
     wait: float,
     **options: Any,
 ) -> None:
-    """Make an index of a file of documents with vectors, without encoding them.
+    """Make an index of a file of documents with vectors.
 
     FILE is .parquet or .jsonl, as hpdsearch export writes it, or made by another program: docs/export.md says which
     fields it has.

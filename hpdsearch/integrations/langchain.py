@@ -88,7 +88,7 @@ class HpdsearchVectorStore(VectorStore):
     ) -> list[str]:
         """Add texts and return their ids; a text with the id of a stored one replaces it."""
         given = list(texts)
-        doc_ids = [doc_id or str(uuid4()) for doc_id in ids or [None] * len(given)]
+        doc_ids = [doc_id or str(uuid4()) for doc_id in ids or [""] * len(given)]
         rows = zip(doc_ids, given, metadatas or [{}] * len(given), strict=True)
         self._store.add([Document(doc_id, text, metadata=metadata or {}) for doc_id, text, metadata in rows])
         return doc_ids

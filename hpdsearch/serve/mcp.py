@@ -23,8 +23,8 @@ MAX_TEXT = 100_000  # characters of a document that are returned
 MAX_QUERY = 8192  # characters
 
 INSTRUCTIONS = (
-    "Search collections of documents by meaning and by words. Call list_indexes first if you do not know the indexes, "
-    "then search, and get_document for the full text of a hit."
+    "Search collections of documents by dense vectors and by BM25. Call list_indexes first if you do not know the "
+    "indexes, then search, and get_document for the full text of a hit."
 )
 
 
@@ -122,14 +122,14 @@ def make_server(folders: Sequence[Path]) -> MCPServer:
 
     @server.tool(annotations=reads)
     def search(
-        query: str = Field(description="What to look for, in natural language.", max_length=MAX_QUERY),
+        query: str = Field(description="The query, in natural language.", max_length=MAX_QUERY),
         index: str | None = Field(None, description="Name of the index; may be left out if there is only one."),
         k: int = Field(10, ge=1, le=MAX_HITS, description="Number of hits."),
         where: str | None = Field(
             None, max_length=MAX_QUERY, description='Filter on metadata: year >= 2020 and lang = "en".'
         ),
         mode: Literal["hybrid", "dense", "lexical"] = Field(
-            "hybrid", description="hybrid: meaning and words; dense: meaning; lexical: words (BM25)."
+            "hybrid", description="dense: by the cosine of embeddings; lexical: by BM25; hybrid: by both."
         ),
     ) -> SearchResult:
         """Search an index and return the passages that fit best."""
