@@ -122,12 +122,14 @@ class _Query:
         restriction: what its hits must meet.
         vector: its vector (dim,); empty where none is needed.
         bonuses: what is added to the hybrid scores of documents that hold an identifier of it.
+        coverage: the part of it that the first documents by BM25 hold, 0..1.
     """
 
     text: str
     restriction: Restriction
     vector: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     bonuses: Mapping[int, float] = field(default_factory=dict)
+    coverage: Mapping[int, float] = field(default_factory=dict)
 
 
 def _encode(queries: Sequence[_Query], encode: Callable[[Sequence[str]], Matrix]) -> None:
@@ -154,15 +156,19 @@ def _rank_groups(snapshot: Snapshot, queries: Sequence[_Query], k: int, ann_reca
 def _rank_words_meanwhile(
     snapshot: Snapshot, queries: Sequence[_Query], depth: int
 ) -> Iterator[Callable[[], list[Ranking]]]:
-    """Rank by BM25 and find the bonuses, for a single query in another thread while the block runs.
+    """Rank by BM25 and find bonuses and coverage, for a single query in another thread while the block runs.
 
     Tantivy, faiss, SQLite and the encoders' runtimes release Python's lock. Several queries use all cores anyway.
     """
 
     def rank() -> list[Ranking]:
+        rankings = []
         for query in queries:
             query.bonuses = _allowed_bonuses(snapshot, query)
-        return [_rank_lexical(snapshot, query.text, depth, query.restriction) for query in queries]
+            ranking = _rank_lexical(snapshot, query.text, depth, query.restriction)[:depth]
+            query.coverage = cover_documents(snapshot, query.text, ranking)
+            rankings.append(ranking)
+        return rankings
 
     if len(queries) != 1 or count_cores() == 1:
         yield rank
@@ -180,9 +186,10 @@ _threads = PerProcess(lambda: ThreadPoolExecutor(count_cores(), "hpdsearch-words
 
 def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, lexical: Ranking, depth: int, k: int) -> Ranking:
     """Rank by the hybrid score the first `depth` of both rankings, which are final, and documents with a bonus."""
-    scored = score_by_both(snapshot, query.text, query.vector, dense[:depth], lexical[:depth], query.bonuses)
-    coverage = cover_documents(snapshot, query.text, scored[1])
-    return order_with_ties(snapshot, fuse(*scored, coverage, query.bonuses), k)
+    cosines, bm25 = score_by_both(snapshot, query.text, query.vector, dense[:depth], lexical, query.bonuses)
+    others = [ranked for ranked in bm25 if ranked.doc not in query.coverage]
+    coverage = {**query.coverage, **cover_documents(snapshot, query.text, others)}
+    return order_with_ties(snapshot, fuse(cosines, bm25, coverage, query.bonuses), k)
 
 
 def _allowed_bonuses(snapshot: Snapshot, query: _Query) -> Mapping[int, float]:
