@@ -87,7 +87,12 @@ def _export_index(folder: Path, output: Path, to: str, overwrite: bool) -> None:
     show_default="the one that FILE names, else base",
     help="Encode queries and later documents with this encoder, which must be of the space of the vectors.",
 )
-@click.option("--space", metavar="ID", help="The space of the vectors, if FILE does not name it (hpdsearch encoders).")
+@click.option(
+    "--space",
+    "space_id",
+    metavar="ID",
+    help="The space of the vectors, if FILE does not name it (hpdsearch encoders).",
+)
 @spec_options
 @click.option("--overwrite", is_flag=True, help="Replace an index.")
 @wait_option
@@ -95,7 +100,7 @@ def import_vectors(
     file: Path,
     output: Path | None,
     encoder: str | None,
-    space: str | None,
+    space_id: str | None,
     overwrite: bool,
     wait: float,
     **options: Any,
@@ -116,7 +121,7 @@ def import_vectors(
 
     spec = take_spec(options)
     folder = output or choose_folder(str(file))
-    documents = read_encoded(file, space=space)
+    documents = read_encoded(file, space=space_id)
     if documents.dim and not documents.space:
         raise CorpusError(f"{file}: does not name the space of its vectors; name it with --space (hpdsearch encoders)")
     with Index.build(

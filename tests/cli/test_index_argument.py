@@ -99,7 +99,15 @@ NO_PATHS = {  # the parameters of commands that hold text and are no paths
     ),
     *("encoding", "delimiter", "columns", "exclude_columns", "subset", "layers", "dim", "memory", "kind", "codec"),
     *("device", "distractor_files"),  # the latter is FILE:N: test_evaluate.py
-    *("index_argument", "index_option", "arguments", "corpus"),  # INDEX, CORPUS and DOC_ID: the tests below
+    *("host", "token", "cors", "to", "space_id"),
+    *(
+        "index_argument",
+        "index_option",
+        "arguments",
+        "corpus",
+        "index",
+        "folders",
+    ),  # INDEX, CORPUS and DOC_ID: the tests below
 }
 COMMANDS_OF_GROUPS = {
     **{name: command for name, command in main.commands.items() if not isinstance(command, click.Group)},
