@@ -49,10 +49,30 @@ def cosines(queries: np.ndarray, rows: np.ndarray) -> Scores:
     # For matrices in C order einsum adds up each row by itself, in an order that depends on dim only.
     wide = _float64(rows)
     products = np.einsum("ij,j->i" if queries.ndim == 1 else "ij,ij->i", wide, queries.astype(np.float64, order="C"))
-    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    norms[norms == 0] = 1
-    scores: Scores = np.minimum(np.maximum(products / norms, -1.0), 1.0).round(7).astype(np.float32)
-    return scores
+    return round_scores(products / _norms(wide))
+
+
+def inner_products(queries: npt.NDArray[np.float64], rows: np.ndarray) -> npt.NDArray[np.float64]:
+    """Return the inner products (n, k) of queries (n, dim) with rows (n, k, dim) of their own, as in `cosines`."""
+    products: npt.NDArray[np.float64] = np.einsum("ikj,ij->ik", _float64(rows), queries)
+    return products
+
+
+def norms(rows: np.ndarray) -> npt.NDArray[np.float64]:
+    """Return the length (n,) of each row (n, dim); 1 for a zero row."""
+    return _norms(_float64(rows))
+
+
+def _norms(wide: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    found[found == 0] = 1
+    return found
+
+
+def round_scores(found: npt.NDArray[np.float64]) -> Scores:
+    """Return cosines within -1..1, rounded to 7 decimals: the last step of `cosines`."""
+    rounded: Scores = np.minimum(np.maximum(found, -1.0), 1.0).round(7).astype(np.float32)
+    return rounded
 
 
 def cosine_matrix(queries: np.ndarray, rows: np.ndarray) -> npt.NDArray[np.float64]:
@@ -74,9 +94,7 @@ def paired_cosines(a: np.ndarray, b: np.ndarray) -> npt.NDArray[np.float64]:
 
 def _unit_rows_float64(array: np.ndarray) -> npt.NDArray[np.float64]:
     wide = np.asarray(array, dtype=np.float64, order="C")
-    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    norms[norms == 0] = 1
-    units: npt.NDArray[np.float64] = wide / norms[:, None]
+    units: npt.NDArray[np.float64] = wide / _norms(wide)[:, None]
     return units
 
 
@@ -93,5 +111,6 @@ def _float64(rows: np.ndarray) -> npt.NDArray[np.float64]:
     bits = np.ascontiguousarray(rows).view(np.int16).astype(np.int32)
     bits <<= 13
     bits &= np.int32(-0x70002000)  # keep the sign, which moved with the upper bits, and clear the other upper bits
-    values: npt.NDArray[np.float32] = bits.view(np.float32) * np.float32(2.0**112)
+    values: npt.NDArray[np.float32] = bits.view(np.float32)
+    values *= np.float32(2.0**112)  # in place: another array would be new pages, which take longer than all the rest
     return values.astype(np.float64)
