@@ -21,6 +21,7 @@ TIMED_TRAINING_ROWS = (
     640  # bad codes are scanned as fast as good ones; faiss warns below 39 rows for each of 16 centroids
 )
 TIMED_ROWS = 65_536
+TIMED_BLOCK_ROWS = 8_192
 # f32 and sq8: the guidelines of faiss (wiki, "Guidelines to choose an index"). A fast-scan code is scanned ten times as
 # fast as a centroid: half as many lists give the same latency at equal recall, and are trained and filled in half the
 # time (docs/decisions/0016-nlist.md).
@@ -90,7 +91,8 @@ def scan_milliseconds(spec: IndexSpec, n: int, sample: Matrix) -> float:
     index = create_index(replace(spec, kind=IndexType.FLAT), sample.shape[1])
     faiss.omp_set_num_threads(1)  # also for training: see `train` in faiss_factory
     index.train(sample[:TIMED_TRAINING_ROWS])
-    index.add(sample)
+    for first in range(0, len(sample), TIMED_BLOCK_ROWS):  # faiss rotates a copy of what it adds
+        index.add(sample[first : first + TIMED_BLOCK_ROWS])
     seconds = []
     for query in sample[:10]:
         start = time.perf_counter()

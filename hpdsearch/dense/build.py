@@ -96,7 +96,9 @@ def _fill_index(vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progre
     if not index.is_trained:
         bar = progress.phase("training", total=1, unit="step")
         sample = _draw_sample(vectors, max(POINTS_PER_LIST * spec.nlist, MINIMUM_SAMPLE), dim)
-        train(index, np.resize(sample, (max(len(sample), MINIMUM_POINTS), dim)))
+        if len(sample) < MINIMUM_POINTS:
+            sample = np.resize(sample, (MINIMUM_POINTS, dim))
+        train(index, sample)
         del sample
         bar.update(1)
         bar.close()

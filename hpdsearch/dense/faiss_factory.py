@@ -122,6 +122,7 @@ def train(index: faiss.Index, sample: Matrix) -> None:
         rotated = sample if isinstance(index, faiss.IndexIVF) else index.chain.at(0).apply(sample)
         faiss.omp_set_num_threads(count_cores())
         faiss.Clustering(ivf.d, ivf.nlist, ivf.cp).train(rotated, faiss.downcast_index(ivf.quantizer))
+        del rotated  # below, faiss rotates another copy
     # The many small k-means of a product quantizer lose more by waiting threads than they gain.
     faiss.omp_set_num_threads(1)
     index.train(sample)

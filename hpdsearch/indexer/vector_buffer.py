@@ -81,13 +81,15 @@ class NewVectors:
 
     def _apply(self) -> None:
         """Buffer the new rows, or register the segment of the published file and run the merges that are due."""
-        rows = np.arange(self._first_row, self._txn.next_row)
         if self._writer is None:
-            if len(rows):
+            if self._txn.next_row > self._first_row:
+                rows = np.arange(self._first_row, self._txn.next_row)
                 self._txn.catalog.buffer_rows(rows, np.concatenate(self._unwritten))
             return
-        all_rows = np.concatenate([self._older_rows, rows])
-        first_row = self._tail[0].first_row if self._tail else int(all_rows[0])
-        row_map = RowMap.from_rows(first_row, self._txn.next_row, all_rows)
-        new = NewVectorsFile(self._number, row_map, self._writer.size_bytes, self._writer.sha256)
+        new = NewVectorsFile(self._number, self._row_map(), self._writer.size_bytes, self._writer.sha256)
         add_segment(self._txn, new, self._tail, self._spec, self._progress)
+
+    def _row_map(self) -> RowMap:
+        rows = np.concatenate([self._older_rows, np.arange(self._first_row, self._txn.next_row)])
+        first_row = self._tail[0].first_row if self._tail else int(rows[0])
+        return RowMap.from_rows(first_row, self._txn.next_row, rows)

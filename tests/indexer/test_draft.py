@@ -243,6 +243,8 @@ def test_refined_vectors_are_found_by_row(tmp_path: Path) -> None:
     with VectorLog(tmp_path / "refined", 4) as refined:
         refined.append(rows[:20], vectors[:20])
         refined.append(rows[20:], vectors[20:])
+        refined.append(rows[10:30], -vectors[10:30])  # the first entry of a row counts
+        refined.append(rows[:0], vectors[:0])
     with VectorLog(tmp_path / "refined", 4) as refined:
         assert refined.contains(np.arange(100)).tolist() == [row in set(rows.tolist()) for row in range(100)]
         stored = np.zeros((100, 4), dtype="<f2")
