@@ -135,7 +135,8 @@ def find_commands(
         yield words, command
 
 
-COMMANDS = dict(find_commands())
+SERVERS = {("serve",), ("mcp",)}  # they run until they are stopped; tests/serve starts them
+COMMANDS = {words: command for words, command in find_commands() if words not in SERVERS}
 
 
 def choose_seeds(usual: str) -> range:
