@@ -32,7 +32,7 @@ def test_the_architecture_page_lists_every_folder() -> None:
 
 def test_decisions_are_numbered_listed_and_have_the_same_parts() -> None:
     pages = sorted((DOCS / "decisions").glob("0*.md"))
-    assert len({page.name[:4] for page in pages}) == len(pages)
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
     index = (DOCS / "decisions" / "index.md").read_text(encoding="utf-8")
     for page in pages:
         text = page.read_text(encoding="utf-8")

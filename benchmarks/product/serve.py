@@ -68,10 +68,16 @@ class Connection:
             await writer.wait_closed()
 
     async def post(self, path: str, values: Any) -> tuple[int, bytes]:
-        """Return the status and the body of an answer."""
-        body = json.dumps(values).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        """Return the status and the body of the answer to JSON values."""
+        return await self.send("POST", path, values)
+
+    async def send(self, method: str, path: str, values: Any = None) -> tuple[int, bytes]:
+        """Return the status and the body of an answer; no values send no body."""
+        body = b"" if values is None else json.dumps(values).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        if values is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        self._writer.write(f"{head}\r\n".encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         lines = answer.lower().split(b"\r\n")
         length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))

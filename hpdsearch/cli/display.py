@@ -1,9 +1,13 @@
-"""Hits for a terminal: numbered, with an excerpt of the passage in which matching words are highlighted."""
+"""Hits for a terminal: numbered, with an excerpt of the passage in which matching words are highlighted.
+
+Where the nearest sentence is known, it is underlined.
+"""
 
 import re
 import shutil
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from hpdsearch.cli.output import Line, Styled, echo, escape_controls, format_count
 from hpdsearch.records import Explanation, Hit
@@ -17,14 +21,20 @@ INDENT = " " * 5
 _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # marks of the direction of text
 
 
-def format_hit(rank: int, hit: Hit, *, full: bool = False) -> list[Line]:
-    """Return the lines that show one hit, with an excerpt of its passage or with its full text."""
+Span = tuple[int, int]  # characters start <= i < end
+
+
+def format_hit(rank: int, hit: Hit, *, full: bool = False, details: bool = True) -> list[Line]:
+    """Return the lines that show one hit, with an excerpt of its passage or with its full text.
+
+    `details` adds the explanation, if the hit has one.
+    """
     title = one_line(hit.title)
     identity = f"  [{_flatten(hit.doc_id)}]" if title else ""
     head: Line = [f"{rank:>3}. {hit.score:.4f}  ", Styled(title or _flatten(hit.doc_id), bold=True), identity]
     width = max(MIN_COLUMNS, min(shutil.get_terminal_size().columns, MAX_COLUMNS)) - len(INDENT)
     shown = format_text(hit, width) if full else format_passage(hit, width)
-    if hit.explanation is not None:
+    if details and hit.explanation is not None:
         shown += format_explanation(hit.explanation, width)
     return [head, *([INDENT, *line] for line in shown)]
 
@@ -45,20 +55,19 @@ def format_explanation(found: Explanation, width: int) -> list[Line]:
 
 def format_passage(hit: Hit, width: int) -> list[Line]:
     """Return the lines of the excerpt with the most matching words, wrapped to `width` columns and highlighted."""
-    start, end = _find_excerpt(hit)
+    sentence = _find_sentence(hit)
+    start, end = _find_excerpt(hit, sentence)
+    spans = [(max(a, start), min(b, end)) for a, b in (*hit.highlights, *([sentence] if sentence else []))]
+    places = {}  # character of the passage -> character of `text`
     text = "…" if start else ""
-    marked = []  # the highlights as characters of `text`
-    at = start
-    for a, b in hit.highlights:
-        if not (start <= a and at < b <= end):
-            continue
-        text += one_line(hit.passage[at : max(a, at)], strip=False)
-        first = len(text)
-        text += one_line(hit.passage[max(a, at) : b], strip=False)
-        marked.append((first, len(text)))
-        at = b
-    text += one_line(hit.passage[at:end], strip=False) + ("…" if end < len(hit.passage) else "")
-    return list(_wrap(text, marked, width))
+    for a, b in pairwise(sorted({start, end, *(at for span in spans if span[0] < span[1] for at in span)})):
+        places[a] = len(text)
+        text += one_line(hit.passage[a:b], strip=False)
+        places[b] = len(text)
+    moved = [(places[a], places[b]) if a < b else (0, 0) for a, b in spans]
+    text += "…" if end < len(hit.passage) else ""
+    marked = moved[: len(hit.highlights)]
+    return list(_wrap(text, marked, width, underlined=moved[len(hit.highlights) :]))
 
 
 def format_text(hit: Hit, width: int) -> list[Line]:
@@ -66,10 +75,12 @@ def format_text(hit: Hit, width: int) -> list[Line]:
     return [line for text in hit.text.splitlines() for line in _wrap(one_line(text, strip=False), [], width)]
 
 
-def show_hits(hits: Sequence[Hit], milliseconds: float, *, full: bool = False) -> None:
-    """Print hits and the time that the search took."""
-    for rank, hit in enumerate(hits, start=1):
-        for line in format_hit(rank, hit, full=full):
+def show_hits(
+    hits: Sequence[Hit], milliseconds: float, *, full: bool = False, details: bool = True, first: int = 1
+) -> None:
+    """Print hits, numbered from `first`, and the time that the search took; `details` as in `format_hit`."""
+    for rank, hit in enumerate(hits, start=first):
+        for line in format_hit(rank, hit, full=full, details=details):
             echo(*line)
     echo(f"{format_count(len(hits), 'hit')} in {milliseconds:.1f} ms" if hits else f"no hits ({milliseconds:.1f} ms)")
 
@@ -93,12 +104,19 @@ def _flatten(text: str, *, strip: bool = True) -> str:
     return flat.strip() if strip else flat
 
 
-def _find_excerpt(hit: Hit) -> tuple[int, int]:
-    """Return the bounds (start, end) of the excerpt: a short passage in full, else the part with the most matches."""
+def _find_sentence(hit: Hit) -> Span | None:
+    """Return the place of the nearest sentence in the passage; None if it is unknown or the passage is this sentence."""
+    sentence = hit.explanation.sentence if hit.explanation is not None else ""
+    at = hit.passage.find(sentence)
+    return (at, at + len(sentence)) if sentence and at >= 0 and sentence != hit.passage.strip() else None
+
+
+def _find_excerpt(hit: Hit, sentence: Span | None) -> Span:
+    """Return the excerpt: a short passage in full, else the part with the most matches or the nearest sentence."""
     length = len(hit.passage)
     if length <= SHOWN_CHARACTERS:
         return 0, length
-    starts = [start for start, _ in hit.highlights] or [0]
+    starts = [start for start, _ in hit.highlights] or [sentence[0] if sentence else 0]
     first = max(starts, key=lambda start: bisect_left(starts, start + MATCH_CHARACTERS) - bisect_left(starts, start))
     start = max(0, min(first - (SHOWN_CHARACTERS - MATCH_CHARACTERS) // 2, length - SHOWN_CHARACTERS))
     end = min(length, start + SHOWN_CHARACTERS)
@@ -118,13 +136,14 @@ def _find_break(passage: str, positions: range, default: int) -> int:
     return next(beside_space, next(before_letter, default))
 
 
-def _wrap(text: str, marked: Sequence[tuple[int, int]], width: int) -> Iterator[Line]:
-    """Yield the lines of a text, in which runs of white space are single spaces, with the marked characters styled.
+def _wrap(text: str, marked: Sequence[Span], width: int, *, underlined: Sequence[Span] = ()) -> Iterator[Line]:
+    """Yield the lines of a text, in which runs of white space are single spaces, with parts of it styled.
 
     Args:
         text: the text.
-        marked: (start, end) of the characters to highlight, ascending.
+        marked: the characters to highlight.
         width: columns of a line. A wide character takes two, a combining one none.
+        underlined: the characters to underline.
     """
     from wcwidth import wrap
 
@@ -132,11 +151,15 @@ def _wrap(text: str, marked: Sequence[tuple[int, int]], width: int) -> Iterator[
     for shown in wrap(text, width, break_on_hyphens=False):
         start = text.index(shown, end)
         end = start + len(shown)
+        cuts = {at for span in (*marked, *underlined) for at in span if start < at < end}
         line: list[str | Styled] = []
-        at = start
-        for a, b in marked:
-            a, b = max(a, start), min(b, end)
-            if a < b:
-                line += [text[at:a], Styled(text[a:b], "yellow", bold=True)]
-                at = b
-        yield [*line, text[at:end]]
+        for a, b in pairwise(sorted({start, end, *cuts})):
+            is_marked = _is_within(a, b, marked)
+            is_underlined = _is_within(a, b, underlined)
+            styled = Styled(text[a:b], "yellow" if is_marked else None, bold=is_marked, underline=is_underlined)
+            line.append(styled if is_marked or is_underlined else text[a:b])
+        yield line
+
+
+def _is_within(start: int, end: int, spans: Sequence[Span]) -> bool:
+    return any(a <= start and end <= b for a, b in spans)

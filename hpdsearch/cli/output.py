@@ -26,6 +26,7 @@ class Styled(NamedTuple):
     text: str
     color: str | None = None
     bold: bool = False
+    underline: bool = False
 
 
 Line = Sequence[str | Styled]
@@ -52,9 +53,10 @@ def echo(*parts: str | Styled, err: bool = False) -> None:
     styled = shows_styles(stream)
     line = ""
     for part in parts:
-        text, color, bold = part if isinstance(part, Styled) else (part, None, False)
-        text = _escape_unencodable(escape_controls(text), stream)
-        line += click.style(text, fg=color, bold=bold or None) if styled and (color or bold) else text
+        one = part if isinstance(part, Styled) else Styled(part)
+        text = _escape_unencodable(escape_controls(one.text), stream)
+        is_plain = not styled or one == Styled(one.text)
+        line += text if is_plain else click.style(text, one.color, bold=one.bold or None, underline=one.underline or None)
     click.echo(line, file=stream, color=styled)
 
 

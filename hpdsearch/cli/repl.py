@@ -1,26 +1,26 @@
-"""The interactive session: a prompt with history, commands that begin with a colon, numbered hits."""
+"""The interactive session: queries, and commands that begin with a colon. `prompt` reads its lines."""
 
 import difflib
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hpdsearch.cli.display import show_document, show_hits
-from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count, is_terminal
-from hpdsearch.errors import HpdsearchError, QueryError
+from hpdsearch.cli.hits_file import write_hits
+from hpdsearch.cli.output import Styled, echo, echo_json, format_bytes, format_count, shows_styles
+from hpdsearch.cli.parameters import expand_home
+from hpdsearch.cli.prompt import complete_word, is_interactive, read_lines
+from hpdsearch.errors import HpdsearchError
 from hpdsearch.index import Index
 from hpdsearch.records import Hit, describe_answer, describe_hit, describe_like
 from hpdsearch.search import Mode
-
-if TYPE_CHECKING:
-    from prompt_toolkit.history import History
 
 HELP = """\
 Type a query in natural language, or a command:
@@ -28,16 +28,33 @@ Type a query in natural language, or a command:
   :mode MODE     rank by dense (cosine), lexical (BM25) or hybrid (both)
   :where FILTER  return only documents that match: year >= 2020 and lang = "en"
   :where         remove the filter
+  :more          show the next hits of the last query
   :open N        show the full document of hit N
   :like N        find the documents that are most like hit N
   :explain       show both scores, words and the nearest sentence of each hit, or stop
+  :export FILE   write the hits to a new file: .jsonl, .json, .csv or .tsv
   :info          describe the index
   :help          show this help
   :quit          leave; Ctrl-D does the same, Ctrl-C clears the line
 "exact words", +required and -excluded words restrict the hits, except in mode dense.
 Other text that begins with a colon is a query: :-). Write ::word to search for :word."""
-COMMANDS = ("help", "k", "mode", "where", "open", "like", "explain", "info", "quit", "q", "exit")
+COMMANDS = ("help", "k", "mode", "where", "more", "open", "like", "explain", "export", "info", "quit", "q", "exit")
+SHORT_FORMS = ("q", "exit")  # of :quit; completion leaves them out
+MAX_VALUES = 20  # values of a field that completion offers
 _WORD = re.compile(r":([A-Za-z]+)(?:\s+(.*))?")
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A query or `:like` that was answered.
+
+    Attributes:
+        find: returns its first k hits.
+        describe: makes the answer as JSON values, see describe_answer.
+    """
+
+    find: Callable[[int], list[Hit]]
+    describe: Callable[..., dict[str, Any]]
 
 
 @dataclass
@@ -54,7 +71,8 @@ class Session:
         full: whether hits are printed with their full text.
         min_score: hits with a lower score are left out; None: none.
         explain: whether hits are explained.
-        hits: hits of the last query or `:like`.
+        underline: whether the nearest sentence of each hit is underlined, for which it must be found.
+        hits: hits of the last query or `:like`, and of `:more`.
         n_queries: queries answered so far.
         n_errors: lines that were not answered so far.
     """
@@ -68,9 +86,11 @@ class Session:
     full: bool = False
     min_score: float | None = None
     explain: bool = False
+    underline: bool = False
     hits: list[Hit] = field(default_factory=list)
     n_queries: int = 0
     n_errors: int = 0
+    _last: "_Search | None" = None
 
     def answer(self, line: str) -> bool:
         """Answer one line; return whether the session continues."""
@@ -99,19 +119,40 @@ class Session:
                 echo(line)
 
     def _search(self, text: str) -> None:
-        start = time.perf_counter()
-        self.hits = self.index.search(text, mode=self.mode, explain=self.explain, **self._limits)
-        milliseconds = (time.perf_counter() - start) * 1000
+        explain = self.explain or self.underline
+        find = partial(self.index.search, text, mode=self.mode, explain=explain, **self._limits)
+        self._show_first(_Search(find, partial(describe_answer, str(self.n_queries + 1), text)))
         self.n_queries += 1
-        if self.as_json:
-            echo_json(describe_answer(str(self.n_queries), text, self.hits, milliseconds, full=self.full))
+
+    def _show_first(self, search: _Search) -> None:
+        """Answer a query or `:like`."""
+        start = time.perf_counter()
+        self.hits = search.find(self.k)
+        self._last = search
+        self._show(self.hits, (time.perf_counter() - start) * 1000, 0)
+
+    def _more(self, _: str) -> None:
+        if self._last is None:
+            self.report_error(":more: expected a query first")
+            return
+        start = time.perf_counter()
+        n_shown = len(self.hits)
+        self.hits = self._last.find(n_shown + self.k)
+        self._show(self.hits[n_shown:], (time.perf_counter() - start) * 1000, n_shown)
+
+    def _show(self, hits: list[Hit], milliseconds: float, offset: int) -> None:
+        """Print hits, of which `offset` better ones were printed before."""
+        if self.as_json and self._last is not None:
+            echo_json(self._last.describe(hits, milliseconds, full=self.full, offset=offset))
+        elif offset and not hits:
+            echo("no more hits")
         else:
-            show_hits(self.hits, milliseconds, full=self.full)
+            show_hits(hits, milliseconds, full=self.full, details=self.explain, first=offset + 1)
 
     @property
     def _limits(self) -> dict[str, Any]:
         """The settings that queries and `:like` share."""
-        return {"k": self.k, "where": self.where, "ann_recall": self.ann_recall, "min_score": self.min_score}
+        return {"where": self.where, "ann_recall": self.ann_recall, "min_score": self.min_score}
 
     def _run_command(self, name: str, argument: str) -> bool:
         commands: dict[str, Callable[[str], None]] = {
@@ -119,9 +160,11 @@ class Session:
             "k": self._set_k,
             "mode": self._set_mode,
             "where": self._set_where,
+            "more": self._more,
             "open": self._open,
             "like": self._like,
             "explain": self._toggle_explain,
+            "export": self._export,
             "info": self._info,
         }
         if name in ("quit", "q", "exit"):
@@ -180,15 +223,18 @@ class Session:
 
     def _like(self, argument: str) -> None:
         hit = self._choose_hit(":like", argument)
-        if hit is None:
+        if hit is not None:
+            find = partial(self.index.like, hit.doc_id, **self._limits)
+            self._show_first(_Search(find, partial(describe_like, hit.doc_id)))
+
+    def _export(self, argument: str) -> None:
+        if not argument:
+            self.report_error(":export: expected the name of a new file: hits.jsonl")
             return
-        start = time.perf_counter()
-        self.hits = self.index.like(hit.doc_id, **self._limits)
-        milliseconds = (time.perf_counter() - start) * 1000
-        if self.as_json:
-            echo_json(describe_like(hit.doc_id, self.hits, milliseconds, full=self.full))
-        else:
-            show_hits(self.hits, milliseconds, full=self.full)
+        path = Path(expand_home(argument))
+        write_hits(path, self.hits, inputs=[self.index.folder])
+        values = {"file": str(path), "n_hits": len(self.hits)}
+        self._report(values, f"{path}: {format_count(len(self.hits), 'hit')}")
 
     def _toggle_explain(self, _: str) -> None:
         self.explain = not self.explain
@@ -206,6 +252,35 @@ class Session:
         )
 
 
+    def prompt(self) -> str:
+        """Return the prompt, which shows the mode and whether a filter is set."""
+        return f"{self.mode.value}{' (filtered)' if self.where else ''}> "
+
+    def complete(self, line: str) -> Iterator[tuple[str, int]]:
+        """Yield the completions of a line before its end, and how many characters each of them replaces."""
+        command, space, argument = line.lstrip().partition(" ")
+        if not command.startswith(":"):
+            return
+        if not space:
+            yield from complete_word(command, [f":{name}" for name in COMMANDS if name not in SHORT_FORMS])
+        elif command == ":mode":
+            yield from complete_word(argument.lstrip(), [mode.value for mode in Mode])
+        elif command == ":where":
+            yield from self._complete_filter(argument)
+
+    def _complete_filter(self, text: str) -> Iterator[tuple[str, int]]:
+        """Yield metadata fields, and behind `field =` the most frequent values of that field."""
+        compared = re.search(r"""([\w.]+)\s*(?:=|!=)\s*(["'][^"']*|[^"'\s]*)$""", text)
+        if compared and compared[1] in self.index.fields():
+            values = [value for value, _ in self.index.frequent_values(compared[1], MAX_VALUES)]
+            quoted = ['"{}"'.format(value.replace("\\", "\\\\").replace('"', '""')) for value in values]
+            typed = compared[2]
+            yield from complete_word(typed if typed.startswith('"') else f'"{typed}', quoted, len(typed))
+        else:
+            word = re.search(r"[\w.]*$", text)
+            yield from complete_word(word[0] if word else "", self.index.fields())
+
+
 def run_session(session: Session) -> None:
     """Answer lines until the end of input, :quit or Ctrl-D; an error is shown and does not end the session.
 
@@ -214,10 +289,10 @@ def run_session(session: Session) -> None:
     warm_up(session.index)
     interactive = is_interactive()
     if interactive and not session.as_json:
+        session.underline = shows_styles(sys.stdout)
         documents = format_count(len(session.index), "document")
         echo(f"{session.index.folder}: {documents}. Type a query, or :help for commands.")
-    read = _read_prompt if is_terminal(sys.stdout) else _read_plain_prompt
-    for line in read() if interactive else _read_piped():
+    for line in read_lines(session.prompt, session.complete):
         try:
             if not session.answer(line):
                 break
@@ -232,77 +307,3 @@ def run_session(session: Session) -> None:
 def warm_up(index: Index) -> None:
     """Load the encoder before the first query."""
     index.search("warm up", 1)
-
-
-def is_interactive() -> bool:
-    """Return whether stdin and stdout are terminals."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def history_file() -> Path:
-    """Return the file that keeps the queries of earlier sessions."""
-    from platformdirs import user_state_path
-
-    return user_state_path("hpdsearch", appauthor=False) / "history"
-
-
-def _open_history(path: Path) -> "History":
-    """Return the history that a file keeps, or one of this session alone where the file cannot be read and written."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
-
-    class WrittenHistory(FileHistory):
-        def store_string(self, string: str) -> None:
-            with suppress(OSError):  # on a full disk the session goes on
-                super().store_string(string)
-
-    if not path.is_absolute():  # it begins with ~, because the system does not know the user's home
-        return InMemoryHistory()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("a+b").close()
-    except OSError:
-        return InMemoryHistory()
-    return WrittenHistory(str(path))
-
-
-def _read_piped() -> Iterator[str]:
-    """Yield the lines of standard input.
-
-    Raises:
-        QueryError: its encoding cannot be read at all, as UTF-16 without its mark.
-    """
-    try:
-        yield from sys.stdin
-    except UnicodeError as error:
-        raise QueryError(f"standard input: expected {sys.stdin.encoding}, got other bytes: {error}") from None
-
-
-def _read_plain_prompt() -> Iterator[str]:
-    """Yield the lines typed at a prompt of a terminal that knows no control sequences (TERM is `dumb`)."""
-    while True:
-        try:
-            yield input("> ")
-        except KeyboardInterrupt:
-            echo()
-        except EOFError:
-            echo()
-            return
-
-
-def _read_prompt() -> Iterator[str]:
-    """Yield the lines typed at a prompt with editing and a history across sessions."""
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import WordCompleter
-
-    history = _open_history(history_file())
-    commands = WordCompleter(
-        [":help", ":k", ":mode", ":where", ":open", ":like", ":explain", ":info", ":quit"], sentence=True
-    )
-    prompt: PromptSession[str] = PromptSession(history=history, completer=commands, complete_while_typing=False)
-    while True:
-        try:
-            yield prompt.prompt("> ")
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return

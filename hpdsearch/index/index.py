@@ -12,6 +12,7 @@ from typing import BinaryIO, overload
 from hpdsearch.catalog import Catalog
 from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.corpus import CorpusReader, OnError
 from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
@@ -42,6 +43,7 @@ from hpdsearch.indexer.withdrawal import withdraw
 from hpdsearch.records import Document, EncodedDocument, Hit, integer_to_id
 from hpdsearch.search import Mode, search, search_like
 from hpdsearch.search.commits import CommitState, CommitWatch, inode
+from hpdsearch.search.exact_scores import read_document_vectors
 from hpdsearch.search.opening import open_snapshot
 from hpdsearch.search.snapshot import Snapshot
 
@@ -468,6 +470,24 @@ class Index:
         wanted = integer_to_id(doc_id)
         number = catalog.doc_numbers([wanted]).get(wanted)
         return None if number is None else catalog.documents([number])[number].document
+
+    def vectors(self, doc_ids: Sequence[str | int]) -> list[Matrix]:
+        """Return the stored vectors of documents: for each, those of its passages, float32 (n_passages, dim).
+
+        Args:
+            doc_ids: documents of the index. An integer stands for the string of its digits.
+
+        Raises:
+            QueryError: the index holds no document with one of these ids.
+            CorruptIndexError: a vector does not match its checksum.
+        """
+        snapshot = self._snapshot
+        wanted = [integer_to_id(doc_id) for doc_id in doc_ids]
+        numbers = snapshot.catalog.doc_numbers(wanted)
+        for doc_id in wanted:
+            if doc_id not in numbers:
+                raise QueryError(f"{self.folder}: doc_id {doc_id!r} is not in the index")
+        return read_document_vectors(snapshot, [numbers[doc_id] for doc_id in wanted]) if wanted else []
 
     def documents(self) -> Iterator[EncodedDocument]:
         """Yield all documents with their passages and vectors, in the order in which they were added.

@@ -1,6 +1,6 @@
 """Exact scores of chosen rows and documents: the cosine of their stored vectors, BM25 and coverage."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -74,3 +74,13 @@ def read_vectors(snapshot: Snapshot, rows: Rows) -> Matrix:
     order = np.argsort(np.concatenate(found))  # the spans of segments may overlap
     vectors: Matrix = np.concatenate(parts)[order]
     return vectors
+
+
+def read_document_vectors(snapshot: Snapshot, docs: Sequence[int]) -> list[Matrix]:
+    """Return the stored vectors (n_passages, dim) of each of these documents, in their order; all must exist."""
+    rows_by_doc: dict[int, list[int]] = {doc: [] for doc in docs}
+    for row, doc in snapshot.catalog.docs_by_row(docs).items():
+        rows_by_doc[doc].append(row)
+    rows = np.array(sorted(row for of_doc in rows_by_doc.values() for row in of_doc), np.int64)
+    vectors = read_vectors(snapshot, rows)
+    return [vectors[np.searchsorted(rows, sorted(rows_by_doc[doc]))] for doc in docs]

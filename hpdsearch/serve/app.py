@@ -19,6 +19,7 @@ from hpdsearch.serve.errors import add_handlers
 from hpdsearch.serve.indexes import Indexes
 from hpdsearch.serve.limits import BodyLimit, ConcurrencyLimit
 from hpdsearch.serve.metrics import MeasureRequests, Metrics
+from hpdsearch.serve.page_routes import page_router
 from hpdsearch.serve.search_routes import search_router
 from hpdsearch.serve.settings import Settings
 from hpdsearch.serve.status_routes import add_docs, status_router
@@ -62,6 +63,7 @@ def create_app(indexes: Indexes, settings: Settings, metrics: Metrics) -> FastAP
     app.include_router(search_router(indexes, settings.limits))
     app.include_router(document_router(indexes, settings))
     app.include_router(status_router(indexes, metrics))
+    app.include_router(page_router())
     app.include_router(embedding_router(indexes, settings.limits, embedder))
     add_docs(app)
     # The last one that is added is the outermost.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hpdsearch.records import Hit
 from hpdsearch.search import Mode
+from hpdsearch.serve.encoders import encoding_time
 
 MAX_BATCH = 32  # queries of several requests that are searched together
 
@@ -31,10 +32,17 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class Answer:
-    """Hits for each query of a request, and the milliseconds that the search took for each query."""
+    """Hits for each query of a request, and the milliseconds that each query took.
+
+    Attributes:
+        hits: a list for each query.
+        milliseconds: of the search.
+        encode_milliseconds: of these, what encoding took.
+    """
 
     hits: list[list[Hit]]
     milliseconds: float
+    encode_milliseconds: float = 0.0
 
 
 Search = Callable[[Sequence[str], SearchOptions], list[list[Hit]]]
@@ -95,16 +103,21 @@ class SearchQueue:
         while batch := self._take():
             texts = [text for task in batch for text in task.texts]
             start = time.perf_counter()
+            encoding_start = encoding_time.seconds
             try:
                 found = self._search(texts, batch[0].options)
             except BaseException as error:  # the requests answer it
                 _deliver(batch, [error] * len(batch))
                 continue
             milliseconds = (time.perf_counter() - start) * 1000 / len(texts)
+            encode_milliseconds = (encoding_time.seconds - encoding_start) * 1000 / len(texts)
             if self._on_batch is not None:
                 self._on_batch(len(texts))
             remaining = iter(found)
-            _deliver(batch, [Answer([next(remaining) for _ in task.texts], milliseconds) for task in batch])
+            answers = [
+                Answer([next(remaining) for _ in task.texts], milliseconds, encode_milliseconds) for task in batch
+            ]
+            _deliver(batch, answers)
 
     def _take(self) -> list[_Task]:
         """Wait for a task; return it with those that can be searched in the same call, or nothing at the end."""

@@ -1,5 +1,6 @@
 """GET, POST and DELETE of documents."""
 
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -11,13 +12,14 @@ from hpdsearch.indexer.ingest import IngestReport
 from hpdsearch.serve.errors import ServiceError
 from hpdsearch.serve.indexes import Indexes, ServedIndex
 from hpdsearch.serve.limits import JSON_LINES
-from hpdsearch.serve.models import AddedJson, DeletedJson, DocumentJson
+from hpdsearch.serve.models import AddedJson, DeletedJson, DocumentJson, StoredDocumentJson
 from hpdsearch.serve.search_routes import ERRORS, json_response
 from hpdsearch.serve.settings import Settings
 from hpdsearch.serve.uploads import read_json_documents, receive_lines
 
 IndexQuery = Annotated[str | None, Query(min_length=1, max_length=255, description="Name of the index.")]
 DocId = Annotated[str, Path(description="The id of a document; it may contain slashes.")]
+WithSource = Annotated[bool, Query(description="Give the name of its file and the line, without the folder.")]
 DOCUMENT = {"$ref": "#/components/schemas/DocumentJson"}
 SEVERAL = {
     "type": "object",
@@ -41,14 +43,13 @@ def document_router(indexes: Indexes, settings: Settings) -> APIRouter:
     """Return the routes of documents."""
     router = APIRouter(tags=["Documents"], responses=ERRORS | {403: ERRORS[404]})
 
-    @router.get("/documents/{doc_id:path}", response_model=DocumentJson, summary="Get a document")
-    async def get(doc_id: DocId, index: IndexQuery = None) -> Response:
-        """Return the title, text and metadata of a document."""
+    @router.get("/documents/{doc_id:path}", response_model=DocumentJson | StoredDocumentJson, summary="Get a document")
+    async def get(doc_id: DocId, index: IndexQuery = None, source: WithSource = False) -> Response:
+        """Return the title, text and metadata of a document, and the name of its file if it is asked for."""
         _check_doc_id(doc_id, settings)
         found = await indexes.find(index).get(doc_id)
-        return json_response(
-            {"doc_id": found.doc_id, "text": found.text, "title": found.title, "metadata": dict(found.metadata)}
-        )
+        stored = {"doc_id": found.doc_id, "text": found.text, "title": found.title, "metadata": dict(found.metadata)}
+        return json_response(stored | ({"source": PurePath(found.source).name} if source else {}))
 
     @router.post("/documents", response_model=AddedJson, openapi_extra=BODY, summary="Add or replace documents")
     async def add(request: Request, index: IndexQuery = None) -> Response:

@@ -1,9 +1,34 @@
 """The encoders of the service: each is loaded once, by the backend that encodes many queries fastest."""
 
 import threading
+import time
+from collections.abc import Sequence
 
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Device, Encoder, built_in_names
 from hpdsearch.index import Index
+
+
+class EncodingTime(threading.local):
+    """The seconds that this thread has spent on encoding."""
+
+    seconds = 0.0
+
+
+encoding_time = EncodingTime()
+
+
+class TimedEncoder(Encoder):
+    """An encoder that adds the time of each call to `encoding_time`."""
+
+    def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
+        """Encode texts, see Encoder.encode."""
+        start = time.perf_counter()
+        try:
+            return super().encode(texts, progress=progress)
+        finally:
+            encoding_time.seconds += time.perf_counter() - start
 
 
 class LoadedEncoders:
@@ -21,7 +46,7 @@ class LoadedEncoders:
         """
         with self._loading:
             if location not in self._loaded:
-                self._loaded[location] = Encoder.load(location, device=Device.CPU)
+                self._loaded[location] = TimedEncoder.load(location, device=Device.CPU)
             return self._loaded[location]
 
     def fits(self, index: Index) -> bool:

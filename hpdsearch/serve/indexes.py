@@ -20,6 +20,7 @@ from hpdsearch.serve.description import describe_index
 from hpdsearch.serve.encoders import LoadedEncoders
 from hpdsearch.serve.errors import RETRY_SECONDS, ServiceError, translate
 from hpdsearch.serve.filters import refuse_source
+from hpdsearch.serve.result_map import place
 from hpdsearch.serve.settings import Limits
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,14 @@ class ServedIndex:
             ServiceError: the index holds no such document (404), or as in `errors`.
         """
         return await self._run(self._readers, partial(self._like, doc_id, options))
+
+    async def place(self, doc_ids: Sequence[str], query: str | None) -> dict[str, Any]:
+        """Return the places of documents and of a query on a map, as JSON values.
+
+        Raises:
+            ServiceError: the index holds no such document (404), or as in `errors`.
+        """
+        return await self._run(self._readers, partial(self._place, doc_ids, query))
 
     async def get(self, doc_id: str) -> Document:
         """Return a document.
@@ -174,6 +183,19 @@ class ServedIndex:
             raise self.missing(doc_id)
         limits = {"ann_recall": options.ann_recall, "min_score": options.min_score}
         return index.like(doc_id, options.k, where=options.where, **limits)
+
+    def _place(self, doc_ids: Sequence[str], query: str | None) -> dict[str, Any]:
+        index = self._fresh()
+        for doc_id in doc_ids:
+            if index.get(doc_id) is None:
+                raise self.missing(doc_id)
+        vectors = index.vectors(doc_ids)
+        of_query = None
+        if query is not None and vectors:
+            encoder = self._encoders.load(index.stored_encoder[0])
+            of_query = encoder.truncate(vectors[0].shape[1]).encode([query])
+        documents, place_of_query = place(vectors, of_query)
+        return {"documents": documents, "query": place_of_query}
 
     def _describe(self) -> dict[str, Any]:
         generation = self._fresh().generation

@@ -122,6 +122,17 @@ def check_search(
     _at_most("like: characters", len(like or ""), limits.max_doc_id_characters)
 
 
+def check_map(limits: Limits, doc_ids: Sequence[str], query: str | None) -> None:
+    """Check what a map asks for.
+
+    Raises:
+        ServiceError: it is beyond a limit (422).
+    """
+    _at_most("doc_ids: number of documents", len(doc_ids), limits.max_placed)
+    _at_most("doc_ids: characters of one", max(map(len, doc_ids), default=0), limits.max_doc_id_characters)
+    _at_most("query: characters", len(query or ""), limits.max_query_characters)
+
+
 def _at_most(subject: str, value: int, limit: int) -> None:
     if value > limit:
         raise ServiceError(422, f"{subject}: expected at most {limit}, got {value}")

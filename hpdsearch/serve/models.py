@@ -80,11 +80,16 @@ class HitJson(BaseModel):
 
 
 class AnswerJson(BaseModel):
-    """The hits of one query; `milliseconds` is the time of the search, without that of waiting for a thread."""
+    """The hits of one query.
+
+    `milliseconds` is the time of the search, without that of waiting for a thread; `encode_milliseconds` is its part
+    for encoding the query.
+    """
 
     query_id: str
     query: str
     milliseconds: float
+    encode_milliseconds: float
     hits: list[HitJson]
 
 
@@ -102,6 +107,21 @@ class AnswersJson(BaseModel):
     answers: list[AnswerJson]
 
 
+class MapRequest(Strict):
+    """The hits of a search, to be placed on a map."""
+
+    doc_ids: Annotated[list[StrictStr], Field(description="The documents to place.")]
+    query: Annotated[StrictStr | None, Field(description="A text to place among them.")] = None
+    index: IndexName = None
+
+
+class MapJson(BaseModel):
+    """Places [x, y] in -1..1: similar documents are near each other."""
+
+    documents: list[tuple[float, float]]
+    query: tuple[float, float] | None
+
+
 class DocumentJson(Strict):
     """A document as it is stored."""
 
@@ -116,6 +136,12 @@ class DocumentJson(Strict):
     text: StrictStr
     title: StrictStr = ""
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class StoredDocumentJson(DocumentJson):
+    """A document of the index; `source` is the name of its file with the line, empty if it has none."""
+
+    source: StrictStr | None = None
 
 
 class DocumentsRequest(Strict):

@@ -1,7 +1,8 @@
-"""POST /search and GET /search."""
+"""POST /search and GET /search, and POST /map, which places the hits in a plane."""
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -13,8 +14,17 @@ from hpdsearch.search.searcher import check_queries
 from hpdsearch.serve.batching import SearchOptions
 from hpdsearch.serve.errors import ServiceError
 from hpdsearch.serve.indexes import Indexes, ServedIndex
-from hpdsearch.serve.limits import check_search
-from hpdsearch.serve.models import AnswerJson, AnswersJson, ErrorJson, LikeJson, SearchParameters, SearchRequest
+from hpdsearch.serve.limits import check_map, check_search
+from hpdsearch.serve.models import (
+    AnswerJson,
+    AnswersJson,
+    ErrorJson,
+    LikeJson,
+    MapJson,
+    MapRequest,
+    SearchParameters,
+    SearchRequest,
+)
 from hpdsearch.serve.settings import Limits
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -38,6 +48,15 @@ def search_router(indexes: Indexes, limits: Limits) -> APIRouter:
         if "q" in fields:
             fields["query"] = fields.pop("q")
         return json_response(await answer(indexes, limits, SearchRequest(**fields)), indent=2)
+
+    @router.post("/map", response_model=MapJson, summary="Place documents on a map")
+    async def make_map(request: MapRequest) -> Response:
+        """Place documents, as a rule the hits of a search, and a query in the plane in which they differ most."""
+        check_map(limits, request.doc_ids, request.query)
+        index = indexes.find(request.index)
+        if request.query is not None:
+            check_texts(index, [request.query])
+        return json_response(await index.place(request.doc_ids, request.query))
 
     return router
 
@@ -80,20 +99,31 @@ async def answer(indexes: Indexes, limits: Limits, request: SearchRequest) -> di
     )
     if request.like is not None:
         return await answer_like(index, request, request.like, options)
-    try:
-        check_queries(asked)
-    except QueryError as error:
-        raise index.translate(error) from error
+    check_texts(index, asked)
     if not asked:
         return {"answers": []}
     found = await index.search(asked, options)
+    encoding = {"encode_milliseconds": round(found.encode_milliseconds, 3)}
     answers = [
         describe_answer(
             str(number), text, hits[request.offset :], found.milliseconds, full=request.full, offset=request.offset
         )
+        | encoding
         for number, (text, hits) in enumerate(zip(asked, found.hits, strict=True), start=1)
     ]
     return {"answers": answers} if several else answers[0]
+
+
+def check_texts(index: ServedIndex, texts: Sequence[str]) -> None:
+    """Check the texts of queries.
+
+    Raises:
+        ServiceError: one is blank, or not valid Unicode (422).
+    """
+    try:
+        check_queries(texts)
+    except QueryError as error:
+        raise index.translate(error) from error
 
 
 async def answer_like(

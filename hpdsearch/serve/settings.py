@@ -18,6 +18,7 @@ class Limits:
         max_query_characters: characters of a query.
         max_total_characters: characters of all queries of one request.
         max_explained: k + offset of a search that explains its hits.
+        max_placed: documents of one map.
         max_filter_characters: characters of a filter.
         max_doc_id_characters: characters of a doc_id in a request.
         max_body_bytes: bytes of a body, except of JSON lines.
@@ -39,6 +40,7 @@ class Limits:
     max_query_characters: int = 8192
     max_total_characters: int = 65_536
     max_explained: int = 100
+    max_placed: int = 100
     max_filter_characters: int = 8192
     max_doc_id_characters: int = 4096
     max_body_bytes: int = 8 * 2**20

@@ -1,6 +1,7 @@
 """Hits as lines of a terminal: excerpts, widths of characters, highlights."""
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from hpdsearch.cli.display import format_hit, format_passage
 from hpdsearch.cli.output import Styled
-from hpdsearch.records import Hit
+from hpdsearch.records import Explanation, Hit
 
 
 def make_hit(passage, highlights=(), *, doc_id="id", title=""):
@@ -92,15 +93,35 @@ def test_any_text_with_any_highlights_is_shown_without_controls_and_without_loss
 def test_overlapping_highlights_are_shown_once():
     lines = format_passage(make_hit("地震計です", [(0, 2), (1, 3), (1, 2)]), 40)
     assert [plain(line) for line in lines] == ["地震計です"]
-    assert [part.text for part in lines[0] if isinstance(part, Styled)] == ["地震", "計"]
+    assert "".join(part.text for part in lines[0] if isinstance(part, Styled)) == "地震計"
 
 
 def test_a_highlight_continues_on_the_next_line():
     lines = format_passage(make_hit("x" * 30 + " b", [(0, 30)]), 20)
     assert [list(line) for line in lines] == [
-        ["", Styled("x" * 20, "yellow", bold=True), ""],
-        ["", Styled("x" * 10, "yellow", bold=True), " b"],
+        [Styled("x" * 20, "yellow", bold=True)],
+        [Styled("x" * 10, "yellow", bold=True), " b"],
     ]
+
+
+def test_the_nearest_sentence_is_underlined_and_matches_stay_highlighted():
+    hit = make_hit("A cat slept.  The ground shook.", [(18, 24)])
+    explained = replace(hit, explanation=Explanation(1, 0.5, 1, 2.0, 2.0, 1.0, (), 0.0, "The ground shook.", 0.6))
+    (line,) = format_passage(explained, 80)
+    assert line == [
+        "A cat slept. ",
+        Styled("The ", underline=True),
+        Styled("ground", "yellow", bold=True, underline=True),
+        Styled(" shook.", underline=True),
+    ]
+
+
+def test_a_long_passage_without_matches_is_shown_where_its_nearest_sentence_is():
+    passage = "Nothing of interest. " * 40 + "The ground shook. " + "Nothing else. " * 40
+    explanation = Explanation(1, 0.5, None, 0.0, 0.0, 0.0, (), 0.0, "The ground shook.", 0.6)
+    lines = format_passage(replace(make_hit(passage), explanation=explanation), 100)
+    underlined = [part.text for line in lines for part in line if isinstance(part, Styled) and part.underline]
+    assert " ".join(underlined) == "The ground shook."
 
 
 @pytest.mark.parametrize(("columns", "widest"), [("40", 40), ("200", 110), ("10", 20)])

@@ -14,7 +14,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from hpdsearch import Index
-from hpdsearch.cli import repl
+from hpdsearch.cli import prompt
 
 
 def test_query_prints_numbered_hits(indexed):
@@ -126,15 +126,15 @@ def test_ctrl_c_clears_the_prompt_ctrl_d_ends_it_and_history_is_kept(tmp_path, m
     for expected in (["fear of spiders", "joy"], ["joy"]):
         with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
             keys.send_text("half a li\x03fear of spiders\rjoy\r\x04" if len(expected) == 2 else "\x1b[A\r\x04")
-            assert list(repl._read_prompt()) == expected
-    assert repl.history_file().read_text().count("+joy") == 1
+            assert list(prompt._read_prompt(lambda: "> ", lambda line: [])) == expected
+    assert prompt.history_file().read_text().count("+joy") == 1
 
 
 def test_a_session_goes_on_if_its_history_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
         keys.send_text("fear\rspiders\rjoy\r\x04")
-        lines = repl._read_prompt()
+        lines = prompt._read_prompt(lambda: "> ", lambda line: [])
         assert next(lines) == "fear"
         shutil.rmtree(tmp_path / "state")
         assert list(lines) == ["spiders", "joy"]
@@ -143,7 +143,7 @@ def test_a_session_goes_on_if_its_history_cannot_be_written(tmp_path, monkeypatc
 @pytest.mark.parametrize("path", ["~/history", "/dev/null/history", "{tmp_path}"])
 def test_a_history_that_cannot_be_kept_is_one_of_the_session(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
-    history = repl._open_history(Path(path.format(tmp_path=tmp_path)))
+    history = prompt._open_history(Path(path.format(tmp_path=tmp_path)))
     history.append_string("joy")
     assert history.get_strings() == ["joy"]
     assert list(tmp_path.iterdir()) == []

@@ -91,7 +91,7 @@ def test_the_description_names_every_route_and_has_no_dangling_reference(client:
     assert routes == {
         ("GET", "/search"), ("POST", "/search"), ("GET", "/documents/{doc_id}"), ("DELETE", "/documents/{doc_id}"),
         ("POST", "/documents"), ("GET", "/indexes"), ("GET", "/indexes/{name}"), ("GET", "/health"), ("GET", "/ready"),
-        ("GET", "/metrics"), ("POST", "/v1/embeddings"),
+        ("GET", "/metrics"), ("POST", "/v1/embeddings"), ("POST", "/map"),
     }  # fmt: skip
     references = set(re.findall(r'"#/components/schemas/(\w+)"', client.get("/openapi.json").text))
     assert references <= description["components"]["schemas"].keys()
