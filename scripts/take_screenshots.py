@@ -62,7 +62,7 @@ def show_document(page: Page) -> None:
 def show_nothing(page: Page) -> None:
     """Show a search that finds nothing."""
     page.keyboard.press("Escape")
-    page.get_by_text("Words", exact=True).click()
+    page.locator("#modes span", has_text="Words").click()
     page.fill("#query", "qwertzuiop")
     page.wait_for_selector("#nothing:not([hidden])")
 

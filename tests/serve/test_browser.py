@@ -133,7 +133,7 @@ def test_a_value_that_is_code_is_only_a_value(page):
 
 
 def test_a_document_opens_at_its_passage_and_back_closes_it(page):
-    page.get_by_text("Words", exact=True).click()
+    page.locator("#modes span", has_text="Words").click()
     ask(page, "sleeps boat")
     page.locator("#hits .open", has_text="a long story").click()
     found = page.locator("#panel .found")
@@ -177,10 +177,10 @@ def test_the_keyboard_is_enough(page):
 
 def test_the_mode_ranks_by_words_and_nothing_found_is_explained(page):
     ask(page, "zebra")
-    page.get_by_text("Words", exact=True).click()
+    page.locator("#modes span", has_text="Words").click()
     playwright.expect(page.locator("#nothing")).to_contain_text("No document holds these words")
     assert "mode=lexical" in page.url
-    page.get_by_text("Both", exact=True).click()
+    page.locator("#modes span", has_text="Both").click()
     playwright.expect(page.locator("#hits .hit")).to_have_count(len(DOCUMENTS))
 
 
