@@ -164,9 +164,7 @@ def txtai(options: Any, queries: Sequence[str]) -> Iterator[Service]:
         config = Path(scratch) / "app.yml"
         config.write_text(f"path: {options.work / f'{options.n}-txtai' / 'index'}\nwritable: false\n")
         command = [txtai_python(), "-m", "uvicorn", "txtai.api:app", "--port", port, "--log-level", "error"]
-        paths = [
-            f"/search?{urllib.parse.urlencode({'query': query, 'limit': options.k})}" for query in queries
-        ]
+        paths = [f"/search?{urllib.parse.urlencode({'query': query, 'limit': options.k})}" for query in queries]
         with started(command, port, "/count", {"CONFIG": str(config)}) as pid:
             yield Service(
                 "txtai, all-MiniLM-L6-v2", port, pid, lambda number: ("GET", paths[number % len(paths)], None)
@@ -243,7 +241,9 @@ def wait_until_ready(process: subprocess.Popen[bytes], address: str, name: str) 
                     return
         except OSError:
             time.sleep(0.2)
-    raise SystemExit(f"{name}: expected a service at {address} within {START_SECONDS} s, got exit code {process.poll()}")
+    raise SystemExit(
+        f"{name}: expected a service at {address} within {START_SECONDS} s, got exit code {process.poll()}"
+    )
 
 
 def free_port() -> int:

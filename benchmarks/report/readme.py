@@ -50,8 +50,8 @@ def reasons() -> str:
         f"**Search**: a search among a million documents takes {flat['query p50']} ms, or {ivf['query p50']} ms with an"
         f" IVF index at 128 dimensions. Exact search at the teacher's width takes {teacher['query p50']} ms.",
         f"**Encoding**: `base` embeds {base_ratio} times as many short texts per second as its teacher, `static`"
-        f" {static_ratio} times. For `base` that is {rival_ratio} times as many as all-MiniLM-L6-v2, which has the size of `base`,"
-        " in the fastest setting of sentence-transformers and fastembed.",
+        f" {static_ratio} times. For `base` that is {rival_ratio} times as many as all-MiniLM-L6-v2, a model of its"
+        " size, in the fastest setting of sentence-transformers and fastembed.",
         f"**Start**: a query from the shell takes {seconds['hpdsearch query']:.2f} s, including the start of the"
         f" process. A script on sentence-transformers takes {seconds['sentence-transformers script']:.2f} s.",
     ]

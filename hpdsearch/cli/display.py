@@ -105,7 +105,7 @@ def _flatten(text: str, *, strip: bool = True) -> str:
 
 
 def _find_sentence(hit: Hit) -> Span | None:
-    """Return the place of the nearest sentence in the passage; None if it is unknown or the passage is this sentence."""
+    """Return the place of the nearest sentence in the passage; None if it is unknown or the whole passage."""
     sentence = hit.explanation.sentence if hit.explanation is not None else ""
     at = hit.passage.find(sentence)
     return (at, at + len(sentence)) if sentence and at >= 0 and sentence != hit.passage.strip() else None

@@ -55,8 +55,9 @@ def echo(*parts: str | Styled, err: bool = False) -> None:
     for part in parts:
         one = part if isinstance(part, Styled) else Styled(part)
         text = _escape_unencodable(escape_controls(one.text), stream)
-        is_plain = not styled or one == Styled(one.text)
-        line += text if is_plain else click.style(text, one.color, bold=one.bold or None, underline=one.underline or None)
+        if styled and one != Styled(one.text):
+            text = click.style(text, one.color, bold=one.bold or None, underline=one.underline or None)
+        line += text
     click.echo(line, file=stream, color=styled)
 
 

@@ -251,7 +251,6 @@ class Session:
             f"on disk {disk}, in memory {format_bytes(info.memory_bytes)}",
         )
 
-
     def prompt(self) -> str:
         """Return the prompt, which shows the mode and whether a filter is set."""
         return f"{self.mode.value}{' (filtered)' if self.where else ''}> "

@@ -1,4 +1,4 @@
-"""GET /: the search page, made of the files in page/. It loads nothing from another machine and runs no inline script."""
+"""GET /: the search page, made of the files in page/. It loads nothing from another machine."""
 
 from importlib.resources import files
 
