@@ -18,6 +18,7 @@ WORD_CHARACTERS = 40  # an excerpt does not begin or end within a word, unless t
 MIN_COLUMNS = 20
 MAX_COLUMNS = 110
 INDENT = " " * 5
+MATCH_COLOR = "magenta"  # it is legible on light and on dark terminals
 _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # marks of the direction of text
 
 
@@ -156,7 +157,7 @@ def _wrap(text: str, marked: Sequence[Span], width: int, *, underlined: Sequence
         for a, b in pairwise(sorted({start, end, *cuts})):
             is_marked = _is_within(a, b, marked)
             is_underlined = _is_within(a, b, underlined)
-            styled = Styled(text[a:b], "yellow" if is_marked else None, bold=is_marked, underline=is_underlined)
+            styled = Styled(text[a:b], MATCH_COLOR if is_marked else None, bold=is_marked, underline=is_underlined)
             line.append(styled if is_marked or is_underlined else text[a:b])
         yield line
 

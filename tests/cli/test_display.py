@@ -99,8 +99,8 @@ def test_overlapping_highlights_are_shown_once():
 def test_a_highlight_continues_on_the_next_line():
     lines = format_passage(make_hit("x" * 30 + " b", [(0, 30)]), 20)
     assert [list(line) for line in lines] == [
-        [Styled("x" * 20, "yellow", bold=True)],
-        [Styled("x" * 10, "yellow", bold=True), " b"],
+        [Styled("x" * 20, "magenta", bold=True)],
+        [Styled("x" * 10, "magenta", bold=True), " b"],
     ]
 
 
@@ -111,7 +111,7 @@ def test_the_nearest_sentence_is_underlined_and_matches_stay_highlighted():
     assert line == [
         "A cat slept. ",
         Styled("The ", underline=True),
-        Styled("ground", "yellow", bold=True, underline=True),
+        Styled("ground", "magenta", bold=True, underline=True),
         Styled(" shook.", underline=True),
     ]
 
