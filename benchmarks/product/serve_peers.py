@@ -27,12 +27,22 @@ from typing import Any
 import psutil
 
 from benchmarks.common.environments import PEERS, baseline_python, baseline_versions
-from benchmarks.common.harness import CACHE, QUERIES, argument_parser, file_identity, positive, read_queries, run
+from benchmarks.common.harness import (
+    CACHE,
+    MODELS,
+    QUERIES,
+    argument_parser,
+    file_identity,
+    positive,
+    read_queries,
+    run,
+)
 from benchmarks.common.results import Result, measurement, result, write_result
 from benchmarks.engines.indexing import environment
 from benchmarks.product.serve import Connection, Load
 
 START_SECONDS = 120
+MINILM = MODELS / "all-MiniLM-L6-v2"
 COLLECTION = "documents"  # of peers/engines/chroma_engine.py
 CHROMA_PATH = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 Request = Callable[[int], tuple[str, str, Any]]  # number of a query -> method, path, JSON
@@ -162,7 +172,8 @@ def txtai(options: Any, queries: Sequence[str]) -> Iterator[Service]:
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch) / "app.yml"
-        config.write_text(f"path: {options.work / f'{options.n}-txtai' / 'index'}\nwritable: false\n")
+        index = options.work / f"{options.n}-txtai" / "index"
+        config.write_text(f"path: {index}\nwritable: false\nembeddings:\n  path: {MINILM}\n")
         command = [txtai_python(), "-m", "uvicorn", "txtai.api:app", "--port", port, "--log-level", "error"]
         paths = [f"/search?{urllib.parse.urlencode({'query': query, 'limit': options.k})}" for query in queries]
         with started(command, port, "/count", {"CONFIG": str(config)}) as pid:
@@ -181,8 +192,7 @@ def chroma(options: Any, queries: Sequence[str]) -> Iterator[Service]:
     with tempfile.TemporaryDirectory() as scratch:
         texts, vectors = Path(scratch) / "texts.json", Path(scratch) / "vectors.json"
         texts.write_text(json.dumps(queries))
-        model = Path.home() / ".cache" / "hpdsearch-models" / "all-MiniLM-L6-v2"
-        run([python, PEERS / "encode_queries.py", model, texts, vectors], env=environment(2))
+        run([python, PEERS / "encode_queries.py", MINILM, texts, vectors], env=environment(2))
         encoded = json.loads(vectors.read_text())
     with started(command, port, "/api/v2/heartbeat", {}) as pid:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{CHROMA_PATH}/{COLLECTION}") as answer:
