@@ -64,10 +64,10 @@ def comparison() -> str:
     measured: dict[str, dict[str, float]] = {}
     for row in made["measurements"]:
         measured.setdefault(row["system"], {})[row["what"]] = row["median"]
-    rows = [["program", "quality (nDCG@10)", "one query, ms", "memory, MB"]]
+    rows = [["program", "quality (nDCG@10)", "indexing, s", "one query, ms", "memory, MB"]]
     for system, name in PROGRAMS.items():
         found = measured[system]
-        times = [number_text(found[what]) for what in ("warm query p50", "serving memory")]
+        times = [number_text(found[what]) for what in ("indexing", "warm query p50", "serving memory")]
         rows.append([name, f"{found['nDCG@10']:.1f}", *times])
     n = made["settings"]["n"]
     n_queries = made["settings"]["n_queries"]
