@@ -5,6 +5,7 @@ Where the nearest sentence is known, it is underlined.
 
 import re
 import shutil
+import textwrap
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -146,10 +147,8 @@ def _wrap(text: str, marked: Sequence[Span], width: int, *, underlined: Sequence
         width: columns of a line. A wide character takes two, a combining one none.
         underlined: the characters to underline.
     """
-    from wcwidth import wrap
-
     end = 0
-    for shown in wrap(text, width, break_on_hyphens=False):
+    for shown in _wrap_text(text, width):
         start = text.index(shown, end)
         end = start + len(shown)
         cuts = {at for span in (*marked, *underlined) for at in span if start < at < end}
@@ -160,6 +159,14 @@ def _wrap(text: str, marked: Sequence[Span], width: int, *, underlined: Sequence
             styled = Styled(text[a:b], MATCH_COLOR if is_marked else None, bold=is_marked, underline=is_underlined)
             line.append(styled if is_marked or is_underlined else text[a:b])
         yield line
+
+
+def _wrap_text(text: str, width: int) -> list[str]:
+    if text.isascii():
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+    from wcwidth import wrap  # its tables take 30 ms to load
+
+    return wrap(text, width, break_on_hyphens=False)
 
 
 def _is_within(start: int, end: int, spans: Sequence[Span]) -> bool:

@@ -1,9 +1,11 @@
 """Hits as lines of a terminal: excerpts, widths of characters, highlights."""
 
+import re
 import unicodedata
 from dataclasses import replace
 
 import pytest
+import wcwidth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +90,13 @@ def test_any_text_with_any_highlights_is_shown_without_controls_and_without_loss
     marked = {part.text for line in lines for part in line if isinstance(part, Styled)}
     if text.isascii() and text.isalnum() and len(text) <= 320:
         assert set("".join(marked)) == {text[i] for start, end in highlights for i in range(start, end)}
+
+
+@given(st.text("ab -.,", max_size=80), st.integers(3, 30))
+def test_ascii_is_wrapped_as_other_text_is(text, width):
+    """ASCII is wrapped by textwrap, which starts faster; the width of its characters is always one."""
+    expected = wcwidth.wrap(re.sub(" +", " ", text), width, break_on_hyphens=False)
+    assert show(make_hit(text), width) == expected
 
 
 def test_overlapping_highlights_are_shown_once():
