@@ -115,11 +115,14 @@ class MapRequest(Strict):
     index: IndexName = None
 
 
+Place = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
 class MapJson(BaseModel):
     """Places [x, y] in -1..1: similar documents are near each other."""
 
-    documents: list[tuple[float, float]]
-    query: tuple[float, float] | None
+    documents: list[Place]
+    query: Place | None
 
 
 class DocumentJson(Strict):

@@ -81,7 +81,7 @@ def ask(page: Any, text: str) -> None:
 
 
 def test_typing_shows_hits_with_marked_words_and_times(page):
-    assert page.locator("#welcome").is_visible()
+    playwright.expect(page.locator("#welcome")).to_be_visible()
     ask(page, "spiders")
     playwright.expect(page.locator("#hits .open").first).to_have_text("arachnophobia")
     assert page.locator("#hits .hit").first.locator("mark").all_inner_texts() == ["spiders"]
