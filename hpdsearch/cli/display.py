@@ -163,7 +163,7 @@ def _wrap(text: str, marked: Sequence[Span], width: int, *, underlined: Sequence
 
 def _wrap_text(text: str, width: int) -> list[str]:
     if text.isascii():
-        return textwrap.wrap(text, width, break_on_hyphens=False)
+        return [line.rstrip() for line in textwrap.wrap(text, width, break_on_hyphens=False)]
     from wcwidth import wrap  # its tables take 30 ms to load
 
     return wrap(text, width, break_on_hyphens=False)
