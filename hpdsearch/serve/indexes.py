@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from hpdsearch.encoder import Encoder
 from hpdsearch.encoder.threads import usable_cores
-from hpdsearch.errors import HpdsearchError, ServeError
+from hpdsearch.errors import HpdsearchError, QueryError, ServeError
 from hpdsearch.index import Index
 from hpdsearch.records import Document, Hit
 from hpdsearch.serve.batching import Answer, SearchOptions, SearchQueue
@@ -20,7 +20,7 @@ from hpdsearch.serve.description import describe_index
 from hpdsearch.serve.encoders import LoadedEncoders
 from hpdsearch.serve.errors import RETRY_SECONDS, ServiceError, translate
 from hpdsearch.serve.filters import refuse_source
-from hpdsearch.serve.result_map import place
+from hpdsearch.serve.result_map import place_documents
 from hpdsearch.serve.settings import Limits
 
 logger = logging.getLogger(__name__)
@@ -186,15 +186,15 @@ class ServedIndex:
 
     def _place(self, doc_ids: Sequence[str], query: str | None) -> dict[str, Any]:
         index = self._fresh()
-        for doc_id in doc_ids:
-            if index.get(doc_id) is None:
-                raise self.missing(doc_id)
-        vectors = index.vectors(doc_ids)
+        try:
+            vectors = index.vectors(doc_ids)
+        except QueryError as error:  # a document does not exist
+            raise ServiceError(404, str(self.translate(error).detail)) from error
         of_query = None
         if query is not None and vectors:
             encoder = self._encoders.load(index.stored_encoder[0])
             of_query = encoder.truncate(vectors[0].shape[1]).encode([query])
-        documents, place_of_query = place(vectors, of_query)
+        documents, place_of_query = place_documents(vectors, of_query)
         return {"documents": documents, "query": place_of_query}
 
     def _describe(self) -> dict[str, Any]:

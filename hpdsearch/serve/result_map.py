@@ -7,7 +7,9 @@ import numpy as np
 from hpdsearch.common.vectors import Matrix, unit_rows
 
 
-def place(vectors: Sequence[Matrix], query: Matrix | None = None) -> tuple[list[list[float]], list[float] | None]:
+def place_documents(
+    vectors: Sequence[Matrix], query: Matrix | None = None
+) -> tuple[list[list[float]], list[float] | None]:
     """Return the places of documents, and that of the query.
 
     The map shows the first two principal components of the documents' vectors. Both axes have one scale, and the

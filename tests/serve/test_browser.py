@@ -224,6 +224,12 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page):
     assert page.evaluate("document.querySelector('#panel').getBoundingClientRect().width") == 360
 
 
+def test_an_index_that_is_not_there_is_named(page, address):
+    page.goto(f"{address}?index=nowhere&q=spiders")
+    playwright.expect(page.locator("#notice")).to_have_text("There is no index nowhere here. This is words.")
+    playwright.expect(page.locator("#hits .open").first).to_have_text("arachnophobia")
+
+
 def test_an_answer_that_comes_late_is_dropped(page):
     held = []
     page.route("**/search", lambda route: held.append(route) if "spi" in route.request.post_data else route.continue_())

@@ -7,7 +7,7 @@ import pytest
 
 from hpdsearch import Index
 from hpdsearch.errors import QueryError
-from hpdsearch.serve.result_map import place
+from hpdsearch.serve.result_map import place_documents
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(client):
@@ -77,18 +77,20 @@ def test_documents_are_placed_where_their_vectors_differ_most(client, folder):
 
 
 def test_a_map_of_unknown_or_too_many_documents_is_refused(client):
-    assert client.post("/map", json={"doc_ids": ["s1", "nothing"]}).status_code == 404
+    unknown = client.post("/map", json={"doc_ids": ["s1", "nothing"]})
+    assert unknown.status_code == 404
+    assert unknown.json()["error"]["message"] == "words: doc_id 'nothing' is not in the index"
     assert client.post("/map", json={"doc_ids": ["s1"] * 101}).status_code == 422
     assert client.post("/map", json={"doc_ids": ["s1"], "query": " "}).status_code == 422
     assert client.post("/map", json={"doc_ids": []}).json() == {"documents": [], "query": None}
 
 
 def test_equal_documents_and_single_ones_have_a_place():
-    assert place([np.array([[1.0, 0.0]])]) == ([[0.0, 0.0]], None)
-    both, query = place([np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]])], np.array([[0.0, 1.0]]))
+    assert place_documents([np.array([[1.0, 0.0]])]) == ([[0.0, 0.0]], None)
+    both, query = place_documents([np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]])], np.array([[0.0, 1.0]]))
     assert both == [[0.0, 0.0], [0.0, 0.0]]
     assert query is not None
-    assert place([], None) == ([], None)
+    assert place_documents([], None) == ([], None)
 
 
 def test_vectors_are_those_of_the_passages(folder):

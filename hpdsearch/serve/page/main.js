@@ -21,6 +21,7 @@ let running = null; // AbortController of the search at work
 let typingTimer = 0;
 let explainTimer = 0;
 let retryTimer = 0;
+let unknownIndex = ""; // that the address named
 let isTyping = false; // whether the newest entry of the history was made by typing
 
 async function start() {
@@ -31,6 +32,7 @@ async function start() {
   await loadIndexes();
   if (!state.q && !state.like) byId("query").focus();
   await run();
+  if (unknownIndex) notify(`There is no index ${unknownIndex} here. This is ${indexName()}.`);
   if (state.doc) await showDocument(state.doc);
 }
 
@@ -41,8 +43,8 @@ async function loadIndexes() {
     byId("index").replaceChildren(...names.map((name) => element("option", { value: name }, name)));
     byId("index-label").hidden = names.length < 2;
     if (!names.includes(state.index)) {
-      if (state.index) notify(`There is no index ${state.index} here.`);
-      state.index = names.length > 1 && state.index ? names[0] : "";
+      unknownIndex = state.index;
+      state.index = "";
     }
     byId("index").value = indexName();
     await loadDescription();
