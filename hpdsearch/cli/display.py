@@ -59,17 +59,17 @@ def format_passage(hit: Hit, width: int) -> list[Line]:
     """Return the lines of the excerpt with the most matching words, wrapped to `width` columns and highlighted."""
     sentence = _find_sentence(hit)
     start, end = _find_excerpt(hit, sentence)
-    spans = [(max(a, start), min(b, end)) for a, b in (*hit.highlights, *([sentence] if sentence else []))]
+    marked = _clip(hit.highlights, start, end)
+    underlined = _clip([sentence] if sentence else [], start, end)
     places = {}  # character of the passage -> character of `text`
     text = "…" if start else ""
-    for a, b in pairwise(sorted({start, end, *(at for span in spans if span[0] < span[1] for at in span)})):
+    for a, b in pairwise(sorted({start, end, *(at for span in (*marked, *underlined) for at in span)})):
         places[a] = len(text)
         text += one_line(hit.passage[a:b], strip=False)
         places[b] = len(text)
-    moved = [(places[a], places[b]) if a < b else (0, 0) for a, b in spans]
     text += "…" if end < len(hit.passage) else ""
-    marked = moved[: len(hit.highlights)]
-    return list(_wrap(text, marked, width, underlined=moved[len(hit.highlights) :]))
+    marked, underlined = ([(places[a], places[b]) for a, b in spans] for spans in (marked, underlined))
+    return list(_wrap(text, marked, width, underlined=underlined))
 
 
 def format_text(hit: Hit, width: int) -> list[Line]:
@@ -104,6 +104,12 @@ def one_line(text: str, *, strip: bool = True) -> str:
 def _flatten(text: str, *, strip: bool = True) -> str:
     flat = escape_controls(re.sub(r"\s+", " ", text))
     return flat.strip() if strip else flat
+
+
+def _clip(spans: Sequence[Span], start: int, end: int) -> list[Span]:
+    """Return the parts of spans that lie in start..end."""
+    clipped = [(max(a, start), min(b, end)) for a, b in spans]
+    return [(a, b) for a, b in clipped if a < b]
 
 
 def _find_sentence(hit: Hit) -> Span | None:
