@@ -1,6 +1,6 @@
-"""Take the screenshots of docs/images/ from a running service on the sample corpus.
+"""Take screenshots of the page, from a running service on the sample corpus; docs/images/ holds some of them.
 
-    hpdsearch serve indexes/wordnet & python scripts/take_screenshots.py http://127.0.0.1:8080/
+    hpdsearch serve indexes/wordnet & python scripts/take_screenshots.py http://127.0.0.1:8080/ screenshots/
 
 It needs playwright (extra dev) and Chromium.
 """
@@ -12,7 +12,6 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 800}}
 THEMES = ("light", "dark")
 QUERY = "machine that measures earthquakes"
@@ -21,7 +20,7 @@ QUERY = "machine that measures earthquakes"
 def main() -> None:
     """Take every view at every size in both themes."""
     address = sys.argv[1]
-    output = Path(sys.argv[2]) if len(sys.argv) > 2 else IMAGES
+    output = Path(sys.argv[2])
     output.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as running:

@@ -31,6 +31,7 @@ CLIENTS = (1, 4, 8, 16, 32)
 MAX_P95 = 50.0  # milliseconds
 TARGETS = {"hybrid": 300, "dense": 600}  # searches a second, at most at MAX_P95
 WRITE_CLIENTS = 32
+Request = tuple[str, str, Any]  # method, path, JSON or None
 PAIR = ("serve-benchmark-left", "serve-benchmark-right")
 
 
@@ -119,8 +120,9 @@ def main() -> None:
     queries = read_queries(options.queries)
     with Index.open(options.index) as index:
         info = index.info()
+    hybrid = {"k": options.k, "mode": "hybrid"}
     with serving(options.index) as (port, pid):
-        asyncio.run(run_clients(port, queries, 4, 5, {"k": options.k, "mode": "hybrid"}))  # warm up
+        asyncio.run(run_clients(port, search_requests(queries, hybrid), 4, 5))  # warm up
         measurements, targets = measure_rates(port, queries, options)
         if options.memory_seconds:
             measurements += measure_memory(port, pid, queries, options)
@@ -156,19 +158,21 @@ def serving(folder: Path) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-async def run_clients(
-    port: int, queries: Sequence[str], n_clients: int, seconds: float, search: dict[str, Any]
-) -> Load:
-    """Let clients search for some seconds, each with the next query of the list."""
+def search_requests(queries: Sequence[str], search: dict[str, Any]) -> Iterator[Request]:
+    """Yield searches with the queries of the list, over and over."""
+    return (("POST", "/search", {"query": query, **search}) for query in itertools.cycle(queries))
+
+
+async def run_clients(port: int, requests: Iterator[Request], n_clients: int, seconds: float) -> Load:
+    """Let clients send requests for some seconds, each the next one."""
     load = Load()
-    following = itertools.cycle(queries)
     start = time.perf_counter()
     end = start + seconds
 
     async def search_on() -> None:
         async with Connection.open(port) as connection:
             while (sent := time.perf_counter()) < end:
-                status, _ = await connection.post("/search", {"query": next(following), **search})
+                status, _ = await connection.send(*next(requests))
                 load.milliseconds.append((time.perf_counter() - sent) * 1000)
                 load.n_errors += status != 200
 
@@ -187,9 +191,8 @@ def measure_rates(port: int, queries: Sequence[str], options: Any) -> tuple[list
             rates = []
             milliseconds: list[float] = []
             for _ in range(options.repeats):
-                load = asyncio.run(
-                    run_clients(port, queries, n_clients, options.seconds, {"k": options.k, "mode": mode})
-                )
+                requests = search_requests(queries, {"k": options.k, "mode": mode})
+                load = asyncio.run(run_clients(port, requests, n_clients, options.seconds))
                 rates.append(len(load.milliseconds) / load.seconds)
                 milliseconds += load.milliseconds
                 n_errors += load.n_errors
@@ -220,9 +223,8 @@ def measure_rates(port: int, queries: Sequence[str], options: Any) -> tuple[list
 def measure_memory(port: int, pid: int, queries: Sequence[str], options: Any) -> list[Result]:
     """Return the resident memory of the service in the first and the last tenth of a long run."""
     memory = Memory(pid)
-    load = asyncio.run(
-        run_clients(port, queries, max(options.clients), options.memory_seconds, {"k": options.k, "mode": "hybrid"})
-    )
+    requests = search_requests(queries, {"k": options.k, "mode": "hybrid"})
+    load = asyncio.run(run_clients(port, requests, max(options.clients), options.memory_seconds))
     memory.stop()
     tenth = max(1, len(memory.megabytes) // 10)
     return [

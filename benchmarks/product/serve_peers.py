@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +39,12 @@ from benchmarks.common.harness import (
 )
 from benchmarks.common.results import Result, measurement, result, write_result
 from benchmarks.engines.indexing import environment
-from benchmarks.product.serve import Connection, Load
+from benchmarks.product.serve import Load, Request, run_clients, search_requests, serving
 
 START_SECONDS = 120
 MINILM = MODELS / "all-MiniLM-L6-v2"
 COLLECTION = "documents"  # of peers/engines/chroma_engine.py
 CHROMA_PATH = "/api/v2/tenants/default_tenant/databases/default_database/collections"
-Request = Callable[[int], tuple[str, str, Any]]  # number of a query -> method, path, JSON
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,13 @@ class Service:
         name: in the result.
         port: on this machine.
         pid: of its process.
-        request: makes the request of a query.
+        requests: yields its requests without end, one for each query.
     """
 
     name: str
     port: int
     pid: int
-    request: Request
+    requests: Iterator[Request]
 
 
 def main() -> None:
@@ -99,11 +98,11 @@ def measure(services: Sequence[Service], options: Any) -> list[Result]:
     """Return searches a second and latencies of each service by number of clients, in interleaved rounds."""
     loads: dict[tuple[str, int], list[Load]] = {}
     for service in services:
-        asyncio.run(run_load(service, 2, 3))  # warm up
+        asyncio.run(run_clients(service.port, service.requests, 2, 3))  # warm up
     for _ in range(options.repeats):
         for n_clients in options.clients:
             for service in services:
-                load = asyncio.run(run_load(service, n_clients, options.seconds))
+                load = asyncio.run(run_clients(service.port, service.requests, n_clients, options.seconds))
                 loads.setdefault((service.name, n_clients), []).append(load)
     made = []
     for (name, n_clients), of_case in loads.items():
@@ -126,44 +125,18 @@ def measure(services: Sequence[Service], options: Any) -> list[Result]:
     return made
 
 
-async def run_load(service: Service, n_clients: int, seconds: float) -> Load:
-    """Let clients search for some seconds, each with the next query of the list."""
-    load = Load()
-    numbers = itertools.count()
-    start = time.perf_counter()
-    end = start + seconds
-
-    async def search_on() -> None:
-        async with Connection.open(service.port) as connection:
-            while (sent := time.perf_counter()) < end:
-                method, path, values = service.request(next(numbers))
-                status, _ = await connection.send(method, path, values)
-                load.milliseconds.append((time.perf_counter() - sent) * 1000)
-                load.n_errors += status != 200
-
-    await asyncio.gather(*(search_on() for _ in range(n_clients)))
-    load.seconds = time.perf_counter() - start
-    return load
-
-
 @contextmanager
 def own_service(options: Any, queries: Sequence[str]) -> Iterator[Service]:
     """Start `hpdsearch serve`, hybrid search by base."""
-    folder = options.work / f"{options.n}-hpdsearch,-base" / "index"
-    port = free_port()
-    command = [sys.executable, "-m", "hpdsearch", "serve", folder, "--port", port]
-    with started(command, port, "/health", {}) as pid:
-        yield Service("hpdsearch, base, hybrid", port, pid, own_request(queries, options.k, "hybrid"))
+    with serving(options.work / f"{options.n}-hpdsearch,-base" / "index") as (port, pid):
+        requests = search_requests(queries, {"k": options.k, "mode": "hybrid"})
+        yield Service("hpdsearch, base, hybrid", port, pid, requests)
 
 
 def dense_of(service: Service, queries: Sequence[str], k: int) -> Service:
     """Return hpdsearch's service with dense search."""
-    return Service("hpdsearch, base, dense", service.port, service.pid, own_request(queries, k, "dense"))
-
-
-def own_request(queries: Sequence[str], k: int, mode: str) -> Request:
-    """Return the requests of hpdsearch."""
-    return lambda number: ("POST", "/search", {"query": queries[number % len(queries)], "k": k, "mode": mode})
+    requests = search_requests(queries, {"k": k, "mode": "dense"})
+    return Service("hpdsearch, base, dense", service.port, service.pid, requests)
 
 
 @contextmanager
@@ -177,9 +150,8 @@ def txtai(options: Any, queries: Sequence[str]) -> Iterator[Service]:
         command = [txtai_python(), "-m", "uvicorn", "txtai.api:app", "--port", port, "--log-level", "error"]
         paths = [f"/search?{urllib.parse.urlencode({'query': query, 'limit': options.k})}" for query in queries]
         with started(command, port, "/count", {"CONFIG": str(config)}) as pid:
-            yield Service(
-                "txtai, all-MiniLM-L6-v2", port, pid, lambda number: ("GET", paths[number % len(paths)], None)
-            )
+            requests: Iterator[Request] = (("GET", path, None) for path in itertools.cycle(paths))
+            yield Service("txtai, all-MiniLM-L6-v2", port, pid, requests)
 
 
 @contextmanager
@@ -198,11 +170,11 @@ def chroma(options: Any, queries: Sequence[str]) -> Iterator[Service]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{CHROMA_PATH}/{COLLECTION}") as answer:
             path = f"{CHROMA_PATH}/{json.load(answer)['id']}/query"
 
-        def request(number: int) -> tuple[str, str, Any]:
-            vector = encoded[number % len(encoded)]
-            return "POST", path, {"query_embeddings": [vector], "n_results": options.k, "include": ["distances"]}
-
-        yield Service("Chroma, vectors given", port, pid, request)
+        common = {"n_results": options.k, "include": ["distances"]}
+        requests: Iterator[Request] = (
+            ("POST", path, {"query_embeddings": [vector], **common}) for vector in itertools.cycle(encoded)
+        )
+        yield Service("Chroma, vectors given", port, pid, requests)
 
 
 def txtai_python() -> Path:
