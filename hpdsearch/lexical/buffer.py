@@ -19,7 +19,9 @@ class BufferedRows:
     """
 
     def __init__(self, passages: Passages, analysis: Analysis = LATEST) -> None:
-        counted = [(row, count_stems(prepare_passage(title, passage, analysis))) for row, title, passage in passages]
+        counted = [
+            (row, count_stems(prepare_passage(title, passage, analysis), analysis)) for row, title, passage in passages
+        ]
         self.rows = [row for row, _ in counted]
         self._stems = [stems for _, stems in counted]
         self._lengths = round_lengths(np.array([sum(stems.values()) for stems in self._stems], np.int64))

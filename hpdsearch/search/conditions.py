@@ -12,7 +12,7 @@ import numpy as np
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.common.vectors import Rows
-from hpdsearch.lexical import Analysis, LexicalReader, query_stems, split_words
+from hpdsearch.lexical import Analysis, LexicalReader, Word, query_words, split_words
 from hpdsearch.records import Document
 from hpdsearch.search.query_syntax import Condition
 
@@ -28,7 +28,7 @@ def find_rows(catalog: Catalog, lexical: LexicalReader, condition: Condition) ->
     Returns:
         None if the words hold no letter or digit.
     """
-    stems = list(dict.fromkeys(query_stems(condition.words, lexical.analysis)))
+    stems = list(dict.fromkeys(query_words(condition.words, lexical.analysis)))
     if not stems:
         return None
     find = _find_exact_words if condition.is_exact else _find_all_stems
@@ -37,8 +37,8 @@ def find_rows(catalog: Catalog, lexical: LexicalReader, condition: Condition) ->
 
 def is_common(catalog: Catalog, lexical: LexicalReader, condition: Condition) -> bool:
     """Tell whether so many documents meet a condition of exact words that only those a search meets are compared."""
-    stems = list(dict.fromkeys(query_stems(condition.words, lexical.analysis)))
-    if not condition.is_exact or not stems or min(map(lexical.count_rows, stems)) <= MAX_CANDIDATES:
+    stems = list(dict.fromkeys(query_words(condition.words, lexical.analysis)))
+    if not condition.is_exact or not stems or min(lexical.count_rows(*word) for word in stems) <= MAX_CANDIDATES:
         return False
     rows = lexical.rows_with(*stems)
     if len(rows) <= MAX_CANDIDATES:
@@ -59,13 +59,13 @@ def find_holders(catalog: Catalog, lexical: LexicalReader, words: str, docs: Col
     return found
 
 
-def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Sequence[str]) -> list[int]:
-    found = [set(catalog.docs_of_rows(lexical.rows_with(stem)).values()) for stem in stems]
+def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Sequence[Word]) -> list[int]:
+    found = [set(catalog.docs_of_rows(lexical.rows_with(word)).values()) for word in stems]
     return sorted(set.intersection(*found))
 
 
-def _find_exact_words(catalog: Catalog, lexical: LexicalReader, words: str, stems: Sequence[str]) -> list[int]:
-    docs = _find_likely(catalog, [lexical.rows_with(stem) for stem in stems])
+def _find_exact_words(catalog: Catalog, lexical: LexicalReader, words: str, stems: Sequence[Word]) -> list[int]:
+    docs = _find_likely(catalog, [lexical.rows_with(word) for word in stems])
     return sorted(find_holders(catalog, lexical, words, docs))
 
 
