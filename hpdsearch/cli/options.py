@@ -114,8 +114,8 @@ language_option = click.option(
     metavar="LANGUAGE",
     default="auto",
     show_default=True,
-    help="Stem words by the rules of this language for lexical search, as in de, or of several, as in de,fr. auto finds "
-    "the languages of the documents. An unknown language is an error that lists all.",
+    help="Stem words by the rules of this language for lexical search, as in de, or of several, as in de,fr. auto: "
+    "those of the documents. An unknown language is an error that lists all.",
 )
 
 

@@ -32,6 +32,7 @@ _STEMMERS = {  # of Tantivy (Snowball)
     "ta": "tamil",
     "tr": "turkish",
 }
+# Tantivy has stop words of these.
 _WITH_STOP_WORDS = frozenset(
     ["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ru", "sv"]
 )  # Tantivy has no others
