@@ -1,5 +1,8 @@
 """Lexical search in several languages: stems, accents, mixed corpora, and English as it was."""
 
+import re
+from pathlib import Path
+
 import pytest
 from lexical_folders import write_folder
 
@@ -134,6 +137,12 @@ def test_every_known_language_can_be_analyzed():
         assert query_stems("word", analysis)
         assert stop_words_name(language) in (None, stemmer_name(language))
         assert analysis.version in (AnalysisVersion.SCRIPTS, AnalysisVersion.LANGUAGES)
+
+
+def test_the_page_names_every_language():
+    page = (Path(__file__).parents[2] / "docs" / "languages.md").read_text(encoding="utf-8")
+    listed = [line for line in page.splitlines() if line.startswith("| `") and line.count("`") > 6]
+    assert sorted(code for line in listed for code in re.findall(r"`(\w\w)`", line)) == list(LANGUAGES)
 
 
 def test_languages_are_parsed():
