@@ -133,7 +133,12 @@ def prepare_passage(title: str, passage: str, analysis: Analysis = LATEST) -> st
     prepared = title_and_text(prepare(title, analysis), prepare(passage, analysis))
     if analysis.version is not AnalysisVersion.LANGUAGES:
         return prepared
-    return " ".join(analyzer(language=detect_language(passage, analysis.languages)).analyze(prepared))
+    return _stem_passage(prepared, passage, analysis.languages)
+
+
+@lru_cache(_CACHED_TEXTS)  # each reader analyzes the buffered passages
+def _stem_passage(prepared: str, passage: str, languages: tuple[str, ...]) -> str:
+    return " ".join(analyzer(language=detect_language(passage, languages)).analyze(prepared))
 
 
 @lru_cache(_CACHED_TEXTS)

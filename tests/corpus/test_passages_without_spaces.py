@@ -1,6 +1,7 @@
 """Passages of languages without spaces, and of a million characters."""
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_a_chinese_text_is_split_after_its_sentences(encoder):
     assert all(text[passage.end - 1] in "。！？" for passage in passages[:-1])
     assert all(150 <= passage.end - passage.start <= 256 for passage in passages)
     assert [passages[0].start, passages[-1].end] == [0, len(text)]
-    assert all(before.end >= after.start for before, after in zip(passages, passages[1:], strict=False))
+    assert all(before.end >= after.start for before, after in pairwise(passages))
 
 
 def test_an_unknown_script_without_spaces_is_split_too(encoder):

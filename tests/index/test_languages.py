@@ -55,7 +55,7 @@ def test_words_of_each_language_of_a_mixed_corpus_are_found(mixed):
         assert hit.highlights, query
         assert hit.explanation.coverage == 1
         assert hit.explanation.words
-        assert [each.doc_id for each in mixed.search(query, 3)][0] == doc_id
+        assert mixed.search(query, 3)[0].doc_id == doc_id
 
 
 def test_marks_take_the_forms_of_each_language(mixed):
@@ -112,6 +112,6 @@ def test_an_unknown_language_in_a_folder_is_refused(tmp_path, tiny_encoder):
         catalog.set_meta(languages=["tlh"])
         catalog.commit()
     with pytest.raises(
-        IndexFolderError, match="expected languages among ar, .*, got 'tlh'; a newer hpdsearch wrote it"
+        IndexFolderError, match=r"expected languages among ar, .*, got 'tlh'; a newer hpdsearch wrote it"
     ):
         Index.open(tmp_path / "i")
