@@ -8,11 +8,12 @@ from benchmarks.common.results import Result, measurement, target
 
 # Targets, in percent of the teacher.
 GOALS: dict[tuple[str, int], dict[str, float]] = {
-    ("base", 256): {STS: 99.5, NDCG: 96},
-    ("base", 128): {STS: 99, NDCG: 92},
-    ("small", 256): {STS: 98.5, NDCG: 92},
-    ("static", 256): {STS: 92, NDCG: 78},
+    ("base", 256): {STS: 98.5, NDCG: 98},
+    ("base", 128): {NDCG: 94},
+    ("small", 256): {STS: 97, NDCG: 92},
+    ("static", 256): {STS: 89, NDCG: 82},
 }
+ASYMMETRIC_GOAL = 96  # nDCG@10 of base's queries over the teacher's documents at 256 dimensions, % of the teacher
 Figure = tuple[Result, float]  # a measurement and its lower limit
 
 
@@ -30,11 +31,13 @@ def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], l
 
 def _teacher_goals(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
     """Yield the percentages of the teacher's scores."""
-    for (name, dim), limits in GOALS.items():
+    asymmetric = {key: {NDCG: ASYMMETRIC_GOAL} for key in by_name if key[0].startswith("base asks") and key[1] == 256}
+    for (name, dim), limits in (GOALS | asymmetric).items():
         kept = by_name.get((name, dim), {}).get("of_teacher", {})
         for metric, limit in limits.items():
             if metric in kept:
-                made = measurement(f"{name}, {dim}: {metric}", "% of the teacher", [kept[metric]])
+                label = "base's queries, teacher's documents" if (name, dim) in asymmetric else name
+                made = measurement(f"{label}, {dim}: {metric}", "% of the teacher", [kept[metric]])
                 yield made | {"what": f"{metric} of teacher", "system": name, "dim": dim}, limit
 
 

@@ -1,7 +1,7 @@
 """Measure the quality of the encoders, their teacher, MiniLM, model2vec and BM25 on sentence similarity and retrieval.
 
     python -m benchmarks.quality.run --data FOLDER --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 --model2vec \
-        --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --fit-texts texts/*.txt.gz
+        --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --student-weight 0.7 --fit-texts texts/*.txt.gz
 
 FOLDER/sts contains STS tasks and FOLDER/retrieval BEIR folders, in the formats of `hpdsearch evaluate`. Every system
 encodes each text once, and narrower vectors are truncated from these. The vectors are kept, so that a repeat encodes
@@ -35,6 +35,7 @@ from benchmarks.quality.goals import measure_goals
 from benchmarks.quality.intervals import ROUNDS
 from benchmarks.quality.judge import RowKind, System, measure, measure_bm25, rank_bm25, system_row, system_table
 from hpdsearch.common.files import file_sha256
+from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import ProjectionSpec
 from hpdsearch.encoder import Encoder, Space, read_space
@@ -94,6 +95,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--space", type=Path, help="folder of the space; default: the built-in space of the encoders")
     parser.add_argument("--student", type=Path, help="folder of the model from which the students start (MiniLM)")
     parser.add_argument(
+        "--student-weight",
+        type=float,
+        default=0.0,
+        help="weight of --student in the teacher ensemble of the space",
+    )
+    parser.add_argument(
         "--fit-texts", type=Path, nargs="+", default=[], help="texts, one per line, to fit the projection of --student"
     )
     parser.add_argument(
@@ -128,13 +135,15 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
     if teacher:
         name, encode = teacher
         yield System(RowKind.TEACHER, name, encoder_width(encode, texts), encode)
-        if space:
-            for dim in valid_dims(space.dim, options.dims):
-                yield System(
-                    RowKind.PROJECTED, f"{name} projected", dim, truncate(project(encode, space.components), dim)
-                )
-    if options.student:
-        yield from student_systems(options, texts)
+    student = student_encoder(options, texts) if options.student else None
+    if teacher and student and options.student_weight:
+        teacher = ensemble(teacher, student, options.student_weight)
+    if teacher and space:
+        name, encode = teacher
+        for dim in valid_dims(space.dim, options.dims):
+            yield System(RowKind.PROJECTED, f"{name} projected", dim, truncate(project(encode, space.components), dim))
+    if student:
+        yield from student_systems(options, texts, *student)
     for location in options.encoders:
         yield from encoder_systems(options, texts, location, teacher, space)
     if options.model2vec:
@@ -170,18 +179,30 @@ def encoder_systems(
             yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim))
 
 
-def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
-    """Yield the students' initial model at full width, and projected on its own principal directions."""
+def student_encoder(options: argparse.Namespace, texts: Texts) -> tuple[str, Encode]:
+    """Return the name and the vectors of the students' initial model, those of the lines to fit on included."""
     source = teacher_source(options.student)
     lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
-    encode = cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
-    yield System(RowKind.PEER, source.name, encoder_width(encode, texts), encode)
+    return source.name, cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
+
+
+def student_systems(options: argparse.Namespace, texts: Texts, name: str, encode: Encode) -> Iterator[System]:
+    """Yield the students' initial model at full width, and projected on its own principal directions."""
+    lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
+    yield System(RowKind.PEER, name, encoder_width(encode, texts), encode)
     if lines:
         projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(options.peer_dims)))
         for dim in options.peer_dims:
-            yield System(
-                RowKind.PEER, f"{source.name} projected", dim, truncate(project(encode, projection.components), dim)
-            )
+            yield System(RowKind.PEER, f"{name} projected", dim, truncate(project(encode, projection.components), dim))
+
+
+def ensemble(teacher: tuple[str, Encode], student: tuple[str, Encode], weight: float) -> tuple[str, Encode]:
+    """Return the name and the vectors of an ensemble of two teachers, as TeacherEnsemble concatenates them."""
+
+    def encode(texts: list[str]) -> Matrix:
+        return np.concatenate([unit_rows(teacher[1](texts)), weight * unit_rows(student[1](texts))], axis=1)
+
+    return f"{teacher[0]} + {weight:g} {student[0]}", encode
 
 
 def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:
