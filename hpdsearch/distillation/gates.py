@@ -1,8 +1,8 @@
 """The quality report of a distillation and its gates, on held-out texts.
 
 The 10 nearest neighbors of each text by the teacher's full embeddings are compared with its nearest neighbors by the
-projection alone, by the trained student, by the exported encoder, by BM25 and by the built-in base. The agreement is the mean share of the
-teacher's neighbors that are found.
+projection alone, by the trained student, by the exported encoder, by BM25 and by the built-in base. The agreement is
+the mean share of the teacher's neighbors that are found.
 """
 
 from collections.abc import Mapping, Sequence
