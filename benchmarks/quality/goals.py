@@ -14,6 +14,7 @@ GOALS: dict[tuple[str, int], dict[str, float]] = {
     ("static", 256): {STS: 89, NDCG: 82},
 }
 ASYMMETRIC_GOAL = 96  # nDCG@10 of base's queries over the teacher's documents at 256 dimensions, % of the teacher
+ASYMMETRIC = "asymmetric"  # the kind of those rows, see judge.RowKind
 Figure = tuple[Result, float]  # a measurement and its lower limit
 
 
@@ -31,7 +32,11 @@ def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], l
 
 def _teacher_goals(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
     """Yield the percentages of the teacher's scores."""
-    asymmetric = {key: {NDCG: ASYMMETRIC_GOAL} for key in by_name if key[0].startswith("base asks") and key[1] == 256}
+    asymmetric = {
+        (name, dim): {NDCG: ASYMMETRIC_GOAL}
+        for (name, dim), row in by_name.items()
+        if row.get("what") == ASYMMETRIC and name.startswith("base ") and dim == 256
+    }
     for (name, dim), limits in (GOALS | asymmetric).items():
         kept = by_name.get((name, dim), {}).get("of_teacher", {})
         for metric, limit in limits.items():
