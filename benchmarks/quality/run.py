@@ -1,7 +1,7 @@
 """Measure the quality of the encoders, their teacher, MiniLM, model2vec and BM25 on sentence similarity and retrieval.
 
     python -m benchmarks.quality.run --data FOLDER --teacher ~/.cache/hpdsearch-models/all-mpnet-base-v2 --model2vec \
-        --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --student-weight 0.7 --fit-texts texts/*.txt.gz
+        --student ~/.cache/hpdsearch-models/all-MiniLM-L6-v2 --fit-texts texts/*.txt.gz
 
 FOLDER/sts contains STS tasks and FOLDER/retrieval BEIR folders, in the formats of `hpdsearch evaluate`. Every system
 encodes each text once, and narrower vectors are truncated from these. The vectors are kept, so that a repeat encodes
@@ -136,8 +136,10 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
         name, encode = teacher
         yield System(RowKind.TEACHER, name, encoder_width(encode, texts), encode)
     student = student_encoder(options, texts) if options.student else None
-    if teacher and student and options.student_weight:
-        teacher = ensemble(teacher, student, options.student_weight)
+    if teacher and student and space:
+        widths = [encoder_width(encode, texts) for _, encode in (teacher, student)]
+        if space.teacher_dim == sum(widths):
+            teacher = ensemble(teacher, student, options.student_weight)
     if teacher and space:
         name, encode = teacher
         for dim in valid_dims(space.dim, options.dims):
