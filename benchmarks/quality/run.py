@@ -97,8 +97,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--student-weight",
         type=float,
-        default=0.0,
-        help="weight of --student in the teacher ensemble of the space",
+        default=0.7,
+        help="weight of --student where the space's teacher is an ensemble of --teacher and --student",
     )
     parser.add_argument(
         "--fit-texts", type=Path, nargs="+", default=[], help="texts, one per line, to fit the projection of --student"
