@@ -42,8 +42,8 @@ def reasons() -> str:
     ivf = _medians_at_a_million("base", 128, "ivf pq")
     teacher = _medians_at_a_million("all-mpnet-base-v2", 768, "flat f32")
     lines = [
-        f"**Quality**: `base` keeps {base['STS']:.1f} % of the STS score of its large teacher, all-mpnet-base-v2. On"
-        f" seven retrieval collections it keeps {base['nDCG@10']:.1f} % of the nDCG@10, and with hybrid search"
+        f"**Quality**: `base` keeps {base['STS']:.1f} % of the STS score of its teacher, all-mpnet-base-v2. On seven"
+        f" retrieval collections it keeps {base['nDCG@10']:.1f} % of the nDCG@10, and with hybrid search"
         f" {hybrid['nDCG@10']:.1f} %.",
         f"**Memory**: an index of a million documents takes {flat['bytes a document']} bytes of memory per document."
         f" A float32 vector of the teacher takes {teacher['bytes a document']}.",

@@ -27,7 +27,7 @@ from hpdsearch.dense import IndexSpec
 from hpdsearch.dense.auto import IVF_MINIMUM
 from hpdsearch.evaluation import read_collections
 
-SPACE = ROOT / "benchmarks" / "data" / "all-mpnet-base-v2-256"
+SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
 QUICK_N, QUICK_REPEATS, QUICK_SECONDS, QUICK_OTHERS = 5_000, 2, 0.5, ["static"]
 PAPER = "exact float32 search took 8.2 times as long with 1024 dimensions as with 128 (arXiv:2203.07687)"
 HOW = {

@@ -30,7 +30,7 @@ from benchmarks.scale.vectors import VectorFolder, describe_vectors, vector_file
 from hpdsearch.dense import IndexSpec, VectorFile
 from hpdsearch.encoder.space import read_space
 
-SPACE = ROOT / "benchmarks" / "data" / "all-mpnet-base-v2-256"
+SPACE = ROOT / "hpdsearch" / "encoders" / "spaces" / "all-mpnet-base-v2-256"
 BATCHED = (AUTO, "ivf sq8", "ivf pq", "ivf rabitq", "flat pq")
 BATCHED_UP_TO = 1_000_000
 RECALL_TARGET = IndexSpec().ann_recall
