@@ -2,8 +2,8 @@
 
 The service is a process of its own. Clients each wait for an answer before they send the next query (keep-alive, one
 connection each). They are those of wrk if it is installed, which takes little of the processor, else of this process.
-With `--write-seconds`, one client replaces a pair of documents
-again and again while the others search for it, and each answer must be that of one commit.
+With `--write-seconds`, one client replaces a pair of documents again and again while the others search for it, and each
+answer must be that of one commit.
 
     python -m benchmarks.product.serve --index indexes/million --queries queries.txt
 """
@@ -197,7 +197,7 @@ def run_wrk(port: int, queries: Sequence[str], search: dict[str, Any], n_clients
         file.writelines(json.dumps({"query": query, **search}) + "\n" for query in queries)
         file.flush()
         address = f"http://127.0.0.1:{port}/search"
-        options = ["--threads", "1", "--connections", n_clients, "--duration", f"{seconds}s", "--timeout", "30s"]
+        options = ["--threads", "1", "--connections", str(n_clients), "--duration", f"{seconds}s", "--timeout", "30s"]
         found = run_json(["wrk", *options, "--script", Path(__file__).with_name("wrk.lua"), address, "--", file.name])
     return Load(found["milliseconds"], found["n"], found["errors"], found["seconds"])
 

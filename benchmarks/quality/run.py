@@ -35,7 +35,6 @@ from benchmarks.quality.goals import measure_goals
 from benchmarks.quality.intervals import ROUNDS
 from benchmarks.quality.judge import RowKind, System, measure, measure_bm25, rank_bm25, system_row, system_table
 from hpdsearch.common.files import file_sha256
-from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import ProjectionSpec
 from hpdsearch.encoder import Encoder, Space, read_space
@@ -135,7 +134,11 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
     if teacher:
         name, encode = teacher
         yield System(RowKind.TEACHER, name, encoder_width(encode, texts), encode)
-    student = student_encoder(options, texts) if options.student else None
+    lines = sample_lines(options.fit_texts, options.n_fit, options.seed) if options.student else []
+    student: tuple[str, Encode] | None = None
+    if options.student:
+        source = teacher_source(options.student)
+        student = source.name, cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
     if teacher and student and space:
         widths = [encoder_width(encode, texts) for _, encode in (teacher, student)]
         if space.teacher_dim == sum(widths):
@@ -145,7 +148,7 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
         for dim in valid_dims(space.dim, options.dims):
             yield System(RowKind.PROJECTED, f"{name} projected", dim, truncate(project(encode, space.components), dim))
     if student:
-        yield from student_systems(options, texts, *student)
+        yield from student_systems(*student, texts, lines, options.peer_dims)
     for location in options.encoders:
         yield from encoder_systems(options, texts, location, teacher, space)
     if options.model2vec:
@@ -181,30 +184,24 @@ def encoder_systems(
             yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim))
 
 
-def student_encoder(options: argparse.Namespace, texts: Texts) -> tuple[str, Encode]:
-    """Return the name and the vectors of the students' initial model, those of the lines to fit on included."""
-    source = teacher_source(options.student)
-    lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
-    return source.name, cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
-
-
-def student_systems(options: argparse.Namespace, texts: Texts, name: str, encode: Encode) -> Iterator[System]:
-    """Yield the students' initial model at full width, and projected on its own principal directions."""
-    lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
+def student_systems(name: str, encode: Encode, texts: Texts, lines: list[str], dims: Sequence[int]) -> Iterator[System]:
+    """Yield the students' initial model at full width, and projected on its own leading directions on the lines."""
     yield System(RowKind.PEER, name, encoder_width(encode, texts), encode)
     if lines:
-        projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(options.peer_dims)))
-        for dim in options.peer_dims:
+        projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(dims)))
+        for dim in dims:
             yield System(RowKind.PEER, f"{name} projected", dim, truncate(project(encode, projection.components), dim))
 
 
 def ensemble(teacher: tuple[str, Encode], student: tuple[str, Encode], weight: float) -> tuple[str, Encode]:
-    """Return the name and the vectors of an ensemble of two teachers, as TeacherEnsemble concatenates them."""
+    """Return the name and the unit vectors of an ensemble of two teachers, the first with the weight 1."""
+    from hpdsearch.distillation.teacher.ensemble import concatenate_weighted, ensemble_name
 
-    def encode(texts: list[str]) -> Matrix:
-        return np.concatenate([unit_rows(teacher[1](texts)), weight * unit_rows(student[1](texts))], axis=1)
-
-    return f"{teacher[0]} + {weight:g} {student[0]}", encode
+    weights = (1.0, weight)
+    (name, encode), (other, encode_other) = teacher, student
+    return ensemble_name([name, other], weights), lambda texts: concatenate_weighted(
+        [encode(texts), encode_other(texts)], weights
+    )
 
 
 def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:

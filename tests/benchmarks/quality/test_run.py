@@ -16,7 +16,6 @@ from tiny_encoder import make_tiny_encoder, tiny_table, tiny_tokenizer
 from tiny_teacher import make_tiny_teacher
 
 from hpdsearch import Document, Encoder, Index
-from hpdsearch.common.vectors import unit_rows
 from hpdsearch.distillation.export.static import export_static
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import Precision, ProjectionSpec, WeightedTeacher
@@ -162,7 +161,7 @@ def test_an_ensemble_is_that_of_the_distillation(made):
     name, encode = quality.ensemble(("big", made.teacher), ("mini", made.student), 0.7)
     assert name == both.name
     expected = both.concatenate([made.teacher(LINES), made.student(LINES)])
-    assert unit_rows(encode(LINES)) == pytest.approx(expected, abs=1e-6)
+    assert encode(LINES) == pytest.approx(expected, abs=1e-6)
 
 
 def test_bm25_is_evaluated_like_vectors(made):
