@@ -37,7 +37,7 @@ class IndexInfo:
         backend: the backend that encoded the first documents; None: an earlier version did.
         space: id of that encoder's space.
         dim: dimensions of a vector.
-        languages: codes of the languages whose stems lexical search uses.
+        languages: codes of the languages of the documents, which lexical search stems.
         spec: the requested index, by the field names of hpdsearch.IndexSpec.
         segments: for each segment "rows", the fields of its resolved spec, and "operating_points", the measured
             points or None.

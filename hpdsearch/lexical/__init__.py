@@ -7,7 +7,7 @@ sees no later commit.
 """
 
 from hpdsearch.lexical.analysis import (
-    LATEST,
+    ENGLISH_ANALYSIS,
     Analysis,
     AnalysisVersion,
     Word,
@@ -24,15 +24,16 @@ from hpdsearch.lexical.integrity import (
     read_meta,
     remove_lexical_folder,
 )
-from hpdsearch.lexical.languages import AUTO, LANGUAGES, detect_languages, parse_languages
+from hpdsearch.lexical.languages import AUTO, ENGLISH, LANGUAGES, detect_languages, parse_languages
 from hpdsearch.lexical.reader import LexicalReader
 from hpdsearch.lexical.temporary import temporary_bm25_index
 from hpdsearch.lexical.writer import LexicalWriter
 
 __all__ = [
     "AUTO",
+    "ENGLISH",
+    "ENGLISH_ANALYSIS",
     "LANGUAGES",
-    "LATEST",
     "Analysis",
     "AnalysisVersion",
     "LexicalReader",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import ClassVar
 
 import tantivy
 
@@ -15,6 +14,7 @@ from hpdsearch.lexical.languages import (
     ENGLISH,
     detect_language,
     script,
+    script_of,
     stemmer_name,
     stemming_languages,
     stop_words_name,
@@ -34,7 +34,7 @@ _MAX_TOKEN_BYTES = 255  # longer runs of letters are data
 _CACHED_TEXTS = 1024  # several times the buffered passages
 _CACHED_QUERIES = 64  # a hybrid search asks for the stems of its query four times
 
-_UNIFIED = str.maketrans("ёЁأإآٱ", "еЕاااا")
+_UNIFIED = str.maketrans("ёЁأإآٱ", "еЕاااا")  # a language writes either
 Span = tuple[int, int]  # start, end, in characters
 Word = tuple[str, ...]  # the stems of a word
 
@@ -58,24 +58,30 @@ class Analysis:
 
     version: AnalysisVersion
     languages: tuple[str, ...] = (ENGLISH,)
-    WORDS: ClassVar["Analysis"]
-    SCRIPTS: ClassVar["Analysis"]
 
     @classmethod
     def of_languages(cls, languages: Sequence[str]) -> "Analysis":
         """Return the newest analysis for documents in these languages."""
         stemming = stemming_languages(languages)
-        return LATEST if stemming == (ENGLISH,) else cls(AnalysisVersion.LANGUAGES, stemming)
+        return ENGLISH_ANALYSIS if stemming == (ENGLISH,) else cls(AnalysisVersion.LANGUAGES, stemming)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether texts are prepared before Tantivy's tokenizer splits them."""
+        return self.version is not AnalysisVersion.WORDS
+
+    @property
+    def writes_stems(self) -> bool:
+        """Whether the lexical index gets the stems of a passage, instead of its text."""
+        return self.version is AnalysisVersion.LANGUAGES
 
     @property
     def tokenizer(self) -> str:
         """Name of the tokenizer in Tantivy's schema."""
-        return STEMS_TOKENIZER if self.version is AnalysisVersion.LANGUAGES else TOKENIZER
+        return STEMS_TOKENIZER if self.writes_stems else TOKENIZER
 
 
-Analysis.WORDS = Analysis(AnalysisVersion.WORDS)
-Analysis.SCRIPTS = Analysis(AnalysisVersion.SCRIPTS)
-LATEST = Analysis.SCRIPTS  # for English
+ENGLISH_ANALYSIS = Analysis(AnalysisVersion.SCRIPTS)  # the newest one
 
 
 @cache
@@ -89,12 +95,12 @@ def analyzer(stop_words: bool = True, stems: bool = True, language: str = ENGLIS
     """
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     builder = builder.filter(tantivy.Filter.remove_long(_MAX_TOKEN_BYTES)).filter(tantivy.Filter.lowercase())
-    stop_words_of = None if stop_words else stop_words_name(language)
-    if stop_words_of and language != ENGLISH:  # other lists hold accents
-        builder = builder.filter(tantivy.Filter.stopword(stop_words_of))
-    builder = builder.filter(tantivy.Filter.ascii_fold())
-    if stop_words_of and language == ENGLISH:
-        builder = builder.filter(tantivy.Filter.stopword(stop_words_of))
+    fold = tantivy.Filter.ascii_fold()
+    listed = None if stop_words else stop_words_name(language)
+    drop = [tantivy.Filter.stopword(listed)] if listed else []
+    # Lists of other languages hold accents. In English, a word that becomes a stop word without its accents is dropped.
+    for each in [fold, *drop] if language == ENGLISH else [*drop, fold]:
+        builder = builder.filter(each)
     stemmer = stemmer_name(language)
     if stems and stemmer:
         builder = builder.filter(tantivy.Filter.stemmer(stemmer))
@@ -113,27 +119,23 @@ def register_tokenizers(index: tantivy.Index) -> None:
     index.register_tokenizer(STEMS_TOKENIZER, stems_analyzer())
 
 
-def prepare(text: str, analysis: Analysis = LATEST) -> str:
+def prepare(text: str, analysis: Analysis = ENGLISH_ANALYSIS) -> str:
     """Return the text that the analyzer gets for a document's text."""
-    return text if analysis.version is AnalysisVersion.WORDS else prepare_document(unify_letters(text, analysis))
+    return prepare_document(unify_letters(text, analysis)) if analysis.prepares else text
 
 
 def unify_letters(text: str, analysis: Analysis) -> str:
     """Return a text of equal length, in which letters that a language writes in several ways are one."""
-    if analysis.version is AnalysisVersion.LANGUAGES and not text.isascii():
-        return text.translate(_UNIFIED)
-    return text
+    return text.translate(_UNIFIED) if analysis.writes_stems and not text.isascii() else text
 
 
-def prepare_passage(title: str, passage: str, analysis: Analysis = LATEST) -> str:
+def prepare_passage(title: str, passage: str, analysis: Analysis = ENGLISH_ANALYSIS) -> str:
     """Return the text that the lexical index gets for a passage; no pair of characters reaches from its title into it.
 
     In languages other than English it consists of stems. Title and passage are stemmed in the language of the passage.
     """
     prepared = title_and_text(prepare(title, analysis), prepare(passage, analysis))
-    if analysis.version is not AnalysisVersion.LANGUAGES:
-        return prepared
-    return _stem_passage(prepared, passage, analysis.languages)
+    return _stem_passage(prepared, passage, analysis.languages) if analysis.writes_stems else prepared
 
 
 @lru_cache(_CACHED_TEXTS)  # each reader analyzes the buffered passages
@@ -142,13 +144,12 @@ def _stem_passage(prepared: str, passage: str, languages: tuple[str, ...]) -> st
 
 
 @lru_cache(_CACHED_TEXTS)
-def count_stems(prepared: str, analysis: Analysis = LATEST) -> Mapping[str, int]:
+def count_stems(prepared: str, analysis: Analysis = ENGLISH_ANALYSIS) -> Mapping[str, int]:
     """Return the term frequency of each stem of a prepared passage; the latest ones are cached."""
-    is_stemmed = analysis.version is AnalysisVersion.LANGUAGES
-    return Counter((stems_analyzer() if is_stemmed else analyzer()).analyze(prepared))
+    return Counter((stems_analyzer() if analysis.writes_stems else analyzer()).analyze(prepared))
 
 
-def query_words(text: str, analysis: Analysis = LATEST) -> list[Word]:
+def query_words(text: str, analysis: Analysis = ENGLISH_ANALYSIS) -> list[Word]:
     """Return the words of a query without stop words, or all words if the query has nothing else.
 
     A word is the tuple of its stems in the languages of the index, each once; in an English index it is one stem.
@@ -156,15 +157,15 @@ def query_words(text: str, analysis: Analysis = LATEST) -> list[Word]:
     return list(_find_query_words(text, analysis))
 
 
-def query_stems(text: str, analysis: Analysis = LATEST) -> list[str]:
+def query_stems(text: str, analysis: Analysis = ENGLISH_ANALYSIS) -> list[str]:
     """Return the stems of `query_words`."""
     return [stem for word in _find_query_words(text, analysis) for stem in word]
 
 
 @lru_cache(_CACHED_QUERIES)
 def _find_query_words(text: str, analysis: Analysis) -> tuple[Word, ...]:
-    prepared = text if analysis.version is AnalysisVersion.WORDS else prepare_query(unify_letters(text, analysis))
-    if analysis.version is not AnalysisVersion.LANGUAGES:
+    prepared = prepare_query(unify_letters(text, analysis)) if analysis.prepares else text
+    if not analysis.writes_stems:
         return tuple((stem,) for stem in analyzer(stop_words=False).analyze(prepared) or analyzer().analyze(prepared))
     tokens = _lowercase().analyze(prepared)
     kept = [token for token in tokens if not _is_stop_word(token, analysis.languages)]
@@ -178,14 +179,9 @@ def _stem_word(token: str, languages: tuple[str, ...]) -> Word:
 
 def _is_stop_word(token: str, languages: tuple[str, ...]) -> bool:
     """Tell whether a word is a stop word of all languages of its script: German "war" is an English word, too."""
-    token_script = _script_of(token)
+    token_script = script_of(token)
     same = [language for language in languages if script(language) == token_script]
     return bool(same) and not any(analyzer(stop_words=False, language=language).analyze(token) for language in same)
-
-
-def _script_of(token: str) -> str:
-    """Return the script of a word, as far as the scripts of languages with stop words are told apart."""
-    return "Cyrl" if "\u0400" <= token[0] <= "\u04ff" else "Latn" if token[0] < "\u0250" else ""
 
 
 @cache
@@ -194,13 +190,13 @@ def _lowercase() -> tantivy.TextAnalyzer:
     return builder.filter(tantivy.Filter.remove_long(_MAX_TOKEN_BYTES)).filter(tantivy.Filter.lowercase()).build()
 
 
-def split_words(text: str, analysis: Analysis = LATEST) -> list[str]:
+def split_words(text: str, analysis: Analysis = ENGLISH_ANALYSIS) -> list[str]:
     """Return the words of a text in their order, in lower case without accents; single characters without spaces."""
-    prepared = text if analysis.version is AnalysisVersion.WORDS else prepare_words(unify_letters(text, analysis))
+    prepared = prepare_words(unify_letters(text, analysis)) if analysis.prepares else text
     return analyzer(stems=False).analyze(prepared)
 
 
-def find_spans(stems: Set[str], passage: str, analysis: Analysis = LATEST) -> tuple[Span, ...]:
+def find_spans(stems: Set[str], passage: str, analysis: Analysis = ENGLISH_ANALYSIS) -> tuple[Span, ...]:
     """Return the (start, end) characters of the tokens in a passage that have one of these stems, ascending.
 
     Tokens that overlap, as pairs of characters do, give one span.
@@ -208,7 +204,7 @@ def find_spans(stems: Set[str], passage: str, analysis: Analysis = LATEST) -> tu
     return _find_spans_in(detect_language(passage, analysis.languages), stems, passage, analysis)
 
 
-def find_query_spans(stems: Set[str], query: str, analysis: Analysis = LATEST) -> tuple[Span, ...]:
+def find_query_spans(stems: Set[str], query: str, analysis: Analysis = ENGLISH_ANALYSIS) -> tuple[Span, ...]:
     """Return the spans of `find_spans` in a query, whose words are stemmed in each language of the index."""
     found = (_find_spans_in(language, stems, query, analysis) for language in analysis.languages)
     return _join_overlapping(sorted({span for spans in found for span in spans}))
@@ -217,7 +213,7 @@ def find_query_spans(stems: Set[str], query: str, analysis: Analysis = LATEST) -
 def _find_spans_in(language: str, stems: Set[str], passage: str, analysis: Analysis) -> tuple[Span, ...]:
     passage = unify_letters(passage, analysis)
     own = analyzer(language=language)
-    if analysis.version is not AnalysisVersion.WORDS and is_changed(passage):
+    if analysis.prepares and is_changed(passage):
         terms = ((start, end, own.analyze(term)) for start, end, term in split_into_terms(passage))
         return _join_overlapping(sorted((start, end) for start, end, found in terms if not stems.isdisjoint(found)))
     if not hasattr(own, "pre_tokenize"):  # Tantivy 0.26, the last version for Python 3.10

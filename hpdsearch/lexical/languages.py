@@ -1,9 +1,17 @@
-"""The languages of lexical search: their stemmers and stop words, and which of them a text is written in."""
+"""The languages of lexical search: their stemmers and stop words, and which of them a text is written in.
 
+py3langid detects languages. Loading it takes half a second and 100 MB, so it is asked only where scripts and stop words
+do not tell.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
+
+import tantivy
 
 from hpdsearch.errors import ShapeError
 
@@ -32,22 +40,53 @@ _STEMMERS = {  # of Tantivy (Snowball)
     "ta": "tamil",
     "tr": "turkish",
 }
-# Tantivy has stop words of these.
-_WITH_STOP_WORDS = frozenset(
-    ["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ru", "sv"]
-)  # Tantivy has no others
+# Tantivy has stop words of these alone.
+_WITH_STOP_WORDS = frozenset(["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ru", "sv"])
 # Scripts without spaces are searched by pairs of characters in every index; the Latin words between them are English.
 _WITHOUT_SPACES = frozenset(["ja", "km", "ko", "lo", "my", "th", "zh"])
 _WITHOUT_STEMMER = frozenset(["bg", "cs", "fa", "he", "hi", "id", "pl", "uk", "vi"])
-_SCRIPTS = {"ar": "Arab", "bg": "Cyrl", "el": "Grek", "fa": "Arab", "he": "Hebr", "hi": "Deva", "ru": "Cyrl"}
-_SCRIPTS |= {"ta": "Taml", "uk": "Cyrl"}  # all others: Latin
 LANGUAGES = tuple(sorted({*_STEMMERS, *_WITHOUT_SPACES, *_WITHOUT_STEMMER}))
 _DIALECTS = {"nn": "no", "ary": "ar", "arz": "ar", "yue": "zh", "wuu": "zh"}
+_SCRIPTS = {"ar": "Arab", "bg": "Cyrl", "el": "Grek", "fa": "Arab", "he": "Hebr", "hi": "Deva", "ru": "Cyrl"}
+_SCRIPTS |= {"ta": "Taml", "uk": "Cyrl"}  # all others: Latin
+_LETTERS = {
+    "Latn": re.compile("[A-Za-z\u00aa\u00ba\u00c0-\u024f\u1e00-\u1eff]"),
+    "Grek": re.compile("[\u0370-\u03ff\u1f00-\u1fff]"),
+    "Cyrl": re.compile("[\u0400-\u052f]"),
+    "Hebr": re.compile("[\u0590-\u05ff]"),
+    "Arab": re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]"),
+    "Deva": re.compile("[\u0900-\u097f]"),
+    "Taml": re.compile("[\u0b80-\u0bff]"),
+}
+# A fifth of the words of English texts, and few of those of other languages.
+_ENGLISH_WORDS = frozenset(
+    [
+        "and",
+        "are",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "was",
+        "which",
+        "with",
+    ]
+)
 
 MIN_LETTERS = 20  # shorter texts do not say what language they are in
 MIN_CONFIDENCE = 0.8
 MIN_SHARE = 0.05  # of the texts, for a language to be one of the index
 MAX_SAMPLE = 500  # texts
+MIN_ENGLISH_SHARE = 1 / 8  # _ENGLISH_WORDS among the words of a plainly English text
+MIN_STOP_WORDS = 3  # that tell a language, if no other one has more than half as many
 _MAX_CHARACTERS = 300  # of a text: as many tell the language
 
 
@@ -91,37 +130,98 @@ def script(language: str) -> str:
     return _SCRIPTS.get(language, "Latn")
 
 
+def script_of(text: str) -> str:
+    """Return the script of most letters of a text; "": one that `script` does not return, or the text has no letter."""
+    counts = {name: len(letters.findall(text)) for name, letters in _LETTERS.items()}
+    n_others = sum(map(str.isalpha, text)) - sum(counts.values())
+    name, n = max(counts.items(), key=lambda item: item[1])
+    return name if n > n_others else ""
+
+
 def detect_languages(texts: Sequence[str]) -> tuple[str, ...]:
     """Return the languages of texts, ascending: those that MIN_SHARE of a sample is in; English if none is.
 
-    Texts that are short, or whose language is uncertain, do not count.
+    Texts that are short, or whose language is uncertain, do not count. If nearly all others are plainly English, no
+    language can have MIN_SHARE, so the detector is not asked.
     """
+    step = -(-len(texts) // MAX_SAMPLE) or 1
+    sample = [beginning for text in texts[::step] if _tells_language(beginning := text[:_MAX_CHARACTERS])]
+    n_plain = sum(map(_is_plainly_english, sample))
+    if len(sample) - n_plain < MIN_SHARE * len(sample) or not sample:
+        return (ENGLISH,)
     counts: Counter[str] = Counter()
-    for text in texts[:: -(-len(texts) // MAX_SAMPLE) or 1]:
-        beginning = text[:_MAX_CHARACTERS]
-        if sum(map(str.isalpha, beginning)) < MIN_LETTERS and beginning.isascii():
-            continue
-        code, confidence = _identifier().classify(beginning)
+    for text in sample:
+        code, confidence = _load_detector().classify(text)
         code = _DIALECTS.get(code, code)
         if confidence >= MIN_CONFIDENCE or (confidence >= MIN_CONFIDENCE / 2 and code in ("zh", "ar")):
             counts[code] += 1
     least = MIN_SHARE * counts.total()
-    return tuple(sorted(code for code, n in counts.items() if n >= least and code in LANGUAGES)) or (ENGLISH,)
+    found = tuple(sorted(code for code, n in counts.items() if n >= least and code in LANGUAGES)) or (ENGLISH,)
+    if len(stemming_languages(found)) == 1:
+        _load_detector.cache_clear()  # nothing else of the index asks it
+    return found
+
+
+def _tells_language(text: str) -> bool:
+    return not text.isascii() or sum(map(str.isalpha, text)) >= MIN_LETTERS
+
+
+def _is_plainly_english(text: str) -> bool:
+    """Tell whether many words of a text are among the most frequent ones of English."""
+    words = text.lower().split()
+    return sum(word in _ENGLISH_WORDS for word in words) >= MIN_ENGLISH_SHARE * len(words)
 
 
 def detect_language(text: str, languages: tuple[str, ...]) -> str:
-    """Return that one of the languages that a text is most likely written in."""
+    """Return that one of the languages by whose rules the words of a text are stemmed.
+
+    It is the only one in the script of the text, or the one that has most of its stop words by far, or else the one
+    that the detector finds most likely. If none is in this script, it is English, or the first of the languages.
+    """
     if len(languages) == 1:
         return languages[0]
-    language: str = _identifier(languages).classify(text[:_MAX_CHARACTERS])[0]
+    beginning = text[:_MAX_CHARACTERS]
+    text_script = script_of(beginning)
+    candidates = tuple(language for language in languages if script(language) == text_script)
+    if not candidates:
+        return ENGLISH if ENGLISH in languages else languages[0]
+    if len(candidates) == 1:
+        return candidates[0]
+    if found := _find_by_stop_words(beginning, candidates):
+        return found
+    language: str = _limit_detector(candidates).classify(beginning)[0]
     return language
 
 
+def _find_by_stop_words(text: str, languages: tuple[str, ...]) -> str | None:
+    """Return the language that has most stop words in a text by far; None: there is none, or a list is missing."""
+    if not _WITH_STOP_WORDS.issuperset(languages):
+        return None
+    n_words = len(without_stop_words(None).analyze(text))
+    counts = {language: n_words - len(without_stop_words(language).analyze(text)) for language in languages}
+    second, first = sorted(counts.values())[-2:]
+    is_clear = first >= max(MIN_STOP_WORDS, 2 * second)
+    return max(counts, key=counts.__getitem__) if is_clear else None
+
+
 @cache
-def _identifier(languages: tuple[str, ...] | None = None) -> "LanguageIdentifier":
-    """Return a detector of these languages; None: all that it knows. Loading it takes half a second."""
+def without_stop_words(language: str | None) -> tantivy.TextAnalyzer:
+    """Return the analyzer that splits a text into words in lower case, without the stop words of a language."""
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase())
+    name = stop_words_name(language) if language else None
+    return (builder.filter(tantivy.Filter.stopword(name)) if name else builder).build()
+
+
+@cache
+def _limit_detector(languages: tuple[str, ...]) -> "LanguageIdentifier":
+    """Return a detector of these languages."""
+    limited = copy(_load_detector())
+    limited.set_languages(languages)
+    return limited
+
+
+@cache
+def _load_detector() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(languages)
-    return identifier
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -16,7 +16,7 @@ import tantivy
 from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.errors import RESTORE, CorruptIndexError
-from hpdsearch.lexical.analysis import LATEST, Analysis, Word, find_query_spans, query_stems, query_words
+from hpdsearch.lexical.analysis import ENGLISH_ANALYSIS, Analysis, Word, find_query_spans, query_stems, query_words
 from hpdsearch.lexical.buffer import BufferedRows, Passages
 from hpdsearch.lexical.integrity import IntactFiles, commit_fingerprint, read_meta, reading, verify_files
 from hpdsearch.lexical.opening import open_committed
@@ -40,7 +40,7 @@ class LexicalReader:
         folder: Path,
         buffered: Passages = (),
         *,
-        analysis: Analysis = LATEST,
+        analysis: Analysis = ENGLISH_ANALYSIS,
         before: "LexicalReader | None" = None,
     ) -> None:
         """Open the last committed state.

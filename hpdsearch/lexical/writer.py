@@ -7,7 +7,7 @@ from weakref import WeakSet
 import tantivy
 
 from hpdsearch.common.forks import call_in_child, keep_forever
-from hpdsearch.lexical.analysis import LATEST, Analysis, prepare_passage, register_tokenizers
+from hpdsearch.lexical.analysis import ENGLISH_ANALYSIS, Analysis, prepare_passage, register_tokenizers
 from hpdsearch.lexical.integrity import reading, schema, share_files, writing
 
 _WRITER_BYTES = 64_000_000
@@ -20,7 +20,7 @@ _open_writers: WeakSet["LexicalWriter"] = WeakSet()
 class LexicalWriter:
     """Adds and removes rows of one lexical folder; readers see no change before commit()."""
 
-    def __init__(self, folder: Path, analysis: Analysis = LATEST) -> None:
+    def __init__(self, folder: Path, analysis: Analysis = ENGLISH_ANALYSIS) -> None:
         """Open a folder for writing; create it if there is none.
 
         Args:

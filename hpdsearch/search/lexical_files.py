@@ -7,15 +7,13 @@ from typing import Any
 from hpdsearch.catalog import Catalog
 from hpdsearch.corpus.passages import title_before_text
 from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
-from hpdsearch.lexical import LANGUAGES as KNOWN_LANGUAGES
-from hpdsearch.lexical import Analysis, AnalysisVersion, LexicalReader
-from hpdsearch.lexical.languages import ENGLISH
+from hpdsearch.lexical import ENGLISH, LANGUAGES, Analysis, AnalysisVersion, LexicalReader
 
 # Keys of the catalog's settings.
 FIRST_BUFFERED_ROW = "waiting_row"  # the lexical folder lacks the rows from here on
 OPSTAMP = "lexical_opstamp"  # Tantivy's count of operations at the folder's last commit
-ANALYSIS = "lexical_analysis"  # hpdsearch.lexical.Analysis of the folder's rows and of the buffered ones
-LANGUAGES = "languages"  # codes of the languages of the documents; none: English
+ANALYSIS = "lexical_analysis"  # hpdsearch.lexical.AnalysisVersion of the folder's rows and of the buffered ones
+INDEX_LANGUAGES = "languages"  # codes of the languages of the documents; none: English
 CHECKSUM = "lexical_sum"  # of that commit's meta.json (hpdsearch.lexical.commit_fingerprint)
 
 
@@ -58,10 +56,10 @@ def read_analysis(meta: Mapping[str, Any], folder: Path) -> Analysis:
         ) from None
     if known is not AnalysisVersion.LANGUAGES:
         return Analysis(known)
-    languages = meta.get(LANGUAGES, [])
-    if unknown := set(languages) - set(KNOWN_LANGUAGES):
+    languages = meta.get(INDEX_LANGUAGES, [])
+    if unknown := set(languages) - set(LANGUAGES):
         raise IndexFolderError(
-            f"{folder}: expected languages among {', '.join(KNOWN_LANGUAGES)}, got {min(unknown)!r}; a newer hpdsearch "
+            f"{folder}: expected languages among {', '.join(LANGUAGES)}, got {min(unknown)!r}; a newer hpdsearch "
             "wrote it: upgrade"
         )
     return Analysis.of_languages(languages)
@@ -69,12 +67,12 @@ def read_analysis(meta: Mapping[str, Any], folder: Path) -> Analysis:
 
 def language_settings(languages: Sequence[str]) -> dict[str, Any]:
     """Return the settings of an index whose lexical index is begun for documents in these languages."""
-    return {LANGUAGES: list(languages), ANALYSIS: Analysis.of_languages(languages).version.value}
+    return {INDEX_LANGUAGES: list(languages), ANALYSIS: Analysis.of_languages(languages).version.value}
 
 
 def read_languages(meta: Mapping[str, Any]) -> list[str]:
     """Return the languages of an index; the first versions of hpdsearch stored none, and knew English alone."""
-    return list(meta.get(LANGUAGES, [ENGLISH]))
+    return list(meta.get(INDEX_LANGUAGES, [ENGLISH]))
 
 
 def passages_between(catalog: Catalog, first_row: int, end_row: int) -> Iterator[tuple[int, str, str]]:
