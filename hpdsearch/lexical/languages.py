@@ -6,7 +6,7 @@ do not tell.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
@@ -58,34 +58,19 @@ _LETTERS = {
     "Deva": re.compile("[\u0900-\u097f]"),
     "Taml": re.compile("[\u0b80-\u0bff]"),
 }
-# A fifth of the words of English texts, and few of those of other languages.
-_ENGLISH_WORDS = frozenset(
-    [
-        "and",
-        "are",
-        "by",
-        "for",
-        "from",
-        "in",
-        "is",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "this",
-        "to",
-        "was",
-        "which",
-        "with",
-    ]
-)
+# A quarter of the words of English texts; some are words of other languages, too, as Dutch "of" and Polish "to".
+_FREQUENT_WORDS = """
+an and are as at be by did for from has have he his in is it its not of on or that the their this to was with you your
+"""
+_ENGLISH_WORDS = frozenset(_FREQUENT_WORDS.split())
+_ENGLISH_ALONE = frozenset(["and", "from", "that", "the", "this", "with"])
 
 MIN_LETTERS = 20  # shorter texts do not say what language they are in
 MIN_CONFIDENCE = 0.8
 MIN_SHARE = 0.05  # of the texts, for a language to be one of the index
 MAX_SAMPLE = 500  # texts
-MIN_ENGLISH_SHARE = 1 / 8  # _ENGLISH_WORDS among the words of a plainly English text
+MIN_ENGLISH_WORDS = 1 / 8  # of the words of a plainly English text
+MIN_ENGLISH_ALONE = 1 / 25  # of the words of plainly English texts together
 MIN_STOP_WORDS = 3  # that tell a language, if no other one has more than half as many
 _MAX_CHARACTERS = 300  # of a text: as many tell the language
 
@@ -141,13 +126,12 @@ def script_of(text: str) -> str:
 def detect_languages(texts: Sequence[str]) -> tuple[str, ...]:
     """Return the languages of texts, ascending: those that MIN_SHARE of a sample is in; English if none is.
 
-    Texts that are short, or whose language is uncertain, do not count. If nearly all others are plainly English, no
-    language can have MIN_SHARE, so the detector is not asked.
+    Texts that are short, or whose language is uncertain, do not count. The detector is not asked if the others are
+    plainly English.
     """
     step = -(-len(texts) // MAX_SAMPLE) or 1
     sample = [beginning for text in texts[::step] if _tells_language(beginning := text[:_MAX_CHARACTERS])]
-    n_plain = sum(map(_is_plainly_english, sample))
-    if len(sample) - n_plain < MIN_SHARE * len(sample) or not sample:
+    if _are_plainly_english(sample):
         return (ENGLISH,)
     counts: Counter[str] = Counter()
     for text in sample:
@@ -166,10 +150,16 @@ def _tells_language(text: str) -> bool:
     return not text.isascii() or sum(map(str.isalpha, text)) >= MIN_LETTERS
 
 
-def _is_plainly_english(text: str) -> bool:
-    """Tell whether many words of a text are among the most frequent ones of English."""
-    words = text.lower().split()
-    return sum(word in _ENGLISH_WORDS for word in words) >= MIN_ENGLISH_SHARE * len(words)
+def _are_plainly_english(texts: Sequence[str]) -> bool:
+    """Tell whether texts have so many frequent words of English that no other language can have MIN_SHARE of them."""
+    split = [text.lower().split() for text in texts]
+    n_others = sum(_count(_ENGLISH_WORDS, words) < MIN_ENGLISH_WORDS * len(words) for words in split)
+    n_english_alone = sum(_count(_ENGLISH_ALONE, words) for words in split)
+    return n_others < MIN_SHARE * len(texts) and n_english_alone >= MIN_ENGLISH_ALONE * sum(map(len, split))
+
+
+def _count(listed: Set[str], words: Sequence[str]) -> int:
+    return sum(word in listed for word in words)
 
 
 def detect_language(text: str, languages: tuple[str, ...]) -> str:

@@ -13,7 +13,6 @@ from hpdsearch.lexical import (
     AnalysisVersion,
     LexicalReader,
     LexicalWriter,
-    detect_languages,
     find_spans,
     parse_languages,
     query_stems,
@@ -151,15 +150,3 @@ def test_languages_are_parsed():
     for wrong in ("xx", "german", "", "de,auto"):
         with pytest.raises(ShapeError, match=r"expected auto or some of ar, bg, .*, zh, separated by commas; got"):
             parse_languages(wrong)
-
-
-def test_languages_are_detected():
-    english = ["She repaired the old bicycle in her garden.", "The committee will publish its report next week."]
-    german = ["Die Preise für Brot sind seit dem letzten Winter gestiegen."]
-    chinese = ["自去年冬天以来，面包价格上涨了。"]
-    assert detect_languages(english) == ("en",)
-    assert detect_languages(german) == ("de",)
-    assert detect_languages(chinese) == ("zh",)
-    assert detect_languages([*english, *german, *chinese]) == ("de", "en", "zh")
-    assert detect_languages([*english * 20, *german]) == ("en",)  # under 5 %
-    assert detect_languages([]) == detect_languages(["kon rix", "12345", "?"]) == ("en",)
