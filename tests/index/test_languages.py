@@ -5,6 +5,8 @@ from contextlib import closing
 
 import pytest
 
+from hpdsearch.catalog import CatalogWriter
+from hpdsearch.dense import Codec, IndexSpec
 from hpdsearch.errors import IndexFolderError, ShapeError
 from hpdsearch.index import Index
 from hpdsearch.records import Document
@@ -71,16 +73,28 @@ def test_marks_take_the_forms_of_each_language(mixed):
 
 
 def test_changes_keep_the_languages(mixed):
+    mixed.add([Document("de-3", "Die Bäume im Garten trugen dieses Jahr viele Äpfel.")])
     mixed.add([Document("de-3", "Die Bäume im Garten trugen dieses Jahr viele Früchte.")])
-    assert mixed.search("Frucht", 3, mode="lexical")[0].doc_id == "de-3"
-    before = {query: mixed.search(query, 20, mode="lexical") for query in FOUND}
+    found = {**FOUND, "Frucht": "de-3"}
+    before = lexical_hits(mixed, found)
+    assert {query: hits[0][0] for query, hits in before.items()} == found
+    mixed.reindex(IndexSpec(codec=Codec.SQ8))
     mixed.compact()
     assert mixed.info().languages == ["ar", "de", "en", "fr", "ja", "ru", "th", "zh"]
-    for query, hits in before.items():
-        after = mixed.search(query, 20, mode="lexical")
-        assert [hit.doc_id for hit in after] == [hit.doc_id for hit in hits]
-        assert [hit.highlights for hit in after] == [hit.highlights for hit in hits]
+    assert lexical_hits(mixed, found) == before
     assert mixed.verify() == []
+
+
+def lexical_hits(index, queries):
+    return {
+        query: [(hit.doc_id, hit.highlights) for hit in index.search(query, 20, mode="lexical")] for query in queries
+    }
+
+
+def test_a_copy_made_of_the_documents_has_the_same_languages_and_hits(mixed, tmp_path, tiny_encoder):
+    with Index.build(tmp_path / "copy", mixed.documents(), encoder=tiny_encoder) as copy:
+        assert copy.info().languages == mixed.info().languages
+        assert lexical_hits(copy, FOUND) == lexical_hits(mixed, FOUND)
 
 
 def test_an_english_index_is_as_before(tmp_path, tiny_encoder):
@@ -105,8 +119,6 @@ def test_a_language_can_be_named(tmp_path, tiny_encoder):
 
 
 def test_an_unknown_language_in_a_folder_is_refused(tmp_path, tiny_encoder):
-    from hpdsearch.catalog import CatalogWriter
-
     Index.build(tmp_path / "i", documents("de"), encoder=tiny_encoder).close()
     with closing(CatalogWriter.open(tmp_path / "i")) as catalog:
         catalog.set_meta(languages=["tlh"])

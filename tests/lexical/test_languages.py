@@ -25,6 +25,7 @@ FOUND = [
     ("de", "Die Häuser am See sind alt.", "Haus", "Häuser"),
     ("de", "Die Häuser am See sind alt.", "hauser", "Häuser"),
     ("de", "Er kaufte neue Bücher.", "Buch", "Bücher"),
+    ("de", "Die Haustüren sind alt.", "Haustür", "Haustüren"),
     ("de", "Der Hund schläft auf der Straße.", "STRASSE", "Straße"),
     ("fr", "Les étudiants lisent des journaux.", "étudiante", "étudiants"),
     ("fr", "Les écoles sont fermées.", "ecole", "écoles"),
