@@ -187,15 +187,20 @@ def _find_by_stop_words(text: str, languages: tuple[str, ...]) -> str | None:
     """Return the language that has most stop words in a text by far; None: there is none, or a list is missing."""
     if not _WITH_STOP_WORDS.issuperset(languages):
         return None
-    n_words = len(without_stop_words(None).analyze(text))
-    counts = {language: n_words - len(without_stop_words(language).analyze(text)) for language in languages}
+    n_words = _count_words(text, None)
+    counts = {language: n_words - _count_words(text, language) for language in languages}
     second, first = sorted(counts.values())[-2:]
     is_clear = first >= max(MIN_STOP_WORDS, 2 * second)
     return max(counts, key=counts.__getitem__) if is_clear else None
 
 
+def _count_words(text: str, language: str | None) -> int:
+    """Count the words that are no stop words of a language; single letters are options and symbols, too."""
+    return sum(len(word) > 1 for word in _without_stop_words(language).analyze(text))
+
+
 @cache
-def without_stop_words(language: str | None) -> tantivy.TextAnalyzer:
+def _without_stop_words(language: str | None) -> tantivy.TextAnalyzer:
     """Return the analyzer that splits a text into words in lower case, without the stop words of a language."""
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase())
     name = stop_words_name(language) if language else None
