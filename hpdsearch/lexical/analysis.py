@@ -13,6 +13,7 @@ from hpdsearch.corpus.passages import title_and_text
 from hpdsearch.lexical.languages import (
     ENGLISH,
     detect_language,
+    possible_languages,
     script,
     script_of,
     stemmer_name,
@@ -199,15 +200,22 @@ def split_words(text: str, analysis: Analysis = ENGLISH_ANALYSIS) -> list[str]:
 def find_spans(stems: Set[str], passage: str, analysis: Analysis = ENGLISH_ANALYSIS) -> tuple[Span, ...]:
     """Return the (start, end) characters of the tokens in a passage that have one of these stems, ascending.
 
-    Tokens that overlap, as pairs of characters do, give one span.
+    Tokens that overlap, as pairs of characters do, give one span. A passage whose language is not certain is stemmed in
+    all that are possible, because a detector would take longer to load than most searches take.
     """
-    return _find_spans_in(detect_language(passage, analysis.languages), stems, passage, analysis)
+    return _find_spans_in_any(possible_languages(passage, analysis.languages), stems, passage, analysis)
 
 
 def find_query_spans(stems: Set[str], query: str, analysis: Analysis = ENGLISH_ANALYSIS) -> tuple[Span, ...]:
     """Return the spans of `find_spans` in a query, whose words are stemmed in each language of the index."""
-    found = (_find_spans_in(language, stems, query, analysis) for language in analysis.languages)
-    return _join_overlapping(sorted({span for spans in found for span in spans}))
+    return _find_spans_in_any(analysis.languages, stems, query, analysis)
+
+
+def _find_spans_in_any(
+    languages: tuple[str, ...], stems: Set[str], passage: str, analysis: Analysis
+) -> tuple[Span, ...]:
+    found = {span for language in languages for span in _find_spans_in(language, stems, passage, analysis)}
+    return _join_overlapping(sorted(found))
 
 
 def _find_spans_in(language: str, stems: Set[str], passage: str, analysis: Analysis) -> tuple[Span, ...]:
@@ -215,7 +223,7 @@ def _find_spans_in(language: str, stems: Set[str], passage: str, analysis: Analy
     own = analyzer(language=language)
     if analysis.prepares and is_changed(passage):
         terms = ((start, end, own.analyze(term)) for start, end, term in split_into_terms(passage))
-        return _join_overlapping(sorted((start, end) for start, end, found in terms if not stems.isdisjoint(found)))
+        return tuple((start, end) for start, end, found in terms if not stems.isdisjoint(found))
     if not hasattr(own, "pre_tokenize"):  # Tantivy 0.26, the last version for Python 3.10
         return tuple((start, end) for start, end, stem in split_into_stems(passage, language) if stem in stems)
     tokens = own.pre_tokenize(passage).tokens

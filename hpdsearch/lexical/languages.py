@@ -165,22 +165,29 @@ def _count(listed: Set[str], words: Sequence[str]) -> int:
 def detect_language(text: str, languages: tuple[str, ...]) -> str:
     """Return that one of the languages by whose rules the words of a text are stemmed.
 
-    It is the only one in the script of the text, or the one that has most of its stop words by far, or else the one
-    that the detector finds most likely. If none is in this script, it is English, or the first of the languages.
+    It is the one that `possible_languages` leaves, or of several the one that the detector finds most likely.
+    """
+    possible = possible_languages(text, languages)
+    if len(possible) == 1:
+        return possible[0]
+    language: str = _limit_detector(possible).classify(text[:_MAX_CHARACTERS])[0]
+    return language
+
+
+def possible_languages(text: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the languages, at least one, that a text may be in as far as scripts and stop words tell.
+
+    If none is in the script of the text, it is English, or the first of the languages.
     """
     if len(languages) == 1:
-        return languages[0]
+        return languages
     beginning = text[:_MAX_CHARACTERS]
     text_script = script_of(beginning)
     candidates = tuple(language for language in languages if script(language) == text_script)
     if not candidates:
-        return ENGLISH if ENGLISH in languages else languages[0]
-    if len(candidates) == 1:
-        return candidates[0]
-    if found := _find_by_stop_words(beginning, candidates):
-        return found
-    language: str = _limit_detector(candidates).classify(beginning)[0]
-    return language
+        return (ENGLISH if ENGLISH in languages else languages[0],)
+    found = _find_by_stop_words(beginning, candidates) if len(candidates) > 1 else None
+    return (found,) if found else candidates
 
 
 def _find_by_stop_words(text: str, languages: tuple[str, ...]) -> str | None:

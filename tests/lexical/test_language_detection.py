@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from hpdsearch.lexical import languages
+from hpdsearch.lexical import Analysis, find_spans, languages, query_stems
 from hpdsearch.lexical.languages import LANGUAGES, detect_language, detect_languages
 
 ENGLISH = ["She repaired the old bicycle in her garden.", "The committee will publish its report next week."]
@@ -81,3 +81,11 @@ def test_the_detector_tells_the_language_where_stop_words_do_not(loaded):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_detector_knows_every_language(language):
     assert languages._limit_detector((language,)).classify("a")[0] == language
+
+
+def test_highlights_need_no_detector(loaded):
+    analysis = Analysis.of_languages(("de", "en"))
+    text = "Vögel, houses, Häuser"
+    spans = find_spans(frozenset(query_stems("Haus house", analysis)), text, analysis)
+    assert [text[start:end] for start, end in spans] == ["houses", "Häuser"]
+    assert not loaded
