@@ -1,6 +1,6 @@
 """The languages of lexical search: their stemmers and stop words, and which of them a text is written in.
 
-py3langid detects languages. Loading it takes half a second and 100 MB, so it is asked only where scripts and stop words
+py3langid detects languages. Loading it takes half a second and 70 MB, so it is asked only where scripts and stop words
 do not tell.
 """
 
