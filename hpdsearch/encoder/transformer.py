@@ -1,12 +1,13 @@
 """A Transformer as a model of texts of any length: windows, batches of equal length, several batches at a time."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.batches import join_windows, length_batches, split_into_windows
@@ -50,6 +51,7 @@ class TransformerModel:
         self._dim = dim
         self._max_tokens = max_tokens
         self._cls_id, self._sep_id = special_tokens
+        self._threads = PerProcess(lambda: ThreadPoolExecutor(session.threads, thread_name_prefix="encode"))
 
     def __call__(self, tokens: Sequence[list[int]], bar: Bar) -> Matrix:
         """Return the unit vectors float32 (n, dim) of n texts.
@@ -72,10 +74,13 @@ class TransformerModel:
             for batch in batches:
                 bar.update(run(batch))
             return join_windows(vectors, windows, n_texts=len(tokens))
-        pool = ThreadPoolExecutor(self.session.threads, thread_name_prefix="encode")
+        threads = self._threads.get()
+        futures = [threads.submit(run, batch) for batch in batches]
         try:
-            for done in as_completed([pool.submit(run, batch) for batch in batches]):
+            for done in as_completed(futures):
                 bar.update(done.result())
         finally:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C leaves the remaining batches of the block undone
+            for future in futures:  # Ctrl-C leaves the remaining batches of the block undone
+                future.cancel()
+            wait(futures)
         return join_windows(vectors, windows, n_texts=len(tokens))
