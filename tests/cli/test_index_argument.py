@@ -99,7 +99,7 @@ NO_PATHS = {  # the parameters of commands that hold text and are no paths
     ),
     *("encoding", "delimiter", "columns", "exclude_columns", "subset", "layers", "dim", "memory", "kind", "codec"),
     *("device", "distractor_files"),  # the latter is FILE:N: test_evaluate.py
-    *("host", "token", "cors", "to", "space_id"),
+    *("host", "token", "cors", "to", "space_id", "language"),
     *(
         "index_argument",
         "index_option",
