@@ -79,6 +79,24 @@ def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int, pooling: Pooli
     return graph.model()
 
 
+def external_tensors(stored: bytes) -> list[Any]:
+    """Return the tensors of model.safetensors, given by its bytes, as initializers that refer to them."""
+    from onnx import TensorProto
+
+    kinds = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
+    # Layout of safetensors: 8 bytes with the length of a JSON header, the header, the data.
+    (header_bytes,) = struct.unpack("<Q", stored[:8])
+    tensors = []
+    for name, entry in parse_json(stored[8 : 8 + header_bytes]).items():
+        first, last = entry["data_offsets"]
+        tensor = TensorProto(name=name, data_type=kinds[entry["dtype"]], dims=entry["shape"])
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS), ("offset", 8 + header_bytes + first), ("length", last - first)):
+            tensor.external_data.add(key=key, value=str(value))
+        tensors.append(tensor)
+    return tensors
+
+
 class Graph:
     """An ONNX graph under construction. Its weights are tensors of model.safetensors, under the same names."""
 
@@ -88,24 +106,9 @@ class Graph:
         self._helper = helper
         self._epsilon = epsilon
         self._nodes: list[Any] = []
-        self._initializers: list[Any] = []
         self._constants: set[str] = set()
-        # Layout of safetensors: 8 bytes with the length of a JSON header, the header, the data.
-        (header_bytes,) = struct.unpack("<Q", stored[:8])
-        self.shapes: dict[str, list[int]] = {}
-        for name, entry in parse_json(stored[8 : 8 + header_bytes]).items():
-            self.shapes[name] = entry["shape"]
-            first, last = entry["data_offsets"]
-            self._initializers.append(self._external(name, entry, 8 + header_bytes + first, last - first))
-
-    def _external(self, name: str, entry: Mapping[str, Any], offset: int, n_bytes: int) -> Any:
-        from onnx import TensorProto
-
-        kind = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}[entry["dtype"]]
-        tensor = TensorProto(name=name, data_type=kind, dims=entry["shape"], data_location=TensorProto.EXTERNAL)
-        for key, value in (("location", WEIGHTS), ("offset", offset), ("length", n_bytes)):
-            tensor.external_data.add(key=key, value=str(value))
-        return tensor
+        self._initializers: list[Any] = external_tensors(stored)
+        self.shapes: dict[str, list[int]] = {tensor.name: list(tensor.dims) for tensor in self._initializers}
 
     def op(self, kind: str, *inputs: str, output: str = "", domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and return the name of the output."""
