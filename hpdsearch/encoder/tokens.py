@@ -41,6 +41,11 @@ class TextTokenizer:
                 f"{path}: tokenizers cannot load it: {error}; copy or make the encoder folder again"
             ) from error
 
+    @classmethod
+    def wrap(cls, tokenizer: "Tokenizer") -> "TextTokenizer":
+        """Return a tokenizer that is loaded already; it does not truncate or pad any more."""
+        return cls(tokenizer, Path())
+
     def special_tokens(self) -> tuple[list[int], list[int]]:
         """Return the ids of the special tokens before and after every window, as BERT's [CLS] and [SEP]."""
         encoding = self._tokenizer.encode("a")

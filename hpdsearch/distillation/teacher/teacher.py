@@ -65,6 +65,7 @@ class Teacher:
         device: of torch.
         license: as its model card states it.
         parts: the settings of its folder.
+        pad_id: the token that a text without tokens consists of.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Teacher:
         self.sha256 = _compute_sha256(parts, model, self.tokenizer, config, self.max_tokens)
         self._truncating = type(self.tokenizer).from_str(self.tokenizer.to_str())
         self._truncating.enable_truncation(self.max_tokens)
-        self._pad_id = tokenizer.pad_token_id or 0
+        self.pad_id = tokenizer.pad_token_id or 0
         self.parts = parts
         self._transformer = TeacherTransformer(model, device, runtime)
         self._head = parts.head.to(device).eval()
@@ -223,7 +224,7 @@ class Teacher:
         prompted = [self.parts.prompt + text for text in texts]
         if self.parts.lower_case:
             prompted = [text.lower() for text in prompted]
-        return [encoding.ids or [self._pad_id] for encoding in self._truncating.encode_batch_fast(prompted)]
+        return [encoding.ids or [self.pad_id] for encoding in self._truncating.encode_batch_fast(prompted)]
 
     def _count_unpooled(self) -> int:
         """Return the number of leading tokens that are not pooled: those of the prompt, in few models."""
@@ -239,7 +240,7 @@ class Teacher:
     def _pad(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return token ids and mask, int64 (n, tokens), on the device."""
         width = max(map(len, ids))
-        tokens = torch.tensor([of_text + [self._pad_id] * (width - len(of_text)) for of_text in ids])
+        tokens = torch.tensor([of_text + [self.pad_id] * (width - len(of_text)) for of_text in ids])
         mask = torch.tensor([[1] * len(of_text) + [0] * (width - len(of_text)) for of_text in ids])  # (n, width)
         return tokens.to(self.device), mask.to(self.device)
 
