@@ -86,7 +86,8 @@ def _load_teacher(
 
     teacher = TeacherEnsemble.load([WeightedTeacher.parse(name) for name in names], device=device)
     encode = _encode_cached(EnsembleCache(teacher, cache))
-    encode_queries = _encode_cached(EnsembleCache(teacher.for_queries(), cache))
+    for_queries = teacher.for_queries()
+    encode_queries = encode if for_queries is teacher else _encode_cached(EnsembleCache(for_queries, cache))
     systems = [System(teacher.name, None, teacher.dim, encode, encode_queries, is_teacher=True)]
     if space:
         found = read_space(space)

@@ -31,7 +31,7 @@ from hpdsearch.distillation.staging import TRAINING, check_output, create_stagin
 from hpdsearch.distillation.teacher.prompts import Prompts, find_family
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import Backend, Device, Encoder, Space, write_space
-from hpdsearch.encoder.folder import CARD, INT8_MODEL
+from hpdsearch.encoder.folder import CARD, INT8_MODEL, read_card
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
@@ -102,6 +102,7 @@ class Adopted:
         space: of the encoder.
         explained_energy: share of the model's summed squares that a new projection explains, 0..1; None for others.
         is_matryoshka: whether the space is the first dimensions of the model's own.
+        is_given_space: whether the space was there before.
         comparison: with the model.
         texts: what they were compared on.
     """
@@ -114,8 +115,14 @@ class Adopted:
     space: Space
     explained_energy: float | None
     is_matryoshka: bool
+    is_given_space: bool
     comparison: Comparison
     texts: str
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the encoder's files."""
+        return sum((self.folder / name).stat().st_size for name in read_card(self.folder).sha256)
 
 
 def adopt(
@@ -246,6 +253,7 @@ def adopt_from(
         space=made,
         explained_energy=explained_energy,
         is_matryoshka=is_matryoshka,
+        is_given_space=space is not None,
         comparison=comparison,
         texts=SAMPLE_NAME if texts is None else "texts",
     )

@@ -4,6 +4,7 @@ docs/encoder-format.md describes the format.
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -78,11 +79,19 @@ def find_folder(name_or_folder: str | Path) -> Path:
         return BUILT_IN / name_or_folder
     folder = Path(name_or_folder)
     if not folder.is_dir():
+        name = str(name_or_folder)
+        is_model_name = name.count("/") == 1 and not name.startswith(("/", ".", "~"))
+        advice = f"; if it is a model of the Hugging Face hub: {_advise_to_adopt(name)}" if is_model_name else ""
         raise EncoderError(
             f"{name_or_folder}: expected an encoder folder or the name of a built-in encoder "
-            f"({', '.join(built_in_names()) or 'none is installed'}), found neither"
+            f"({', '.join(built_in_names()) or 'none is installed'}), found neither{advice}"
         )
     return folder
+
+
+def _advise_to_adopt(model: str) -> str:
+    """Return the command that makes an encoder of a model."""
+    return f"make an encoder of it with hpdsearch adopt {shlex.quote(model)}, and name the folder that it prints"
 
 
 def write_encoder(
@@ -133,7 +142,9 @@ def read_card(folder: Path) -> EncoderCard:
     """
     path = folder / CARD
     if not path.is_file():
-        raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; check the path")
+        is_model = any((folder / name).is_file() for name in ("modules.json", CONFIG))
+        advice = f"it is a model of another library: {_advise_to_adopt(str(folder))}" if is_model else "check the path"
+        raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; {advice}")
     try:
         fields = parse_json(path.read_bytes())
     except ValueError as error:

@@ -75,8 +75,9 @@ class TeacherEnsemble:
         return {teacher.name: teacher.license for teacher in self.teachers}
 
     def for_queries(self) -> "TeacherEnsemble":
-        """Return the ensemble with the query prompts of its teachers."""
-        return TeacherEnsemble([teacher.for_queries() for teacher in self.teachers], self.weights)
+        """Return the ensemble with the query prompts of its teachers; itself if these are the prompts of documents."""
+        teachers = [teacher.for_queries() for teacher in self.teachers]
+        return self if teachers == self.teachers else TeacherEnsemble(teachers, self.weights)
 
     def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
         """Encode documents as unit vectors, float32 (n, dim), see Teacher.encode."""
