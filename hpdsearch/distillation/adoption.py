@@ -6,7 +6,7 @@ model -> space (its own, projected, or a given one) -> export -> comparison with
 import gzip
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from hpdsearch.common.files import atomic_write
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.common.vectors import Matrix, paired_cosines
 from hpdsearch.corpus.passages import MIN_MAX_TOKENS
-from hpdsearch.distillation.data.texts import collect_texts
+from hpdsearch.distillation.data.texts import read_texts
 from hpdsearch.distillation.export.model_card import render_adopted_card
 from hpdsearch.distillation.export.relatives import read_body
 from hpdsearch.distillation.export.traced import WindowEncoder, export_traced
@@ -197,7 +197,9 @@ def adopt_from(
     is_matryoshka = _check_width(teacher, spec, has_texts=texts is not None)
     is_fitted = space is None and spec.dim not in (None, teacher.dim) and not is_matryoshka
     max_tokens, n_prompt = _find_window(teacher, spec)
-    passages = collect_texts(_read_sample() if texts is None else texts, teacher.tokenizer, max_tokens=max_tokens)
+    documents = _to_documents(_read_sample() if texts is None else texts)
+    spans = TextTokenizer.wrap(teacher.tokenizer).spans
+    passages = read_texts(documents, spans, max_tokens=max_tokens).texts
     checked, fitted = _draw_texts(passages, spec, is_fitted=is_fitted)
     originals = teacher.encode(checked, progress=progress)
     queries = checked[:N_QUERIES] if teacher.for_queries() is not teacher else []
@@ -306,6 +308,14 @@ def _find_window(teacher: Teacher, spec: AdoptSpec) -> tuple[int, int]:
 
 def _read_sample() -> list[str]:
     return gzip.decompress(SAMPLE.read_bytes()).decode().splitlines()
+
+
+def _to_documents(texts: Iterable[str] | Iterable[Document]) -> Iterator[Document]:
+    """Yield documents; a longer text than a window must be split, since the model would truncate it."""
+    if isinstance(texts, str):
+        raise DistillError("texts: expected strings or documents, got one string; write [text]")
+    for number, text in enumerate(texts):
+        yield Document(str(number), text) if isinstance(text, str) else text
 
 
 def _draw_texts(texts: Sequence[str], spec: AdoptSpec, *, is_fitted: bool) -> tuple[list[str], list[str]]:
@@ -438,7 +448,7 @@ def _require_agreement(found: Comparison, spec: AdoptSpec, teacher: Teacher) -> 
         else f"the export of {_read_architecture(teacher)} differs from the model; please report it"
     )
     raise DistillError(
-        f"{teacher.name}: expected an encoder like the model, with a mean cosine of at least {spec.min_cosine:g} and "
-        f"{100 * spec.min_neighbors:g} % of the {spec.k} nearest neighbors, got {min(cosines):.4f} and "
+        f"{teacher.name}: expected an encoder like the model, with a mean cosine of at least {spec.min_cosine:.7g} and "
+        f"{100 * spec.min_neighbors:g} % of the {spec.k} nearest neighbors, got {min(cosines):.6f} and "
         f"{100 * found.neighbors_in_space:.1f} % on {found.n_texts} texts; {advice}"
     )

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.distillation.data.split import Split, split_texts
-from hpdsearch.distillation.data.texts import TrainingSet, collect_texts
+from hpdsearch.distillation.data.texts import TrainingSet, read_texts
 from hpdsearch.distillation.export.model_card import (
     UNKNOWN_LICENSE,
     CardFields,
@@ -43,6 +44,7 @@ VARIANCE_TEXTS = 4096  # texts that match_variance is computed on
 BASE = "base"  # the built-in encoder that the report compares with
 QUALITY, README, PLOT = "quality.json", "README.md", "loss.svg"
 
+T = TypeVar("T", str, Document)
 logger = logging.getLogger(__name__)
 
 
@@ -139,7 +141,7 @@ def distill(
     return distill_from(
         opened,
         init_model,
-        collect_texts(texts, init_model.tokenizer, max_tokens=init_model.max_tokens),
+        _collect_texts(texts, init_model),
         output,
         spec=spec,
         cache=EnsembleCache(opened, cache),
@@ -250,6 +252,27 @@ def _train_student(
     taught = space.project(cache.embeddings(split.by_teacher[:VARIANCE_TEXTS]))
     postprocess_student(student, init_tensors, TrainingSet(texts.token_ids[: len(taught)], taught), spec)
     return student
+
+
+def _collect_texts(texts: Iterable[str] | Iterable[Document], init_model: InitialModel) -> list[str]:
+    """Drop duplicate strings, or split documents into passages of the model's window."""
+
+    def token_spans(block: list[str]) -> list[list[tuple[int, int]]]:
+        return [encoding.offsets for encoding in init_model.tokenizer.encode_batch(block, add_special_tokens=False)]
+
+    def require_all(kind: type[T]) -> Iterator[T]:
+        for text in chain(first, stream):
+            if not isinstance(text, kind):
+                raise DistillError(f"texts: expected strings alone or documents alone, got a {type(text).__name__}")
+            yield text
+
+    if isinstance(texts, str):
+        raise DistillError("texts: expected strings or documents, got one string; write [text]")
+    stream = iter(texts)
+    first = list(islice(stream, 1))
+    if first and isinstance(first[0], str):
+        return list(dict.fromkeys(require_all(str)))
+    return read_texts(require_all(Document), token_spans, max_tokens=init_model.max_tokens).texts
 
 
 def _check_settings(

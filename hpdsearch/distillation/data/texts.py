@@ -1,9 +1,8 @@
 """The texts of a distillation: documents become passages, and texts with targets become a training set."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice
 
 import numpy as np
 
@@ -11,10 +10,6 @@ from hpdsearch.corpus.passages import TokenSpans, split_documents
 from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-T = TypeVar("T", str, Document)
 BLOCK = 256  # documents whose token spans are in memory at once
 
 Ids = Sequence[Sequence[int]]  # the token ids of each text, without special tokens
@@ -53,38 +48,6 @@ class CorpusTexts:
     def n_passages(self) -> int:
         """The number of passages before duplicates were removed."""
         return len(self.texts) + self.n_duplicates
-
-
-def collect_texts(
-    texts: Iterable[str] | Iterable[Document], tokenizer: "Tokenizer", *, max_tokens: int
-) -> list[str]:
-    """Drop duplicate strings, or split documents into passages.
-
-    Args:
-        texts: strings alone or documents alone.
-        tokenizer: counts the tokens of passages.
-        max_tokens: of a passage.
-
-    Raises:
-        DistillError: texts is one string or contains something else, or no document contains text.
-    """
-
-    def token_spans(block: list[str]) -> list[list[tuple[int, int]]]:
-        return [encoding.offsets for encoding in tokenizer.encode_batch(block, add_special_tokens=False)]
-
-    def require_all(kind: type[T]) -> Iterator[T]:
-        for text in chain(first, stream):
-            if not isinstance(text, kind):
-                raise DistillError(f"texts: expected strings alone or documents alone, got a {type(text).__name__}")
-            yield text
-
-    if isinstance(texts, str):
-        raise DistillError("texts: expected strings or documents, got one string; write [text]")
-    stream = iter(texts)
-    first = list(islice(stream, 1))
-    if first and isinstance(first[0], str):
-        return list(dict.fromkeys(require_all(str)))
-    return read_texts(require_all(Document), token_spans, max_tokens=max_tokens).texts
 
 
 def read_texts(documents: Iterable[Document], token_spans: TokenSpans, *, max_tokens: int) -> CorpusTexts:
