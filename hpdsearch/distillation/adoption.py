@@ -31,7 +31,7 @@ from hpdsearch.distillation.staging import TRAINING, check_output, create_stagin
 from hpdsearch.distillation.teacher.prompts import Prompts, find_family
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import Backend, Device, Encoder, Space, write_space
-from hpdsearch.encoder.folder import CARD, INT8_MODEL, read_card
+from hpdsearch.encoder.folder import ADOPTED, CARD, INT8_MODEL, read_card
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).with_name("data") / "sample.txt.gz"  # definitions of WordNet
 SAMPLE_NAME = "definitions of WordNet"
-ENCODERS = Path("encoders")  # where an encoder is written if no folder is named
 CHECKED_SHARE = 5  # at most one text in so many is compared if a space is fitted to the others
 N_QUERIES = 200  # texts that are compared as queries too, if the prompts differ
 BLOCK = 2048  # embeddings in memory at once
@@ -173,7 +172,7 @@ def adopt(
     teacher = Teacher.load(model, device=device, dtype=torch.float32, prompts=prompts)
     if output is None:
         width = given.dim if given is not None else spec.dim
-        output = ENCODERS / (teacher.name if width in (None, teacher.dim) else f"{teacher.name}-{width}")
+        output = Path(ADOPTED, teacher.name if width in (None, teacher.dim) else f"{teacher.name}-{width}")
         check_output(output, overwrite=overwrite, used=(model,))
     return adopt_from(teacher, Path(output), texts=texts, spec=spec, space=given, cache=cache, progress=progress)
 

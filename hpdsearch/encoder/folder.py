@@ -21,6 +21,7 @@ INT8_MODEL = "model.int8.onnx"  # may be missing: encoders with float32 weights 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+ADOPTED = "encoders"  # where `hpdsearch adopt` writes encoders if no folder is named
 BUILT_IN = Path(__file__).parent.parent / "encoders"  # the encoders that ship with the package
 
 
@@ -81,7 +82,7 @@ def find_folder(name_or_folder: str | Path) -> Path:
     if not folder.is_dir():
         name = str(name_or_folder)
         is_model_name = name.count("/") == 1 and not name.startswith(("/", ".", "~"))
-        advice = f"; if it is a model of the Hugging Face hub: {_advise_to_adopt(name)}" if is_model_name else ""
+        advice = f"; if it is a model of the Hugging Face hub, {_advise_to_adopt(name)}" if is_model_name else ""
         raise EncoderError(
             f"{name_or_folder}: expected an encoder folder or the name of a built-in encoder "
             f"({', '.join(built_in_names()) or 'none is installed'}), found neither{advice}"
@@ -91,7 +92,8 @@ def find_folder(name_or_folder: str | Path) -> Path:
 
 def _advise_to_adopt(model: str) -> str:
     """Return the command that makes an encoder of a model."""
-    return f"make an encoder of it with hpdsearch adopt {shlex.quote(model)}, and name the folder that it prints"
+    folder = f"{ADOPTED}/{Path(model).name}"
+    return f"make an encoder of it: hpdsearch adopt {shlex.quote(model)}, then --encoder {shlex.quote(folder)}"
 
 
 def write_encoder(
@@ -143,7 +145,7 @@ def read_card(folder: Path) -> EncoderCard:
     path = folder / CARD
     if not path.is_file():
         is_model = any((folder / name).is_file() for name in ("modules.json", CONFIG))
-        advice = f"it is a model of another library: {_advise_to_adopt(str(folder))}" if is_model else "check the path"
+        advice = f"it is a model of another library, {_advise_to_adopt(str(folder))}" if is_model else "check the path"
         raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; {advice}")
     try:
         fields = parse_json(path.read_bytes())
