@@ -1,7 +1,4 @@
-"""Make the texts that `hpdsearch adopt` compares an encoder on by default: definitions of examples/wordnet.jsonl.gz.
-
-    python scripts/make_adopt_sample.py
-"""
+"""Make the texts that `hpdsearch adopt` compares on by default: definitions of examples/wordnet.jsonl.gz."""
 
 import gzip
 import json

@@ -309,7 +309,7 @@ def _read_sample() -> list[str]:
     return gzip.decompress(SAMPLE.read_bytes()).decode().splitlines()
 
 
-def _to_documents(texts: Iterable[str] | Iterable[Document]) -> Iterator[Document]:
+def _to_documents(texts: Iterable[str | Document]) -> Iterator[Document]:
     """Yield documents; a longer text than a window must be split, since the model would truncate it."""
     if isinstance(texts, str):
         raise DistillError("texts: expected strings or documents, got one string; write [text]")

@@ -105,8 +105,8 @@ def open_model(
     backend = choose_for_device(backend, device if has_weights or device is Device.CUDA else Device.CPU)
     if backend.needs_torch and not has_weights:
         raise EncoderError(
-            f"{folder}: is an exported graph, which {backend.value} cannot run; use the backend onnx or openvino on the "
-            "device cpu"
+            f"{folder}: is an exported graph, which {backend.value} cannot run; use the backend onnx or openvino on "
+            "the device cpu"
         )
     if backend in (Backend.AUTO, Backend.QUICK):
         backend = _measure(backend, folder, card, sha256, longest=card.max_tokens + sum(map(len, special_tokens)))

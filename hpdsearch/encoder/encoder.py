@@ -150,7 +150,9 @@ class Encoder:
     def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
         """Return the unit vectors of documents, passages or other texts, float32 (n, dim), in the order of the texts.
 
-        The encoder's document prompt is set before each text; for queries see `encode_queries`. A Transformer encodes a text of more than max_tokens tokens in consecutive windows of max_tokens tokens; the
+        The encoder's document prompt is set before each text; for queries see `encode_queries`.
+
+        A Transformer encodes a text of more than max_tokens tokens in consecutive windows of max_tokens tokens; the
         last one may be shorter. The text's vector is the mean of the windows' vectors, weighted by their tokens and
         scaled to length 1. An empty or blank text gets the vector of a text without tokens.
 
@@ -179,7 +181,7 @@ class Encoder:
         return self._encode(texts, self.query_prompt, progress)
 
     def _encode(self, texts: Sequence[str], prompt: str, progress: Progress) -> Matrix:
-        """Return the unit vectors of texts with the prompt before each; subclasses change how texts are encoded here."""
+        """Return the unit vectors of texts with the prompt before each. Subclasses override this."""
         _require_strings(texts)
         n_prompt = self._tokenizer.count_prompt(prompt) if prompt else 0
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)

@@ -129,7 +129,13 @@ def write_encoder(
     checksums = {file_name: file_sha256(folder / file_name) for file_name in sorted(contents)}
     prompts = {"query_prompt": query_prompt, "document_prompt": document_prompt}
     is_format_2 = needs_format_2 or any(prompts.values())
-    fields = {"format": 2 if is_format_2 else 1, "name": name, "dim": dim, "max_tokens": max_tokens, "space": space}
+    fields: dict[str, Any] = {
+        "format": 2 if is_format_2 else 1,
+        "name": name,
+        "dim": dim,
+        "max_tokens": max_tokens,
+        "space": space,
+    }
     fields |= {**(prompts if is_format_2 else {}), "sha256": checksums}
     with atomic_write(folder / CARD) as file:
         file.write((json.dumps(fields, indent=2) + "\n").encode())

@@ -26,7 +26,11 @@ def test_embeddings_of_queries_and_documents_have_their_prompts(serve, tmp_path:
     prompted = make_tiny_encoder(tmp_path / "prompted", query_prompt="song: ", document_prompt="book: ")
     Index.build(tmp_path / "index", [Document("1", "the old cat")], encoder=prompted).close()
     client = serve(tmp_path / "index")
-    for options, prompt in (({}, "book: "), ({"input_type": "document"}, "book: "), ({"input_type": "query"}, "song: ")):
+    for options, prompt in (
+        ({}, "book: "),
+        ({"input_type": "document"}, "book: "),
+        ({"input_type": "query"}, "song: "),
+    ):
         (each,) = client.post("/v1/embeddings", json={"input": "the moon", **options}).json()["data"]
         np.testing.assert_allclose(each["embedding"], tiny_encoder.encode([f"{prompt}the moon"])[0], atol=1e-6)
     (hit,) = client.get("/search?q=the moon&mode=dense").json()["hits"]

@@ -5,7 +5,7 @@ and each of its operations was measured to be the fastest of onnxruntime on a CP
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,7 @@ OPSET = 20  # the first with Gelu
 HEAD_MAP = "head"
 
 
-def onnx_model(
-    stored: bytes, *, n_layers: int, n_heads: int, epsilon: float, pooling: Pooling = Pooling.MEAN
-) -> bytes:
+def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float, pooling: Pooling = Pooling.MEAN) -> bytes:
     """Build model.onnx: input_ids int64 (n, tokens) -> embeddings float32 (n, dim), rows of unit length.
 
     Args:

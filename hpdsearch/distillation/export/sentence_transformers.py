@@ -97,8 +97,8 @@ def _transformer_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, 
     tensors = load_weights(folder / WEIGHTS)
     if encoder.kind is not EncoderType.BERT or RELATIVE_BIAS in tensors:
         raise EncoderError(
-            f"{folder}: was adopted from a model that is no BERT, so it cannot be exported; sentence-transformers reads "
-            "that model itself"
+            f"{folder}: was adopted from a model that is no BERT, so it cannot be exported; give sentence-transformers "
+            "that model"
         )
     head = tensors.pop(HEAD)[: encoder.dim]
     head_bias = tensors.pop(HEAD_BIAS, None)

@@ -37,7 +37,7 @@ class WindowEncoder(nn.Module):
         super().__init__()
         self.model = model
         self.head = parts.head
-        self.register_buffer("components", torch.from_numpy(np.ascontiguousarray(components)))
+        self.components = nn.Parameter(torch.from_numpy(np.ascontiguousarray(components)), requires_grad=False)
         self._pooling = parts.pooling
 
     def forward(self, input_ids: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The prompts of a model: what it was trained to read before a query and before a document.
+"""The prompts of a model: the text that it was trained to read before a query and before a document.
 
 The folder of a model states them in config_sentence_transformers.json; for well-known families whose folders do not,
 they stand here, as their model cards state them.
@@ -19,7 +19,7 @@ DOCUMENT_NAMES = ("document", "passage", "corpus")
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is set before a query and before a document; None: not stated."""
+    """The text that is set before a query and before a document; None: not stated."""
 
     query: str | None = None
     document: str | None = None
