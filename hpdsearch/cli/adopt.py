@@ -9,7 +9,6 @@ from hpdsearch.cli.corpus import corpus_options, open_corpus
 from hpdsearch.cli.options import device_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import EnumChoice, UserPath, expand_home
-from hpdsearch.errors import require_extra
 
 if TYPE_CHECKING:
     from hpdsearch.distillation.adoption import Adopted
@@ -129,8 +128,7 @@ def adopt(
       hpdsearch adopt BAAI/bge-base-en-v1.5 --dim 256 --texts notes/ -o my-encoder
       hpdsearch adopt sentence-transformers/all-mpnet-base-v2 --space base
     """
-    require_extra("torch", "transformers", "onnx", extra="distill", feature="adopt")
-    from hpdsearch.distillation.adoption import adopt as run
+    from hpdsearch import adopt as run
     from hpdsearch.distillation.spec import AdoptSpec
 
     spec = AdoptSpec(
