@@ -1,5 +1,7 @@
 """Models of each family become encoders whose vectors are those of transformers."""
 
+import gzip
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,12 @@ from tiny_encoder import WORDS
 from tiny_models import LONGEST, encode_by_hand, make_tiny_model
 from tiny_teacher import HIDDEN, make_plain_teacher, make_tiny_teacher, write_json
 
-from hpdsearch.distillation.adoption import Adopted, adopt
+from hpdsearch.distillation.adoption import SAMPLE, Adopted, adopt
+from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 from hpdsearch.distillation.pipeline import distill
 from hpdsearch.distillation.spec import AdoptSpec, DistillSpec, Precision, TrainingSpec
+from hpdsearch.distillation.student.initial_model import load_initial_model
+from hpdsearch.distillation.teacher.prompts import find_family
 from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import Encoder, EncoderType, read_space
 from hpdsearch.errors import DistillError, EncoderError, ShapeError
@@ -295,3 +300,55 @@ def test_what_cannot_be_adopted_is_an_error_that_says_why(tmp_path, tiny_folder)
     with pytest.raises(DistillError, match="leaves the prompt out of its pooling"):
         run(model, tmp_path / "encoder", replace(FLOAT32, query_prompt="song: "))
     assert not (tmp_path / "encoder").exists()
+
+
+def test_an_adopted_bert_is_exported_for_sentence_transformers_and_others_are_not(tmp_path):
+    model = make_tiny_model(tmp_path / "model", "bert", pooling="cls", dense=[(24, "linear.Identity")], prompts=PROMPTS)
+    encoder = run(model, tmp_path / "encoder").encoder
+    exported = write_sentence_transformers(tmp_path / "encoder", tmp_path / "exported")
+    opened = Teacher.load(exported, device="cpu", dtype=torch.float32)
+    np.testing.assert_allclose(opened.encode(TEXTS), encoder.encode(TEXTS), atol=ROUNDING)
+    np.testing.assert_allclose(opened.for_queries().encode(TEXTS), encoder.encode_queries(TEXTS), atol=ROUNDING)
+    run(make_tiny_model(tmp_path / "mpnet", "mpnet"), tmp_path / "other")
+    with pytest.raises(EncoderError, match="adopted from a model that is no BERT, so it cannot be exported"):
+        write_sentence_transformers(tmp_path / "other", tmp_path / "refused")
+
+
+def test_a_student_cannot_start_from_what_training_does_not_represent(tmp_path):
+    run(make_tiny_model(tmp_path / "bert", "bert"), tmp_path / "plain")
+    assert load_initial_model(tmp_path / "plain").max_tokens == LONGEST - 2
+    for name, family, options in (
+        ("mpnet", "mpnet", {}),
+        ("cls", "bert", {"pooling": "cls"}),
+        ("prompts", "bert", {"prompts": PROMPTS}),
+        ("bias", "bert", {"dense": [(24, "linear.Identity")]}),
+    ):
+        run(make_tiny_model(tmp_path / name, family, **options), tmp_path / f"{name}-encoder")
+        with pytest.raises(DistillError, match="expected a student with mean pooling, without prompts"):
+            load_initial_model(tmp_path / f"{name}-encoder")
+
+
+def test_the_sample_is_that_of_the_script():
+    path = Path(__file__).parents[2] / "scripts" / "make_adopt_sample.py"
+    spec = importlib.util.spec_from_file_location("make_adopt_sample", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert gzip.decompress(SAMPLE.read_bytes()) == gzip.decompress(module.draw_sample())
+
+
+@pytest.mark.parametrize(
+    ("name", "model_type", "prompts"),
+    [
+        ("intfloat/multilingual-e5-base", "xlm-roberta", ("query: ", "passage: ")),
+        ("BAAI/bge-large-en-v1.5", "bert", ("Represent this sentence for searching relevant passages: ", "")),
+        ("Snowflake/snowflake-arctic-embed-l-v2.0", "xlm-roberta", ("query: ", "")),
+        ("my-nomic", "nomic_bert", ("search_query: ", "search_document: ")),
+        ("BAAI/bge-m3", "xlm-roberta", None),
+        ("my-e5-base-tuned", "bert", None),
+    ],
+)
+def test_families_are_known_by_their_full_names(name, model_type, prompts):
+    family = find_family(name, model_type)
+    assert prompts == (family and (family.prompts.query, family.prompts.document))
