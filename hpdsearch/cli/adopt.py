@@ -190,8 +190,6 @@ def _echo(adopted: "Adopted") -> None:
 
 
 def _echo_json(adopted: "Adopted") -> None:
-    from dataclasses import asdict
-
     encoder = adopted.encoder
     echo_json(
         {
@@ -206,6 +204,6 @@ def _echo_json(adopted: "Adopted") -> None:
             "max_tokens": encoder.max_tokens,
             "explained_energy": adopted.explained_energy,
             "size_bytes": adopted.size_bytes,
-            "comparison": asdict(adopted.comparison),
+            "comparison": adopted.comparison.as_dict(),
         }
     )

@@ -27,7 +27,14 @@ from hpdsearch.distillation.pipeline import QUALITY, README
 from hpdsearch.distillation.space.lookup import SPACE, load_space
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import AdoptSpec, Precision, ProjectionSpec
-from hpdsearch.distillation.staging import TRAINING, check_output, create_staging, exclusive_lock, promote
+from hpdsearch.distillation.staging import (
+    SETTINGS,
+    TRAINING,
+    check_output,
+    create_staging,
+    exclusive_lock,
+    promote,
+)
 from hpdsearch.distillation.teacher.prompts import Prompts, find_family
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import Backend, Device, Encoder, Space, write_space
@@ -73,6 +80,10 @@ class Comparison:
     neighbors_in_space: float
     int8_cosine: float | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values. This is the content of quality.json."""
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
     def describe(self) -> dict[str, str]:
         """Return the measurements by name, formatted."""
         compared = f"{self.n_texts:,} texts"
@@ -94,7 +105,7 @@ class Adopted:
 
     Attributes:
         folder: of the encoder.
-        encoder: the encoder, loaded.
+        encoder: the encoder, loaded with the backend onnx.
         model: name of the model.
         architecture: its model_type.
         pooling: of its token vectors.
@@ -162,7 +173,7 @@ def adopt(
     if (Path(model) / CARD).is_file():
         raise DistillError(f"{model}: is an encoder already; use it with --encoder {model}")
     if output is not None:
-        check_output(Path(output), overwrite=overwrite, used=(model,))
+        _check_output(Path(output), model, overwrite=overwrite)
     given = load_space(space) if space is not None else None
     if given is not None and (spec.dim is not None or spec.matryoshka):
         raise DistillError("space: expected either a space or the width of a new one (--dim), got both")
@@ -173,7 +184,7 @@ def adopt(
     if output is None:
         width = given.dim if given is not None else spec.dim
         output = Path(ADOPTED, teacher.name if width in (None, teacher.dim) else f"{teacher.name}-{width}")
-        check_output(output, overwrite=overwrite, used=(model,))
+        _check_output(output, model, overwrite=overwrite)
     return adopt_from(teacher, Path(output), texts=texts, spec=spec, space=given, cache=cache, progress=progress)
 
 
@@ -219,35 +230,29 @@ def adopt_from(
     try:
         with exclusive_lock(output):
             staging = create_staging(output)
-            made = write_space(
-                staging / SPACE,
-                teacher=teacher.name if space is None else space.teacher,
-                teacher_hash=teacher.sha256,
-                components=components,
-            )
-            _export(staging, teacher, made, spec, name=output.resolve().name, max_tokens=max_tokens, n_prompt=n_prompt)
-            comparison = _compare(staging, made, spec, checked, originals, queries, of_queries)
-            _require_agreement(comparison, spec, teacher)
-            card = render_adopted_card(
-                Encoder.load(staging, backend=Backend.ONNX),
-                model=teacher.name,
-                license=teacher.license,
-                results=comparison.describe(),
-            )
-            report = json.dumps(asdict(comparison), indent=2) + "\n"
-            for name, content in ((QUALITY, report), (README, card)):
-                with atomic_write(staging / name) as file:
-                    file.write(content.encode())
-            promote(output)
+            try:
+                made = write_space(
+                    staging / SPACE,
+                    teacher=teacher.name if space is None else space.teacher,
+                    teacher_hash=teacher.sha256,
+                    components=components,
+                )
+                name = output.resolve().name
+                _export(staging, teacher, made, spec, name=name, max_tokens=max_tokens, n_prompt=n_prompt)
+                comparison = _compare(staging, made, spec, checked, originals, queries, of_queries)
+                _require_agreement(comparison, spec, teacher)
+                _write_reports(staging, teacher, comparison)
+                promote(output)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(output / TRAINING, ignore_errors=True)  # with the log of an encoder that was replaced
     except BaseException:
         if is_new:
             shutil.rmtree(output, ignore_errors=True)
         raise
-    finally:
-        shutil.rmtree(output / TRAINING, ignore_errors=True)
     return Adopted(
         folder=output,
-        encoder=Encoder.load(output),
+        encoder=Encoder.load(output, backend=Backend.ONNX),
         model=teacher.name,
         architecture=_read_architecture(teacher),
         pooling=" and ".join(mode.value for mode in teacher.parts.pooling),
@@ -258,6 +263,13 @@ def adopt_from(
         comparison=comparison,
         texts=SAMPLE_NAME if texts is None else "texts",
     )
+
+
+def _check_output(output: Path, model: str | Path, *, overwrite: bool) -> None:
+    """Check that the encoder may be written to a folder, which must not hold a training that has begun."""
+    check_output(output, overwrite=overwrite, used=(model,))
+    if (output / TRAINING / SETTINGS).is_file() and not (output / CARD).is_file():
+        raise DistillError(f"{output}: hpdsearch distill has begun in this folder; choose another folder")
 
 
 def _check_width(teacher: Teacher, spec: AdoptSpec, *, has_texts: bool) -> bool:
@@ -430,6 +442,19 @@ def _compare(
         neighbors_in_space=neighbor_agreement(ours, projected, spec.k),
         int8_cosine=int8_cosine,
     )
+
+
+def _write_reports(folder: Path, teacher: Teacher, comparison: Comparison) -> None:
+    card = render_adopted_card(
+        Encoder.load(folder, backend=Backend.ONNX),
+        model=teacher.name,
+        license=teacher.license,
+        results=comparison.describe(),
+    )
+    report = json.dumps(comparison.as_dict(), indent=2) + "\n"
+    for name, content in ((QUALITY, report), (README, card)):
+        with atomic_write(folder / name) as file:
+            file.write(content.encode())
 
 
 def _require_agreement(found: Comparison, spec: AdoptSpec, teacher: Teacher) -> None:

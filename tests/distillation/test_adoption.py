@@ -144,7 +144,8 @@ def test_int8_is_near_and_float32_is_the_model(tmp_path):
     originals = encode_by_hand(model, TEXTS).numpy()
     assert ((int8.encoder.encode(TEXTS) * originals).sum(axis=1) > 0.998).all()
     stored = json.loads((tmp_path / "int8" / "quality.json").read_text())
-    assert stored["cosine"] == int8.comparison.cosine
+    assert stored == int8.comparison.as_dict()
+    assert stored["cosine"] == pytest.approx(int8.comparison.cosine, abs=1e-6)
     assert f"{int8.comparison.cosine:.4f}" in (tmp_path / "int8" / "README.md").read_text()
 
 
@@ -293,6 +294,11 @@ def test_what_cannot_be_adopted_is_an_error_that_says_why(tmp_path, tiny_folder)
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(DistillError, match="found other files; choose another folder"):
         run(model, tmp_path / "full")
+    (tmp_path / "begun" / "training").mkdir(parents=True)
+    (tmp_path / "begun" / "training" / "settings.json").write_text("{}")
+    with pytest.raises(DistillError, match="hpdsearch distill has begun in this folder"):
+        run(model, tmp_path / "begun")
+    assert (tmp_path / "begun" / "training" / "settings.json").exists()
     write_json(
         model / "1_Pooling" / "config.json",
         {"word_embedding_dimension": HIDDEN, "pooling_mode": "mean", "include_prompt": False},
