@@ -28,6 +28,7 @@ from hpdsearch.distillation.space.lookup import SPACE, load_space
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import AdoptSpec, Precision, ProjectionSpec
 from hpdsearch.distillation.staging import (
+    LOCK,
     SETTINGS,
     TRAINING,
     check_output,
@@ -243,9 +244,11 @@ def adopt_from(
                 _require_agreement(comparison, spec, teacher)
                 _write_reports(staging, teacher, comparison)
                 promote(output)
+                shutil.rmtree(output / TRAINING, ignore_errors=True)  # with the log of an encoder that was replaced
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-            shutil.rmtree(output / TRAINING, ignore_errors=True)  # with the log of an encoder that was replaced
+                if {path.name for path in (output / TRAINING).glob("*")} <= {LOCK}:
+                    shutil.rmtree(output / TRAINING, ignore_errors=True)
     except BaseException:
         if is_new:
             shutil.rmtree(output, ignore_errors=True)
