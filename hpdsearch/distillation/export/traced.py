@@ -225,7 +225,7 @@ def _multiply_by_scales(graph: Any, name: str) -> None:
     from onnx import TensorProto, helper
 
     users = [node for node in graph.node if name in node.input]
-    if any(node.op_type == "Gather" for node in users):
+    if all(node.op_type == "Gather" for node in users):
         for number, node in enumerate(users):
             at = list(graph.node).index(node)
             rows, cast, scales = (f"{name}.{part}.{number}" for part in ("rows", "cast", "scales"))
