@@ -265,11 +265,11 @@ class Index:
         """
         texts = [query] if isinstance(query, str) else list(query)
         snapshot = self._snapshot
-        encode = partial(self._encoders.encode_queries, snapshot)
         results = search(
             snapshot,
             texts,
-            encode,
+            partial(self._encoders.encode_queries, snapshot),
+            partial(self._encoders.encode_sentences, snapshot),
             k=k,
             mode=_parse_mode(mode),
             where=where,
