@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN_REASONS = 20
 
-_ENDINGS = {".gz", ".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
-
 
 def corpus_options(command: Command) -> Command:
     """Add the options that say how a corpus is read; `open_corpus` takes them."""
@@ -118,16 +116,16 @@ def open_corpus(paths: tuple[str, ...], *, strict: bool, keep_empty: bool = Fals
         raise click.UsageError("--strict and --on-error skip contradict each other")
     fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
     stats = ReadStats()
-    click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped))
+    click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped, reading["on_error"] is OnError.SKIP))
     names = tuple(map(expand_home, paths))
     return read_corpus(names, ReadOptions(fields, **reading), strict=strict, keep_empty=keep_empty, stats=stats)
 
 
-def print_skipped(skipped: "Skipped") -> None:
-    """Print on stderr how much was skipped, and the reasons of the first ones."""
+def print_skipped(skipped: "Skipped", was_asked: bool = True) -> None:
+    """Print on stderr how much was skipped, and the reasons of the first ones; `was_asked`: by --on-error skip."""
     if not skipped.count:
         return
-    echo(f"skipped:    {skipped.count:,} (--on-error skip)", err=True)
+    echo(f"skipped:    {skipped.count:,}{' (--on-error skip)' if was_asked else ''}", err=True)
     for reason in skipped.reasons[:SHOWN_REASONS]:
         echo(f"  {reason}", err=True)
     if skipped.count > SHOWN_REASONS:
@@ -137,10 +135,12 @@ def print_skipped(skipped: "Skipped") -> None:
 def choose_folder(corpus: str) -> Path:
     """Return indexes/NAME for the first corpus of a command line: corpus.jsonl.gz -> indexes/corpus."""
     from hpdsearch.corpus.locations import STDIN, STREAM_NAME
+    from hpdsearch.corpus.sources import FOLDER_ENDINGS, LINE_ENDINGS, PARQUET_ENDING
 
     if corpus == "-" or STREAM_NAME.fullmatch(corpus):
         return INDEXES / STDIN
     path = Path(os.path.realpath(expand_home(corpus)))  # Path.resolve fails for a link to itself
-    while path.suffix.lower() in _ENDINGS and path.stem:
+    endings = {".gz", PARQUET_ENDING, *LINE_ENDINGS, *FOLDER_ENDINGS}
+    while path.suffix.lower() in endings and path.stem:
         path = path.with_suffix("")
     return INDEXES / (path.name or "root")

@@ -357,6 +357,7 @@ def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) 
         "table cells that span lines": corpus.stats.n_multiline_cells,
         "records and files skipped because of errors": corpus.stats.skipped.count + report.skipped.count,
         "hidden files and folders skipped": corpus.stats.n_hidden,
+        "binary files skipped": corpus.stats.n_binary,
         "links not followed": corpus.stats.n_links,
         "files named twice and read once": corpus.stats.n_repeated,
     }

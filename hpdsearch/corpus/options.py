@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hpdsearch.corpus.encodings import UTF8, normalize_encoding
+from hpdsearch.corpus.extraction.limits import ExtractionLimits
 from hpdsearch.corpus.lines import Decoding
 from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.errors import CorpusError
@@ -59,7 +60,9 @@ class ReadOptions:
         encoding: of all files and streams without a byte order mark, such as "latin-1"; None: UTF-8, and for HTML what
             the page declares. Parquet has its own.
         on_error: what a record, line or file that cannot be read does: STOP raises an error, SKIP leaves out the
-            smallest part that can be left out, and `ReadStats.skipped` names it.
+            smallest part that can be left out, and `ReadStats.skipped` names it. A PDF, Office file or other document
+            that cannot be extracted is left out in both cases.
+        limits: time, memory and sizes of extracting a PDF, Office file or other document.
     """
 
     fields: Fields = field(default_factory=Fields)
@@ -71,6 +74,7 @@ class ReadOptions:
     exclude_columns: tuple[str, ...] = ()
     encoding: str | None = None
     on_error: OnError = OnError.STOP
+    limits: ExtractionLimits = field(default_factory=ExtractionLimits)
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.
@@ -109,6 +113,7 @@ class ReadStats:
         n_empty: documents skipped because text and title are blank.
         other_files: number of a folder's files that are not read, by ending (".pdf"; "" for none).
         n_hidden: files and folders skipped because their names begin with a dot.
+        n_binary: files of a folder skipped because they are named like source code and hold binary data.
         n_multiline_cells: quoted cells of tables that contain a line end.
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
         n_repeated: files that were named before, by whatever names; a file is read once.
@@ -122,6 +127,7 @@ class ReadStats:
     n_empty: int = 0
     other_files: Counter[str] = field(default_factory=Counter)
     n_hidden: int = 0
+    n_binary: int = 0
     n_multiline_cells: int = 0
     n_links: int = 0
     n_repeated: int = 0

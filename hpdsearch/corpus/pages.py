@@ -27,6 +27,7 @@ FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$", re.DOTALL | re.MULTILI
 FENCE = re.compile(r" {0,3}(```|~~~)")
 ATX_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+TEX_TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
 RST_LINE = re.compile(r"([^\w\s])\1*\s*$", re.ASCII)
 
 
@@ -140,4 +141,10 @@ def find_rst_title(text: str) -> str:
     return ""
 
 
-TITLE_FINDERS = {".md": find_markdown_title, ".rst": find_rst_title}
+def find_tex_title(text: str) -> str:
+    """Return the title of a LaTeX text, "" if there is none."""
+    found = TEX_TITLE.search(text)
+    return " ".join(found[1].split()) if found else ""
+
+
+TITLE_FINDERS = {".md": find_markdown_title, ".rst": find_rst_title, ".tex": find_tex_title}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from hpdsearch.corpus.extraction import Extractor
 from hpdsearch.corpus.locations import STDIN
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
 from hpdsearch.corpus.parquet import require_pyarrow
@@ -76,8 +77,10 @@ def read_corpus(
 
     - Files: `.txt` (one document per line), `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet`; `.md .rst .html
       .htm` (each one document, named by its path). All but .parquet also as `.gz`.
-    - A folder is read recursively, sorted by path: `.txt .md .rst .html .htm`, also as `.gz`, are one document each,
-      named by the path inside the folder.
+    - `.pdf .docx .pptx .xlsx .odt .epub .eml .ipynb`, and files of source code, are one document each; a `.mbox` has a
+      document for each message. A document that cannot be extracted is left out, and `stats.skipped` names it.
+    - A folder is read recursively, sorted by path: `.txt .md .rst .html .htm` and source code, also as `.gz`, and the
+      documents are one document each, named by the path inside the folder.
     - "-" is standard input.
 
     A document without text and title is skipped and counted. doc_ids may repeat; the caller checks them.
@@ -94,7 +97,7 @@ def read_corpus(
     Raises:
         CorpusError: at once: a path is missing or of an unknown type, or the beginning of a file is not as expected.
             While documents are consumed: contents are not as expected, or there is no document at all.
-        MissingExtraError: at once: a `.parquet` file is to be read and pyarrow is not installed.
+        MissingExtraError: at once: the library that reads a `.parquet` file or a document is not installed.
     """
     names = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not names:
@@ -123,6 +126,21 @@ def read_documents(
     stats: ReadStats,
     stdin: IO[bytes] | None,
 ) -> Iterator[Document]:
+    """Read one source after the other, as `read_with` does, and end the process that extracts documents."""
+    with Extractor(options.limits) as extractor:
+        yield from read_with(extractor, names, sources, options, strict, keep_empty, stats, stdin)
+
+
+def read_with(
+    extractor: Extractor,
+    names: list[str],
+    sources: list[Source],
+    options: ReadOptions,
+    strict: bool,
+    keep_empty: bool,
+    stats: ReadStats,
+    stdin: IO[bytes] | None,
+) -> Iterator[Document]:
     """Read one source after the other and skip empty documents, unless they are kept.
 
     Raises:
@@ -131,7 +149,7 @@ def read_documents(
     n_documents = 0
     n_empty = 0
     for source in sources:
-        for document in read_or_skip(source, options, stats, stdin):
+        for document in read_or_skip(source, options, stats, stdin, extractor, stops=strict or keep_empty):
             text = document.text
             if not text or text.isspace():
                 if strict:
@@ -151,16 +169,28 @@ def read_documents(
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
 
-def read_or_skip(source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
-    """Read a source; with SKIP, an error ends it and is reported, and the source counts as one that is incomplete."""
+def read_or_skip(
+    source: Source,
+    options: ReadOptions,
+    stats: ReadStats,
+    stdin: IO[bytes] | None,
+    extractor: Extractor,
+    *,
+    stops: bool,
+) -> Iterator[Document]:
+    """Read a source; with SKIP, an error ends it and is reported, and the source counts as one that is incomplete.
+
+    A document that cannot be extracted is skipped without SKIP too, unless `stops`.
+    """
+    on_error = OnError.SKIP if source.kind is SourceType.DOCUMENT and not stops else options.on_error
     n_skipped = stats.skipped.count
     n_before = stats.n_documents + stats.n_empty
     try:
-        yield from read_source(source, options, stats, stdin)
+        yield from read_source(source, options, stats, stdin, extractor)
     except CorpusError as error:
-        if stats.n_documents + stats.n_empty > n_before and options.on_error is OnError.SKIP:
+        if stats.n_documents + stats.n_empty > n_before and on_error is OnError.SKIP:
             error = CorpusError(f"{error} (the rest of the file is skipped)")
-        stats.skipped.add_or_raise(error, options.on_error)
+        stats.skipped.add_or_raise(error, on_error)
     if stats.skipped.count > n_skipped:
         stats.locations_skipped.add(source.location)
 
@@ -193,5 +223,5 @@ def describe_missing(n_empty: int, stats: ReadStats) -> str:
         return f"only empty ones ({n_empty})"
     if stats.other_files:
         others = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in stats.other_files.most_common(5))
-        return f"none; a folder's .txt .md .rst .html .htm files are read, not its other files ({others})"
+        return f"none; a folder's texts, pages, documents and source code are read, not its other files ({others})"
     return f"none; the files, the folder or {STDIN} are empty, or hold only a header"

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO
 
+from hpdsearch.corpus.extraction import Extractor
+from hpdsearch.corpus.extraction.extractor import require_documents_extra
 from hpdsearch.corpus.formats import LINE_READERS
 from hpdsearch.corpus.lines import Decoding, SourceLocation, open_stream, read_text_lines, read_text_pieces
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
 from hpdsearch.corpus.pages import decode_html, read_page
 from hpdsearch.corpus.parquet import read_parquet
 from hpdsearch.corpus.sources import HTML_ENDINGS, Source, SourceType
+from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
 CHECKED_RECORDS = 20
@@ -26,11 +29,16 @@ class CheckedEnough(Exception):  # noqa: N818  (it is no error)
     """A check has read as much of a file as it may."""
 
 
-def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None) -> Iterator[Document]:
+def read_source(
+    source: Source, options: ReadOptions, stats: ReadStats, stdin: IO[bytes] | None, extractor: Extractor
+) -> Iterator[Document]:
     """Read the documents of one file or of standard input."""
     location = SourceLocation(source.name)
     if source.kind is SourceType.PARQUET:
         yield from read_parquet(source, location, options, stats)
+        return
+    if source.kind is SourceType.DOCUMENT:
+        yield from read_extracted(source, extractor)
         return
     raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
     with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
@@ -46,6 +54,23 @@ def read_source(source: Source, options: ReadOptions, stats: ReadStats, stdin: I
             stats.position = None
 
 
+def read_extracted(source: Source, extractor: Extractor) -> Iterator[Document]:
+    """Read the document of a PDF, Office file and the like, or the messages of a mailbox; each has its number.
+
+    Raises:
+        CorpusError: the file cannot be extracted.
+    """
+    assert source.path is not None
+    try:
+        for number, found in enumerate(extractor.extract(source.path, source.name, source.ending), start=1):
+            where = source.name if source.is_one_document else f"{source.name}:{number}"
+            doc_id = source.doc_id if source.is_one_document else where
+            text = found.text if found.text.strip() else found.title
+            yield Document(doc_id, text, found.title, found.metadata, where)
+    except OSError as error:
+        raise CorpusError(f"{source.name}: cannot be read: {error.strerror or error}") from error
+
+
 def choose_text_reader(source: Source) -> TextReader:
     """Return the function that reads the text of a file with records."""
     return read_text_pieces if source.line_format is LineFormat.JSON else read_text_lines
@@ -55,11 +80,15 @@ def check_source(source: Source, options: ReadOptions) -> None:
     """Check that a file can be opened and decoded, and that its first records are as expected.
 
     The first 20 records are read, but not more than 64 KiB and the line or value in which they end. A stream is not
-    checked, because it can be read only once.
+    checked, because it can be read only once; nor is a document that is extracted, because it never stops the reading.
 
     Raises:
         CorpusError: something is not as expected.
+        MissingExtraError: the library that extracts the file is not installed.
     """
+    if source.kind is SourceType.DOCUMENT:
+        require_documents_extra(source.ending)
+        return
     if source.is_stream or is_utf8_page(source, options):
         return
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from hpdsearch.corpus.encodings import find_bom_encoding
 from hpdsearch.corpus.locations import (
     STDIN,
     STREAM_NAME,
@@ -21,11 +22,19 @@ from hpdsearch.errors import CorpusError
 
 LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat} | {".ndjson": LineFormat.JSONL}
 HTML_ENDINGS = {".html", ".htm"}
-PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS
-FOLDER_ENDINGS = {".txt"} | PAGE_ENDINGS
+CODE_ENDINGS = set(
+    ".py .pyi .js .mjs .cjs .jsx .ts .tsx .java .kt .kts .scala .groovy .c .h .cc .cpp .cxx .hh .hpp .cs .go .rs .swift "
+    ".rb .php .pl .pm .lua .r .jl .hs .ml .ex .exs .erl .clj .dart .zig .nim .f90 .sh .bash .zsh .ps1 .sql .proto .tex".split()
+)
+PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS | CODE_ENDINGS
+MAILBOX_ENDING = ".mbox"
+DOCUMENT_ENDINGS = {".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".eml", ".ipynb", MAILBOX_ENDING}
+FOLDER_ENDINGS = {".txt"} | PAGE_ENDINGS | DOCUMENT_ENDINGS
 PARQUET_ENDING = ".parquet"
+BINARY_WITHIN = 1 << 13  # bytes; source code holds no NUL
 RefusePath = Callable[[CorpusError, str], None]  # raises the error of a path, or counts it
-KNOWN = ".txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, or a folder"
+KNOWN = ".txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, "
+KNOWN += " ".join(sorted(DOCUMENT_ENDINGS)) + ", an ending of source code, or a folder"
 
 
 class SourceType(Enum):
@@ -34,6 +43,7 @@ class SourceType(Enum):
     LINES = auto()
     PAGE = auto()  # the file is one document
     PARQUET = auto()
+    DOCUMENT = auto()  # a process of its own extracts it (hpdsearch.corpus.extraction)
 
 
 @dataclass(slots=True)
@@ -65,6 +75,11 @@ class Source:
     def line_format(self) -> LineFormat:
         """The format of the lines, if kind is LINES."""
         return LINE_ENDINGS[self.ending]
+
+    @property
+    def is_one_document(self) -> bool:
+        """Whether the file is one document, and no list of records or messages."""
+        return self.kind in (SourceType.PAGE, SourceType.DOCUMENT) and self.ending != MAILBOX_ENDING
 
 
 def find_sources(names: Iterable[str], options: ReadOptions, stats: ReadStats) -> list[Source]:
@@ -106,11 +121,11 @@ def separate_doc_ids(sources: Iterable[Source]) -> None:
     pending = list(sources)
     while pending:
         for source in pending:
-            by_id.setdefault((source.doc_id, source.kind is SourceType.PAGE), []).append(source)
+            by_id.setdefault((source.doc_id, source.is_one_document), []).append(source)
         equal = [group for group in by_id.values() if len(group) > 1]
         pending = [source for group in equal for source in group]
         for group in equal:
-            del by_id[group[0].doc_id, group[0].kind is SourceType.PAGE]
+            del by_id[group[0].doc_id, group[0].is_one_document]
         for source in pending:
             source.doc_id = extend_left(source.doc_id, source.location)
 
@@ -147,6 +162,8 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, re
         kind = SourceType.PAGE
     elif ending == PARQUET_ENDING and not is_gzip:
         kind = SourceType.PARQUET
+    elif ending in DOCUMENT_ENDINGS and not is_gzip and not is_stream:
+        kind = SourceType.DOCUMENT
     else:
         raise CorpusError(f'{name}: expected a file ending in {KNOWN}, got "{path.suffix}"')
     if is_stream:
@@ -192,7 +209,11 @@ def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> It
                 else:
                     refuse(CorpusError(f"{path}: cannot be read: {error.strerror}"), str(path))
                 continue
-            if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode):
+            is_document = ending in DOCUMENT_ENDINGS
+            if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode) and not (is_document and is_gzip):
+                if ending in CODE_ENDINGS and not is_gzip and is_binary(path):
+                    stats.n_binary += 1
+                    continue
                 inside = path.relative_to(folder).as_posix()
                 if not is_utf8(inside):
                     refuse(
@@ -202,7 +223,8 @@ def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> It
                 # Only links need the slow search; os.walk has entered none.
                 location = find_location(str(path)) if is_link else f"{root}/{inside}"
                 doc_id = find_ending(inside, location)
-                yield Source(str(path), location, doc_id, path, SourceType.PAGE, ending, is_gzip, size=status.st_size)
+                kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
+                yield Source(str(path), location, doc_id, path, kind, ending, is_gzip, size=status.st_size)
             else:
                 stats.other_files[path.suffix.lower()] += 1
 
@@ -216,6 +238,19 @@ def split_ending(name: str) -> tuple[str, bool]:
 def is_hidden(name: str) -> bool:
     """Return whether a leading dot hides a file or folder."""
     return name.startswith(".")
+
+
+def is_binary(path: Path) -> bool:
+    """Return whether a file of source code is binary: it begins with a NUL among text, and not as UTF-16 does.
+
+    A file that cannot be read is not; its reader words the error.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(BINARY_WITHIN)
+    except OSError:
+        return False
+    return b"\0" in head and find_bom_encoding(head) is None
 
 
 def is_utf8(name: str) -> bool:

@@ -289,7 +289,7 @@ def test_a_pipe_in_a_folder_does_not_hang(tmp_path):
         ("a.txt", b"\n \n", "a.txt: expected documents, got only empty ones (2)"),
         ("a.csv", b"", "a.csv: expected documents, got none"),
         ("a.csv", b"id,text\n", "a.csv: expected documents, got none"),
-        ("a.docx", b"", 'a.docx: expected a file ending in .txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm'),
+        ("a.bin", b"", 'a.bin: expected a file ending in .txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm'),
         ("a.parquet.gz", b"", "a.parquet.gz: expected a file ending in"),
         ("corpus", b"", "corpus: expected a file ending in"),
     ],
@@ -325,10 +325,10 @@ def test_no_path_is_refused():
 
 
 def test_the_error_for_a_folder_without_documents_lists_its_files(tmp_path):
-    write(tmp_path / "a.pdf", "x")
-    write(tmp_path / "b.pdf", "x")
+    write(tmp_path / "a.bin", "x")
+    write(tmp_path / "b.bin", "x")
     write(tmp_path / "Makefile", "x")
-    with pytest.raises(CorpusError, match=r"\.md \.rst \.html \.htm files are read.*\(2 \.pdf, 1 without ending\)"):
+    with pytest.raises(CorpusError, match=r"documents and source code are read.*\(2 \.bin, 1 without ending\)"):
         read(tmp_path)
 
 

@@ -1,0 +1,67 @@
+"""The worker process: reads requests, lines of JSON, from standard input, and writes documents to standard output.
+
+request: {"path": ..., "ending": ".pdf"}
+answers: {"title": ..., "text": ..., "locations": ..., "metadata": ...} for each document, then {"end": true},
+         {"error": ...}, or {"exhausted": true} if the memory does not suffice
+"""
+
+import json
+import os
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hpdsearch.corpus.extraction.formats import FORMATS
+from hpdsearch.corpus.extraction.limits import ExtractionError, ExtractionLimits
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    limits = ExtractionLimits(**json.loads(sys.argv[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    # What a library prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        for answer in list_answers(json.loads(line), limits):
+            answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def list_answers(request: dict[str, str], limits: ExtractionLimits) -> Iterator[dict[str, Any]]:
+    """Yield the answers to one request."""
+    try:
+        for extraction in FORMATS[request["ending"]](Path(request["path"]), limits):
+            extraction.title = clean(extraction.title)
+            extraction.text = clean(extraction.text)
+            yield asdict(extraction)
+        yield {"end": True}
+    except MemoryError:
+        yield {"exhausted": True}
+    except ExtractionError as error:
+        yield {"error": str(error)}
+    except OSError as error:
+        yield {"error": f"cannot be read: {error.strerror or error}"}
+    except Exception as error:  # the libraries raise errors of all kinds for damaged files
+        yield {"error": f"expected a complete file, got a damaged or other one ({describe_error(error)})"}
+
+
+def clean(text: str) -> str:
+    """Replace what is no text: NUL and unpaired surrogates. The length stays, because locations count characters."""
+    return NO_TEXT.sub("\ufffd", text)
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error on one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

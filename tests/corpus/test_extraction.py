@@ -1,0 +1,355 @@
+"""Documents are extracted in a process of its own; the files are made by the libraries themselves."""
+
+import email.message
+import io
+import json
+import mailbox
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hpdsearch.corpus import ReadOptions, ReadStats, read_corpus
+from hpdsearch.corpus.extraction import ExtractionLimits, Extractor
+from hpdsearch.errors import CorpusError, MissingExtraError
+
+docx = pytest.importorskip("docx")
+openpyxl = pytest.importorskip("openpyxl")
+pptx = pytest.importorskip("pptx")
+pypdf = pytest.importorskip("pypdf")
+pytest.importorskip("pypdfium2")
+
+KINDS = ("pdf", "docx", "pptx", "xlsx", "odt", "epub", "eml", "mbox", "ipynb")
+
+
+def make_pdf(path: Path, pages: list[str], password: str = "") -> Path:
+    """Write a PDF with a line of text a page; "" makes a page without text, as a scan is."""
+    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+    writer = pypdf.PdfWriter()
+    for text in pages:
+        page = writer.add_blank_page(300, 300)
+        if text:
+            stream = DecodedStreamObject()
+            stream.set_data(f"BT /F1 12 Tf 20 150 Td ({text}) Tj ET".encode())
+            font = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica"}
+            fonts = DictionaryObject({NameObject(k): NameObject(v) for k, v in font.items()})
+            page[NameObject("/Resources")] = DictionaryObject(
+                {NameObject("/Font"): DictionaryObject({NameObject("/F1"): writer._add_object(fonts)})}
+            )
+            page[NameObject("/Contents")] = writer._add_object(stream)
+    writer.add_metadata({"/Title": "The harbour", "/Author": "Ada"})
+    if password:
+        writer.encrypt(password, algorithm="RC4-128")
+    writer.write(path)
+    return path
+
+
+def make_docx(path: Path) -> Path:
+    document = docx.Document()
+    document.add_heading("Install", 1)
+    document.add_paragraph("Take a package.")
+    document.add_heading("From source", 2)
+    document.add_paragraph("Clone and build.")
+    table = document.add_table(1, 2)
+    table.cell(0, 0).text = "left"
+    table.cell(0, 1).text = "right"
+    document.core_properties.title = ""
+    document.save(str(path))
+    return path
+
+
+def make_pptx(path: Path) -> Path:
+    presentation = pptx.Presentation()
+    for title, body in (("Plan", "Sail at dawn."), ("Costs", "Ten coins.")):
+        slide = presentation.slides.add_slide(presentation.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = body
+    presentation.slides[1].notes_slide.notes_text_frame.text = "Say thanks."
+    presentation.save(str(path))
+    return path
+
+
+def make_xlsx(path: Path) -> Path:
+    workbook = openpyxl.Workbook()
+    workbook.active.title = "Costs"
+    workbook.active.append(["item", "coins"])
+    workbook.active.append(["rope", 3])
+    workbook.create_sheet("Crew").append(["Ada"])
+    workbook.save(path)
+    return path
+
+
+def make_zip(path: Path, files: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def make_odt(path: Path) -> Path:
+    text = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+    office = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+    content = (
+        f'<office:document-content xmlns:office="{office}" xmlns:text="{text}"><office:body><office:text>'
+        '<text:h text:outline-level="1">Knots</text:h><text:p>A <text:span>bow</text:span>line<text:s/>holds.</text:p>'
+        "</office:text></office:body></office:document-content>"
+    )
+    return make_zip(path, {"content.xml": content})
+
+
+def make_epub(path: Path) -> Path:
+    container = '<container xmlns="urn:x"><rootfiles><rootfile full-path="O/book.opf"/></rootfiles></container>'
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        "<metadata><dc:title>Tides</dc:title><dc:creator>Ada</dc:creator></metadata><manifest>"
+        '<item id="a" href="a%20b.xhtml" media-type="application/xhtml+xml"/>'
+        '<item id="c" href="c.xhtml" media-type="application/xhtml+xml"/></manifest>'
+        '<spine><itemref idref="c"/><itemref idref="a"/></spine></package>'
+    )
+    return make_zip(
+        path,
+        {
+            "META-INF/container.xml": container,
+            "O/book.opf": package,
+            "O/a b.xhtml": "<html><head><title>Low</title></head><body><p>Low tide.</p></body></html>",
+            "O/c.xhtml": "<html><body><p>High tide.</p></body></html>",
+        },
+    )
+
+
+def make_message(subject: str, text: str) -> email.message.EmailMessage:
+    message = email.message.EmailMessage()
+    message["From"] = "ada@example.org"
+    message["Subject"] = subject
+    message["Date"] = "Wed, 06 May 2026 07:08:00 +0200"
+    message.set_content(text)
+    message.add_attachment(b"x", "application", "pdf", filename="map.pdf")
+    return message
+
+
+def make_eml(path: Path) -> Path:
+    path.write_bytes(make_message("Boat", "The boat is naïve.").as_bytes())
+    return path
+
+
+def make_mbox(path: Path) -> Path:
+    box = mailbox.mbox(str(path))
+    for number in (1, 2):
+        box.add(make_message(f"Subject {number}", f"Text {number}."))
+    box.close()
+    return path
+
+
+def make_ipynb(path: Path) -> Path:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Waves\n", "Intro."]},
+        {"cell_type": "code", "source": "x = 1", "outputs": [{"text": "secret"}]},
+    ]
+    path.write_text(json.dumps({"nbformat": 4, "cells": cells}))
+    return path
+
+
+MAKERS = {
+    "pdf": lambda path: make_pdf(path, ["Sail at dawn.", "", "Ten coins."]),
+    "docx": make_docx,
+    "pptx": make_pptx,
+    "xlsx": make_xlsx,
+    "odt": make_odt,
+    "epub": make_epub,
+    "eml": make_eml,
+    "mbox": make_mbox,
+    "ipynb": make_ipynb,
+}
+EXPECTED = {
+    "pdf": ("The harbour", "Sail at dawn.\n\nTen coins.", [(0, "page 1"), (15, "page 3")]),
+    "docx": (
+        "Install",
+        "Install\n\nTake a package.\n\nFrom source\n\nClone and build.\n\nleft\tright",
+        [(0, "Install"), (26, "Install > From source")],
+    ),
+    "pptx": ("Plan", "Plan\n\nSail at dawn.\n\nCosts\n\nTen coins.\n\nSay thanks.", [(0, "slide 1"), (21, "slide 2")]),
+    "xlsx": ("", "item\tcoins\nrope\t3\n\nAda", [(0, "sheet Costs"), (19, "sheet Crew")]),
+    "odt": ("Knots", "Knots\n\nA bowline holds.", [(0, "Knots")]),
+    "epub": ("Tides", "High tide.\n\nLow tide.", [(0, "chapter 1"), (12, "Low")]),
+    "eml": ("Boat", "The boat is naïve.", []),
+    "ipynb": ("Waves", "# Waves\nIntro.\n\nx = 1", [(0, "cell 1"), (16, "cell 2")]),
+}
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    with Extractor(ExtractionLimits()) as opened:
+        yield opened
+
+
+def read_with_reasons(path, **options):
+    stats = ReadStats()
+    documents = list(read_corpus(path, ReadOptions(**options), stats=stats))
+    return documents, stats.skipped.reasons
+
+
+@pytest.mark.parametrize("kind", sorted(EXPECTED))
+def test_text_title_and_locations_are_extracted(tmp_path, extractor, kind):
+    path = MAKERS[kind](tmp_path / f"a.{kind}")
+    (found,) = extractor.extract(path, path.name, f".{kind}")
+    assert (found.title, found.text, found.locations) == EXPECTED[kind]
+
+
+def test_a_mailbox_holds_a_document_a_message(tmp_path):
+    make_mbox(tmp_path / "a.mbox")
+    documents = list(read_corpus(tmp_path))
+    assert [(d.doc_id, d.title, d.text) for d in documents] == [
+        ("a.mbox:1", "Subject 1", "Text 1."),
+        ("a.mbox:2", "Subject 2", "Text 2."),
+    ]
+    assert documents[0].metadata["from"] == "ada@example.org"
+    assert documents[0].metadata["date"] == "2026-05-06T07:08:00+02:00"
+    assert documents[0].metadata["attachments"] == ["map.pdf"]
+
+
+def test_all_kinds_of_a_folder_are_read(tmp_path):
+    for kind in KINDS:
+        MAKERS[kind](tmp_path / f"a.{kind}")
+    documents, reasons = read_with_reasons(tmp_path)
+    assert reasons == []
+    assert {d.doc_id.split(".")[1].split(":")[0] for d in documents} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("content", [b"\x00\xff\xfe rubbish \x80" * 50, b""], ids=["binary", "empty"])
+def test_rubbish_is_named_and_does_not_end_the_reading(tmp_path, kind, content):
+    (tmp_path / "a.txt").write_text("good")
+    (tmp_path / f"b.{kind}").write_bytes(content)
+    stats = ReadStats()
+    assert [d.doc_id for d in read_corpus(tmp_path, stats=stats)] == ["a.txt"]
+    if kind == "mbox" and not content:  # an empty mailbox holds no message
+        assert stats.skipped.count == 0
+        return
+    assert stats.skipped.count == 1
+    assert stats.skipped.reasons[0].startswith(f"{tmp_path}/b.{kind}: expected ")
+    assert "\n" not in stats.skipped.reasons[0]
+
+
+@pytest.mark.parametrize("kind", ["pdf", "docx", "pptx", "xlsx", "odt", "epub", "ipynb"])
+def test_a_truncated_file_is_named(tmp_path, kind):
+    (tmp_path / "a.txt").write_text("good")
+    path = MAKERS[kind](tmp_path / f"b.{kind}")
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 3])
+    documents, reasons = read_with_reasons(tmp_path)
+    assert [d.doc_id for d in documents] == ["a.txt"]
+    assert reasons[0].startswith(f"{path}: expected ")
+
+
+def test_an_encrypted_pdf_and_a_scanned_one_are_named(tmp_path):
+    make_pdf(tmp_path / "a.pdf", ["text"], password="secret")
+    make_pdf(tmp_path / "b.pdf", ["", ""])
+    make_pdf(tmp_path / "c.pdf", ["text"])
+    documents, reasons = read_with_reasons(tmp_path)
+    assert [d.doc_id for d in documents] == ["c.pdf"]
+    assert "a.pdf: expected a PDF without a password" in reasons[0]
+    assert "b.pdf: expected a PDF with text, got 2 scanned or empty pages" in reasons[1]
+
+
+def test_an_encrypted_office_file_is_named(tmp_path):
+    (tmp_path / "a.txt").write_text("good")
+    (tmp_path / "b.docx").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000))
+    _, reasons = read_with_reasons(tmp_path)
+    assert "expected an Office file without a password" in reasons[0]
+
+
+@pytest.mark.parametrize("kind", ["docx", "pptx", "xlsx", "odt", "epub"])
+def test_a_zip_bomb_is_not_unpacked(tmp_path, kind):
+    (tmp_path / "a.txt").write_text("good")
+    make_zip(tmp_path / f"b.{kind}", {"content.xml": "0" * 5_000_000})
+    _, reasons = read_with_reasons(tmp_path, limits=ExtractionLimits(unpacked_bytes=1_000_000))
+    assert "expected at most 1,000,000 bytes when it is unpacked, got 5,000,000" in reasons[0]
+
+
+def test_an_archive_of_many_files_is_not_read(tmp_path):
+    (tmp_path / "a.txt").write_text("good")
+    make_zip(tmp_path / "b.odt", {f"{i}.xml": "" for i in range(30)})
+    _, reasons = read_with_reasons(tmp_path, limits=ExtractionLimits(entries=20))
+    assert "expected at most 20 files in the archive, got 30" in reasons[0]
+
+
+def test_a_file_and_a_text_beyond_the_limits_are_named(tmp_path):
+    make_eml(tmp_path / "a.eml")
+    path = make_ipynb(tmp_path / "b.ipynb")
+    (tmp_path / "c.txt").write_text("good")
+    limits = ExtractionLimits(file_bytes=path.stat().st_size, characters=5)
+    _, reasons = read_with_reasons(tmp_path, limits=limits)
+    assert "a.eml: expected a file of at most" in reasons[0]
+    assert "b.ipynb: expected a text of at most 5 characters" in reasons[1]
+
+
+def test_the_process_is_used_again_and_restarted_after_a_timeout(tmp_path, monkeypatch):
+    path = make_ipynb(tmp_path / "a.ipynb")
+    os.mkfifo(tmp_path / "b.ipynb")  # it blocks the reader for ever
+    with Extractor(ExtractionLimits(seconds=20)) as extractor:
+        list(extractor.extract(path, "a.ipynb", ".ipynb"))
+        first = extractor._worker
+        list(extractor.extract(path, "a.ipynb", ".ipynb"))
+        assert extractor._worker is first
+        extractor.limits = ExtractionLimits(seconds=0.3)
+        start = time.monotonic()
+        with pytest.raises(CorpusError, match=r"b\.ipynb: expected .*, got one that takes longer than 0\.3 s"):
+            list(extractor.extract(tmp_path / "b.ipynb", "b.ipynb", ".ipynb"))
+        assert time.monotonic() - start < 10
+        assert first.poll() is not None
+        extractor.limits = ExtractionLimits(seconds=20)
+        assert list(extractor.extract(path, "a.ipynb", ".ipynb"))
+    assert extractor._worker is None
+
+
+def test_a_file_that_needs_too_much_memory_is_named(tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": [{"source": "x" * 300_000_000}]}))
+    (tmp_path / "b.txt").write_text("good")
+    documents, reasons = read_with_reasons(tmp_path, limits=ExtractionLimits(memory_bytes=600 << 20))
+    assert [d.doc_id for d in documents] == ["b.txt"]
+    assert "a.ipynb: expected a file that can be read within the limits, got one that needs more memory" in reasons[0]
+
+
+def test_a_process_that_crashes_is_named_and_restarted(tmp_path):
+    path = make_ipynb(tmp_path / "a.ipynb")
+    with Extractor(ExtractionLimits()) as extractor:
+        list(extractor.extract(path, "a.ipynb", ".ipynb"))
+        extractor._worker.kill()
+        assert list(extractor.extract(path, "a.ipynb", ".ipynb"))
+
+
+def test_strict_stops_at_a_document_that_cannot_be_extracted(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(b"rubbish")
+    with pytest.raises(CorpusError, match=r"a\.pdf: expected a PDF"):
+        list(read_corpus(tmp_path, strict=True))
+
+
+def test_a_missing_library_is_named_at_once(tmp_path, monkeypatch):
+    (tmp_path / "a.pdf").write_bytes(b"")
+    monkeypatch.setattr("hpdsearch.errors.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'documents needs pypdfium2: pip install "hpdsearch\[documents\]"'):
+        read_corpus(tmp_path)
+
+
+def test_source_code_is_read_and_binary_files_are_counted(tmp_path):
+    (tmp_path / "a.py").write_text("print(1)\n")
+    (tmp_path / "b.tex").write_text("\\title{On {\\em tides}}\ntext")
+    (tmp_path / "c.c").write_bytes(b"\x7fELF\0\0")
+    (tmp_path / "d.js").write_bytes("let x".encode("utf-16"))
+    stats = ReadStats()
+    documents = {d.doc_id: d for d in read_corpus(tmp_path, stats=stats)}
+    assert documents.keys() == {"a.py", "b.tex", "d.js"}
+    assert documents["b.tex"].title == "On {\\em tides}"
+    assert stats.n_binary == 1
+
+
+def test_pypdf_reads_the_same_text(tmp_path, extractor):
+    path = make_pdf(tmp_path / "a.pdf", ["Sail at dawn.", "Ten coins."])
+    (found,) = extractor.extract(path, "a.pdf", ".pdf")
+    assert found.text == "\n\n".join(
+        page.extract_text() for page in pypdf.PdfReader(io.BytesIO(path.read_bytes())).pages
+    )
