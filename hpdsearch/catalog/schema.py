@@ -40,6 +40,12 @@ CREATE TABLE IF NOT EXISTS withdrawn(
     place TEXT NOT NULL, doc_id TEXT NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (place, doc_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS withdrawn_by_doc_id ON withdrawn(doc_id);
 """
+# Made on demand: where the parts of a document's text begin (docs/index-format.md). Earlier versions of format 2 do not
+# read it, and may leave rows of documents that they have replaced; those have another text_hash.
+LOCATIONS = """
+CREATE TABLE IF NOT EXISTS locations(
+    doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, labels TEXT NOT NULL, sum INTEGER NOT NULL);
+"""
 NO_METADATA = "{}"
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments", "waiting")
 SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
@@ -143,6 +149,18 @@ def document_checksum(
 ) -> int:
     """Return the 64-bit checksum over everything that the catalog stores of one document."""
     return _hash64(doc_id, title, text, metadata, source, repr(passages))
+
+
+def locations_row(doc: int, document: Document) -> tuple[int, int, str, int]:
+    """Return the row of table locations."""
+    labels = json.dumps(document.locations, ensure_ascii=False, separators=(",", ":"))
+    text_hash = text_fingerprint(document)
+    return doc, text_hash, labels, locations_checksum(text_hash, labels)
+
+
+def locations_checksum(text_hash: int, labels: str) -> int:
+    """Return the 64-bit checksum over a row of table locations, without the number of the document."""
+    return _hash64(str(text_hash), labels)
 
 
 def vector_checksum(row: int, vector: bytes) -> int:

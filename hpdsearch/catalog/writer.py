@@ -18,6 +18,7 @@ from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
     FORMAT,
+    LOCATIONS,
     NO_METADATA,
     SCHEMA,
     SEGMENT_COLUMNS,
@@ -27,6 +28,7 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     WithdrawnDocument,
     document_row,
+    locations_row,
     metadata_json,
     text_fingerprint,
     vector_checksum,
@@ -89,7 +91,7 @@ class CatalogWriter(Catalog):
 
     def clear(self) -> None:
         """Replace all tables by empty ones; takes effect with the commit."""
-        for table in (*TABLES, "withdrawn"):
+        for table in (*TABLES, "withdrawn", "locations"):
             self._execute(f"DROP TABLE IF EXISTS {table}")
         for statement in SCHEMA.split(";"):
             self._execute(statement)
@@ -121,6 +123,12 @@ class CatalogWriter(Catalog):
         self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
         self._many("INSERT INTO passages VALUES (?, ?, ?, ?)", spans)
         self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
+        located = [
+            locations_row(doc, document) for doc, (document, _) in enumerate(documents, next_doc) if document.locations
+        ]
+        if located:
+            self._execute(LOCATIONS)
+            self._many("INSERT OR REPLACE INTO locations VALUES (?, ?, ?, ?)", located)
 
     def find_same_texts(self, documents: Sequence[Document]) -> dict[tuple[str, str], str]:
         """Return a doc_id by title and text, for those of these documents whose title and text are stored."""
@@ -140,11 +148,17 @@ class CatalogWriter(Catalog):
         """Look up the document with this doc_id; None: it is new.
 
         Returns:
-            its number, its source, and whether title, text and metadata are the same.
+            its number, its source, and whether title, text, locations and metadata are the same.
         """
         sql = "SELECT doc, source, title, text, metadata FROM documents WHERE doc_id = ?"
         for doc, source, *content in self._all(sql, (document.doc_id,)):
-            return int(doc), str(source), content == [document.title, document.text, metadata_json(document)]
+            is_same = content == [document.title, document.text, metadata_json(document)]
+            if is_same and self._has_locations():
+                stored = self._locations({doc: text_fingerprint(document)})
+                is_same = stored.get(doc, ()) == document.locations
+            elif document.locations:
+                is_same = False
+            return int(doc), str(source), is_same
         return None
 
     def sources_by_stem(self, stems: Sequence[str], location: str, *, has_lines: bool) -> dict[str, str]:
@@ -239,6 +253,8 @@ class CatalogWriter(Catalog):
             keys = [(field, text, stored.doc) for field, text, _ in flatten_metadata(stored.document.metadata)]
             self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
             self._execute("DELETE FROM documents WHERE doc = ?", (stored.doc,))
+            if stored.document.locations:
+                self._execute("DELETE FROM locations WHERE doc = ?", (stored.doc,))
             n_rows += len(rows)
         return n_rows
 

@@ -2,16 +2,20 @@
 
 import codecs
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
-from typing import IO
+from typing import IO, Any, TypeAlias
 
 from hpdsearch.corpus.encodings import UTF8, choose_encoding, find_bom_encoding
+from hpdsearch.corpus.extraction.limits import HeadingPath
 from hpdsearch.corpus.lines import BOM_CHARACTER, SourceLocation, read_text_lines
 from hpdsearch.corpus.options import ReadOptions
 from hpdsearch.corpus.sources import HTML_ENDINGS, Source
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
+
+Locations: TypeAlias = tuple[tuple[int, str], ...]  # Document.locations
 
 MAIN = "main, [role=main]"
 # Elements around a page's text: HTML's own and their ARIA roles, Sphinx's paragraph signs, DocBook's links.
@@ -38,16 +42,23 @@ def read_page(file: IO[bytes], source: Source, location: SourceLocation, options
         CorpusError: the file cannot be decoded.
     """
     if source.ending in HTML_ENDINGS:
-        title, text = extract_html(file.read(), location.name, options.encoding)
+        title, text, locations = extract_located_html(file.read(), location.name, options.encoding)
     else:
         decoding = replace(options.decoding, defers_errors=False)
         text = "".join(read_text_lines(file, location, decoding)).replace("\r\n", "\n")
         title = TITLE_FINDERS[source.ending](text) if source.ending in TITLE_FINDERS else ""
-    return Document(source.doc_id, text if text.strip() else title, title, {}, source.name)
+        locations = locate_markdown(text) if source.ending == ".md" else ()
+    return Document(source.doc_id, text if text.strip() else title, title, {}, source.name, locations)
 
 
 def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str]:
-    """Return a page's <title>, and its visible text without menus, with a blank line between paragraphs.
+    """Return title and text of a page, as `extract_located_html` does."""
+    title, text, _ = extract_located_html(raw, name, encoding)
+    return title, text
+
+
+def extract_located_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str, Locations]:
+    """Return a page's <title>, its visible text without menus, with a blank line between paragraphs, and its headings.
 
     Args:
         raw: the bytes of the page.
@@ -62,14 +73,66 @@ def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[st
 
     page = decode_html(raw, name, encoding)
     if not page.strip():
-        return "", ""
+        return "", "", ()
     tree = HTMLTree.parse(page)
     title = " ".join((tree.title or "").split())
     main = tree.document.query_selector_all(MAIN) if tree.document else []
     if len(main) == 1 and (main[0].text or "").strip():
         tree = HTMLTree.parse(main[0].html)
     text = extract_plain_text(tree, preserve_formatting=True, alt_texts=False, skip_elements=BOILERPLATE)
-    return title, text.strip()
+    text = text.strip()
+    return title, text, locate_headings(text, [(int(h.tag[1]), h.text or "") for h in list_headings(tree)])
+
+
+def list_headings(tree: Any) -> list[Any]:
+    """Return the elements h1 to h6 of a page, in their order."""
+    return list(tree.document.query_selector_all("h1, h2, h3, h4, h5, h6")) if tree.document else []
+
+
+def locate_headings(text: str, headings: Iterable[tuple[int, str]]) -> Locations:
+    """Return where the sections of an extracted text begin, by the lines that are its headings.
+
+    A heading that is no line of the text, because it stands in a menu, is left out.
+    """
+    starts: dict[str, list[int]] = {}
+    at = 0
+    for line in text.split("\n"):
+        starts.setdefault(" ".join(line.split()), []).append(at)
+        at += len(line) + 1
+    path = HeadingPath()
+    locations: list[tuple[int, str]] = []
+    after = -1
+    for level, heading in headings:
+        found = [start for start in starts.get(" ".join(heading.split()), ()) if start > after]
+        if found and heading.strip():
+            after = found[0]
+            path.enter(level, heading)
+            locations.append((after, str(path)))
+    return tuple(locations)
+
+
+def locate_markdown(text: str) -> Locations:
+    """Return where the sections of a Markdown text begin: "Install > From source"."""
+    path = HeadingPath()
+    locations: list[tuple[int, str]] = []
+    fence = ""
+    before = ""
+    front = FRONT_MATTER.match(text)
+    at = front.end() if front else 0
+    for line in text[at:].split("\n"):
+        if mark := FENCE.match(line):
+            fence = "" if mark[1] == fence else fence or mark[1]
+        elif not fence:
+            if heading := ATX_HEADING.match(line):
+                marks = line.split(maxsplit=1)[0]  # "##"
+                path.enter(len(marks), heading[1])
+                locations.append((at, str(path)))
+            elif before.strip() and (underline := SETEXT_UNDERLINE.match(line)):
+                path.enter(1 if underline[1][0] == "=" else 2, before)
+                locations.append((at - len(before) - 1, str(path)))
+        before = "" if fence else line
+        at += len(line) + 1
+    return tuple(locations)
 
 
 def decode_html(raw: bytes, name: str, encoding: str | None = None, *, is_cut: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -199,7 +200,7 @@ def locate(document: Document, source: Source) -> Document:
     """Return a document with its location as the source; a reader names the file as the user wrote it."""
     line = document.source[len(source.name) :]
     doc_id = source.doc_id + line if document.doc_id == document.source else document.doc_id
-    return Document(doc_id, document.text, document.title, document.metadata, source.location + line)
+    return replace(document, doc_id=doc_id, source=source.location + line)
 
 
 def require_columns_seen(names: list[str], options: ReadOptions, stats: ReadStats) -> None:

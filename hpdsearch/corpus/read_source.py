@@ -66,7 +66,7 @@ def read_extracted(source: Source, extractor: Extractor) -> Iterator[Document]:
             where = source.name if source.is_one_document else f"{source.name}:{number}"
             doc_id = source.doc_id if source.is_one_document else where
             text = found.text if found.text.strip() else found.title
-            yield Document(doc_id, text, found.title, found.metadata, where)
+            yield Document(doc_id, text, found.title, found.metadata, where, tuple(found.locations))
     except OSError as error:
         raise CorpusError(f"{source.name}: cannot be read: {error.strerror or error}") from error
 

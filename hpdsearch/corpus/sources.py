@@ -22,10 +22,12 @@ from hpdsearch.errors import CorpusError
 
 LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat} | {".ndjson": LineFormat.JSONL}
 HTML_ENDINGS = {".html", ".htm"}
-CODE_ENDINGS = set(
-    ".py .pyi .js .mjs .cjs .jsx .ts .tsx .java .kt .kts .scala .groovy .c .h .cc .cpp .cxx .hh .hpp .cs .go .rs .swift "
-    ".rb .php .pl .pm .lua .r .jl .hs .ml .ex .exs .erl .clj .dart .zig .nim .f90 .sh .bash .zsh .ps1 .sql .proto .tex".split()
-)
+CODE_ENDINGS = {
+    *(".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".kts", ".scala", ".groovy", ".c"),
+    *(".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".cs", ".go", ".rs", ".swift", ".rb", ".php", ".pl", ".pm", ".lua"),
+    *(".r", ".jl", ".hs", ".ml", ".ex", ".exs", ".erl", ".clj", ".dart", ".zig", ".nim", ".f90", ".sh", ".bash"),
+    *(".zsh", ".ps1", ".sql", ".proto", ".tex"),
+}
 PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS | CODE_ENDINGS
 MAILBOX_ENDING = ".mbox"
 DOCUMENT_ENDINGS = {".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".eml", ".ipynb", MAILBOX_ENDING}

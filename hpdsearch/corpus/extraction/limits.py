@@ -1,5 +1,6 @@
 """The limits of extraction, and what it returns."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,8 +58,8 @@ class PartsJoiner:
         self._length = 0
         self._locations: list[tuple[int, str]] = []
 
-    def add(self, text: str, label: str) -> None:
-        """Append a part; a blank one is left out.
+    def add(self, text: str, label: str, inner: Iterable[tuple[int, str]] = ()) -> None:
+        """Append a part; a blank one is left out. `inner` are the locations in the text, which begins with no space.
 
         Raises:
             ExtractionError: the text becomes longer than the limit.
@@ -70,6 +71,7 @@ class PartsJoiner:
             self._length += len("\n\n")
         if label != (self._locations[-1][1] if self._locations else ""):
             self._locations.append((self._length, label))
+        self._locations += [(self._length + start, name) for start, name in inner]
         self._parts.append(text)
         self._length += len(text)
         if self._length > self._limits.characters:

@@ -4,8 +4,9 @@ import email
 import mailbox
 from collections.abc import Iterator
 from email import policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def read_mbox(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
     Raises:
         ExtractionError: the file holds bytes and no message.
     """
-    box: Any = mailbox.mbox(str(path), lambda file: email.message_from_binary_file(file, policy=policy.default), False)
+    parse: Any = partial(email.message_from_binary_file, policy=policy.default)
+    box: Any = mailbox.mbox(str(path), parse, create=False)
     try:
         n_messages = 0
         for message in box:
@@ -66,7 +68,7 @@ def read_message(message: EmailMessage, limits: ExtractionLimits) -> Extraction:
     return joiner.finish(str(message["subject"] or ""), metadata)
 
 
-def decode_part(part: EmailMessage) -> str:
+def decode_part(part: MIMEPart) -> str:
     """Return the text of a part; an unknown charset is read as UTF-8 with replaced bytes."""
     try:
         return str(part.get_content())

@@ -40,6 +40,7 @@ def list_answers(request: dict[str, str], limits: ExtractionLimits) -> Iterator[
         for extraction in FORMATS[request["ending"]](Path(request["path"]), limits):
             extraction.title = clean(extraction.title)
             extraction.text = clean(extraction.text)
+            extraction.locations = [(start, clean(label)) for start, label in extraction.locations]
             yield asdict(extraction)
         yield {"end": True}
     except MemoryError:
