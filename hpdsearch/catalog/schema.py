@@ -1,8 +1,9 @@
 """The catalog's tables and the checksums over their rows."""
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -46,6 +47,8 @@ LOCATIONS = """
 CREATE TABLE IF NOT EXISTS locations(
     doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, labels TEXT NOT NULL, sum INTEGER NOT NULL);
 """
+FILE_FIELDS = {"file", "folder", "extension", "size", "modified"}  # hpdsearch.corpus.file_fields
+FILE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 NO_METADATA = "{}"
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments", "waiting")
 SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
@@ -140,8 +143,33 @@ def text_fingerprint(document: Document) -> int:
 
 
 def content_fingerprint(document: Document) -> int:
-    """Return 64 bits that are equal for equal titles, texts and metadata."""
-    return _hash64(document.title, document.text, metadata_json(document))
+    """Return 64 bits that are equal for equal titles, texts and metadata, apart from the fields of a file."""
+    metadata = document.metadata
+    if FILE_FIELDS <= metadata.keys() and is_file_time(metadata["modified"]):
+        metadata = {name: value for name, value in metadata.items() if name not in FILE_FIELDS}
+    return _hash64(document.title, document.text, metadata_json(replace(document, metadata=metadata)))
+
+
+def has_same_metadata(stored: str, document: Document) -> bool:
+    """Return whether stored metadata are those of a document, apart from the time at which its file was changed.
+
+    A file that was written again with the same content is the same document: a checkout or a copy changes the times of
+    all files.
+    """
+    if stored == metadata_json(document):
+        return True
+    modified = document.metadata.get("modified")
+    if not is_file_time(modified):
+        return False
+    metadata = json.loads(stored)
+    if not is_file_time(metadata.get("modified")):
+        return False
+    return bool(metadata | {"modified": modified} == json.loads(metadata_json(document)))
+
+
+def is_file_time(value: Any) -> bool:
+    """Return whether a value is a time as hpdsearch.corpus.file_fields writes it."""
+    return isinstance(value, str) and FILE_TIME.fullmatch(value) is not None
 
 
 def document_checksum(

@@ -28,8 +28,8 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     WithdrawnDocument,
     document_row,
+    has_same_metadata,
     locations_row,
-    metadata_json,
     text_fingerprint,
     vector_checksum,
 )
@@ -151,8 +151,8 @@ class CatalogWriter(Catalog):
             its number, its source, and whether title, text, locations and metadata are the same.
         """
         sql = "SELECT doc, source, title, text, metadata FROM documents WHERE doc_id = ?"
-        for doc, source, *content in self._all(sql, (document.doc_id,)):
-            is_same = content == [document.title, document.text, metadata_json(document)]
+        for doc, source, title, text, metadata in self._all(sql, (document.doc_id,)):
+            is_same = (title, text) == (document.title, document.text) and has_same_metadata(metadata, document)
             if is_same and self._has_locations():
                 stored = self._locations({doc: text_fingerprint(document)})
                 is_same = stored.get(doc, ()) == document.locations

@@ -9,6 +9,7 @@ from typing import IO, Any, TypeAlias
 
 from hpdsearch.corpus.encodings import UTF8, choose_encoding, find_bom_encoding
 from hpdsearch.corpus.extraction.limits import HeadingPath
+from hpdsearch.corpus.file_fields import FRONT_MATTER, add_file_fields, split_front_matter
 from hpdsearch.corpus.lines import BOM_CHARACTER, SourceLocation, read_text_lines
 from hpdsearch.corpus.options import ReadOptions
 from hpdsearch.corpus.sources import HTML_ENDINGS, Source
@@ -27,7 +28,6 @@ BOILERPLATE = [
 CHARSET = re.compile(rb"""<(?:meta\s[^>]*?charset|\?xml\s[^>]*?encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 CHARSET_WITHIN = 1024  # bytes (HTML standard, 4.2.5.4)
 
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r" {0,3}(```|~~~)")
 ATX_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -41,14 +41,20 @@ def read_page(file: IO[bytes], source: Source, location: SourceLocation, options
     Raises:
         CorpusError: the file cannot be decoded.
     """
+    front: dict[str, Any] = {}
     if source.ending in HTML_ENDINGS:
         title, text, locations = extract_located_html(file.read(), location.name, options.encoding)
     else:
         decoding = replace(options.decoding, defers_errors=False)
         text = "".join(read_text_lines(file, location, decoding)).replace("\r\n", "\n")
-        title = TITLE_FINDERS[source.ending](text) if source.ending in TITLE_FINDERS else ""
+        if source.ending == ".md":
+            front, text = split_front_matter(text)
+        title = front.pop("title", None)
+        if not isinstance(title, str):
+            title = TITLE_FINDERS[source.ending](text) if source.ending in TITLE_FINDERS else ""
         locations = locate_markdown(text) if source.ending == ".md" else ()
-    return Document(source.doc_id, text if text.strip() else title, title, {}, source.name, locations)
+    metadata = add_file_fields(front, source, options)
+    return Document(source.doc_id, text if text.strip() else title, title, metadata, source.name, locations)
 
 
 def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str]:

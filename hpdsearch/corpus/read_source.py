@@ -9,6 +9,7 @@ from typing import IO
 
 from hpdsearch.corpus.extraction import Extractor
 from hpdsearch.corpus.extraction.extractor import require_documents_extra
+from hpdsearch.corpus.file_fields import add_file_fields
 from hpdsearch.corpus.formats import LINE_READERS
 from hpdsearch.corpus.lines import Decoding, SourceLocation, open_stream, read_text_lines, read_text_pieces
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
@@ -38,7 +39,7 @@ def read_source(
         yield from read_parquet(source, location, options, stats)
         return
     if source.kind is SourceType.DOCUMENT:
-        yield from read_extracted(source, extractor)
+        yield from read_extracted(source, options, extractor)
         return
     raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
     with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
@@ -54,7 +55,7 @@ def read_source(
             stats.position = None
 
 
-def read_extracted(source: Source, extractor: Extractor) -> Iterator[Document]:
+def read_extracted(source: Source, options: ReadOptions, extractor: Extractor) -> Iterator[Document]:
     """Read the document of a PDF, Office file and the like, or the messages of a mailbox; each has its number.
 
     Raises:
@@ -66,7 +67,8 @@ def read_extracted(source: Source, extractor: Extractor) -> Iterator[Document]:
             where = source.name if source.is_one_document else f"{source.name}:{number}"
             doc_id = source.doc_id if source.is_one_document else where
             text = found.text if found.text.strip() else found.title
-            yield Document(doc_id, text, found.title, found.metadata, where, tuple(found.locations))
+            metadata = add_file_fields(found.metadata, source, options) if source.is_one_document else found.metadata
+            yield Document(doc_id, text, found.title, metadata, where, tuple(found.locations))
     except OSError as error:
         raise CorpusError(f"{source.name}: cannot be read: {error.strerror or error}") from error
 

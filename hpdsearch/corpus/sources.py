@@ -61,6 +61,8 @@ class Source:
         ending: the ending of the name in lower case, without .gz.
         is_stream: it can be read only once: standard input, a FIFO, a device.
         size: bytes on disk; 0 for a stream.
+        modified: time of the last change, in seconds since 1970.
+        inside: the path inside the folder that the user named, or the path of the file as named.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Source:
     is_gzip: bool = False
     is_stream: bool = False
     size: int = 0
+    modified: float = 0.0
+    inside: str = ""
 
     @property
     def line_format(self) -> LineFormat:
@@ -172,7 +176,7 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, re
         return [Source(name, STDIN, STDIN, path, kind, ending, is_gzip, is_stream=True)]
     location = find_location(name)
     doc_id = find_ending(name, location)
-    return [Source(name, location, doc_id, path, kind, ending, is_gzip, size=status.st_size)]
+    return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime, doc_id)]
 
 
 def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
@@ -226,7 +230,19 @@ def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> It
                 location = find_location(str(path)) if is_link else f"{root}/{inside}"
                 doc_id = find_ending(inside, location)
                 kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
-                yield Source(str(path), location, doc_id, path, kind, ending, is_gzip, size=status.st_size)
+                yield Source(
+                    str(path),
+                    location,
+                    doc_id,
+                    path,
+                    kind,
+                    ending,
+                    is_gzip,
+                    False,
+                    status.st_size,
+                    status.st_mtime,
+                    inside,
+                )
             else:
                 stats.other_files[path.suffix.lower()] += 1
 

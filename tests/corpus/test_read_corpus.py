@@ -240,7 +240,9 @@ def test_compressed_pages_of_a_folder_are_read(tmp_path):
 def test_a_file_of_a_type_found_in_folders_can_be_given_itself(tmp_path, monkeypatch):
     write(tmp_path / "guide.md", "# Title\n\nText.")
     monkeypatch.chdir(tmp_path)
-    assert read("guide.md") == [Document("guide.md", "# Title\n\nText.", "Title", source=f"{tmp_path}/guide.md")]
+    (document,) = read("guide.md")
+    assert (document.doc_id, document.text, document.title) == ("guide.md", "# Title\n\nText.", "Title")
+    assert document.source == f"{tmp_path}/guide.md"
 
 
 def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path):
