@@ -145,7 +145,7 @@ def text_fingerprint(document: Document) -> int:
 def content_fingerprint(document: Document) -> int:
     """Return 64 bits that are equal for equal titles, texts and metadata, apart from the fields of a file."""
     metadata = document.metadata
-    if FILE_FIELDS <= metadata.keys() and is_file_time(metadata["modified"]):
+    if metadata.keys() >= FILE_FIELDS and is_file_time(metadata["modified"]):
         metadata = {name: value for name, value in metadata.items() if name not in FILE_FIELDS}
     return _hash64(document.title, document.text, metadata_json(replace(document, metadata=metadata)))
 

@@ -92,6 +92,20 @@ def corpus_options(command: Command) -> Command:
             help="Decode files by this encoding, such as latin-1 or cp1252. A byte order mark comes first.",
         ),
         click.option(
+            "--include",
+            multiple=True,
+            metavar="PATTERN",
+            show_default="all",
+            help="Read only the files of a folder that match a pattern as in .gitignore, such as '*.md'. Repeatable.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="PATTERN",
+            show_default="none",
+            help="Leave out files and folders that match a pattern as in .gitignore: node_modules/. Repeatable.",
+        ),
+        click.option(
             "--on-error",
             type=EnumChoice("hpdsearch.corpus", "OnError"),
             default="stop",

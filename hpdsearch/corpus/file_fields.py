@@ -58,7 +58,7 @@ def parse_front_matter(text: str) -> dict[str, Any] | None:
     import yaml
 
     try:
-        loaded = yaml.load(text, make_loader())  # noqa: S506  (a safe loader)
+        loaded = yaml.load(text, make_loader())
         return {str(key): to_json(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
     except (yaml.YAMLError, ValueError, RecursionError):
         return None

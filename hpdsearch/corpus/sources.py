@@ -18,6 +18,7 @@ from hpdsearch.corpus.locations import (
     number_stream,
 )
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
+from hpdsearch.corpus.patterns import PathFilter
 from hpdsearch.errors import CorpusError
 
 LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat} | {".ndjson": LineFormat.JSONL}
@@ -106,7 +107,7 @@ def find_sources(names: Iterable[str], options: ReadOptions, stats: ReadStats) -
     n_streams = 0
     for name in names:
         try:
-            named = find_named_sources(name, options.stdin_format, stats, refuse)
+            named = find_named_sources(name, options, stats, refuse)
         except CorpusError as error:
             refuse(error, name)
             continue
@@ -136,19 +137,19 @@ def separate_doc_ids(sources: Iterable[Source]) -> None:
             source.doc_id = extend_left(source.doc_id, source.location)
 
 
-def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, refuse: RefusePath) -> list[Source]:
+def find_named_sources(name: str, options: ReadOptions, stats: ReadStats, refuse: RefusePath) -> list[Source]:
     """Return the sources of one path; those of a folder are sorted by their path inside it.
 
     Args:
         name: the path.
-        stdin_format: format of streams whose names have no ending.
+        options: the format of streams whose names have no ending, and patterns for the files of a folder.
         stats: counts what is not read.
         refuse: takes the errors of files and folders inside a folder.
 
     Raises:
         CorpusError: the path is missing, unreadable or of an unknown type.
     """
-    stream_ending = f".{stdin_format.value}"
+    stream_ending = f".{options.stdin_format.value}"
     if name == "-":
         return [Source(STDIN, STDIN, STDIN, None, SourceType.LINES, stream_ending, is_stream=True)]
     path = Path(name)
@@ -157,7 +158,7 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, re
     except OSError as error:
         raise CorpusError(f"{name}: expected a file or folder, got: {error.strerror}; check the path") from None
     if stat.S_ISDIR(status.st_mode):
-        return sorted(find_folder_sources(name, stats, refuse), key=lambda source: source.doc_id.split("/"))
+        return sorted(find_folder_sources(name, options, stats, refuse), key=lambda source: source.doc_id.split("/"))
     is_stream = not stat.S_ISREG(status.st_mode) or STREAM_NAME.fullmatch(name) is not None
     ending, is_gzip = split_ending(name)
     if is_stream and ending not in (*LINE_ENDINGS, *PAGE_ENDINGS, PARQUET_ENDING):
@@ -179,12 +180,13 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, re
     return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime, doc_id)]
 
 
-def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
+def find_folder_sources(folder: str, options: ReadOptions, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
     """Yield the files of a folder that are one document each, and count the others.
 
     Links to files are followed. Links to folders are not, because a folder could be read twice.
     """
     root = find_location(folder).rstrip("/")
+    chosen = PathFilter(options.include, options.exclude)
 
     def refuse_folder(error: OSError) -> None:  # os.walk would skip it silently
         refuse(
@@ -195,11 +197,18 @@ def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> It
     for parent, folders, files in os.walk(folder, onerror=refuse_folder):
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
         folders[:] = [name for name in folders if not is_hidden(name)]
+        if options.exclude:
+            entered = [name for name in folders if chosen.enters(Path(parent, name).relative_to(folder).as_posix())]
+            stats.n_excluded += len(folders) - len(entered)
+            folders[:] = entered
         stats.n_links += sum(Path(parent, name).is_symlink() for name in folders)  # os.walk does not enter them
         for name in files:
             if is_hidden(name):
                 continue
             path = Path(parent, name)
+            if (options.include or options.exclude) and not chosen.accepts(path.relative_to(folder).as_posix()):
+                stats.n_excluded += 1
+                continue
             ending, is_gzip = split_ending(name)
             try:
                 status = path.lstat()
