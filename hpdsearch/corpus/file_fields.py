@@ -19,10 +19,10 @@ def add_file_fields(metadata: Mapping[str, Any], source: Source, options: ReadOp
     """Return the fields of a file and those of its document; the latter come first where both have a field."""
     fields: dict[str, Any] = {}
     if not source.is_stream:
-        path = PurePosixPath(source.inside)
+        path = PurePosixPath(source.location)  # it does not depend on how the user named the file
         fields = {
             "file": path.name,
-            "folder": "" if path.parent == PurePosixPath(".") else path.parent.as_posix(),
+            "folder": path.parent.name,
             "extension": source.ending.removeprefix("."),
             "size": source.size,
             "modified": format_time(source.modified),

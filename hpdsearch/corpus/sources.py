@@ -63,7 +63,6 @@ class Source:
         is_stream: it can be read only once: standard input, a FIFO, a device.
         size: bytes on disk; 0 for a stream.
         modified: time of the last change, in seconds since 1970.
-        inside: the path inside the folder that the user named, or the path of the file as named.
     """
 
     name: str
@@ -76,7 +75,6 @@ class Source:
     is_stream: bool = False
     size: int = 0
     modified: float = 0.0
-    inside: str = ""
 
     @property
     def line_format(self) -> LineFormat:
@@ -177,7 +175,7 @@ def find_named_sources(name: str, options: ReadOptions, stats: ReadStats, refuse
         return [Source(name, STDIN, STDIN, path, kind, ending, is_gzip, is_stream=True)]
     location = find_location(name)
     doc_id = find_ending(name, location)
-    return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime, doc_id)]
+    return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime)]
 
 
 def find_folder_sources(folder: str, options: ReadOptions, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
@@ -240,17 +238,7 @@ def find_folder_sources(folder: str, options: ReadOptions, stats: ReadStats, ref
                 doc_id = find_ending(inside, location)
                 kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
                 yield Source(
-                    str(path),
-                    location,
-                    doc_id,
-                    path,
-                    kind,
-                    ending,
-                    is_gzip,
-                    False,
-                    status.st_size,
-                    status.st_mtime,
-                    inside,
+                    str(path), location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime
                 )
             else:
                 stats.other_files[path.suffix.lower()] += 1

@@ -23,12 +23,12 @@ def test_a_file_that_is_one_document_has_fields_of_the_file(tmp_path):
     deep, top = read_corpus(tmp_path)
     assert top.metadata == {
         "file": "top.txt",
-        "folder": "",
+        "folder": tmp_path.name,
         "extension": "txt",
         "size": 4,
         "modified": "2026-01-02T00:00:00+00:00",
     }
-    assert (deep.metadata["folder"], deep.metadata["file"]) == ("guide/deep", "a.md")
+    assert (deep.metadata["folder"], deep.metadata["file"]) == ("deep", "a.md")
 
 
 def test_records_and_lines_have_no_fields_of_the_file(tmp_path):

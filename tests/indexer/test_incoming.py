@@ -270,7 +270,10 @@ def test_lines_that_shift_do_not_write_records_again(home: Path, tiny_encoder: E
     with build(tiny_encoder, "a.jsonl") as index:
         write_records("a.jsonl", y="dog", z="moon")
         report = update(index, "a.jsonl")
-        assert (report.n_unchanged, report.n_documents, report.n_deleted, report.n_moved) == (2, 0, 1, 0)
+        # The fields of the files are new.
+        assert (report.n_replaced, report.n_reused, report.n_deleted, report.n_moved) == (2, 2, 1, 0)
+        report = update(index, "notes")
+        assert (report.n_unchanged, report.n_documents, report.n_deleted) == (2, 0, 0)
         assert contents(index) == {"y": "dog", "z": "moon"}
         assert index.update(read_corpus("a.jsonl"), under="a.jsonl").n_relocated == 0
 
@@ -360,6 +363,8 @@ def test_pages_of_an_earlier_version_are_recognized_from_another_directory(
     with build_as_before(tiny_encoder, ("README.md", "notes/README.md", "cat")) as index:
         index.folder = index.folder.resolve()
         monkeypatch.chdir("other")
+        report = update(index, "../notes")  # writes the fields of the file
+        assert (report.n_reused, report.n_replaced) == (1, 1)
         assert update(index, "../notes").n_unchanged == 1
         add(index, ".")
         assert contents(index) == {"README.md": "cat", "other/README.md": "dog"}
