@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from hpdsearch.records import Document
@@ -150,8 +151,10 @@ def content_fingerprint(document: Document) -> int:
     return _hash64(document.title, document.text, metadata_json(replace(document, metadata=metadata)))
 
 
-def has_same_metadata(stored: str, document: Document) -> bool:
+def has_same_metadata(stored: str, source: str, document: Document) -> bool:
     """Return whether stored metadata are those of a document, apart from the time at which its file was changed.
+
+    A file that was moved has other fields `file` and `folder`, which are not compared: `relocate` changes them.
 
     A file that was written again with the same content is the same document: a checkout or a copy changes the times of
     all files.
@@ -161,10 +164,24 @@ def has_same_metadata(stored: str, document: Document) -> bool:
     modified = document.metadata.get("modified")
     if not is_file_time(modified):
         return False
-    metadata = json.loads(stored)
+    metadata = follow_source(json.loads(stored), source, document.source)
     if not is_file_time(metadata.get("modified")):
         return False
-    return bool(metadata | {"modified": modified} == json.loads(metadata_json(document)))
+    return metadata | {"modified": modified} == json.loads(metadata_json(document))
+
+
+def follow_source(metadata: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return metadata whose fields `file` and `folder` are those of a new source, if they were those of the old one."""
+    changed = dict(metadata)
+    if old != new:
+        before, after = PurePosixPath(old), PurePosixPath(new)
+        for name, value, other in (
+            ("file", before.name, after.name),
+            ("folder", before.parent.name, after.parent.name),
+        ):
+            if metadata.get(name) == value:
+                changed[name] = other
+    return changed
 
 
 def is_file_time(value: Any) -> bool:

@@ -28,6 +28,7 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     WithdrawnDocument,
     document_row,
+    follow_source,
     has_same_metadata,
     locations_row,
     text_fingerprint,
@@ -152,7 +153,7 @@ class CatalogWriter(Catalog):
         """
         sql = "SELECT doc, source, title, text, metadata FROM documents WHERE doc_id = ?"
         for doc, source, title, text, metadata in self._all(sql, (document.doc_id,)):
-            is_same = (title, text) == (document.title, document.text) and has_same_metadata(metadata, document)
+            is_same = (title, text) == (document.title, document.text) and has_same_metadata(metadata, source, document)
             if is_same and self._has_locations():
                 stored = self._locations({doc: text_fingerprint(document)})
                 is_same = stored.get(doc, ()) == document.locations
@@ -186,15 +187,20 @@ class CatalogWriter(Catalog):
         return bool(self._all("SELECT EXISTS (SELECT 1 FROM documents WHERE substr(source, 1, 6) = 'stdin:')")[0][0])
 
     def relocate(self, sources: Mapping[int, str]) -> None:
-        """Change the sources of documents, by number; all else stays."""
-        rows = [
-            (replace(stored.document, source=sources[doc]), doc, stored.passages)
-            for doc, stored in self.documents(list(sources)).items()
-        ]
-        changed = [
-            (document.source, document_row(doc, document, passages)[-1], doc) for document, doc, passages in rows
-        ]
-        self._many("UPDATE documents SET source = ?, sum = ? WHERE doc = ?", changed)
+        """Change the sources of documents, by number, and the name and folder of their files; all else stays."""
+        changed: list[tuple[Any, ...]] = []
+        for doc, stored in self.documents(list(sources)).items():
+            before = stored.document.metadata
+            metadata = follow_source(before, stored.document.source, sources[doc])
+            document = replace(stored.document, source=sources[doc], metadata=metadata)
+            row = document_row(doc, document, stored.passages)
+            changed.append((document.source, row[_METADATA], row[-1], doc))
+            if metadata != before:
+                keys = [(field, text, doc) for field, text, _ in flatten_metadata(before)]
+                self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
+                attributes = [(*attribute, doc) for attribute in flatten_metadata(metadata)]
+                self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
+        self._many("UPDATE documents SET source = ?, metadata = ?, sum = ? WHERE doc = ?", changed)
 
     def withdraw(self, documents: Iterable[WithdrawnDocument]) -> None:
         """Remember documents that their files hold and the index does not."""

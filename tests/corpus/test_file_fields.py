@@ -108,3 +108,18 @@ def test_a_deleted_file_that_was_touched_stays_away(tmp_path, tiny_encoder):
         os.utime(path, (TIME + 1, TIME + 1))
         report = index.update(read_corpus(tmp_path / "c"), under=tmp_path / "c")
         assert (report.n_withdrawn, report.n_unchanged) == (1, 1)
+
+
+def test_a_moved_file_gets_its_new_folder_without_being_written_again(tmp_path, tiny_encoder):
+    write(tmp_path / "c" / "old" / "a.txt", "the tide")
+    write(tmp_path / "c" / "b.txt", "the moon")
+    with Index.build(tmp_path / "i", read_corpus(tmp_path / "c"), encoder=tiny_encoder) as index:
+        (tmp_path / "c" / "old").rename(tmp_path / "c" / "new")
+        (tmp_path / "c" / "old").mkdir()
+        write(tmp_path / "c" / "old" / "x.md", "the sun")
+        report = index.update(read_corpus(tmp_path / "c"), under=tmp_path / "c")
+        assert report.n_documents <= 2
+        (hit,) = index.search("tide", where='folder = "new"')
+        assert hit.metadata["file"] == "a.txt"
+        assert index.count('folder = "old"') == 1
+        assert list(index.verify()) == []

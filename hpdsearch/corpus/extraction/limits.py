@@ -9,7 +9,7 @@ from hpdsearch.errors import CorpusError
 
 @dataclass(frozen=True, slots=True)
 class ExtractionLimits:
-    """What one file may cost; a file that exceeds a limit is not read.
+    """The limits for one file; a file that exceeds one is not read.
 
     Attributes:
         seconds: time for a file, and for each message of a mailbox.
