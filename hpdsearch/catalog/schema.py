@@ -167,7 +167,7 @@ def has_same_metadata(stored: str, source: str, document: Document) -> bool:
     metadata = follow_source(json.loads(stored), source, document.source)
     if not is_file_time(metadata.get("modified")):
         return False
-    return metadata | {"modified": modified} == json.loads(metadata_json(document))
+    return bool(metadata | {"modified": modified} == json.loads(metadata_json(document)))
 
 
 def follow_source(metadata: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -54,28 +53,19 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
 
 
 def parse_front_matter(text: str) -> dict[str, Any] | None:
-    """Return the mapping of a YAML text as JSON values; None if it is none."""
+    """Return the mapping of a YAML text as JSON values; None if it is none, or if it has aliases.
+
+    A few lines of aliases can stand for gigabytes.
+    """
     import yaml
 
     try:
-        loaded = yaml.load(text, make_loader())
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            return None
+        loaded = yaml.safe_load(text)
         return {str(key): to_json(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
-
-
-@lru_cache(maxsize=1)
-def make_loader() -> Any:
-    """Return a safe loader without aliases, because a few lines of them can stand for gigabytes."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("expected no aliases")
-            return super().compose_node(parent, index)
-
-    return Loader
 
 
 def to_json(value: Any) -> Any:
