@@ -127,3 +127,15 @@ def test_altered_locations_are_an_error(tmp_path: Path, tiny_encoder):
 def test_wrong_locations_are_refused(tmp_path: Path, tiny_encoder):
     with pytest.raises(CorpusError, match="expected locations"):
         Index.build(tmp_path / "i", [Document("a", "b", locations=(("page 1", 0),))], encoder=tiny_encoder)
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.parquet"])
+def test_locations_are_exported_and_imported(tmp_path: Path, tiny_encoder, name):
+    pytest.importorskip("pyarrow")
+    from hpdsearch.corpus.encoded import read_encoded
+
+    with Index.build(tmp_path / "i", DOCUMENTS, encoder=tiny_encoder) as index:
+        with (tmp_path / name).open("wb") as file:
+            index.export(file, name.removeprefix("d."))
+    found = {document.doc_id: document.locations for document in read_encoded(tmp_path / name)}
+    assert found == {"pdf": DOCUMENTS[0].locations, "plain": ()}
