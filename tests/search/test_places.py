@@ -134,8 +134,7 @@ def test_locations_are_exported_and_imported(tmp_path: Path, tiny_encoder, name)
     pytest.importorskip("pyarrow")
     from hpdsearch.corpus.encoded import read_encoded
 
-    with Index.build(tmp_path / "i", DOCUMENTS, encoder=tiny_encoder) as index:
-        with (tmp_path / name).open("wb") as file:
-            index.export(file, name.removeprefix("d."))
+    with Index.build(tmp_path / "i", DOCUMENTS, encoder=tiny_encoder) as index, (tmp_path / name).open("wb") as file:
+        index.export(file, name.removeprefix("d."))
     found = {document.doc_id: document.locations for document in read_encoded(tmp_path / name)}
     assert found == {"pdf": DOCUMENTS[0].locations, "plain": ()}

@@ -18,6 +18,7 @@ from hpdsearch.errors import CorpusError, require_extra
 PACKAGES = {".pdf": "pypdfium2", ".docx": "docx", ".pptx": "pptx", ".xlsx": "openpyxl", ".odt": "lxml", ".epub": "lxml"}
 MANY_MESSAGES = ".mbox"
 BUFFER_BYTES = 1 << 16
+PACKAGE_ROOT = Path(__file__).parents[3]  # the worker runs the same hpdsearch, whatever its working directory is
 
 
 def require_documents_extra(ending: str) -> None:
@@ -126,7 +127,8 @@ class Extractor:
     def _start(self) -> "subprocess.Popen[bytes]":
         """Return the worker; start one if there is none."""
         if self._worker is None:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # noqa: PTH109
+            paths = [str(PACKAGE_ROOT), *(path for path in sys.path if path)]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
             command = [sys.executable, "-m", "hpdsearch.corpus.extraction.worker", json.dumps(asdict(self.limits))]
             self._worker = subprocess.Popen(
                 command,
