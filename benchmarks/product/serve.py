@@ -1,8 +1,9 @@
 """Measure the HTTP service: searches a second and their latency by number of clients, memory, reads during writes.
 
-The service is a process of its own. This process sends the load: clients that each wait for an answer before they send
-the next query (keep-alive, one connection each). With `--write-seconds`, one client replaces a pair of documents
-again and again while the others search for it, and each answer must be that of one commit.
+The service is a process of its own. Clients each wait for an answer before they send the next query (keep-alive, one
+connection each). They are those of wrk if it is installed, which takes little of the processor, else of this process.
+With `--write-seconds`, one client replaces a pair of documents again and again while the others search for it, and each
+answer must be that of one commit.
 
     python -m benchmarks.product.serve --index indexes/million --queries queries.txt
 """
@@ -12,17 +13,19 @@ import itertools
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import psutil
 
-from benchmarks.common.harness import QUERIES, argument_parser, file_identity, positive, read_queries
+from benchmarks.common.harness import QUERIES, argument_parser, file_identity, positive, read_queries, run_json
 from benchmarks.common.results import Result, measurement, result, write_result
 from hpdsearch import Index
 
@@ -40,12 +43,14 @@ class Load:
     """The answers of one run.
 
     Attributes:
-        milliseconds: of each answered search.
+        milliseconds: of each answered search, or 100 quantiles of them.
+        n: answered searches.
         n_errors: answers with another status than 200.
         seconds: length of the run.
     """
 
     milliseconds: list[float] = field(default_factory=list)
+    n: int = 0
     n_errors: int = 0
     seconds: float = 0.0
 
@@ -112,6 +117,9 @@ def main() -> None:
     parser.add_argument("--queries", type=Path, default=QUERIES, help="text file, one query per line")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--clients", nargs="+", type=positive, default=list(CLIENTS))
+    parser.add_argument(
+        "--load", choices=("wrk", "python"), default="wrk" if which("wrk") else "python", help="clients of the rates"
+    )
     parser.add_argument("--seconds", type=positive, default=20, help="length of a run with one number of clients")
     parser.add_argument("--memory-seconds", type=int, default=0, help="length of a last run, for the memory: 600")
     parser.add_argument("--write-seconds", type=int, default=0, help="length of the run in which one client writes")
@@ -132,6 +140,7 @@ def main() -> None:
         "queries": file_identity(options.queries),
         "n_queries": len(queries),
         "k": options.k,
+        "load": options.load,
         "seconds": options.seconds,
         "n_documents": info.n_documents,
         "segments": [f"{s['rows']} rows {s['kind']} {s['codec']}" for s in info.segments],
@@ -178,7 +187,19 @@ async def run_clients(port: int, requests: Iterator[Request], n_clients: int, se
 
     await asyncio.gather(*(search_on() for _ in range(n_clients)))
     load.seconds = time.perf_counter() - start
+    load.n = len(load.milliseconds)
     return load
+
+
+def run_wrk(port: int, queries: Sequence[str], search: dict[str, Any], n_clients: int, seconds: int) -> Load:
+    """Let the clients of wrk send searches for some seconds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.writelines(json.dumps({"query": query, **search}) + "\n" for query in queries)
+        file.flush()
+        address = f"http://127.0.0.1:{port}/search"
+        options = ["--threads", "1", "--connections", str(n_clients), "--duration", f"{seconds}s", "--timeout", "30s"]
+        found = run_json(["wrk", *options, "--script", Path(__file__).with_name("wrk.lua"), address, "--", file.name])
+    return Load(found["milliseconds"], found["n"], found["errors"], found["seconds"])
 
 
 def measure_rates(port: int, queries: Sequence[str], options: Any) -> tuple[list[Result], list[Result]]:
@@ -191,14 +212,18 @@ def measure_rates(port: int, queries: Sequence[str], options: Any) -> tuple[list
             rates = []
             milliseconds: list[float] = []
             for _ in range(options.repeats):
-                requests = search_requests(queries, {"k": options.k, "mode": mode})
-                load = asyncio.run(run_clients(port, requests, n_clients, options.seconds))
-                rates.append(len(load.milliseconds) / load.seconds)
+                search = {"k": options.k, "mode": mode}
+                if options.load == "wrk":
+                    load = run_wrk(port, queries, search, n_clients, options.seconds)
+                else:
+                    requests = search_requests(queries, search)
+                    load = asyncio.run(run_clients(port, requests, n_clients, options.seconds))
+                rates.append(load.n / load.seconds)
                 milliseconds += load.milliseconds
                 n_errors += load.n_errors
             name = f"{mode}, {n_clients} clients"
             latency = measurement(f"{name}, latency", "ms", milliseconds, percentiles=True)
-            latency["values"] = []  # hundreds of thousands
+            latency["values"] = []  # hundreds of thousands, or quantiles
             rate = measurement(f"{name}, searches a second", "1/s", rates)
             measurements += [rate, latency]
             print(f"{name}: {rate['median']:.0f} a second, p95 {latency['p95']:.1f} ms", file=sys.stderr)

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import Result, measurement, target
+from benchmarks.quality.judge import RowKind
 
 # Targets, in percent of the teacher.
 GOALS: dict[tuple[str, int], dict[str, float]] = {
-    ("base", 256): {STS: 99.5, NDCG: 96},
-    ("base", 128): {STS: 99, NDCG: 92},
+    ("base", 256): {STS: 99.5, NDCG: 98},
+    ("base", 128): {STS: 99, NDCG: 94},
     ("small", 256): {STS: 98.5, NDCG: 92},
-    ("static", 256): {STS: 92, NDCG: 78},
+    ("static", 256): {STS: 92, NDCG: 82},
 }
+ASYMMETRIC_GOAL = 96  # nDCG@10 of base's queries over the teacher's documents at 256 dimensions
 Figure = tuple[Result, float]  # a measurement and its lower limit
 
 
@@ -30,11 +32,17 @@ def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], l
 
 def _teacher_goals(by_name: dict[tuple[str, int], Result]) -> Iterator[Figure]:
     """Yield the percentages of the teacher's scores."""
-    for (name, dim), limits in GOALS.items():
+    asymmetric = {
+        (name, dim): {NDCG: ASYMMETRIC_GOAL}
+        for (name, dim), row in by_name.items()
+        if row.get("what") == RowKind.ASYMMETRIC.value and name.startswith("base ") and dim == 256
+    }
+    for (name, dim), limits in (GOALS | asymmetric).items():
         kept = by_name.get((name, dim), {}).get("of_teacher", {})
         for metric, limit in limits.items():
             if metric in kept:
-                made = measurement(f"{name}, {dim}: {metric}", "% of the teacher", [kept[metric]])
+                label = "base's queries, teacher's documents" if (name, dim) in asymmetric else name
+                made = measurement(f"{label}, {dim}: {metric}", "% of the teacher", [kept[metric]])
                 yield made | {"what": f"{metric} of teacher", "system": name, "dim": dim}, limit
 
 

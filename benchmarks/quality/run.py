@@ -94,6 +94,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--space", type=Path, help="folder of the space; default: the built-in space of the encoders")
     parser.add_argument("--student", type=Path, help="folder of the model from which the students start (MiniLM)")
     parser.add_argument(
+        "--student-weight",
+        type=float,
+        default=0.7,
+        help="weight of --student where the space's teacher is an ensemble of --teacher and --student",
+    )
+    parser.add_argument(
         "--fit-texts", type=Path, nargs="+", default=[], help="texts, one per line, to fit the projection of --student"
     )
     parser.add_argument(
@@ -128,13 +134,21 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
     if teacher:
         name, encode = teacher
         yield System(RowKind.TEACHER, name, encoder_width(encode, texts), encode)
-        if space:
-            for dim in valid_dims(space.dim, options.dims):
-                yield System(
-                    RowKind.PROJECTED, f"{name} projected", dim, truncate(project(encode, space.components), dim)
-                )
+    lines = sample_lines(options.fit_texts, options.n_fit, options.seed) if options.student else []
+    student: tuple[str, Encode] | None = None
     if options.student:
-        yield from student_systems(options, texts)
+        source = teacher_source(options.student)
+        student = source.name, cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
+    if teacher and student and space:
+        widths = [encoder_width(encode, texts) for _, encode in (teacher, student)]
+        if space.teacher_dim == sum(widths):
+            teacher = ensemble(teacher, student, options.student_weight)
+    if teacher and space:
+        name, encode = teacher
+        for dim in valid_dims(space.dim, options.dims):
+            yield System(RowKind.PROJECTED, f"{name} projected", dim, truncate(project(encode, space.components), dim))
+    if student:
+        yield from student_systems(*student, texts, lines, options.peer_dims)
     for location in options.encoders:
         yield from encoder_systems(options, texts, location, teacher, space)
     if options.model2vec:
@@ -170,18 +184,24 @@ def encoder_systems(
             yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim))
 
 
-def student_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
-    """Yield the students' initial model at full width, and projected on its own principal directions."""
-    source = teacher_source(options.student)
-    lines = sample_lines(options.fit_texts, options.n_fit, options.seed)
-    encode = cached_encoder(source, {**texts, FIT: lines} if lines else texts, options.cache)
-    yield System(RowKind.PEER, source.name, encoder_width(encode, texts), encode)
+def student_systems(name: str, encode: Encode, texts: Texts, lines: list[str], dims: Sequence[int]) -> Iterator[System]:
+    """Yield the students' initial model at full width, and projected on its own leading directions on the lines."""
+    yield System(RowKind.PEER, name, encoder_width(encode, texts), encode)
     if lines:
-        projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(options.peer_dims)))
-        for dim in options.peer_dims:
-            yield System(
-                RowKind.PEER, f"{source.name} projected", dim, truncate(project(encode, projection.components), dim)
-            )
+        projection = fit_projection([encode(lines)], ProjectionSpec(dim=max(dims)))
+        for dim in dims:
+            yield System(RowKind.PEER, f"{name} projected", dim, truncate(project(encode, projection.components), dim))
+
+
+def ensemble(teacher: tuple[str, Encode], student: tuple[str, Encode], weight: float) -> tuple[str, Encode]:
+    """Return the name and the unit vectors of an ensemble of two teachers, the first with the weight 1."""
+    from hpdsearch.distillation.teacher.ensemble import concatenate_weighted, ensemble_name
+
+    weights = (1.0, weight)
+    (name, encode), (other, encode_other) = teacher, student
+    return ensemble_name([name, other], weights), lambda texts: concatenate_weighted(
+        [encode(texts), encode_other(texts)], weights
+    )
 
 
 def sample_lines(paths: Sequence[Path], n: int, seed: int) -> list[str]:

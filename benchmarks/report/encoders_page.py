@@ -91,7 +91,7 @@ def missed(made: Result) -> str:
 
 def recipes() -> str:
     """Return the table of the recipe settings that differ between encoders."""
-    names = ("encoder", "student", "layers", "texts", "teacher texts", "epochs", "learning rate")
+    names = ("encoder", "teachers", "student", "layers", "texts", "teacher texts", "epochs", "learning rate")
     rows = [[*names, "ensemble weight", "interpolate init", "match variance"]]
     for name in recipe_names():
         recipe = read_recipe(name)
@@ -101,6 +101,7 @@ def recipes() -> str:
         teacher_texts = "all" if spec.n_teacher_texts is None else f"{spec.n_teacher_texts:,}"
         cells = [
             name,
+            ", ".join(Path(teacher).name for teacher in recipe.teachers),
             Path(recipe.student).name,
             "token table" if spec.static else layers,
             f"{recipe.n_texts:,}",

@@ -1,8 +1,8 @@
 """The quality report of a distillation and its gates, on held-out texts.
 
 The 10 nearest neighbors of each text by the teacher's full embeddings are compared with its nearest neighbors by the
-projection alone, by the trained student, by the exported encoder, and by BM25. The agreement is the mean share of the
-teacher's neighbors that are found.
+projection alone, by the trained student, by the exported encoder, by BM25 and by the built-in base. The agreement is
+the mean share of the teacher's neighbors that are found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from hpdsearch.evaluation import nearest_neighbors, neighbor_overlap, paired_boo
 from hpdsearch.evaluation.metrics import Rows, Scores
 from hpdsearch.lexical import temporary_bm25_index
 
-PROJECTION, STUDENT, ENCODER, BM25 = "projection", "student", "encoder", "bm25"
+PROJECTION, STUDENT, ENCODER, BM25, BUILT_IN_BASE = "projection", "student", "encoder", "bm25", "built-in base"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class QualityReport:
         n_texts: held-out texts.
         k: neighbors that are compared.
         agreements: mean share of the teacher's k nearest that is found, 0..1, by system ("projection", "student",
-            "encoder", "bm25") and, for truncated vectors, by system and width ("encoder, 128").
+            "encoder", "bm25", "built-in base") and, for truncated vectors, by system and width ("encoder, 128").
         cosine: mean cosine between the encoder's vectors and the teacher's in the space.
         passed: whether every gate is passed.
         summary: the report as sentences, with one recommendation per failed gate.
@@ -100,7 +100,14 @@ def format_percent(share: float) -> str:
 
 
 def evaluate_gates(
-    texts: Sequence[str], *, teacher: Matrix, projected: Matrix, student: Matrix, encoder: Matrix, spec: GateSpec
+    texts: Sequence[str],
+    *,
+    teacher: Matrix,
+    projected: Matrix,
+    student: Matrix,
+    encoder: Matrix,
+    spec: GateSpec,
+    built_in: Matrix | None = None,
 ) -> QualityReport:
     """Compare the nearest neighbors of each stage with the teacher's.
 
@@ -111,6 +118,7 @@ def evaluate_gates(
         student: vectors of the trained student (n, dim).
         encoder: vectors of the exported encoder (n, dim).
         spec: the gates.
+        built_in: vectors of the built-in base, of any width, (n, width); None to leave it out.
 
     Raises:
         ShapeError: the shapes do not fit, or n <= k.
@@ -124,6 +132,8 @@ def evaluate_gates(
     expected = nearest_neighbors(teacher, spec.k)
     shares = {name: neighbor_overlap(nearest_neighbors(array, spec.k), expected) for name, array in vectors.items()}
     shares[BM25] = neighbor_overlap(bm25_neighbors(texts, spec.k), expected)
+    if built_in is not None:
+        shares[BUILT_IN_BASE] = neighbor_overlap(nearest_neighbors(built_in, spec.k), expected)
     widths = [width for width in spec.matryoshka_dims if width < dim]
     shares |= {
         f"{name}, {width}": neighbor_overlap(nearest_neighbors(array[:, :width], spec.k), expected)
@@ -191,10 +201,13 @@ def _describe_findings(
     """Return the measurements as sentences."""
     projection, student, encoder = (agreements[name] for name in (PROJECTION, STUDENT, ENCODER))
     chance = format_percent(spec.k / (n_texts - 1))
+    baselines = [f"BM25 {agreements[BM25]}", f"chance {chance}"]
+    if BUILT_IN_BASE in agreements:
+        baselines.insert(0, f"built-in base {agreements[BUILT_IN_BASE]}")
     lines = [
         f"quality:    share of the teacher's {spec.k} nearest neighbors that are found among {n_texts:,} held-out "
         "texts, in % (95 % interval)",
-        f"baselines:  BM25 {agreements[BM25]}, chance {chance}",
+        f"baselines:  {', '.join(baselines)}",
         f"projection: {projection} at {dim} dimensions; it costs {format_percent(1 - projection.mean)} points",
         f"student:    {student}, {_describe_difference(student, projection)} the projection",
         f"encoder:    {encoder}, {_describe_difference(encoder, student)} the student; mean cosine to the teacher in "

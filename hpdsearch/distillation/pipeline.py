@@ -41,6 +41,7 @@ from hpdsearch.errors import DistillError
 from hpdsearch.records import Document
 
 VARIANCE_TEXTS = 4096  # texts that match_variance is computed on
+BASE = "base"  # the built-in encoder that the report compares with
 QUALITY, README, PLOT = "quality.json", "README.md", "loss.svg"
 
 T = TypeVar("T", str, Document)
@@ -202,6 +203,7 @@ def distill_from(
             projected=space.project(embeddings),
             student=embed_ids(student, window_ids),
             encoder=encoder.encode(split.held_out),
+            built_in=Encoder.load(BASE).encode(split.held_out) if BASE in Encoder.names() else None,
             spec=spec.resolve_gates(),
         )
         has_plot = plot_training(folder / LOG, folder / PLOT)

@@ -57,10 +57,12 @@ def fit_encoder(encoder: Encoder, meta: Mapping[str, Any], folder: Path) -> Enco
         EncoderError: the encoder is of another space, or has fewer dimensions than the index.
     """
     if encoder.space != meta["space"]:
+        # An encoder that was replaced, as a release replaces the built-in ones, is not that of the documents any more.
+        was_replaced = encoder.location == meta["encoder"]
+        advice = "the encoder was replaced; " if was_replaced else f"query with --query-encoder {meta['encoder']}, or "
         raise EncoderError(
             f"{folder}: holds vectors of space {meta['space']} (encoder {meta['encoder']}), but encoder {encoder.name} "
-            f"is of space {encoder.space}; query with --query-encoder {meta['encoder']}, or index again with "
-            f"--overwrite --encoder {encoder.location}"
+            f"is of space {encoder.space}; {advice}index again with --overwrite --encoder {encoder.location}"
         )
     if encoder.model_dim < meta["dim"]:
         raise EncoderError(

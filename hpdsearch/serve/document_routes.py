@@ -19,6 +19,7 @@ from hpdsearch.serve.uploads import read_json_documents, receive_lines
 
 IndexQuery = Annotated[str | None, Query(min_length=1, max_length=255, description="Name of the index.")]
 DocId = Annotated[str, Path(description="The id of a document; it may contain slashes.")]
+QueriedDocId = Annotated[str, Query(min_length=1, description="The id of a document.")]
 WithSource = Annotated[bool, Query(description="Give the name of its file and the line, without the folder.")]
 DOCUMENT = {"$ref": "#/components/schemas/DocumentJson"}
 SEVERAL = {
@@ -46,6 +47,14 @@ def document_router(indexes: Indexes, settings: Settings) -> APIRouter:
     @router.get("/documents/{doc_id:path}", response_model=DocumentJson | StoredDocumentJson, summary="Get a document")
     async def get(doc_id: DocId, index: IndexQuery = None, source: WithSource = False) -> Response:
         """Return the title, text and metadata of a document, and the name of its file if it is asked for."""
+        return await _get(doc_id, index, source)
+
+    @router.get("/documents", response_model=DocumentJson | StoredDocumentJson, summary="Get a document of any id")
+    async def get_by_query(doc_id: QueriedDocId, index: IndexQuery = None, source: WithSource = False) -> Response:
+        """Do the same for every id: clients shorten paths that contain the parts `.` and `..`."""
+        return await _get(doc_id, index, source)
+
+    async def _get(doc_id: str, index: str | None, source: bool) -> Response:
         _check_doc_id(doc_id, settings)
         found = await indexes.find(index).get(doc_id)
         stored = {"doc_id": found.doc_id, "text": found.text, "title": found.title, "metadata": dict(found.metadata)}
@@ -72,6 +81,14 @@ def document_router(indexes: Indexes, settings: Settings) -> APIRouter:
     @router.delete("/documents/{doc_id:path}", response_model=DeletedJson, summary="Delete a document")
     async def delete(doc_id: DocId, index: IndexQuery = None) -> Response:
         """Delete a document. When the answer comes, no search finds it."""
+        return await _delete(doc_id, index)
+
+    @router.delete("/documents", response_model=DeletedJson, summary="Delete a document of any id")
+    async def delete_by_query(doc_id: QueriedDocId, index: IndexQuery = None) -> Response:
+        """Do the same for every id, see GET."""
+        return await _delete(doc_id, index)
+
+    async def _delete(doc_id: str, index: str | None) -> Response:
         _check_writable(settings)
         _check_doc_id(doc_id, settings)
         target = indexes.find(index)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hpdsearch.errors import ServeError
 from hpdsearch.serve.app import create_app
@@ -18,6 +18,7 @@ from hpdsearch.serve.metrics import Metrics
 from hpdsearch.serve.settings import Limits, Settings
 
 MAX_HEADER_BYTES = 32_768
+TOO_LARGE = "The headers of the request are too large."
 BACKLOG = 1024
 
 
@@ -48,13 +49,12 @@ def run(folders: Sequence[Path], settings: Settings, port: int, announce: Callab
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             timeout_graceful_shutdown=int(settings.limits.stop_seconds),
         )
         host, actual_port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         server = Server(config, lambda: announce(f"http://{shown}:{actual_port}"))
-        asyncio.run(server.serve(sockets=[listening]))
+        server.run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -107,13 +107,15 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
-    """Return uvicorn's protocol with a limit of the time that the headers of a request may take."""
+def protocol(limits: Limits) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol with limits of the time and the bytes that the headers of a request may take."""
 
-    class TimedProtocol(H11Protocol):
-        """Closes a connection whose request headers do not arrive."""
+    class LimitedProtocol(HttpToolsProtocol):
+        """Closes a connection whose request headers do not arrive, and refuses headers that are too large."""
 
         _timer: asyncio.TimerHandle | None = None
+        _in_headers = False
+        _waiting_bytes = 0  # received of headers that are not complete
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -126,11 +128,25 @@ def protocol(limits: Limits) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
+            # The parser collects a header without end. Its callbacks see only complete ones.
+            self._waiting_bytes = self._waiting_bytes + len(data) if self._in_headers else 0
+            if self._waiting_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+                self.send_400_response(TOO_LARGE)
             self._watch_headers()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._watch_headers()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._in_headers = True
+
+        def on_headers_complete(self) -> None:
+            self._in_headers = False
+            if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER_BYTES:
+                raise ValueError(TOO_LARGE)  # an error in a callback ends the parsing with status 400
+            super().on_headers_complete()
 
         def _watch_headers(self) -> None:
             """Start the timer when a request begins, stop it when its headers are there."""
@@ -146,4 +162,4 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.close()
 
-    return TimedProtocol
+    return LimitedProtocol

@@ -51,6 +51,15 @@ def test_the_agreements_equal_brute_force(held_out):
     assert report.passed
 
 
+def test_the_built_in_base_is_a_baseline_on_the_same_texts(held_out):
+    worse = held_out["student"][:, :3]
+    report = evaluate_gates(**held_out, spec=SPEC, built_in=worse)
+    expected = compute_agreements(worse, held_out["teacher"], 5)
+    assert report.agreements["built-in base"].mean == pytest.approx(expected.mean())
+    assert f"baselines:  built-in base {100 * expected.mean():.1f} (" in report.summary[1]
+    assert "built-in base" not in evaluate_gates(**held_out, spec=SPEC).summary[1]
+
+
 def test_bm25_finds_the_texts_that_share_terms():
     texts = ["gold iron", "gold stone", "gold iron stone", "wind", "winds", "...", "rain gold gold gold"]
     found = [rows.tolist() for rows in bm25_neighbors(texts, 2)]

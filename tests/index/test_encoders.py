@@ -1,5 +1,6 @@
 """The encoders of an index: of the documents, of the queries, of another space, missing or with too few dimensions."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,19 @@ def test_queries_may_be_encoded_by_another_encoder_of_the_space(
         index.add([Document("new", "the iron queen sings")])
         assert ("new", "the iron queen sings") in read_passages(folder, tiny_encoder)  # by the documents' encoder
         assert index.info().encoder_sha256 == tiny_encoder.sha256
+
+
+def test_the_error_for_a_replaced_encoder_says_to_index_again(tmp_path: Path) -> None:
+    """A release may replace the built-in encoders and their space."""
+    encoder_folder = make_tiny_encoder(tmp_path / "encoder")
+    Index.build(tmp_path / "index", DOCUMENTS, encoder=encoder_folder).close()
+    shutil.rmtree(encoder_folder)
+    make_tiny_encoder(encoder_folder, space_seed=5)
+    with Index.open(tmp_path / "index") as index:
+        assert index.search("cat", mode="lexical")
+        advice = f"the encoder was replaced; index again with --overwrite --encoder {encoder_folder}"
+        with pytest.raises(EncoderError, match=f"is of space .*; {advice}$"):
+            index.search("cat")
 
 
 def test_without_its_encoder_an_index_still_answers_lexical_queries(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ DOCUMENTS = [
     Document("s1", "an instrument for measuring earthquakes", "seismograph", {"year": 1858, "kind": "tool"}),
     Document("j1", "a feeling of great happiness", "joy", {"year": 1400, "kind": "feeling"}),
     Document("x/y?z#1", f"the evil cat {SCRIPT}", f"evil {SCRIPT}", {"kind": SCRIPT[:40]}),
-    Document("long", f"{LONG}\n\nThe old cat 😀 sleeps on the boat.\n\n{LONG}", "a long story", {"kind": "story"}),
+    Document("..", f"{LONG}\n\nThe old cat 😀 sleeps on the boat.\n\n{LONG}", "a long story", {"kind": "story"}),
 ]
 
 
@@ -122,6 +122,17 @@ def test_a_filter_is_a_chip_and_the_address_holds_it(page, address):
     page.fill("#where", "year >>> 1")
     page.press("#where", "Enter")
     playwright.expect(page.locator("#notice")).to_contain_text("expected")
+
+
+def test_fields_may_be_called_as_what_every_object_has(page, address):
+    page.goto(f"{address}?q=cat&f=__proto__%3Ax&f=constructor%3Ay")
+    playwright.expect(page.locator("#filters-button")).to_have_text("Filters (2)")
+    page.click("#filters-button")
+    playwright.expect(page.locator("#chips .chip[aria-pressed=true]")).to_have_text(["x", "y"])
+    page.locator("#chips .chip", has_text=re.compile("^x")).click()
+    playwright.expect(page.locator("#filters-button")).to_have_text("Filters (1)")
+    page.click("#clear-filters")
+    playwright.expect(page.locator("#hits .open")).to_have_count(len(DOCUMENTS))
 
 
 def test_a_value_that_is_code_is_only_a_value(page):

@@ -29,6 +29,17 @@ def test_a_document_is_returned_as_it_was_stored(client: TestClient):
     assert client.get("/documents/none").json()["error"]["message"] == "words: holds no document 'none'"
 
 
+def test_documents_of_any_id_are_named_in_the_query(client: TestClient):
+    for doc_id in (".", "..", "a/../b", "a?b&c=d#e", "%2e"):
+        assert client.post("/documents", json={"doc_id": doc_id, "text": "the cat sings"}).status_code == 200
+        found = client.get("/documents", params={"doc_id": doc_id, "index": "words", "source": True})
+        assert found.json()["doc_id"] == doc_id, found.text
+        assert client.delete("/documents", params={"doc_id": doc_id}).json()["n_deleted"] == 1
+        assert client.get("/documents", params={"doc_id": doc_id}).status_code == 404
+    assert client.get("/documents").status_code == 422
+    assert client.get("/documents", params={"doc_id": ""}).status_code == 422
+
+
 def test_what_is_returned_can_be_posted_again(client: TestClient, folder):
     document = client.get("/documents/s1").json()
     added = client.post("/documents", json=document)

@@ -90,8 +90,9 @@ def test_the_description_names_every_route_and_has_no_dangling_reference(client:
     routes = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
     assert routes == {
         ("GET", "/search"), ("POST", "/search"), ("GET", "/documents/{doc_id}"), ("DELETE", "/documents/{doc_id}"),
-        ("POST", "/documents"), ("GET", "/indexes"), ("GET", "/indexes/{name}"), ("GET", "/health"), ("GET", "/ready"),
-        ("GET", "/metrics"), ("POST", "/v1/embeddings"), ("POST", "/map"),
+        ("GET", "/documents"), ("DELETE", "/documents"), ("POST", "/documents"), ("GET", "/indexes"),
+        ("GET", "/indexes/{name}"), ("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"),
+        ("POST", "/v1/embeddings"), ("POST", "/map"),
     }  # fmt: skip
     references = set(re.findall(r'"#/components/schemas/(\w+)"', client.get("/openapi.json").text))
     assert references <= description["components"]["schemas"].keys()

@@ -70,6 +70,20 @@ def test_slow_headers_and_slow_bodies_end(folder):
         assert get(port, "/search?q=cat")[0] == 200
 
 
+def test_headers_that_are_too_large_or_without_end_are_refused(folder):
+    line = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    with serving(folder) as (_, port):
+        assert exchange(port, line + b"X-Ample: " + 30_000 * b"a" + b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        for head in (
+            line + b"X-Ample: " + 40_000 * b"a" + b"\r\n\r\n",
+            line + b"X-Ample: " + 60_000 * b"a",
+            line + 3_000 * b"X-Ample: aaaaaaaaaa\r\n" + b"\r\n",
+            b"GET /search?q=" + 40_000 * b"a" + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ):
+            assert exchange(port, head).startswith(b"HTTP/1.1 400 "), head[:80]
+        assert get(port, "/search?q=cat")[0] == 200
+
+
 def test_a_token_file_guards_another_address(folder, tmp_path):
     token = tmp_path / "token.txt"
     token.write_text("a-long-secret\n")

@@ -38,10 +38,7 @@ class TeacherEnsemble:
         self.weights = [float(weight) for weight in weights]
         self.device = teachers[0].device
         self.dim = sum(teacher.dim for teacher in teachers)
-        self.name = " + ".join(
-            teacher.name if weight == 1 else f"{weight:g} {teacher.name}"
-            for teacher, weight in zip(self.teachers, self.weights, strict=True)
-        )
+        self.name = ensemble_name([teacher.name for teacher in self.teachers], self.weights)
         self.sha256 = self.teachers[0].sha256
         if len(self.teachers) == 1:
             self.name = self.teachers[0].name  # the weight of a single unit vector changes nothing
@@ -83,11 +80,7 @@ class TeacherEnsemble:
 
     def concatenate(self, parts: Sequence[Matrix]) -> Matrix:
         """Return the embeddings, float32 (n, dim), from those of the teachers, (n, teacher.dim) each."""
-        if len(parts) == 1:
-            return parts[0]
-        return unit_rows(
-            np.concatenate([weight * unit_rows(part) for weight, part in zip(self.weights, parts, strict=True)], axis=1)
-        )
+        return concatenate_weighted(parts, self.weights)
 
 
 class EnsembleCache:
@@ -127,3 +120,23 @@ class EnsembleCache:
             CacheError: some of the texts are not in a cache.
         """
         return self.teacher.concatenate([cache.embeddings(texts) for cache in self.caches])
+
+
+def ensemble_name(names: Sequence[str], weights: Sequence[float]) -> str:
+    """Return the name of several teachers, as in "large + 0.7 small"."""
+    pairs = zip(names, weights, strict=True)
+    return " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in pairs)
+
+
+def concatenate_weighted(parts: Sequence[Matrix], weights: Sequence[float]) -> Matrix:
+    """Return unit vectors, float32 (n, sum of the widths), from the embeddings of several teachers.
+
+    Args:
+        parts: of each teacher, (n, width). A single one is returned as it is.
+        weights: of their unit vectors, > 0, one for each part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return unit_rows(
+        np.concatenate([weight * unit_rows(part) for weight, part in zip(weights, parts, strict=True)], axis=1)
+    )

@@ -31,4 +31,4 @@ export const listIndexes = () => request("indexes");
 export const describeIndex = (name) => request(`indexes/${encodeURIComponent(name)}`);
 export const isAlive = () => request("health").then(() => true, () => false);
 export const getDocument = (docId, index, signal) =>
-  request(`documents/${encodeURIComponent(docId)}?source=true&index=${encodeURIComponent(index)}`, { signal });
+  request(`documents?${new URLSearchParams({ doc_id: docId, source: "true", index })}`, { signal });

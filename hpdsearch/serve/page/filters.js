@@ -19,13 +19,17 @@ export function showFilters(description, state, onToggle) {
 
 // A field whose values are all different, such as a URL, is no filter.
 function isUseful(field, description) {
-  const values = description.values[field] ?? [];
+  const values = valuesOf(field, description);
   return values.length > 0 && (values[0].n_documents > 1 || values.length < 5);
+}
+
+function valuesOf(field, description) {
+  return Object.hasOwn(description.values, field) ? description.values[field] : [];
 }
 
 function makeGroup(field, description, state, onToggle, isOpen) {
   const chosen = state.filters[field] ?? [];
-  const values = [...(description.values[field] ?? [])];
+  const values = [...valuesOf(field, description)];
   for (const value of chosen) if (!values.some((each) => each.value === value)) values.unshift({ value, n_documents: null });
   const shown = values.filter(({ value }, at) => isOpen || at < MAX_CHIPS || chosen.includes(value));
   const group = element("fieldset", { className: isOpen ? "all" : "" }, element("legend", {}, field));

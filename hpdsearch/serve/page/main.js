@@ -6,7 +6,7 @@ import { showFilters } from "./filters.js";
 import { hideMap, markOnMap, showMap } from "./map.js";
 import { closePanel, isPanelOpen, openPanel } from "./panel.js";
 import { explain, makeHit } from "./results.js";
-import { DEFAULTS, filterOf, readAddress, writeAddress } from "./state.js";
+import { DEFAULTS, filterOf, makeFilters, readAddress, writeAddress } from "./state.js";
 
 const TYPING_PAUSE = 120; // ms after the last key before a search begins
 const EXPLAIN_PAUSE = 350; // ms after an answer before sentences and map are asked for
@@ -190,8 +190,9 @@ function change(changes, { typing = false } = {}) {
 function toggleFilter(field, value) {
   const chosen = state.filters[field] ?? [];
   const values = chosen.includes(value) ? chosen.filter((each) => each !== value) : [...chosen, value];
-  const filters = { ...state.filters, [field]: values };
-  if (!values.length) delete filters[field];
+  const filters = makeFilters(state.filters);
+  if (values.length) filters[field] = values;
+  else delete filters[field];
   change({ filters });
 }
 
@@ -304,7 +305,7 @@ function listen() {
   for (const radio of document.getElementsByName("mode")) radio.addEventListener("change", () => change({ mode: radio.value }));
   byId("k").addEventListener("change", () => change({ k: Number(byId("k").value) }));
   byId("index").addEventListener("change", async () => {
-    state = { ...state, index: byId("index").value, filters: {}, where: "", like: "" };
+    state = { ...state, index: byId("index").value, filters: makeFilters(), where: "", like: "" };
     description = null;
     await loadDescription().catch(fail);
     await change({});
@@ -313,7 +314,7 @@ function listen() {
     event.preventDefault();
     change({ where: byId("where").value.trim() });
   });
-  byId("clear-filters").addEventListener("click", () => change({ filters: {}, where: "" }));
+  byId("clear-filters").addEventListener("click", () => change({ filters: makeFilters(), where: "" }));
   byId("filters-button").addEventListener("click", () => showFilterColumn(byId("filters").hidden));
   byId("more").addEventListener("click", showMore);
   byId("close").addEventListener("click", closeDocument);

@@ -1,13 +1,15 @@
 // What the user asks for. The address of the page holds it, so that it can be shared and the back button works.
 
-export const DEFAULTS = { q: "", index: "", mode: "hybrid", k: 10, filters: {}, where: "", like: "", doc: "" };
+// Filters have no prototype, so that a field may be called __proto__ or constructor.
+export const makeFilters = (filters = {}) => Object.assign(Object.create(null), filters);
+export const DEFAULTS = { q: "", index: "", mode: "hybrid", k: 10, filters: makeFilters(), where: "", like: "", doc: "" };
 const MODES = ["hybrid", "dense", "lexical"];
 const SIZES = [5, 10, 20, 50];
 const RESERVED = /^(and|or|not|in|is|null|like|contains|starts|with|true|false|date)$/i;
 
 export function readAddress() {
   const given = new URLSearchParams(location.search);
-  const state = { ...DEFAULTS, filters: {} };
+  const state = { ...DEFAULTS, filters: makeFilters() };
   for (const name of ["q", "index", "where", "like", "doc"]) state[name] = given.get(name) ?? "";
   if (MODES.includes(given.get("mode"))) state.mode = given.get("mode");
   if (SIZES.includes(Number(given.get("k")))) state.k = Number(given.get("k"));

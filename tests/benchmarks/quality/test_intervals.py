@@ -100,6 +100,17 @@ def test_targets_by_hand():
     ]
 
 
+def test_asymmetric_search_of_base_has_a_target():
+    rows = [
+        row_by_hand(f"{name} asks big projected", dim, 80, 50, of_teacher=(90, 96.5)) | {"what": "asymmetric"}
+        for name, dim in (("base", 256), ("base", 128), ("small", 256))
+    ]
+    _, targets = quality_targets.measure_goals(rows, "")
+    assert [(item["name"], item["measured"], item["limit"], item["met"]) for item in targets] == [
+        ("base's queries, teacher's documents, 256: nDCG@10", 96.5, 96, True)
+    ]
+
+
 def test_without_a_teacher_there_is_no_target_in_percent():
     row = row_by_hand("base", 256, 80, 50)
     del row["of_teacher"]

@@ -18,7 +18,8 @@ from tiny_teacher import make_tiny_teacher
 from hpdsearch import Document, Encoder, Index
 from hpdsearch.distillation.export.static import export_static
 from hpdsearch.distillation.space.projection import fit_projection
-from hpdsearch.distillation.spec import Precision, ProjectionSpec
+from hpdsearch.distillation.spec import Precision, ProjectionSpec, WeightedTeacher
+from hpdsearch.distillation.teacher.ensemble import TeacherEnsemble
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import write_space
 from hpdsearch.errors import CacheError
@@ -153,6 +154,14 @@ def test_asymmetric_search_encodes_documents_with_the_projected_teacher(made):
     encode = Encoder.load(made.static, dim=4).encode
     require_row(made, "static asks big projected", 4, encode, lambda t: made.space.project(made.teacher(t))[:, :4])
     assert "sts" not in made.rows["static asks big projected", 4]
+
+
+def test_an_ensemble_is_that_of_the_distillation(made):
+    both = TeacherEnsemble.load([made.root / "big", WeightedTeacher(made.root / "mini", 0.7)])
+    name, encode = quality.ensemble(("big", made.teacher), ("mini", made.student), 0.7)
+    assert name == both.name
+    expected = both.concatenate([made.teacher(LINES), made.student(LINES)])
+    assert encode(LINES) == pytest.approx(expected, abs=1e-6)
 
 
 def test_bm25_is_evaluated_like_vectors(made):
