@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hpdsearch.index import Index
     from hpdsearch.indexer.ingest import IngestReport
 
+SHOWN_LOOPS = 3
+
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
@@ -361,6 +363,7 @@ def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) 
         "files and folders excluded by patterns": corpus.stats.n_excluded,
         "binary files skipped": corpus.stats.n_binary,
         "links not followed": corpus.stats.n_links,
+        f"of these are loops ({', '.join(corpus.stats.loops[:SHOWN_LOOPS])})": len(corpus.stats.loops),
         "files named twice and read once": corpus.stats.n_repeated,
     }
     counts |= {

@@ -123,6 +123,7 @@ class ReadStats:
         n_binary: files of a folder skipped because they are named like source code and hold binary data.
         n_multiline_cells: quoted cells of tables that contain a line end.
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
+        loops: the part of these links that lead to themselves or to a folder above them.
         n_repeated: files that were named before, by whatever names; a file is read once.
         skipped: what could not be read and was left out.
         locations_read: the files that were read to their end (hpdsearch.corpus.locations).
@@ -138,6 +139,7 @@ class ReadStats:
     n_binary: int = 0
     n_multiline_cells: int = 0
     n_links: int = 0
+    loops: list[str] = field(default_factory=list)
     n_repeated: int = 0
     skipped: Skipped = field(default_factory=Skipped)
     locations_read: set[str] = field(default_factory=set, repr=False)

@@ -1,8 +1,10 @@
 """One document from a file: .txt, Markdown, reStructuredText, and HTML by resiliparse."""
 
 import codecs
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import IO, Any, TypeAlias
@@ -12,7 +14,7 @@ from hpdsearch.corpus.extraction.limits import HeadingPath
 from hpdsearch.corpus.file_fields import FRONT_MATTER, add_file_fields, split_front_matter
 from hpdsearch.corpus.lines import BOM_CHARACTER, SourceLocation, read_text_lines
 from hpdsearch.corpus.options import ReadOptions
-from hpdsearch.corpus.sources import HTML_ENDINGS, Source
+from hpdsearch.corpus.sources import CODE_ENDINGS, HTML_ENDINGS, Source
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
@@ -45,8 +47,8 @@ def read_page(file: IO[bytes], source: Source, location: SourceLocation, options
     if source.ending in HTML_ENDINGS:
         title, text, locations = extract_located_html(file.read(), location.name, options.encoding)
     else:
-        decoding = replace(options.decoding, defers_errors=False)
-        text = "".join(read_text_lines(file, location, decoding)).replace("\r\n", "\n")
+        read = read_code if source.ending in CODE_ENDINGS else read_text
+        text = read(file, location, options)
         if source.ending == ".md":
             front, text = split_front_matter(text)
         title = front.pop("title", None)
@@ -55,6 +57,25 @@ def read_page(file: IO[bytes], source: Source, location: SourceLocation, options
         locations = locate_markdown(text) if source.ending == ".md" else ()
     metadata = add_file_fields(front, source, options)
     return Document(source.doc_id, text if text.strip() else title, title, metadata, source.name, locations)
+
+
+def read_text(file: IO[bytes], location: SourceLocation, options: ReadOptions) -> str:
+    """Return the text of a file with \\n as its line ends."""
+    decoding = replace(options.decoding, defers_errors=False)
+    return "".join(read_text_lines(file, location, decoding)).replace("\r\n", "\n")
+
+
+def read_code(file: IO[bytes], location: SourceLocation, options: ReadOptions) -> str:
+    """Return source code, which is Windows-1252 if it is not UTF-8: files of a source tree seldom say what they are."""
+    raw = file.read()
+    try:
+        return read_text(io.BytesIO(raw), location, options)
+    except CorpusError:
+        if options.encoding or b"\0" in raw:
+            raise
+        with suppress(UnicodeDecodeError):
+            return raw.decode("cp1252").replace("\r\n", "\n")
+        raise
 
 
 def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str]:
@@ -121,6 +142,14 @@ def locate_markdown(text: str) -> Locations:
     """Return where the sections of a Markdown text begin: "Install > From source"."""
     path = HeadingPath()
     locations: list[tuple[int, str]] = []
+    for start, level, heading in find_markdown_headings(text):
+        path.enter(level, heading)
+        locations.append((start, str(path)))
+    return tuple(locations)
+
+
+def find_markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield (first character, level, heading) of a Markdown text: `## Title`, or underlined."""
     fence = ""
     before = ""
     front = FRONT_MATTER.match(text)
@@ -130,15 +159,11 @@ def locate_markdown(text: str) -> Locations:
             fence = "" if mark[1] == fence else fence or mark[1]
         elif not fence:
             if heading := ATX_HEADING.match(line):
-                marks = line.split(maxsplit=1)[0]  # "##"
-                path.enter(len(marks), heading[1])
-                locations.append((at, str(path)))
+                yield at, len(line.split(maxsplit=1)[0]), heading[1]
             elif before.strip() and (underline := SETEXT_UNDERLINE.match(line)):
-                path.enter(1 if underline[1][0] == "=" else 2, before)
-                locations.append((at - len(before) - 1, str(path)))
+                yield at - len(before) - 1, 1 if underline[1][0] == "=" else 2, before.strip()
         before = "" if fence else line
         at += len(line) + 1
-    return tuple(locations)
 
 
 def decode_html(raw: bytes, name: str, encoding: str | None = None, *, is_cut: bool = False) -> str:
@@ -182,19 +207,8 @@ def decode_html(raw: bytes, name: str, encoding: str | None = None, *, is_cut: b
 
 
 def find_markdown_title(text: str) -> str:
-    """Return the first heading of a Markdown text (# Title, or underlined), "" if there is none."""
-    fence = ""
-    before = ""
-    for line in FRONT_MATTER.sub("", text, count=1).split("\n"):
-        if mark := FENCE.match(line):
-            fence = "" if mark[1] == fence else fence or mark[1]
-        elif not fence:
-            if heading := ATX_HEADING.match(line):
-                return heading[1]
-            if before and SETEXT_UNDERLINE.match(line):
-                return before
-        before = "" if fence else line.strip()
-    return ""
+    """Return the first heading of a Markdown text, "" if there is none."""
+    return next((heading for _, _, heading in find_markdown_headings(text)), "")
 
 
 def find_rst_title(text: str) -> str:

@@ -181,17 +181,18 @@ def read_or_skip(
 ) -> Iterator[Document]:
     """Read a source; with SKIP, an error ends it and is reported, and the source counts as one that is incomplete.
 
-    A document that cannot be extracted is skipped without SKIP too, unless `stops`.
+    Documents that cannot be extracted, and source code, are skipped without SKIP too, unless `stops`.
     """
-    on_error = OnError.SKIP if source.kind is SourceType.DOCUMENT and not stops else options.on_error
+    if source.may_be_bad and not stops:
+        options = replace(options, on_error=OnError.SKIP)
     n_skipped = stats.skipped.count
     n_before = stats.n_documents + stats.n_empty
     try:
         yield from read_source(source, options, stats, stdin, extractor)
     except CorpusError as error:
-        if stats.n_documents + stats.n_empty > n_before and on_error is OnError.SKIP:
+        if stats.n_documents + stats.n_empty > n_before and options.on_error is OnError.SKIP:
             error = CorpusError(f"{error} (the rest of the file is skipped)")
-        stats.skipped.add_or_raise(error, on_error)
+        stats.skipped.add_or_raise(error, options.on_error)
     if stats.skipped.count > n_skipped:
         stats.locations_skipped.add(source.location)
 

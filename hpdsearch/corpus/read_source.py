@@ -39,7 +39,7 @@ def read_source(
         yield from read_parquet(source, location, options, stats)
         return
     if source.kind is SourceType.DOCUMENT:
-        yield from read_extracted(source, options, extractor)
+        yield from read_extracted(source, options, stats, extractor)
         return
     raw = (stdin or sys.stdin.buffer) if source.path is None else source.path
     with open_stream(raw, location, compressed=source.is_gzip) as (file, position):
@@ -55,7 +55,7 @@ def read_source(
             stats.position = None
 
 
-def read_extracted(source: Source, options: ReadOptions, extractor: Extractor) -> Iterator[Document]:
+def read_extracted(source: Source, options: ReadOptions, stats: ReadStats, extractor: Extractor) -> Iterator[Document]:
     """Read the document of a PDF, Office file and the like, or the messages of a mailbox; each has its number.
 
     Raises:
@@ -65,6 +65,9 @@ def read_extracted(source: Source, options: ReadOptions, extractor: Extractor) -
     try:
         for number, found in enumerate(extractor.extract(source.path, source.name, source.ending), start=1):
             where = source.name if source.is_one_document else f"{source.name}:{number}"
+            if found.problem:
+                stats.skipped.add_or_raise(CorpusError(f"{where}: {found.problem}"), options.on_error)
+                continue
             doc_id = source.doc_id if source.is_one_document else where
             text = found.text if found.text.strip() else found.title
             metadata = add_file_fields(found.metadata, source, options) if source.is_one_document else found.metadata
@@ -82,7 +85,8 @@ def check_source(source: Source, options: ReadOptions) -> None:
     """Check that a file can be opened and decoded, and that its first records are as expected.
 
     The first 20 records are read, but not more than 64 KiB and the line or value in which they end. A stream is not
-    checked, because it can be read only once; nor is a document that is extracted, because it never stops the reading.
+    checked, because it can be read only once; nor are documents that are extracted, and source code, because they never
+    stop the reading.
 
     Raises:
         CorpusError: something is not as expected.
@@ -90,6 +94,7 @@ def check_source(source: Source, options: ReadOptions) -> None:
     """
     if source.kind is SourceType.DOCUMENT:
         require_documents_extra(source.ending)
+    if source.may_be_bad:
         return
     if source.is_stream or is_utf8_page(source, options):
         return

@@ -82,6 +82,11 @@ class Source:
         return LINE_ENDINGS[self.ending]
 
     @property
+    def may_be_bad(self) -> bool:
+        """Whether folders nearly always hold some such files that cannot be read: documents and source code."""
+        return self.kind is SourceType.DOCUMENT or self.ending in CODE_ENDINGS
+
+    @property
     def is_one_document(self) -> bool:
         """Whether the file is one document, and no list of records or messages."""
         return self.kind in (SourceType.PAGE, SourceType.DOCUMENT) and self.ending != MAILBOX_ENDING
@@ -193,55 +198,80 @@ def find_folder_sources(folder: str, options: ReadOptions, stats: ReadStats, ref
         )
 
     for parent, folders, files in os.walk(folder, onerror=refuse_folder):
+        inside_parent = Path(parent).relative_to(folder).as_posix()
+        inside = "" if inside_parent == "." else f"{inside_parent}/"
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
         folders[:] = [name for name in folders if not is_hidden(name)]
-        if options.exclude:
-            entered = [name for name in folders if chosen.enters(Path(parent, name).relative_to(folder).as_posix())]
-            stats.n_excluded += len(folders) - len(entered)
-            folders[:] = entered
-        stats.n_links += sum(Path(parent, name).is_symlink() for name in folders)  # os.walk does not enter them
+        entered = [name for name in folders if chosen.enters(inside + name)]
+        stats.n_excluded += len(folders) - len(entered)
+        folders[:] = entered
+        for name in folders:
+            if (link := Path(parent, name)).is_symlink():  # os.walk does not enter it
+                count_link(link, stats)
         for name in files:
             if is_hidden(name):
                 continue
-            path = Path(parent, name)
-            if (options.include or options.exclude) and not chosen.accepts(path.relative_to(folder).as_posix()):
+            if not chosen.accepts(inside + name):
                 stats.n_excluded += 1
                 continue
-            ending, is_gzip = split_ending(name)
-            try:
-                status = path.lstat()
-                is_link = stat.S_ISLNK(status.st_mode)
-                if is_link:
-                    status = path.stat()
-            except FileNotFoundError:
-                stats.n_links += path.is_symlink()  # a broken link; any other file vanished just now
-                continue
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    stats.n_links += 1
-                else:
-                    refuse(CorpusError(f"{path}: cannot be read: {error.strerror}"), str(path))
-                continue
-            is_document = ending in DOCUMENT_ENDINGS
-            if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode) and not (is_document and is_gzip):
-                if ending in CODE_ENDINGS and not is_gzip and is_binary(path):
-                    stats.n_binary += 1
-                    continue
-                inside = path.relative_to(folder).as_posix()
-                if not is_utf8(inside):
-                    refuse(
-                        CorpusError(f"{os.fsencode(path)!r}: expected a file name in UTF-8; rename the file"), str(path)
-                    )
-                    continue
-                # Only links need the slow search; os.walk has entered none.
-                location = find_location(str(path)) if is_link else f"{root}/{inside}"
-                doc_id = find_ending(inside, location)
-                kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
-                yield Source(
-                    str(path), location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime
-                )
-            else:
-                stats.other_files[path.suffix.lower()] += 1
+            if (source := find_file(Path(parent, name), inside + name, root, stats, refuse)) is not None:
+                yield source
+
+
+def find_file(path: Path, inside: str, root: str, stats: ReadStats, refuse: RefusePath) -> Source | None:
+    """Return the source of a file of a folder, or count the file and return None.
+
+    Args:
+        path: the file.
+        inside: its path inside the folder.
+        root: location of the folder.
+        stats: counts what is not read.
+        refuse: takes an error.
+    """
+    ending, is_gzip = split_ending(path.name)
+    try:
+        status = path.lstat()
+        is_link = stat.S_ISLNK(status.st_mode)
+        if is_link:
+            status = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():  # any other file vanished just now
+            count_link(path, stats)
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            count_link(path, stats)
+        else:
+            refuse(CorpusError(f"{path}: cannot be read: {error.strerror}"), str(path))
+        return None
+    is_document = ending in DOCUMENT_ENDINGS
+    if ending not in FOLDER_ENDINGS or not stat.S_ISREG(status.st_mode) or (is_document and is_gzip):
+        stats.other_files[path.suffix.lower()] += 1
+        return None
+    if ending in CODE_ENDINGS and not is_gzip and is_binary(path):
+        stats.n_binary += 1
+        return None
+    if not is_utf8(inside):
+        refuse(CorpusError(f"{os.fsencode(path)!r}: expected a file name in UTF-8; rename the file"), str(path))
+        return None
+    # Only links need the slow search; os.walk has entered none.
+    location = find_location(str(path)) if is_link else f"{root}/{inside}"
+    doc_id = find_ending(inside, location)
+    kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
+    return Source(str(path), location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime)
+
+
+def count_link(link: Path, stats: ReadStats) -> None:
+    """Count a link that is not followed, and name it if it leads to itself or to a folder above it."""
+    stats.n_links += 1
+    try:
+        is_loop = stat.S_ISDIR(link.stat().st_mode) and f"{find_location(str(link.parent))}/".startswith(
+            f"{find_location(str(link)).rstrip('/')}/"
+        )
+    except OSError as error:
+        is_loop = error.errno == errno.ELOOP
+    if is_loop:
+        stats.loops.append(str(link))
 
 
 def split_ending(name: str) -> tuple[str, bool]:

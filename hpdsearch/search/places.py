@@ -9,6 +9,7 @@ from hpdsearch.corpus.sources import CODE_ENDINGS, MAILBOX_ENDING, split_ending
 from hpdsearch.records import Document, Passage
 
 TEXT_ENDINGS = {".txt", ".rst"} | CODE_ENDINGS  # files whose lines are those of the document
+PLACE_NAMES = {".txt": "line", MAILBOX_ENDING: "message"}  # files of which a line or message is a document
 
 
 def name_location(document: Document, passage: Passage, highlights: Sequence[tuple[int, int]]) -> str:
@@ -36,6 +37,3 @@ def name_location(document: Document, passage: Passage, highlights: Sequence[tup
     if line:
         return f"{PLACE_NAMES[ending]} {line[1:]}" if ending in PLACE_NAMES else ""
     return f"line {text.count(chr(10), 0, start) + 1}" if ending in TEXT_ENDINGS else ""
-
-
-PLACE_NAMES = {".txt": "line", MAILBOX_ENDING: "message"}

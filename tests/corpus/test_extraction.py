@@ -61,6 +61,39 @@ def make_docx(path: Path) -> Path:
     return path
 
 
+def make_reviewed_docx(path: Path) -> Path:
+    """Write a .docx with a content control, an insertion, a deletion, a text box, a merged cell and a footnote."""
+    from docx.opc.constants import RELATIONSHIP_TYPE
+    from docx.opc.packuri import PackURI
+    from docx.opc.part import Part
+    from docx.oxml import parse_xml
+
+    word = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    compatible = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+
+    def paragraph(text: str) -> str:
+        return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+    document = docx.Document()
+    body = document.element.body
+    for xml in (
+        f"<w:sdt {word}><w:sdtContent>{paragraph('Controlled.')}</w:sdtContent></w:sdt>",
+        f"<w:p {word}><w:pPr><w:tabs><w:tab/></w:tabs></w:pPr><w:r><w:t>Kept</w:t></w:r>"
+        "<w:ins><w:r><w:t> and new</w:t></w:r></w:ins><w:del><w:r><w:delText> old</w:delText></w:r></w:del></w:p>",
+        f"<w:p {word} {compatible}><w:r><w:t>Outside.</w:t><mc:AlternateContent><mc:Choice><w:txbxContent>"
+        f"{paragraph('Boxed.')}</w:txbxContent></mc:Choice><mc:Fallback>{paragraph('Boxed.')}</mc:Fallback>"
+        "</mc:AlternateContent></w:r></w:p>",
+        f"<w:tbl {word}><w:tr><w:tc><w:tcPr><w:gridSpan w:val='2'/></w:tcPr>{paragraph('Wide')}</w:tc>"
+        f"<w:tc>{paragraph('one')}{paragraph('two')}</w:tc></w:tr></w:tbl>",
+    ):
+        body.insert(len(body) - 1, parse_xml(xml))
+    notes = f"<w:footnotes {word}><w:footnote>{paragraph('A note.')}</w:footnote></w:footnotes>"
+    part = Part(PackURI("/word/footnotes.xml"), "application/xml", notes.encode(), document.part.package)
+    document.part.relate_to(part, RELATIONSHIP_TYPE.FOOTNOTES)
+    document.save(str(path))
+    return path
+
+
 def make_pptx(path: Path) -> Path:
     presentation = pptx.Presentation()
     for title, body in (("Plan", "Sail at dawn."), ("Costs", "Ten coins.")):
@@ -198,6 +231,35 @@ def test_text_title_and_locations_are_extracted(tmp_path, extractor, kind):
     assert (found.title, found.text, found.locations) == EXPECTED[kind]
 
 
+def test_a_word_file_is_read_with_all_that_it_shows(tmp_path, extractor):
+    (found,) = extractor.extract(make_reviewed_docx(tmp_path / "a.docx"), "a.docx", ".docx")
+    parts = ["Controlled.", "Kept and new", "Outside.", "Boxed.", "Wide\tone two", "A note."]
+    assert found.text.split("\n\n") == parts
+    assert found.locations[-1] == (found.text.index("A note."), "notes")
+
+
+def test_a_value_in_the_last_cell_of_a_sheet_takes_no_time(tmp_path):
+    workbook = openpyxl.Workbook()
+    workbook.active["A1"] = "first"
+    workbook.active["XFD1048576"] = "last"
+    workbook.save(tmp_path / "a.xlsx")
+    with Extractor(ExtractionLimits(seconds=60)) as extractor:
+        (found,) = extractor.extract(tmp_path / "a.xlsx", "a.xlsx", ".xlsx")
+    assert found.text.split() == ["first", "last"]
+
+
+def test_a_message_that_cannot_be_read_does_not_end_its_mailbox(tmp_path):
+    unreadable = "From x\nSubject: two\nTo: {}\n\ntext\n\n".format("(" * 5000)  # the parser of addresses recurses
+    good = "From x\nSubject: {}\n\ntext\n\n"
+    (tmp_path / "a.mbox").write_text(good.format("one") + unreadable + good.format("three"))
+    documents, reasons = read_with_reasons(tmp_path)
+    assert [document.doc_id for document in documents] == ["a.mbox:1", "a.mbox:3"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith(
+        f"{tmp_path}/a.mbox:2: expected a complete file, got a damaged or other one (Recursion"
+    )
+
+
 def test_a_mailbox_holds_a_document_a_message(tmp_path):
     make_mbox(tmp_path / "a.mbox")
     documents = list(read_corpus(tmp_path))
@@ -322,6 +384,21 @@ def test_a_process_that_crashes_is_named_and_restarted(tmp_path):
         assert list(extractor.extract(path, "a.ipynb", ".ipynb"))
 
 
+def test_a_file_at_which_the_library_crashes_is_named_and_the_next_one_is_read(tmp_path, monkeypatch):
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "pypdfium2.py").write_text("import os\nos.abort()\n")
+    monkeypatch.syspath_prepend(library)
+    for name in ("a.ipynb", "d.ipynb"):
+        make_ipynb(tmp_path / name)
+    for name in ("b.pdf", "c.pdf"):
+        (tmp_path / name).write_bytes(b"any")
+    documents, reasons = read_with_reasons(tmp_path, exclude=("library/",))
+    assert [document.doc_id for document in documents] == ["a.ipynb", "d.ipynb"]
+    crash = "expected a file that can be read within the limits, got one at which the reader crashed"
+    assert reasons == [f"{tmp_path}/b.pdf: {crash}", f"{tmp_path}/c.pdf: {crash}"]
+
+
 def test_strict_stops_at_a_document_that_cannot_be_extracted(tmp_path):
     (tmp_path / "a.pdf").write_bytes(b"rubbish")
     with pytest.raises(CorpusError, match=r"a\.pdf: expected a PDF"):
@@ -345,6 +422,18 @@ def test_source_code_is_read_and_binary_files_are_counted(tmp_path):
     assert documents.keys() == {"a.py", "b.tex", "d.js"}
     assert documents["b.tex"].title == "On {\\em tides}"
     assert stats.n_binary == 1
+
+
+def test_source_code_that_is_not_utf8_or_binary_further_on_does_not_stop_the_reading(tmp_path):
+    (tmp_path / "a.py").write_bytes(b"# \x93caf\xe9\x94\r\n")
+    (tmp_path / "b.c").write_bytes(b"int x;\n" * 3000 + b"\0")
+    (tmp_path / "c.py").write_bytes(b"\x81\xe9")
+    documents, reasons = read_with_reasons(tmp_path)
+    assert [document.text for document in documents] == ["# “café”\n"]
+    assert reasons[0].startswith(f"{tmp_path}/b.c:3001: expected text, got a NUL byte")
+    assert reasons[1].startswith(f"{tmp_path}/c.py:1: expected UTF-8")
+    with pytest.raises(CorpusError, match=r"b\.c:3001"):
+        list(read_corpus(tmp_path, strict=True))
 
 
 def test_pypdf_reads_the_same_text(tmp_path, extractor):

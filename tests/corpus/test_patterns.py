@@ -55,3 +55,4 @@ def test_loops_of_links_are_counted(folder):
     documents = list(read_corpus(folder, stats=stats))
     assert len(documents) == 6
     assert stats.n_links == 2
+    assert stats.loops == [f"{folder}/loop.md", f"{folder}/docs/up"]

@@ -2,11 +2,11 @@
 
 import json
 import os
-import selectors
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,6 @@ from hpdsearch.errors import CorpusError, require_extra
 
 PACKAGES = {".pdf": "pypdfium2", ".docx": "docx", ".pptx": "pptx", ".xlsx": "openpyxl", ".odt": "lxml", ".epub": "lxml"}
 MANY_MESSAGES = ".mbox"
-BUFFER_BYTES = 1 << 16
 PACKAGE_ROOT = Path(__file__).parents[3]  # the worker runs the same hpdsearch, whatever its working directory is
 
 
@@ -43,7 +42,6 @@ class Extractor:
         self.limits = limits
         self._worker: subprocess.Popen[bytes] | None = None
         self._n_files = 0  # that the worker has read
-        self._rest = b""  # of what was read from the worker
 
     def __enter__(self) -> "Extractor":
         return self
@@ -57,14 +55,14 @@ class Extractor:
         """End the worker."""
         worker = self._worker
         self._worker = None
-        self._rest = b""
         self._n_files = 0
         if worker is None:
             return
         worker.kill()
         for stream in (worker.stdin, worker.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(OSError):  # a request that the worker did not read
+                    stream.close()
         worker.wait()
 
     def extract(self, path: Path, name: str, ending: str) -> Iterator[Extraction]:
@@ -90,7 +88,7 @@ class Extractor:
                         raise CorpusError(f"{name}: {answer['error']}")
                     locations = [(start, label) for start, label in answer["locations"]]
                     n_documents += 1
-                    yield Extraction(answer["title"], answer["text"], locations, answer["metadata"])
+                    yield Extraction(answer["title"], answer["text"], locations, answer["metadata"], answer["problem"])
             except _WorkerFailed as failure:
                 self.close()
                 if was_used and n_documents == 0 and not isinstance(failure.__cause__, TimeoutError):
@@ -136,7 +134,6 @@ class Extractor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                bufsize=0,
             )
         return self._worker
 
@@ -147,16 +144,20 @@ class Extractor:
             _WorkerFailed: it ended, or did not write a line within the time.
         """
         assert worker.stdout is not None
-        end = time.monotonic() + self.limits.seconds
-        pieces = [self._rest]
-        with selectors.DefaultSelector() as selector:
-            selector.register(worker.stdout, selectors.EVENT_READ)
-            while b"\n" not in pieces[-1]:
-                if not selector.select(max(0.0, end - time.monotonic())):
-                    raise _WorkerFailed(f"one that takes longer than {self.limits.seconds:g} s") from TimeoutError()
-                piece = os.read(worker.stdout.fileno(), BUFFER_BYTES)
-                if not piece:
-                    raise _WorkerFailed("one at which the reader crashed")
-                pieces.append(piece)
-        line, _, self._rest = b"".join(pieces).partition(b"\n")
+        is_late = threading.Event()
+
+        def stop() -> None:
+            is_late.set()
+            worker.kill()
+
+        timer = threading.Timer(self.limits.seconds, stop)  # pipes have no timeout on all systems
+        timer.start()
+        try:
+            line = worker.stdout.readline()
+        finally:
+            timer.cancel()
+        if is_late.is_set():
+            raise _WorkerFailed(f"one that takes longer than {self.limits.seconds:g} s") from TimeoutError()
+        if not line.endswith(b"\n"):
+            raise _WorkerFailed("one at which the reader crashed")
         return line

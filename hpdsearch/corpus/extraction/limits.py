@@ -37,16 +37,27 @@ class Extraction:
         text: its text.
         locations: (first character, label) of the parts of the text, ascending: "page 3", "slide 2".
         metadata: other fields, JSON values.
+        problem: why a message of a mailbox cannot be read; the others can. "": it is read.
     """
 
     title: str
     text: str
     locations: list[tuple[int, str]] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
 
 
 class ExtractionError(CorpusError):
     """A file cannot be extracted; the message does not name it, because the reader does."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return what was expected of a damaged file, and the error of its library, on one line."""
+    if isinstance(error, ExtractionError):
+        return str(error)
+    message = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"expected a complete file, got a damaged or other one ({f'{name}: {message[:200]}' if message else name})"
 
 
 class PartsJoiner:

@@ -10,7 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.corpus.extraction.limits import Extraction, ExtractionError, ExtractionLimits, PartsJoiner
+from hpdsearch.corpus.extraction.limits import (
+    Extraction,
+    ExtractionError,
+    ExtractionLimits,
+    PartsJoiner,
+    describe_error,
+)
 from hpdsearch.corpus.pages import extract_html
 
 HEADERS = ("from", "to", "cc")
@@ -29,7 +35,7 @@ def read_eml(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
 
 
 def read_mbox(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
-    """Yield a document for each message of a mailbox.
+    """Yield a document for each message of a mailbox; one that cannot be read does not end the reading.
 
     Raises:
         ExtractionError: the file holds bytes and no message.
@@ -40,7 +46,11 @@ def read_mbox(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
         n_messages = 0
         for message in box:
             n_messages += 1
-            yield read_message(message, limits)
+            try:
+                found = read_message(message, limits)
+            except Exception as error:  # the parser of the headers raises errors of all kinds
+                found = Extraction("", "", problem=describe_error(error))
+            yield found
     finally:
         box.close()
     if n_messages == 0 and path.stat().st_size:
