@@ -205,14 +205,14 @@ class Catalog:
             spans[doc].append((row, start, end))
         sql = "SELECT doc, doc_id, title, text, metadata, source, sum, text_hash FROM documents WHERE doc IN ({})"
         rows = list(self._all_in_chunks(sql, docs))
-        locations = self._locations({row[0]: row[7] for row in rows}) if self._has_locations() else {}
+        locations = self._locations({row[0]: row[7] for row in rows}) if self._has_table("locations") else {}
         return {
             row[0]: self._verify_document(row[:7], tuple(sorted(spans[row[0]])), locations.get(row[0], ()))
             for row in rows
         }
 
-    def _has_locations(self) -> bool:
-        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'locations'"))
+    def _has_table(self, name: str) -> bool:
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)))
 
     def _locations(self, text_hashes: dict[int, int]) -> dict[int, tuple[tuple[int, str], ...]]:
         """Return the locations of documents, by number, for those of the given texts that have some.

@@ -48,6 +48,13 @@ LOCATIONS = """
 CREATE TABLE IF NOT EXISTS locations(
     doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, labels TEXT NOT NULL, sum INTEGER NOT NULL);
 """
+# Made on demand: the state in which a file was read as a document (docs/index-format.md). Earlier versions of format 2
+# do not read it, and may leave rows of documents that they have replaced; those have another text_hash.
+FILES = """
+CREATE TABLE IF NOT EXISTS files(
+    doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, location TEXT NOT NULL, size INTEGER NOT NULL,
+    modified INTEGER NOT NULL, content INTEGER NOT NULL, reading TEXT NOT NULL);
+"""
 FILE_FIELDS = {"file", "folder", "extension", "size", "modified"}  # hpdsearch.corpus.file_fields
 FILE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 NO_METADATA = "{}"
@@ -102,6 +109,25 @@ class StoredDocument:
     doc: int
     document: Document
     passages: tuple[RowPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it was when it was read as a document.
+
+    Attributes:
+        location: the file (hpdsearch.corpus.locations).
+        size: in bytes.
+        modified: time of its last change, in nanoseconds since 1970.
+        content: 64 bits that are equal for equal bytes; 0: unknown.
+        reading: says how it was read (CorpusReader.reading).
+    """
+
+    location: str
+    size: int
+    modified: int
+    content: int
+    reading: str
 
 
 @dataclass(frozen=True, slots=True)

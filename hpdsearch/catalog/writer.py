@@ -17,6 +17,7 @@ from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
+    FILES,
     FORMAT,
     LOCATIONS,
     NO_METADATA,
@@ -24,6 +25,7 @@ from hpdsearch.catalog.schema import (
     SEGMENT_COLUMNS,
     TABLES,
     WITHDRAWN,
+    FileState,
     RowPassage,
     SegmentEntry,
     WithdrawnDocument,
@@ -92,7 +94,7 @@ class CatalogWriter(Catalog):
 
     def clear(self) -> None:
         """Replace all tables by empty ones; takes effect with the commit."""
-        for table in (*TABLES, "withdrawn", "locations"):
+        for table in (*TABLES, "withdrawn", "locations", "files"):
             self._execute(f"DROP TABLE IF EXISTS {table}")
         for statement in SCHEMA.split(";"):
             self._execute(statement)
@@ -154,7 +156,7 @@ class CatalogWriter(Catalog):
         sql = "SELECT doc, source, title, text, metadata FROM documents WHERE doc_id = ?"
         for doc, source, title, text, metadata in self._all(sql, (document.doc_id,)):
             is_same = (title, text) == (document.title, document.text) and has_same_metadata(metadata, source, document)
-            if is_same and self._has_locations():
+            if is_same and self._has_table("locations"):
                 stored = self._locations({doc: text_fingerprint(document)})
                 is_same = stored.get(doc, ()) == document.locations
             elif document.locations:
@@ -189,18 +191,41 @@ class CatalogWriter(Catalog):
     def relocate(self, sources: Mapping[int, str]) -> None:
         """Change the sources of documents, by number, and the name and folder of their files; all else stays."""
         changed: list[tuple[Any, ...]] = []
+        former: list[tuple[int, str]] = []
         for doc, stored in self.documents(list(sources)).items():
             before = stored.document.metadata
             metadata = follow_source(before, stored.document.source, sources[doc])
             document = replace(stored.document, source=sources[doc], metadata=metadata)
             row = document_row(doc, document, stored.passages)
             changed.append((document.source, row[_METADATA], row[-1], doc))
+            former.append((doc, stored.document.source))
             if metadata != before:
                 keys = [(field, text, doc) for field, text, _ in flatten_metadata(before)]
                 self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
                 attributes = [(*attribute, doc) for attribute in flatten_metadata(metadata)]
                 self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
         self._many("UPDATE documents SET source = ?, metadata = ?, sum = ? WHERE doc = ?", changed)
+        if self._has_table("files"):
+            self._many("DELETE FROM files WHERE doc = ? AND location = ?", former)
+
+    def record_files(self, states: Sequence[tuple[int, FileState]]) -> None:
+        """Store the states of the files of stored documents, by the documents' numbers."""
+        if states:
+            self._execute(FILES)
+            sql = "INSERT OR REPLACE INTO files SELECT doc, text_hash, ?, ?, ?, ?, ? FROM documents WHERE doc = ?"
+            self._many(sql, [(*astuple(state), doc) for doc, state in states])
+
+    def file_states(self, reading: str) -> Iterator[tuple[int, FileState]]:
+        """Yield the numbers of documents and the states of their files, of those that were read in this way."""
+        if self._has_table("files"):
+            # The index of the texts' hashes says that the document is stored; a look at its row would read its text.
+            sql = (
+                "SELECT f.doc, location, size, modified, content, reading FROM files f "
+                "CROSS JOIN documents d INDEXED BY documents_by_text ON d.text_hash = f.text_hash AND d.doc = f.doc "
+                "WHERE reading = ?"
+            )
+            for doc, *state in self._each(sql, (reading,)):
+                yield doc, FileState(*state)
 
     def withdraw(self, documents: Iterable[WithdrawnDocument]) -> None:
         """Remember documents that their files hold and the index does not."""
@@ -212,7 +237,7 @@ class CatalogWriter(Catalog):
 
     def find_withdrawn(self, place: str, doc_id: str | None = None) -> WithdrawnDocument | None:
         """Return the withdrawn document of a place, with this doc_id or with any; None: there is none."""
-        if not self._has_withdrawn():
+        if not self._has_table("withdrawn"):
             return None
         sql = "SELECT place, doc_id, content FROM withdrawn WHERE place = ?"
         found = self._all(sql, (place,)) if doc_id is None else self._all(f"{sql} AND doc_id = ?", (place, doc_id))
@@ -222,13 +247,10 @@ class CatalogWriter(Catalog):
         self, *, places: Sequence[str] = (), records: Sequence[tuple[str, str]] = (), doc_ids: Sequence[str] = ()
     ) -> None:
         """Forget withdrawn documents: all of these places, those of (place, doc_id), and all with these doc_ids."""
-        if self._has_withdrawn():
+        if self._has_table("withdrawn"):
             self._many("DELETE FROM withdrawn WHERE place = ?", [(place,) for place in places])
             self._many("DELETE FROM withdrawn WHERE place = ? AND doc_id = ?", records)
             self._many("DELETE FROM withdrawn WHERE doc_id = ?", [(doc_id,) for doc_id in doc_ids])
-
-    def _has_withdrawn(self) -> bool:
-        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'withdrawn'"))
 
     def start_seen(self) -> None:
         """Begin to record which documents were seen, for `unseen_sources`."""
@@ -241,6 +263,10 @@ class CatalogWriter(Catalog):
     def is_seen(self, doc: int) -> bool:
         """Return whether a document was recorded, by its number."""
         return bool(self._all("SELECT 1 FROM seen WHERE doc = ?", (doc,)))
+
+    def mark_all_seen(self, docs: Iterable[int]) -> None:
+        """Record documents by number."""
+        self._many("INSERT OR IGNORE INTO seen VALUES (?)", ((doc,) for doc in docs))
 
     def unseen_sources(self, before: int) -> Iterator[tuple[int, str]]:
         """Yield number and source of the documents with numbers < before that were not seen, ascending."""
@@ -262,6 +288,8 @@ class CatalogWriter(Catalog):
             if stored.document.locations:
                 self._execute("DELETE FROM locations WHERE doc = ?", (stored.doc,))
             n_rows += len(rows)
+        if self._has_table("files"):
+            self._many("DELETE FROM files WHERE doc = ?", [(doc,) for doc in docs])
         return n_rows
 
     def buffer_rows(self, rows: Rows, vectors: Stored) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SHOWN_REASONS = 20
 
 
-def corpus_options(command: Command) -> Command:
-    """Add the options that say how a corpus is read; `open_corpus` takes them."""
+def corpus_options(command: Command, *, on_error: str = "stop") -> Command:
+    """Add the options that say how a corpus is read, for `open_corpus`; `on_error` is the default of --on-error."""
     return apply_options(
         command,
         click.option(
@@ -108,20 +108,30 @@ def corpus_options(command: Command) -> Command:
         click.option(
             "--on-error",
             type=EnumChoice("hpdsearch.corpus", "OnError"),
-            default="stop",
+            default=on_error,
             help="Stop at a record or file that cannot be read, or skip it and name it on stderr.",
         ),
         click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
     )
 
 
-def open_corpus(paths: tuple[str, ...], *, strict: bool, keep_empty: bool = False, **reading: Any) -> "CorpusReader":
-    """Return the documents of a command line; what is skipped is printed when the command ends.
+def open_corpus(
+    paths: tuple[str, ...],
+    *,
+    strict: bool,
+    keep_empty: bool = False,
+    check: bool = True,
+    shows_skipped: bool = True,
+    **reading: Any,
+) -> "CorpusReader":
+    """Return the documents of a command line.
 
     Args:
         paths: files, folders, or "-".
         strict: raise an error for an empty document.
         keep_empty: do not skip empty documents.
+        check: as in `read_corpus`.
+        shows_skipped: print what was skipped when the command ends.
         reading: the other options of `corpus_options`.
     """
     from hpdsearch.corpus import Fields, OnError, ReadOptions, ReadStats, read_corpus
@@ -130,9 +140,12 @@ def open_corpus(paths: tuple[str, ...], *, strict: bool, keep_empty: bool = Fals
         raise click.UsageError("--strict and --on-error skip contradict each other")
     fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
     stats = ReadStats()
-    click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped, reading["on_error"] is OnError.SKIP))
+    if shows_skipped:
+        was_asked = reading["on_error"] is OnError.SKIP
+        click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped, was_asked))
     names = tuple(map(expand_home, paths))
-    return read_corpus(names, ReadOptions(fields, **reading), strict=strict, keep_empty=keep_empty, stats=stats)
+    options = ReadOptions(fields, **reading)
+    return read_corpus(names, options, strict=strict, keep_empty=keep_empty, stats=stats, check=check)
 
 
 def print_skipped(skipped: "Skipped", was_asked: bool = True) -> None:

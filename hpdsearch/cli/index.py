@@ -93,7 +93,7 @@ def index(
 
     folder = output or choose_folder(corpus[0])
     spec = take_spec(options)
-    documents = open_corpus(corpus, **options)
+    documents = open_corpus(corpus, check=not update, **options)
     if update:
         _refuse_settings()
         _update(folder, documents, encoder, draft, no_refine, device, wait)

@@ -24,7 +24,7 @@ def add_file_fields(metadata: Mapping[str, Any], source: Source, options: ReadOp
             "folder": path.parent.name,
             "extension": source.ending.removeprefix("."),
             "size": source.size,
-            "modified": format_time(source.modified),
+            "modified": format_time(source.modified_ns // 10**9),
         }
     fields |= metadata
     if options.columns:

@@ -125,6 +125,7 @@ class ReadStats:
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
         loops: the part of these links that lead to themselves or to a folder above them.
         n_repeated: files that were named before, by whatever names; a file is read once.
+        n_left_out: files that an update did not read, because they are as they were (CorpusReader.leave_out).
         skipped: what could not be read and was left out.
         locations_read: the files that were read to their end (hpdsearch.corpus.locations).
         locations_skipped: the files and folders of which something was left out.
@@ -141,6 +142,7 @@ class ReadStats:
     n_links: int = 0
     loops: list[str] = field(default_factory=list)
     n_repeated: int = 0
+    n_left_out: int = 0
     skipped: Skipped = field(default_factory=Skipped)
     locations_read: set[str] = field(default_factory=set, repr=False)
     locations_skipped: set[str] = field(default_factory=set, repr=False)

@@ -1,9 +1,9 @@
 """The documents of files and folders as one stream, in the order of the paths."""
 
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import IO
 
 from hpdsearch.corpus.extraction import Extractor
@@ -19,6 +19,7 @@ from hpdsearch.records import Document
 DEFAULT_OPTIONS = ReadOptions()
 JSON_FORMATS = (LineFormat.JSON, LineFormat.JSONL)
 StrPath = str | os.PathLike[str]
+READERS_VERSION = 1  # raise it when a reader of files that are one document yields something else than before
 
 
 class CorpusReader:
@@ -30,22 +31,29 @@ class CorpusReader:
         strict: whether an empty document is an error.
         on_error: what a record or file that cannot be read does.
         stats: counters that are updated while the documents are consumed.
+        sources: what is read, by location.
+        reading: a text that is equal if equal files are read as equal documents.
+        started_ns: time before the files were found, in nanoseconds since 1970.
     """
 
     def __init__(
         self,
         paths: tuple[str, ...],
-        files: list[Path],
+        sources: dict[str, Source],
         documents: Iterator[Document],
         stats: ReadStats,
         strict: bool,
-        on_error: OnError,
+        options: ReadOptions,
+        started_ns: int,
     ) -> None:
         """Use `read_corpus`."""
-        self.files = files
+        self.files = [source.path for source in sources.values() if source.path is not None and not source.is_stream]
+        self.sources = sources
+        self.reading = repr((READERS_VERSION, options.columns, options.exclude_columns, options.encoding))
+        self.started_ns = started_ns
         self.paths = paths
         self.strict = strict
-        self.on_error = on_error
+        self.on_error = options.on_error
         self.stats = stats
         self._documents = documents
 
@@ -54,6 +62,14 @@ class CorpusReader:
 
     def __next__(self) -> Document:
         return next(self._documents)
+
+    def leave_out(self, location: str) -> None:
+        """Do not read a file, because its document is known; before the first document is consumed."""
+        source = self.sources.pop(location)
+        self.stats.locations_read.add(location)
+        self.stats.n_left_out += 1
+        if self.stats.bytes_total is not None:
+            self.stats.bytes_total -= source.size
 
     def __length_hint__(self) -> int:
         """Estimate the number of documents from the share of bytes read so far; 0 if it is unknown."""
@@ -71,6 +87,7 @@ def read_corpus(
     keep_empty: bool = False,
     stats: ReadStats | None = None,
     stdin: IO[bytes] | None = None,
+    check: bool = True,
 ) -> CorpusReader:
     """Read the documents of files and folders, one at a time, in the order of the paths.
 
@@ -94,6 +111,8 @@ def read_corpus(
         keep_empty: yield empty documents too, so that the n-th document is the n-th record.
         stats: counters to update while the documents are consumed.
         stdin: stream of bytes that "-" stands for; None: the process's standard input.
+        check: check the first records of every file at once; False: when the first document is consumed, so that files
+            that `Index.update` need not read are not even opened.
 
     Raises:
         CorpusError: at once: a path is missing or of an unknown type, or the beginning of a file is not as expected.
@@ -106,30 +125,44 @@ def read_corpus(
     if strict and options.on_error is OnError.SKIP:
         raise CorpusError("--strict and --on-error skip: expected one of them, got both")
     stats = ReadStats() if stats is None else stats
-    sources = find_sources(names, options, stats)
-    if any(source.kind is SourceType.PARQUET for source in sources):
+    started_ns = time.time_ns()
+    found = find_sources(names, options, stats)
+    if any(source.kind is SourceType.PARQUET for source in found):
         require_pyarrow()
+    if check:
+        check_sources(found, options)
+    stats.bytes_total = None if any(source.is_stream for source in found) else sum(s.size for s in found)
+    sources = {source.location: source for source in found}
+    documents = read_documents(names, sources, options, strict, keep_empty, stats, stdin, check=not check)
+    return CorpusReader(tuple(names), sources, documents, stats, strict, options, started_ns)
+
+
+def check_sources(sources: Iterable[Source], options: ReadOptions) -> None:
+    """Check files as `check_source` does, unless errors are skipped."""
     if options.on_error is OnError.STOP:
         for source in sources:
             check_source(source, options)
-    stats.bytes_total = None if any(source.is_stream for source in sources) else sum(s.size for s in sources)
-    documents = read_documents(names, sources, options, strict, keep_empty, stats, stdin)
-    files = [source.path for source in sources if source.path is not None and not source.is_stream]
-    return CorpusReader(tuple(names), files, documents, stats, strict, options.on_error)
 
 
 def read_documents(
     names: list[str],
-    sources: list[Source],
+    sources: Mapping[str, Source],
     options: ReadOptions,
     strict: bool,
     keep_empty: bool,
     stats: ReadStats,
     stdin: IO[bytes] | None,
+    *,
+    check: bool,
 ) -> Iterator[Document]:
-    """Read one source after the other, as `read_with` does, and end the process that extracts documents."""
+    """Read one source after the other, as `read_with` does, and end the process that extracts documents.
+
+    The sources are those at the time of the first document; with `check`, they are checked then.
+    """
+    if check:
+        check_sources(sources.values(), options)
     with Extractor(options.limits) as extractor:
-        yield from read_with(extractor, names, sources, options, strict, keep_empty, stats, stdin)
+        yield from read_with(extractor, names, list(sources.values()), options, strict, keep_empty, stats, stdin)
 
 
 def read_with(
@@ -166,7 +199,7 @@ def read_with(
         stats.bytes_before += source.size
     if any(source.kind is SourceType.LINES and source.line_format in JSON_FORMATS for source in sources):
         require_columns_seen(names, options, stats)
-    if n_documents == 0 and not (keep_empty and n_empty):
+    if n_documents == 0 and not stats.n_left_out and not (keep_empty and n_empty):
         raise CorpusError(f"{', '.join(names)}: expected documents, got {describe_missing(n_empty, stats)}")
 
 

@@ -15,7 +15,7 @@ from hpdsearch.corpus.lines import Decoding, SourceLocation, open_stream, read_t
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
 from hpdsearch.corpus.pages import decode_html, read_page
 from hpdsearch.corpus.parquet import read_parquet
-from hpdsearch.corpus.sources import HTML_ENDINGS, Source, SourceType
+from hpdsearch.corpus.sources import HTML_ENDINGS, Source, SourceType, hash_content
 from hpdsearch.errors import CorpusError
 from hpdsearch.records import Document
 
@@ -63,6 +63,7 @@ def read_extracted(source: Source, options: ReadOptions, stats: ReadStats, extra
     """
     assert source.path is not None
     try:
+        source.content = hash_content(source.path)  # before it is read: it may change meanwhile
         for number, found in enumerate(extractor.extract(source.path, source.name, source.ending), start=1):
             where = source.name if source.is_one_document else f"{source.name}:{number}"
             if found.problem:

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from hashlib import blake2b
 from pathlib import Path
 
 from hpdsearch.corpus.encodings import find_bom_encoding
@@ -62,7 +63,8 @@ class Source:
         ending: the ending of the name in lower case, without .gz.
         is_stream: it can be read only once: standard input, a FIFO, a device.
         size: bytes on disk; 0 for a stream.
-        modified: time of the last change, in seconds since 1970.
+        modified_ns: time of the last change, in nanoseconds since 1970.
+        content: 64 bits that are equal for equal bytes, of a document that was extracted; 0: unknown.
     """
 
     name: str
@@ -74,7 +76,8 @@ class Source:
     is_gzip: bool = False
     is_stream: bool = False
     size: int = 0
-    modified: float = 0.0
+    modified_ns: int = 0
+    content: int = 0
 
     @property
     def line_format(self) -> LineFormat:
@@ -180,7 +183,7 @@ def find_named_sources(name: str, options: ReadOptions, stats: ReadStats, refuse
         return [Source(name, STDIN, STDIN, path, kind, ending, is_gzip, is_stream=True)]
     location = find_location(name)
     doc_id = find_ending(name, location)
-    return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime)]
+    return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime_ns)]
 
 
 def find_folder_sources(folder: str, options: ReadOptions, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
@@ -258,7 +261,7 @@ def find_file(path: Path, inside: str, root: str, stats: ReadStats, refuse: Refu
     location = find_location(str(path)) if is_link else f"{root}/{inside}"
     doc_id = find_ending(inside, location)
     kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
-    return Source(str(path), location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime)
+    return Source(str(path), location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime_ns)
 
 
 def count_link(link: Path, stats: ReadStats) -> None:
@@ -296,6 +299,19 @@ def is_binary(path: Path) -> bool:
     except OSError:
         return False
     return b"\0" in head and find_bom_encoding(head) is None
+
+
+def hash_content(path: Path) -> int:
+    """Return 64 bits that are equal for equal contents of files, never 0.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = blake2b(digest_size=8)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return int.from_bytes(digest.digest(), "little", signed=True) or 1
 
 
 def is_utf8(name: str) -> bool:
