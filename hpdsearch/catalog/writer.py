@@ -43,6 +43,7 @@ from hpdsearch.errors import IndexFolderError
 from hpdsearch.records import Document, Passage
 
 _METADATA = 4  # column of table documents
+MAX_SAME_TEXTS = 20  # documents of the same text among which one of the same locations is looked for
 
 
 class CatalogWriter(Catalog):
@@ -141,11 +142,23 @@ class CatalogWriter(Catalog):
         return {(title, text): doc_id for title, text, doc_id in found if (title, text) in wanted}
 
     def find_same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
-        """Return the passages, in rows < before, of a document with the same title and text, ascending; or none."""
-        same = "SELECT doc FROM documents JOIN passages USING (doc) WHERE text_hash = ? AND text = ? AND title = ?"
-        sql = f"SELECT row, start, end FROM passages WHERE doc = ({same} AND row < ? LIMIT 1) ORDER BY row"
-        found = self._all(sql, (text_fingerprint(document), document.text, document.title, before))
-        return [(row, start, end) for row, start, end in found]
+        """Return the passages, in rows < before, of a document with the same title, text and locations, ascending."""
+        text_hash = text_fingerprint(document)
+        sql = (
+            "SELECT DISTINCT doc FROM documents JOIN passages USING (doc) "
+            f"WHERE text_hash = ? AND text = ? AND title = ? AND row < ? LIMIT {MAX_SAME_TEXTS}"
+        )
+        found = self._all(sql, (text_hash, document.text, document.title, before))
+        docs = [doc for (doc,) in found]
+        if docs and self._has_table("locations"):  # the headings among them are encoded with the passages
+            stored = self._locations(dict.fromkeys(docs, text_hash))
+            docs = [doc for doc in docs if stored.get(doc, ()) == document.locations]
+        elif document.locations:
+            docs = []
+        if not docs:
+            return []
+        sql = "SELECT row, start, end FROM passages WHERE doc = ? ORDER BY row"
+        return [(row, start, end) for row, start, end in self._all(sql, (docs[0],))]
 
     def lookup(self, document: Document) -> tuple[int, str, bool] | None:
         """Look up the document with this doc_id; None: it is new.

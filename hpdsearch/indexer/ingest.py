@@ -9,8 +9,9 @@ from operator import length_hint
 
 from hpdsearch.common.progress import SILENT, Bar, Progress
 from hpdsearch.common.vectors import Stored
+from hpdsearch.corpus.headings import PassageTitles
 from hpdsearch.corpus.locations import is_ending, split_line
-from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
+from hpdsearch.corpus.passages import SplitDocument, split_documents
 from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder, EncoderType
@@ -306,11 +307,8 @@ class _IngestRun:
         first_doc = self.txn.catalog.next_doc()
         self.txn.catalog.insert([(document, split.passages) for document, split in pairs], rows.start)
         self.files.record(enumerate(documents, start=first_doc))
-        passages = [(document, passage) for document, split in pairs for passage in split.passages]
-        self.txn.lexical.add(
-            (row, title_before_text(document), document.text[passage.start : passage.end])
-            for row, (document, passage) in zip(rows, passages, strict=True)
-        )
+        passages = [each for document, split in pairs for each in PassageTitles(document).passages(split.passages)]
+        self.txn.lexical.add((row, title, text) for row, (title, text) in zip(rows, passages, strict=True))
         self.report.n_documents += len(documents)
         self.report.n_passages += len(rows)
 

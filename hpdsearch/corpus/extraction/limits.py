@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpdsearch.corpus.headings import SEPARATOR
 from hpdsearch.errors import CorpusError
 
 
@@ -109,4 +110,4 @@ class HeadingPath:
             self._headings.append((level, heading))
 
     def __str__(self) -> str:
-        return " > ".join(text for _, text in self._headings)
+        return SEPARATOR.join(text for _, text in self._headings)
