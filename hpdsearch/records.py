@@ -20,6 +20,8 @@ class Document:
         metadata: other fields, JSON values, for filters and display.
         source: where it comes from: the absolute real path of its file, with `:17` for a line; `stdin:17` for a line of
             standard input; empty for documents from the Python API.
+        locations: (first character, label) of the parts of the text, ascending: "page 3", "Install > From source". They
+            name the place of a hit; a part without a name has the label "".
     """
 
     doc_id: str
@@ -27,6 +29,7 @@ class Document:
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    locations: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Make strings of an integer doc_id and of a title that is None."""
@@ -135,6 +138,8 @@ class Hit:
         highlights: (start, end) characters of the tokens in `passage` that the query contains, ascending.
         metadata: the document's other fields.
         explanation: the parts of the score, if the search was asked to explain.
+        location: the place of the passage in the document: "page 3", "slide 2", "sheet Costs", "Install > From source",
+            "cell 7", "line 120"; empty where it is unknown.
     """
 
     doc_id: str
@@ -145,6 +150,7 @@ class Hit:
     highlights: tuple[tuple[int, int], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     explanation: Explanation | None = None
+    location: str = ""
 
 
 def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
@@ -154,6 +160,7 @@ def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
         "doc_id": hit.doc_id,
         "score": hit.score,
         "title": hit.title,
+        "location": hit.location,
         "passage": hit.passage,
         "highlights": [list(span) for span in hit.highlights],
         "text": hit.text,

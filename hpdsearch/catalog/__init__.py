@@ -8,6 +8,7 @@ from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     FILE_NAME,
     FORMAT,
+    FileState,
     SegmentEntry,
     StoredDocument,
     WithdrawnDocument,
@@ -20,6 +21,7 @@ __all__ = [
     "FORMAT",
     "Catalog",
     "CatalogWriter",
+    "FileState",
     "SegmentEntry",
     "StoredDocument",
     "WithdrawnDocument",

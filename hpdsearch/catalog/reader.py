@@ -31,6 +31,7 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     StoredDocument,
     document_checksum,
+    locations_checksum,
     vector_checksum,
     xor_checksum,
 )
@@ -202,10 +203,33 @@ class Catalog:
             "SELECT doc, row, start, end FROM passages WHERE doc IN ({})", docs
         ):
             spans[doc].append((row, start, end))
-        sql = "SELECT doc, doc_id, title, text, metadata, source, sum FROM documents WHERE doc IN ({})"
+        sql = "SELECT doc, doc_id, title, text, metadata, source, sum, text_hash FROM documents WHERE doc IN ({})"
+        rows = list(self._all_in_chunks(sql, docs))
+        locations = self._locations({row[0]: row[7] for row in rows}) if self._has_table("locations") else {}
         return {
-            row[0]: self._verify_document(row, tuple(sorted(spans[row[0]]))) for row in self._all_in_chunks(sql, docs)
+            row[0]: self._verify_document(row[:7], tuple(sorted(spans[row[0]])), locations.get(row[0], ()))
+            for row in rows
         }
+
+    def _has_table(self, name: str) -> bool:
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)))
+
+    def _locations(self, text_hashes: dict[int, int]) -> dict[int, tuple[tuple[int, str], ...]]:
+        """Return the locations of documents, by number, for those of the given texts that have some.
+
+        Raises:
+            CorruptIndexError: locations do not match their checksum.
+        """
+        found: dict[int, tuple[tuple[int, str], ...]] = {}
+        sql = "SELECT doc, text_hash, labels, sum FROM locations WHERE doc IN ({})"
+        for doc, text_hash, labels, expected in self._all_in_chunks(sql, list(text_hashes)):
+            if not isinstance(labels, str) or locations_checksum(text_hash, labels) != expected:
+                raise CorruptIndexError(
+                    f"{self.path}: the locations of document {doc} do not match their checksum; {RESTORE_CATALOG}"
+                )
+            if text_hash == text_hashes[doc]:  # otherwise an earlier version has replaced the document
+                found[doc] = tuple((start, label) for start, label in self._parse_json(labels))
+        return found
 
     def all_documents(self, block: int = 1000) -> Iterator[StoredDocument]:
         """Yield all documents by number, in blocks; compares checksums as `documents` does."""
@@ -266,13 +290,17 @@ class Catalog:
             found.append(f"{self.path}: the attributes that filters use do not match the documents' metadata")
         return found
 
-    def _verify_document(self, row: tuple[Any, ...], passages: tuple[RowPassage, ...]) -> StoredDocument:
+    def _verify_document(
+        self, row: tuple[Any, ...], passages: tuple[RowPassage, ...], locations: tuple[tuple[int, str], ...]
+    ) -> StoredDocument:
         doc, doc_id, title, text, metadata, source, expected = row
         if [*map(type, row[1:6])] != [str] * 5 or expected != document_checksum(
             doc_id, title, text, metadata, source, passages
         ):
             raise CorruptIndexError(f"{self.path}: document {doc_id!r} does not match its checksum; {RESTORE_CATALOG}")
-        return StoredDocument(doc, Document(doc_id, text, title, self._parse_json(metadata), source), passages)
+        return StoredDocument(
+            doc, Document(doc_id, text, title, self._parse_json(metadata), source, locations), passages
+        )
 
     def _check_format(self) -> bool:
         """Tell whether anything is committed.

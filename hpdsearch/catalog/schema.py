@@ -1,9 +1,11 @@
 """The catalog's tables and the checksums over their rows."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from hpdsearch.records import Document
@@ -40,6 +42,21 @@ CREATE TABLE IF NOT EXISTS withdrawn(
     place TEXT NOT NULL, doc_id TEXT NOT NULL, content INTEGER NOT NULL, PRIMARY KEY (place, doc_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS withdrawn_by_doc_id ON withdrawn(doc_id);
 """
+# Made on demand: where the parts of a document's text begin (docs/index-format.md). Earlier versions of format 2 do not
+# read it, and may leave rows of documents that they have replaced; those have another text_hash.
+LOCATIONS = """
+CREATE TABLE IF NOT EXISTS locations(
+    doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, labels TEXT NOT NULL, sum INTEGER NOT NULL);
+"""
+# Made on demand: the state in which a file was read as a document (docs/index-format.md). Earlier versions of format 2
+# do not read it, and may leave rows of documents that they have replaced; those have another text_hash.
+FILES = """
+CREATE TABLE IF NOT EXISTS files(
+    doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, location TEXT NOT NULL, size INTEGER NOT NULL,
+    modified INTEGER NOT NULL, content INTEGER NOT NULL, reading TEXT NOT NULL);
+"""
+FILE_FIELDS = {"file", "folder", "extension", "size", "modified"}  # hpdsearch.corpus.file_fields
+FILE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 NO_METADATA = "{}"
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments", "waiting")
 SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
@@ -95,6 +112,25 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it was when it was read as a document.
+
+    Attributes:
+        location: the file (hpdsearch.corpus.locations).
+        size: in bytes.
+        modified: time of its last change, in nanoseconds since 1970.
+        content: 64 bits that are equal for equal bytes; 0: unknown.
+        reading: says how it was read (CorpusReader.reading).
+    """
+
+    location: str
+    size: int
+    modified: int
+    content: int
+    reading: str
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawnDocument:
     """A document that its file holds and the index does not, because `delete` removed it or `add` replaced it.
 
@@ -134,8 +170,49 @@ def text_fingerprint(document: Document) -> int:
 
 
 def content_fingerprint(document: Document) -> int:
-    """Return 64 bits that are equal for equal titles, texts and metadata."""
-    return _hash64(document.title, document.text, metadata_json(document))
+    """Return 64 bits that are equal for equal titles, texts and metadata, apart from the fields of a file."""
+    metadata = document.metadata
+    if metadata.keys() >= FILE_FIELDS and is_file_time(metadata["modified"]):
+        metadata = {name: value for name, value in metadata.items() if name not in FILE_FIELDS}
+    return _hash64(document.title, document.text, metadata_json(replace(document, metadata=metadata)))
+
+
+def has_same_metadata(stored: str, source: str, document: Document) -> bool:
+    """Return whether stored metadata are those of a document, apart from the time at which its file was changed.
+
+    A file that was moved has other fields `file` and `folder`, which are not compared: `relocate` changes them.
+
+    A file that was written again with the same content is the same document: a checkout or a copy changes the times of
+    all files.
+    """
+    if stored == metadata_json(document):
+        return True
+    modified = document.metadata.get("modified")
+    if not is_file_time(modified):
+        return False
+    metadata = follow_source(json.loads(stored), source, document.source)
+    if not is_file_time(metadata.get("modified")):
+        return False
+    return bool(metadata | {"modified": modified} == json.loads(metadata_json(document)))
+
+
+def follow_source(metadata: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return metadata whose fields `file` and `folder` are those of a new source, if they were those of the old one."""
+    changed = dict(metadata)
+    if old != new:
+        before, after = PurePosixPath(old), PurePosixPath(new)
+        for name, value, other in (
+            ("file", before.name, after.name),
+            ("folder", before.parent.name, after.parent.name),
+        ):
+            if metadata.get(name) == value:
+                changed[name] = other
+    return changed
+
+
+def is_file_time(value: Any) -> bool:
+    """Return whether a value is a time as hpdsearch.corpus.file_fields writes it."""
+    return isinstance(value, str) and FILE_TIME.fullmatch(value) is not None
 
 
 def document_checksum(
@@ -143,6 +220,18 @@ def document_checksum(
 ) -> int:
     """Return the 64-bit checksum over everything that the catalog stores of one document."""
     return _hash64(doc_id, title, text, metadata, source, repr(passages))
+
+
+def locations_row(doc: int, document: Document) -> tuple[int, int, str, int]:
+    """Return the row of table locations."""
+    labels = json.dumps(document.locations, ensure_ascii=False, separators=(",", ":"))
+    text_hash = text_fingerprint(document)
+    return doc, text_hash, labels, locations_checksum(text_hash, labels)
+
+
+def locations_checksum(text_hash: int, labels: str) -> int:
+    """Return the 64-bit checksum over a row of table locations, without the number of the document."""
+    return _hash64(str(text_hash), labels)
 
 
 def vector_checksum(row: int, vector: bytes) -> int:

@@ -17,17 +17,22 @@ from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     APPLICATION_ID,
     FILE_NAME,
+    FILES,
     FORMAT,
+    LOCATIONS,
     NO_METADATA,
     SCHEMA,
     SEGMENT_COLUMNS,
     TABLES,
     WITHDRAWN,
+    FileState,
     RowPassage,
     SegmentEntry,
     WithdrawnDocument,
     document_row,
-    metadata_json,
+    follow_source,
+    has_same_metadata,
+    locations_row,
     text_fingerprint,
     vector_checksum,
 )
@@ -38,6 +43,7 @@ from hpdsearch.errors import IndexFolderError
 from hpdsearch.records import Document, Passage
 
 _METADATA = 4  # column of table documents
+MAX_SAME_TEXTS = 20  # documents of the same text among which one of the same locations is looked for
 
 
 class CatalogWriter(Catalog):
@@ -89,7 +95,7 @@ class CatalogWriter(Catalog):
 
     def clear(self) -> None:
         """Replace all tables by empty ones; takes effect with the commit."""
-        for table in (*TABLES, "withdrawn"):
+        for table in (*TABLES, "withdrawn", "locations", "files"):
             self._execute(f"DROP TABLE IF EXISTS {table}")
         for statement in SCHEMA.split(";"):
             self._execute(statement)
@@ -121,6 +127,12 @@ class CatalogWriter(Catalog):
         self._many("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
         self._many("INSERT INTO passages VALUES (?, ?, ?, ?)", spans)
         self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
+        located = [
+            locations_row(doc, document) for doc, (document, _) in enumerate(documents, next_doc) if document.locations
+        ]
+        if located:
+            self._execute(LOCATIONS)
+            self._many("INSERT OR REPLACE INTO locations VALUES (?, ?, ?, ?)", located)
 
     def find_same_texts(self, documents: Sequence[Document]) -> dict[tuple[str, str], str]:
         """Return a doc_id by title and text, for those of these documents whose title and text are stored."""
@@ -130,21 +142,39 @@ class CatalogWriter(Catalog):
         return {(title, text): doc_id for title, text, doc_id in found if (title, text) in wanted}
 
     def find_same_text_rows(self, document: Document, before: int) -> list[RowPassage]:
-        """Return the passages, in rows < before, of a document with the same title and text, ascending; or none."""
-        same = "SELECT doc FROM documents JOIN passages USING (doc) WHERE text_hash = ? AND text = ? AND title = ?"
-        sql = f"SELECT row, start, end FROM passages WHERE doc = ({same} AND row < ? LIMIT 1) ORDER BY row"
-        found = self._all(sql, (text_fingerprint(document), document.text, document.title, before))
-        return [(row, start, end) for row, start, end in found]
+        """Return the passages, in rows < before, of a document with the same title, text and locations, ascending."""
+        text_hash = text_fingerprint(document)
+        sql = (
+            "SELECT DISTINCT doc FROM documents JOIN passages USING (doc) "
+            f"WHERE text_hash = ? AND text = ? AND title = ? AND row < ? LIMIT {MAX_SAME_TEXTS}"
+        )
+        found = self._all(sql, (text_hash, document.text, document.title, before))
+        docs = [doc for (doc,) in found]
+        if docs and self._has_table("locations"):  # the headings among them are encoded with the passages
+            stored = self._locations(dict.fromkeys(docs, text_hash))
+            docs = [doc for doc in docs if stored.get(doc, ()) == document.locations]
+        elif document.locations:
+            docs = []
+        if not docs:
+            return []
+        sql = "SELECT row, start, end FROM passages WHERE doc = ? ORDER BY row"
+        return [(row, start, end) for row, start, end in self._all(sql, (docs[0],))]
 
     def lookup(self, document: Document) -> tuple[int, str, bool] | None:
         """Look up the document with this doc_id; None: it is new.
 
         Returns:
-            its number, its source, and whether title, text and metadata are the same.
+            its number, its source, and whether title, text, locations and metadata are the same.
         """
         sql = "SELECT doc, source, title, text, metadata FROM documents WHERE doc_id = ?"
-        for doc, source, *content in self._all(sql, (document.doc_id,)):
-            return int(doc), str(source), content == [document.title, document.text, metadata_json(document)]
+        for doc, source, title, text, metadata in self._all(sql, (document.doc_id,)):
+            is_same = (title, text) == (document.title, document.text) and has_same_metadata(metadata, source, document)
+            if is_same and self._has_table("locations"):
+                stored = self._locations({doc: text_fingerprint(document)})
+                is_same = stored.get(doc, ()) == document.locations
+            elif document.locations:
+                is_same = False
+            return int(doc), str(source), is_same
         return None
 
     def sources_by_stem(self, stems: Sequence[str], location: str, *, has_lines: bool) -> dict[str, str]:
@@ -172,15 +202,43 @@ class CatalogWriter(Catalog):
         return bool(self._all("SELECT EXISTS (SELECT 1 FROM documents WHERE substr(source, 1, 6) = 'stdin:')")[0][0])
 
     def relocate(self, sources: Mapping[int, str]) -> None:
-        """Change the sources of documents, by number; all else stays."""
-        rows = [
-            (replace(stored.document, source=sources[doc]), doc, stored.passages)
-            for doc, stored in self.documents(list(sources)).items()
-        ]
-        changed = [
-            (document.source, document_row(doc, document, passages)[-1], doc) for document, doc, passages in rows
-        ]
-        self._many("UPDATE documents SET source = ?, sum = ? WHERE doc = ?", changed)
+        """Change the sources of documents, by number, and the name and folder of their files; all else stays."""
+        changed: list[tuple[Any, ...]] = []
+        former: list[tuple[int, str]] = []
+        for doc, stored in self.documents(list(sources)).items():
+            before = stored.document.metadata
+            metadata = follow_source(before, stored.document.source, sources[doc])
+            document = replace(stored.document, source=sources[doc], metadata=metadata)
+            row = document_row(doc, document, stored.passages)
+            changed.append((document.source, row[_METADATA], row[-1], doc))
+            former.append((doc, stored.document.source))
+            if metadata != before:
+                keys = [(field, text, doc) for field, text, _ in flatten_metadata(before)]
+                self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
+                attributes = [(*attribute, doc) for attribute in flatten_metadata(metadata)]
+                self._many("INSERT INTO attributes VALUES (?, ?, ?, ?)", attributes)
+        self._many("UPDATE documents SET source = ?, metadata = ?, sum = ? WHERE doc = ?", changed)
+        if self._has_table("files"):
+            self._many("DELETE FROM files WHERE doc = ? AND location = ?", former)
+
+    def record_files(self, states: Sequence[tuple[int, FileState]]) -> None:
+        """Store the states of the files of stored documents, by the documents' numbers."""
+        if states:
+            self._execute(FILES)
+            sql = "INSERT OR REPLACE INTO files SELECT doc, text_hash, ?, ?, ?, ?, ? FROM documents WHERE doc = ?"
+            self._many(sql, [(*astuple(state), doc) for doc, state in states])
+
+    def file_states(self, reading: str) -> Iterator[tuple[int, FileState]]:
+        """Yield the numbers of documents and the states of their files, of those that were read in this way."""
+        if self._has_table("files"):
+            # The index of the texts' hashes says that the document is stored; a look at its row would read its text.
+            sql = (
+                "SELECT f.doc, location, size, modified, content, reading FROM files f "
+                "CROSS JOIN documents d INDEXED BY documents_by_text ON d.text_hash = f.text_hash AND d.doc = f.doc "
+                "WHERE reading = ?"
+            )
+            for doc, *state in self._each(sql, (reading,)):
+                yield doc, FileState(*state)
 
     def withdraw(self, documents: Iterable[WithdrawnDocument]) -> None:
         """Remember documents that their files hold and the index does not."""
@@ -192,7 +250,7 @@ class CatalogWriter(Catalog):
 
     def find_withdrawn(self, place: str, doc_id: str | None = None) -> WithdrawnDocument | None:
         """Return the withdrawn document of a place, with this doc_id or with any; None: there is none."""
-        if not self._has_withdrawn():
+        if not self._has_table("withdrawn"):
             return None
         sql = "SELECT place, doc_id, content FROM withdrawn WHERE place = ?"
         found = self._all(sql, (place,)) if doc_id is None else self._all(f"{sql} AND doc_id = ?", (place, doc_id))
@@ -202,13 +260,10 @@ class CatalogWriter(Catalog):
         self, *, places: Sequence[str] = (), records: Sequence[tuple[str, str]] = (), doc_ids: Sequence[str] = ()
     ) -> None:
         """Forget withdrawn documents: all of these places, those of (place, doc_id), and all with these doc_ids."""
-        if self._has_withdrawn():
+        if self._has_table("withdrawn"):
             self._many("DELETE FROM withdrawn WHERE place = ?", [(place,) for place in places])
             self._many("DELETE FROM withdrawn WHERE place = ? AND doc_id = ?", records)
             self._many("DELETE FROM withdrawn WHERE doc_id = ?", [(doc_id,) for doc_id in doc_ids])
-
-    def _has_withdrawn(self) -> bool:
-        return bool(self._all("SELECT 1 FROM sqlite_master WHERE name = 'withdrawn'"))
 
     def start_seen(self) -> None:
         """Begin to record which documents were seen, for `unseen_sources`."""
@@ -221,6 +276,10 @@ class CatalogWriter(Catalog):
     def is_seen(self, doc: int) -> bool:
         """Return whether a document was recorded, by its number."""
         return bool(self._all("SELECT 1 FROM seen WHERE doc = ?", (doc,)))
+
+    def mark_all_seen(self, docs: Iterable[int]) -> None:
+        """Record documents by number."""
+        self._many("INSERT OR IGNORE INTO seen VALUES (?)", ((doc,) for doc in docs))
 
     def unseen_sources(self, before: int) -> Iterator[tuple[int, str]]:
         """Yield number and source of the documents with numbers < before that were not seen, ascending."""
@@ -239,7 +298,11 @@ class CatalogWriter(Catalog):
             keys = [(field, text, stored.doc) for field, text, _ in flatten_metadata(stored.document.metadata)]
             self._many("DELETE FROM attributes WHERE field = ? AND text = ? AND doc = ?", keys)
             self._execute("DELETE FROM documents WHERE doc = ?", (stored.doc,))
+            if stored.document.locations:
+                self._execute("DELETE FROM locations WHERE doc = ?", (stored.doc,))
             n_rows += len(rows)
+        if self._has_table("files"):
+            self._many("DELETE FROM files WHERE doc = ?", [(doc,) for doc in docs])
         return n_rows
 
     def buffer_rows(self, rows: Rows, vectors: Stored) -> None:

@@ -26,12 +26,13 @@ from hpdsearch.cli.query import query
 from hpdsearch.cli.serve import serve
 from hpdsearch.cli.streams import discard_unwritten, keep_undecodable_input, open_closed_streams
 from hpdsearch.cli.transfer import export, import_vectors
+from hpdsearch.cli.watch import watch
 from hpdsearch.common.outputs import STDOUT_NAME
 from hpdsearch.errors import HpdsearchError
 
 SECTIONS = {
     "Build and search": (index, query, serve),
-    "Change documents": (add, delete),
+    "Change documents": (add, delete, watch),
     "Inspect and maintain": (info, refine, reindex, compact, verify),
     "Other programs": (mcp, export, import_vectors),
     "Encoders": (encoders, encode, distill, adopt, evaluate),

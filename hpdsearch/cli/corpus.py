@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 SHOWN_REASONS = 20
 
-_ENDINGS = {".gz", ".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".md", ".rst", ".html", ".htm"}
 
-
-def corpus_options(command: Command) -> Command:
-    """Add the options that say how a corpus is read; `open_corpus` takes them."""
+def corpus_options(command: Command, *, on_error: str = "stop") -> Command:
+    """Add the options that say how a corpus is read, for `open_corpus`; `on_error` is the default of --on-error."""
     return apply_options(
         command,
         click.option(
@@ -94,22 +92,46 @@ def corpus_options(command: Command) -> Command:
             help="Decode files by this encoding, such as latin-1 or cp1252. A byte order mark comes first.",
         ),
         click.option(
+            "--include",
+            multiple=True,
+            metavar="PATTERN",
+            show_default="all",
+            help="Read only the files of a folder that match a pattern as in .gitignore, such as '*.md'. Repeatable.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="PATTERN",
+            show_default="none",
+            help="Leave out files and folders that match a pattern as in .gitignore: node_modules/. Repeatable.",
+        ),
+        click.option(
             "--on-error",
             type=EnumChoice("hpdsearch.corpus", "OnError"),
-            default="stop",
+            default=on_error,
             help="Stop at a record or file that cannot be read, or skip it and name it on stderr.",
         ),
         click.option("--strict", is_flag=True, help="Fail on empty, split and duplicate documents."),
     )
 
 
-def open_corpus(paths: tuple[str, ...], *, strict: bool, keep_empty: bool = False, **reading: Any) -> "CorpusReader":
-    """Return the documents of a command line; what is skipped is printed when the command ends.
+def open_corpus(
+    paths: tuple[str, ...],
+    *,
+    strict: bool,
+    keep_empty: bool = False,
+    check: bool = True,
+    shows_skipped: bool = True,
+    **reading: Any,
+) -> "CorpusReader":
+    """Return the documents of a command line.
 
     Args:
         paths: files, folders, or "-".
         strict: raise an error for an empty document.
         keep_empty: do not skip empty documents.
+        check: as in `read_corpus`.
+        shows_skipped: print what was skipped when the command ends.
         reading: the other options of `corpus_options`.
     """
     from hpdsearch.corpus import Fields, OnError, ReadOptions, ReadStats, read_corpus
@@ -118,16 +140,19 @@ def open_corpus(paths: tuple[str, ...], *, strict: bool, keep_empty: bool = Fals
         raise click.UsageError("--strict and --on-error skip contradict each other")
     fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
     stats = ReadStats()
-    click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped))
+    if shows_skipped:
+        was_asked = reading["on_error"] is OnError.SKIP
+        click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped, was_asked))
     names = tuple(map(expand_home, paths))
-    return read_corpus(names, ReadOptions(fields, **reading), strict=strict, keep_empty=keep_empty, stats=stats)
+    options = ReadOptions(fields, **reading)
+    return read_corpus(names, options, strict=strict, keep_empty=keep_empty, stats=stats, check=check)
 
 
-def print_skipped(skipped: "Skipped") -> None:
-    """Print on stderr how much was skipped, and the reasons of the first ones."""
+def print_skipped(skipped: "Skipped", was_asked: bool = True) -> None:
+    """Print on stderr how much was skipped, and the reasons of the first ones; `was_asked`: by --on-error skip."""
     if not skipped.count:
         return
-    echo(f"skipped:    {skipped.count:,} (--on-error skip)", err=True)
+    echo(f"skipped:    {skipped.count:,}{' (--on-error skip)' if was_asked else ''}", err=True)
     for reason in skipped.reasons[:SHOWN_REASONS]:
         echo(f"  {reason}", err=True)
     if skipped.count > SHOWN_REASONS:
@@ -137,10 +162,12 @@ def print_skipped(skipped: "Skipped") -> None:
 def choose_folder(corpus: str) -> Path:
     """Return indexes/NAME for the first corpus of a command line: corpus.jsonl.gz -> indexes/corpus."""
     from hpdsearch.corpus.locations import STDIN, STREAM_NAME
+    from hpdsearch.corpus.sources import FOLDER_ENDINGS, LINE_ENDINGS, PARQUET_ENDING
 
     if corpus == "-" or STREAM_NAME.fullmatch(corpus):
         return INDEXES / STDIN
     path = Path(os.path.realpath(expand_home(corpus)))  # Path.resolve fails for a link to itself
-    while path.suffix.lower() in _ENDINGS and path.stem:
+    endings = {".gz", PARQUET_ENDING, *LINE_ENDINGS, *FOLDER_ENDINGS}
+    while path.suffix.lower() in endings and path.stem:
         path = path.with_suffix("")
     return INDEXES / (path.name or "root")

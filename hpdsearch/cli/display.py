@@ -33,7 +33,8 @@ def format_hit(rank: int, hit: Hit, *, full: bool = False, details: bool = True)
     """
     title = one_line(hit.title)
     identity = f"  [{_flatten(hit.doc_id)}]" if title else ""
-    head: Line = [f"{rank:>3}. {hit.score:.4f}  ", Styled(title or _flatten(hit.doc_id), bold=True), identity]
+    place = f"  {one_line(hit.location)}" if hit.location else ""
+    head: Line = [f"{rank:>3}. {hit.score:.4f}  ", Styled(title or _flatten(hit.doc_id), bold=True), identity, place]
     width = max(MIN_COLUMNS, min(shutil.get_terminal_size().columns, MAX_COLUMNS)) - len(INDENT)
     shown = format_text(hit, width) if full else format_passage(hit, width)
     if details and hit.explanation is not None:
@@ -90,7 +91,8 @@ def show_hits(
 def show_document(hit: Hit) -> None:
     """Print the full document of a hit."""
     echo(Styled(one_line(hit.title) or _flatten(hit.doc_id), bold=True))
-    for key, value in {"id": hit.doc_id, **hit.metadata}.items():
+    place = {"location": hit.location} if hit.location else {}
+    for key, value in {"id": hit.doc_id, **place, **hit.metadata}.items():
         echo(f"{_flatten(key)}: {_flatten(str(value))}")
     echo()
     echo(_DIRECTIONS.sub("", hit.text.replace("\r\n", "\n")))

@@ -120,9 +120,10 @@ def _check_outputs(output: Path | None, ids_file: Path | None, on_error: "OnErro
 
 
 def _text_to_encode(document: "Document") -> str:
-    from hpdsearch.corpus.passages import title_and_text, title_before_text
+    from hpdsearch.corpus.headings import PassageTitles
+    from hpdsearch.corpus.passages import title_and_text
 
-    return title_and_text(title_before_text(document), document.text)
+    return title_and_text(PassageTitles(document).title, document.text)
 
 
 def _format_id(document: "Document") -> str:

@@ -10,7 +10,7 @@ from hpdsearch.cli.output_file import open_output_file
 from hpdsearch.errors import OutputError
 from hpdsearch.records import Hit, describe_hit
 
-COLUMNS = ("rank", "doc_id", "score", "title", "passage", "metadata")
+COLUMNS = ("rank", "doc_id", "score", "title", "location", "passage", "metadata")
 
 
 def write_hits(path: Path, hits: Sequence[Hit], *, inputs: Iterable[Path] = ()) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hpdsearch.index import Index
     from hpdsearch.indexer.ingest import IngestReport
 
+SHOWN_LOOPS = 3
+
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
@@ -75,8 +77,9 @@ def index(
 ) -> None:
     """Index the documents of files and folders.
 
-    CORPUS is a file of documents: .txt (one a line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet; a folder
-    of .txt, .md, .rst and .html files, one document each; or - for standard input.
+    CORPUS is a file of documents: .txt (one a line), .jsonl, .json, .csv, .tsv, each also as .gz, .parquet or .mbox; a
+    file or a folder of files that are one document each: .txt, .md, .rst, .html, .pdf, .docx, .pptx, .xlsx, .odt,
+    .epub, .eml, .ipynb and source code; or - for standard input.
 
     Many documents are indexed by a fast encoder first, in seconds. Then the wanted encoder refines this draft, while it
     is searched. If that is stopped, the same command or hpdsearch refine goes on.
@@ -93,7 +96,7 @@ def index(
 
     folder = output or choose_folder(corpus[0])
     spec = take_spec(options)
-    documents = open_corpus(corpus, **options)
+    documents = open_corpus(corpus, check=not update, **options)
     if update:
         _refuse_settings()
         _update(folder, documents, encoder, draft, no_refine, device, wait)
@@ -364,7 +367,10 @@ def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) 
         "table cells that span lines": corpus.stats.n_multiline_cells,
         "records and files skipped because of errors": corpus.stats.skipped.count + report.skipped.count,
         "hidden files and folders skipped": corpus.stats.n_hidden,
+        "files and folders excluded by patterns": corpus.stats.n_excluded,
+        "binary files skipped": corpus.stats.n_binary,
         "links not followed": corpus.stats.n_links,
+        f"of these are loops ({', '.join(corpus.stats.loops[:SHOWN_LOOPS])})": len(corpus.stats.loops),
         "files named twice and read once": corpus.stats.n_repeated,
     }
     counts |= {

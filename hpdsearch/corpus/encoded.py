@@ -19,7 +19,7 @@ from hpdsearch.records import EncodedDocument, Passage, integer_to_id
 SPACE_KEY = "hpdsearch.space"  # metadata of a Parquet file; in JSON Lines the field "space" of each record
 ENCODER_KEY = "hpdsearch.encoder"
 BATCH_ROWS = 256
-COLUMNS = ("id", "text", "title", "metadata", "source", "passages", "vectors", "vector")
+COLUMNS = ("id", "text", "title", "metadata", "source", "locations", "passages", "vectors", "vector")
 
 
 class EncodedReader:
@@ -102,6 +102,7 @@ class EncodedReader:
             title=record.get("title") or "",
             metadata=_parse_metadata(record.get("metadata"), where),
             source=str(record.get("source") or ""),
+            locations=_parse_locations(record.get("locations"), where),
             passages=_parse_passages(record.get("passages"), where),
             vectors=_to_matrix(vectors, where),
             space=space or self._named_space or "",
@@ -115,7 +116,8 @@ def read_encoded(path: str | Path, *, space: str | None = None) -> EncodedReader
 
     Args:
         path: the file. Each record has `id`, `text` and `vectors`, one for each of its `passages`, or one `vector` of
-            the whole text; `title`, `metadata` (an object, or its JSON), `source` and `passages` may be missing.
+            the whole text; `title`, `metadata` (an object, or its JSON), `source`, `locations` (a list, or its JSON)
+            and `passages` may be missing.
         space: id of the space of the vectors, for a file that does not name it.
 
     Raises:
@@ -171,6 +173,16 @@ def _parse_metadata(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(parsed, dict):
         raise CorpusError(f"{where}: expected metadata that is a JSON object, got {value!r:.80}")
     return parsed
+
+
+def _parse_locations(value: Any, where: str) -> tuple[tuple[int, str], ...]:
+    if value is None:
+        return ()
+    try:
+        parsed = parse_json(value) if isinstance(value, str) else value
+        return tuple((start, label) for start, label in parsed)
+    except (TypeError, ValueError):
+        raise CorpusError(f'{where}: expected locations of the form [[0, "page 1"]], got {value!r:.80}') from None
 
 
 def _parse_passages(value: Any, where: str) -> tuple[Passage, ...]:

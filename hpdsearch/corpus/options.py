@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from hpdsearch.corpus.encodings import UTF8, normalize_encoding
+from hpdsearch.corpus.extraction.limits import ExtractionLimits
 from hpdsearch.corpus.lines import Decoding
+from hpdsearch.corpus.patterns import PathFilter
 from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.errors import CorpusError
 
@@ -59,7 +61,11 @@ class ReadOptions:
         encoding: of all files and streams without a byte order mark, such as "latin-1"; None: UTF-8, and for HTML what
             the page declares. Parquet has its own.
         on_error: what a record, line or file that cannot be read does: STOP raises an error, SKIP leaves out the
-            smallest part that can be left out, and `ReadStats.skipped` names it.
+            smallest part that can be left out, and `ReadStats.skipped` names it. A PDF, Office file or other document
+            that cannot be extracted is left out in both cases.
+        include: patterns as in .gitignore; of a folder, only files that match one of them are read. Empty: all.
+        exclude: patterns as in .gitignore; files and folders inside a folder that match one of them are not read.
+        limits: time, memory and sizes of extracting a PDF, Office file or other document.
     """
 
     fields: Fields = field(default_factory=Fields)
@@ -71,6 +77,9 @@ class ReadOptions:
     exclude_columns: tuple[str, ...] = ()
     encoding: str | None = None
     on_error: OnError = OnError.STOP
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    limits: ExtractionLimits = field(default_factory=ExtractionLimits)
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.
@@ -87,6 +96,7 @@ class ReadOptions:
         for option, name in (("--id-field", self.fields.id_field), ("--title-field", self.fields.title_field)):
             if name in self.exclude_columns and name != Fields().title_field:
                 raise CorpusError(f'--exclude-columns and {option}: expected different fields, got "{name}" in both')
+        PathFilter(self.include, self.exclude)
         if self.encoding is not None:
             try:
                 normalize_encoding(self.encoding)
@@ -109,9 +119,13 @@ class ReadStats:
         n_empty: documents skipped because text and title are blank.
         other_files: number of a folder's files that are not read, by ending (".pdf"; "" for none).
         n_hidden: files and folders skipped because their names begin with a dot.
+        n_excluded: files and folders of a folder that `ReadOptions.include` and `exclude` leave out.
+        n_binary: files of a folder skipped because they are named like source code and hold binary data.
         n_multiline_cells: quoted cells of tables that contain a line end.
         n_links: symbolic links that are not followed: they lead to a folder, or to nothing.
+        loops: the part of these links that lead to themselves or to a folder above them.
         n_repeated: files that were named before, by whatever names; a file is read once.
+        n_left_out: files that an update did not read, because they are as they were (CorpusReader.leave_out).
         skipped: what could not be read and was left out.
         locations_read: the files that were read to their end (hpdsearch.corpus.locations).
         locations_skipped: the files and folders of which something was left out.
@@ -122,9 +136,13 @@ class ReadStats:
     n_empty: int = 0
     other_files: Counter[str] = field(default_factory=Counter)
     n_hidden: int = 0
+    n_excluded: int = 0
+    n_binary: int = 0
     n_multiline_cells: int = 0
     n_links: int = 0
+    loops: list[str] = field(default_factory=list)
     n_repeated: int = 0
+    n_left_out: int = 0
     skipped: Skipped = field(default_factory=Skipped)
     locations_read: set[str] = field(default_factory=set, repr=False)
     locations_skipped: set[str] = field(default_factory=set, repr=False)

@@ -1,16 +1,18 @@
 """Split documents into passages of at most the encoder's max_tokens, at paragraph and sentence ends.
 
-The passages of a document have about equal lengths, overlap by a sentence and are encoded below the document's title.
+The passages of a document have about equal lengths, overlap by a sentence and are encoded below the document's title
+and the headings of their section.
 """
 
 import math
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from hpdsearch.corpus.headings import PassageTitles, join_title
 from hpdsearch.errors import ShapeError
 from hpdsearch.records import Document, Passage
 
@@ -18,7 +20,8 @@ Spans = Sequence[tuple[int, int]]
 TokenSpans = Callable[[list[str]], Sequence[Spans]]
 
 MIN_MAX_TOKENS = 14
-TITLE_SHARE = 0.25  # of the budget, if title and text do not both fit
+TITLE_SHARE = 0.25  # of the budget, if title and text do not both fit; of the rest, for headings
+SEPARATOR_TOKENS = 2  # at most, between title and headings
 TOLERANCE = 0.25  # of the mean length: how much longer or shorter a passage may be to end at a boundary
 LOOKBEHIND_TOKENS = 4  # quotes and brackets between a sentence's mark and the next sentence
 LOOKAHEAD_CHARACTERS = 12  # the number of a list item
@@ -51,7 +54,7 @@ class SplitDocument:
 
     Attributes:
         passages: spans of document.text, ascending; together they cover all of it except surrounding white space.
-        texts: title and text of each passage, as one text of at most max_tokens tokens.
+        texts: title, headings and text of each passage, as one text of at most max_tokens tokens.
         title_is_truncated: `texts` contain only the beginning of the title, because it exceeds its share of the tokens.
     """
 
@@ -86,15 +89,17 @@ def split_documents(
         raise ShapeError(f"max_tokens: expected at least {MIN_MAX_TOKENS}, got {max_tokens}")
     if not 0 <= overlap <= 0.3:
         raise ShapeError(f"overlap: expected 0..0.3 of a passage, got {overlap}")
-    drafts = [Draft(document, title_before_text(document), [Passage(0, len(document.text))]) for document in documents]
+    drafts = [Draft.begin(document) for document in documents]
     uncertain = [draft for draft in drafts if not fits_uncounted(draft, max_tokens)]
-    spans = (
-        token_spans([part for draft in uncertain for part in (draft.title, draft.document.text)]) if uncertain else []
-    )
-    for draft, title_spans, counted_spans in zip(uncertain, spans[::2], spans[1::2], strict=True):
-        text_spans = divide_unsplit_tokens(draft.document.text, counted_spans)
+    parts = [part for draft in uncertain for part in (draft.title, draft.document.text, *draft.titles.headings)]
+    spans = iter(token_spans(parts) if parts else [])
+    for draft in uncertain:
+        title_spans = next(spans)
+        text_spans = divide_unsplit_tokens(draft.document.text, next(spans))
+        n_tokens = {heading: len(next(spans)) for heading in draft.titles.headings}
         if len(title_spans) + len(text_spans) > max_tokens:
             text_budget = max_tokens - truncate_title(draft, title_spans, n_text=len(text_spans), budget=max_tokens)
+            text_budget -= choose_headings(draft, n_tokens, int(text_budget * TITLE_SHARE))
             draft.passages = split_text(draft.document.text, text_spans, text_budget, int(text_budget * overlap))
     split_long_passages(uncertain, token_spans, max_tokens)
     return [draft.finish() for draft in drafts]
@@ -105,14 +110,23 @@ class Draft:
     """A document while it is being split."""
 
     document: Document
+    titles: PassageTitles
     title: str  # as it is encoded: "" if there is none
     passages: list[Passage]
     title_is_truncated: bool = False
+    headings: Collection[str] = ()  # those that are encoded
+
+    @classmethod
+    def begin(cls, document: Document) -> "Draft":
+        """Return a document that is one passage."""
+        titles = PassageTitles(document)
+        return cls(document, titles, titles.title, [Passage(0, len(document.text))])
 
     def passage_text(self, passage: Passage) -> str:
         """Return the text that is encoded for a passage."""
         text = self.document.text[passage.start : passage.end]
-        return title_and_text(self.title, text)
+        heading = self.titles.heading(passage.start)
+        return title_and_text(join_title(self.title, heading if heading in self.headings else ""), text)
 
     def finish(self) -> SplitDocument:
         """Return the passages and their texts."""
@@ -123,12 +137,6 @@ class Draft:
 def title_and_text(title: str, text: str) -> str:
     """Join title and text, which are encoded and indexed as one text; the title may be empty."""
     return f"{title}\n{text}" if title else text
-
-
-def title_before_text(document: Document) -> str:
-    """Return the title that is encoded before each passage; "" if it is blank or equal to the text."""
-    title = document.title
-    return "" if not title or title.isspace() or title == document.text else title
 
 
 def fits_uncounted(draft: Draft, budget: int) -> bool:
@@ -190,6 +198,17 @@ def truncate_title(draft: Draft, spans: Spans, *, n_text: int, budget: int) -> i
     draft.title = draft.title[: starts[n_kept]].rstrip()
     draft.title_is_truncated = True
     return n_kept
+
+
+def choose_headings(draft: Draft, n_tokens: Mapping[str, int], limit: int) -> int:
+    """Choose the headings of a document that are encoded: those of at most `limit` tokens.
+
+    Returns:
+        The tokens that they take of a passage, with those of the sign between title and heading.
+    """
+    lengths = {heading: n + SEPARATOR_TOKENS for heading, n in n_tokens.items() if n + SEPARATOR_TOKENS <= limit}
+    draft.headings = lengths.keys()
+    return max(lengths.values(), default=0)
 
 
 def split_text(text: str, spans: Spans, budget: int, overlap: int) -> list[Passage]:

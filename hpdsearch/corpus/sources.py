@@ -6,8 +6,10 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from hashlib import blake2b
 from pathlib import Path
 
+from hpdsearch.corpus.encodings import find_bom_encoding
 from hpdsearch.corpus.locations import (
     STDIN,
     STREAM_NAME,
@@ -17,15 +19,26 @@ from hpdsearch.corpus.locations import (
     number_stream,
 )
 from hpdsearch.corpus.options import LineFormat, ReadOptions, ReadStats
+from hpdsearch.corpus.patterns import PathFilter
 from hpdsearch.errors import CorpusError
 
 LINE_ENDINGS = {f".{line_format.value}": line_format for line_format in LineFormat} | {".ndjson": LineFormat.JSONL}
 HTML_ENDINGS = {".html", ".htm"}
-PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS
-FOLDER_ENDINGS = {".txt"} | PAGE_ENDINGS
+CODE_ENDINGS = {
+    *(".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".kts", ".scala", ".groovy", ".c"),
+    *(".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".cs", ".go", ".rs", ".swift", ".rb", ".php", ".pl", ".pm", ".lua"),
+    *(".r", ".jl", ".hs", ".ml", ".ex", ".exs", ".erl", ".clj", ".dart", ".zig", ".nim", ".f90", ".sh", ".bash"),
+    *(".zsh", ".ps1", ".sql", ".proto", ".tex"),
+}
+PAGE_ENDINGS = {".md", ".rst"} | HTML_ENDINGS | CODE_ENDINGS
+MAILBOX_ENDING = ".mbox"
+DOCUMENT_ENDINGS = {".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".eml", ".ipynb", MAILBOX_ENDING}
+FOLDER_ENDINGS = {".txt"} | PAGE_ENDINGS | DOCUMENT_ENDINGS
 PARQUET_ENDING = ".parquet"
+BINARY_WITHIN = 1 << 13  # bytes; source code holds no NUL
 RefusePath = Callable[[CorpusError, str], None]  # raises the error of a path, or counts it
-KNOWN = ".txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, or a folder"
+KNOWN = ".txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm (each also with .gz), .parquet, "
+KNOWN += " ".join(sorted(DOCUMENT_ENDINGS)) + ", an ending of source code, or a folder"
 
 
 class SourceType(Enum):
@@ -34,6 +47,7 @@ class SourceType(Enum):
     LINES = auto()
     PAGE = auto()  # the file is one document
     PARQUET = auto()
+    DOCUMENT = auto()  # a process of its own extracts it (hpdsearch.corpus.extraction)
 
 
 @dataclass(slots=True)
@@ -49,6 +63,8 @@ class Source:
         ending: the ending of the name in lower case, without .gz.
         is_stream: it can be read only once: standard input, a FIFO, a device.
         size: bytes on disk; 0 for a stream.
+        modified_ns: time of the last change, in nanoseconds since 1970.
+        content: 64 bits that are equal for equal bytes, of a document that was extracted; 0: unknown.
     """
 
     name: str
@@ -60,11 +76,23 @@ class Source:
     is_gzip: bool = False
     is_stream: bool = False
     size: int = 0
+    modified_ns: int = 0
+    content: int = 0
 
     @property
     def line_format(self) -> LineFormat:
         """The format of the lines, if kind is LINES."""
         return LINE_ENDINGS[self.ending]
+
+    @property
+    def may_be_bad(self) -> bool:
+        """Whether folders nearly always hold some such files that cannot be read: documents and source code."""
+        return self.kind is SourceType.DOCUMENT or self.ending in CODE_ENDINGS
+
+    @property
+    def is_one_document(self) -> bool:
+        """Whether the file is one document, and no list of records or messages."""
+        return self.kind in (SourceType.PAGE, SourceType.DOCUMENT) and self.ending != MAILBOX_ENDING
 
 
 def find_sources(names: Iterable[str], options: ReadOptions, stats: ReadStats) -> list[Source]:
@@ -85,7 +113,7 @@ def find_sources(names: Iterable[str], options: ReadOptions, stats: ReadStats) -
     n_streams = 0
     for name in names:
         try:
-            named = find_named_sources(name, options.stdin_format, stats, refuse)
+            named = find_named_sources(name, options, stats, refuse)
         except CorpusError as error:
             refuse(error, name)
             continue
@@ -106,28 +134,28 @@ def separate_doc_ids(sources: Iterable[Source]) -> None:
     pending = list(sources)
     while pending:
         for source in pending:
-            by_id.setdefault((source.doc_id, source.kind is SourceType.PAGE), []).append(source)
+            by_id.setdefault((source.doc_id, source.is_one_document), []).append(source)
         equal = [group for group in by_id.values() if len(group) > 1]
         pending = [source for group in equal for source in group]
         for group in equal:
-            del by_id[group[0].doc_id, group[0].kind is SourceType.PAGE]
+            del by_id[group[0].doc_id, group[0].is_one_document]
         for source in pending:
             source.doc_id = extend_left(source.doc_id, source.location)
 
 
-def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, refuse: RefusePath) -> list[Source]:
+def find_named_sources(name: str, options: ReadOptions, stats: ReadStats, refuse: RefusePath) -> list[Source]:
     """Return the sources of one path; those of a folder are sorted by their path inside it.
 
     Args:
         name: the path.
-        stdin_format: format of streams whose names have no ending.
+        options: the format of streams whose names have no ending, and patterns for the files of a folder.
         stats: counts what is not read.
         refuse: takes the errors of files and folders inside a folder.
 
     Raises:
         CorpusError: the path is missing, unreadable or of an unknown type.
     """
-    stream_ending = f".{stdin_format.value}"
+    stream_ending = f".{options.stdin_format.value}"
     if name == "-":
         return [Source(STDIN, STDIN, STDIN, None, SourceType.LINES, stream_ending, is_stream=True)]
     path = Path(name)
@@ -136,7 +164,7 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, re
     except OSError as error:
         raise CorpusError(f"{name}: expected a file or folder, got: {error.strerror}; check the path") from None
     if stat.S_ISDIR(status.st_mode):
-        return sorted(find_folder_sources(name, stats, refuse), key=lambda source: source.doc_id.split("/"))
+        return sorted(find_folder_sources(name, options, stats, refuse), key=lambda source: source.doc_id.split("/"))
     is_stream = not stat.S_ISREG(status.st_mode) or STREAM_NAME.fullmatch(name) is not None
     ending, is_gzip = split_ending(name)
     if is_stream and ending not in (*LINE_ENDINGS, *PAGE_ENDINGS, PARQUET_ENDING):
@@ -147,21 +175,24 @@ def find_named_sources(name: str, stdin_format: LineFormat, stats: ReadStats, re
         kind = SourceType.PAGE
     elif ending == PARQUET_ENDING and not is_gzip:
         kind = SourceType.PARQUET
+    elif ending in DOCUMENT_ENDINGS and not is_gzip and not is_stream:
+        kind = SourceType.DOCUMENT
     else:
         raise CorpusError(f'{name}: expected a file ending in {KNOWN}, got "{path.suffix}"')
     if is_stream:
         return [Source(name, STDIN, STDIN, path, kind, ending, is_gzip, is_stream=True)]
     location = find_location(name)
     doc_id = find_ending(name, location)
-    return [Source(name, location, doc_id, path, kind, ending, is_gzip, size=status.st_size)]
+    return [Source(name, location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime_ns)]
 
 
-def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
+def find_folder_sources(folder: str, options: ReadOptions, stats: ReadStats, refuse: RefusePath) -> Iterator[Source]:
     """Yield the files of a folder that are one document each, and count the others.
 
     Links to files are followed. Links to folders are not, because a folder could be read twice.
     """
     root = find_location(folder).rstrip("/")
+    chosen = PathFilter(options.include, options.exclude)
 
     def refuse_folder(error: OSError) -> None:  # os.walk would skip it silently
         refuse(
@@ -170,41 +201,80 @@ def find_folder_sources(folder: str, stats: ReadStats, refuse: RefusePath) -> It
         )
 
     for parent, folders, files in os.walk(folder, onerror=refuse_folder):
+        inside_parent = Path(parent).relative_to(folder).as_posix()
+        inside = "" if inside_parent == "." else f"{inside_parent}/"
         stats.n_hidden += sum(map(is_hidden, folders)) + sum(map(is_hidden, files))
         folders[:] = [name for name in folders if not is_hidden(name)]
-        stats.n_links += sum(Path(parent, name).is_symlink() for name in folders)  # os.walk does not enter them
+        entered = [name for name in folders if chosen.enters(inside + name)]
+        stats.n_excluded += len(folders) - len(entered)
+        folders[:] = entered
+        for name in folders:
+            if (link := Path(parent, name)).is_symlink():  # os.walk does not enter it
+                count_link(link, stats)
         for name in files:
             if is_hidden(name):
                 continue
-            path = Path(parent, name)
-            ending, is_gzip = split_ending(name)
-            try:
-                status = path.lstat()
-                is_link = stat.S_ISLNK(status.st_mode)
-                if is_link:
-                    status = path.stat()
-            except FileNotFoundError:
-                stats.n_links += path.is_symlink()  # a broken link; any other file vanished just now
+            if not chosen.accepts(inside + name):
+                stats.n_excluded += 1
                 continue
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    stats.n_links += 1
-                else:
-                    refuse(CorpusError(f"{path}: cannot be read: {error.strerror}"), str(path))
-                continue
-            if ending in FOLDER_ENDINGS and stat.S_ISREG(status.st_mode):
-                inside = path.relative_to(folder).as_posix()
-                if not is_utf8(inside):
-                    refuse(
-                        CorpusError(f"{os.fsencode(path)!r}: expected a file name in UTF-8; rename the file"), str(path)
-                    )
-                    continue
-                # Only links need the slow search; os.walk has entered none.
-                location = find_location(str(path)) if is_link else f"{root}/{inside}"
-                doc_id = find_ending(inside, location)
-                yield Source(str(path), location, doc_id, path, SourceType.PAGE, ending, is_gzip, size=status.st_size)
-            else:
-                stats.other_files[path.suffix.lower()] += 1
+            if (source := find_file(Path(parent, name), inside + name, root, stats, refuse)) is not None:
+                yield source
+
+
+def find_file(path: Path, inside: str, root: str, stats: ReadStats, refuse: RefusePath) -> Source | None:
+    """Return the source of a file of a folder, or count the file and return None.
+
+    Args:
+        path: the file.
+        inside: its path inside the folder.
+        root: location of the folder.
+        stats: counts what is not read.
+        refuse: takes an error.
+    """
+    ending, is_gzip = split_ending(path.name)
+    try:
+        status = path.lstat()
+        is_link = stat.S_ISLNK(status.st_mode)
+        if is_link:
+            status = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():  # any other file vanished just now
+            count_link(path, stats)
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            count_link(path, stats)
+        else:
+            refuse(CorpusError(f"{path}: cannot be read: {error.strerror}"), str(path))
+        return None
+    is_document = ending in DOCUMENT_ENDINGS
+    if ending not in FOLDER_ENDINGS or not stat.S_ISREG(status.st_mode) or (is_document and is_gzip):
+        stats.other_files[path.suffix.lower()] += 1
+        return None
+    if ending in CODE_ENDINGS and not is_gzip and is_binary(path):
+        stats.n_binary += 1
+        return None
+    if not is_utf8(inside):
+        refuse(CorpusError(f"{os.fsencode(path)!r}: expected a file name in UTF-8; rename the file"), str(path))
+        return None
+    # Only links need the slow search; os.walk has entered none.
+    location = find_location(str(path)) if is_link else f"{root}/{inside}"
+    doc_id = find_ending(inside, location)
+    kind = SourceType.DOCUMENT if is_document else SourceType.PAGE
+    return Source(str(path), location, doc_id, path, kind, ending, is_gzip, False, status.st_size, status.st_mtime_ns)
+
+
+def count_link(link: Path, stats: ReadStats) -> None:
+    """Count a link that is not followed, and name it if it leads to itself or to a folder above it."""
+    stats.n_links += 1
+    try:
+        is_loop = stat.S_ISDIR(link.stat().st_mode) and f"{find_location(str(link.parent))}/".startswith(
+            f"{find_location(str(link)).rstrip('/')}/"
+        )
+    except OSError as error:
+        is_loop = error.errno == errno.ELOOP
+    if is_loop:
+        stats.loops.append(str(link))
 
 
 def split_ending(name: str) -> tuple[str, bool]:
@@ -216,6 +286,32 @@ def split_ending(name: str) -> tuple[str, bool]:
 def is_hidden(name: str) -> bool:
     """Return whether a leading dot hides a file or folder."""
     return name.startswith(".")
+
+
+def is_binary(path: Path) -> bool:
+    """Return whether a file of source code is binary: it begins with a NUL among text, and not as UTF-16 does.
+
+    A file that cannot be read is not; its reader words the error.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(BINARY_WITHIN)
+    except OSError:
+        return False
+    return b"\0" in head and find_bom_encoding(head) is None
+
+
+def hash_content(path: Path) -> int:
+    """Return 64 bits that are equal for equal contents of files, never 0.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = blake2b(digest_size=8)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return int.from_bytes(digest.digest(), "little", signed=True) or 1
 
 
 def is_utf8(name: str) -> bool:

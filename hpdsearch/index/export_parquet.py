@@ -42,7 +42,7 @@ def _make_schema() -> Any:
 
     span = pa.struct([("start", pa.int64()), ("end", pa.int64())])
     columns = {
-        **dict.fromkeys(("id", "title", "text", "metadata", "source"), pa.string()),
+        **dict.fromkeys(("id", "title", "text", "metadata", "source", "locations"), pa.string()),
         "passages": pa.list_(span),
         "vectors": pa.list_(pa.list_(pa.float32())),
     }
@@ -77,6 +77,7 @@ def _to_table(documents: list[EncodedDocument], schema: Any, dim: int) -> Any:
         [document.text for document in documents],
         [json.dumps(dict(document.metadata), ensure_ascii=False) for document in documents],
         [document.source for document in documents],
+        [json.dumps(document.locations, ensure_ascii=False) for document in documents],
         pa.ListArray.from_arrays(ends, pa.array(spans, schema.field("passages").type.value_type)),
         pa.ListArray.from_arrays(ends, of_passages),
     ]

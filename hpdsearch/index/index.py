@@ -418,7 +418,7 @@ class Index:
                 txn.set_meta(encoder=encoder.location)
             options = IngestOptions(strict, policy, progress, find_draft_encoder(encoder) if draft else None)
             report = write(txn, encoder, _stored_spec(txn), options)
-            if report.n_documents or report.n_deleted or report.n_relocated or has_moved:
+            if report.n_documents or report.n_deleted or report.n_relocated or report.n_files or has_moved:
                 _commit(txn, progress)
         self._reopen()
         report.seconds = time.perf_counter() - start

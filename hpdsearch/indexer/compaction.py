@@ -1,7 +1,7 @@
 """Compaction: one segment and a new lexical index, without deleted documents."""
 
 from hpdsearch.common.progress import Progress
-from hpdsearch.corpus.passages import title_before_text
+from hpdsearch.corpus.headings import PassageTitles
 from hpdsearch.dense import IndexSpec
 from hpdsearch.indexer.merging import compact_segments
 from hpdsearch.indexer.transaction import Transaction
@@ -13,8 +13,8 @@ def compact(txn: Transaction, spec: IndexSpec, progress: Progress) -> None:
     txn.begin_lexical()
     bar = progress.phase("lexical index", total=txn.catalog.n_documents(), unit="doc")
     for stored in txn.catalog.all_documents():
-        title = title_before_text(stored.document)
+        titles = PassageTitles(stored.document)
         for row, start, end in stored.passages:
-            txn.lexical.add([(row, title, stored.document.text[start:end])])
+            txn.lexical.add([(row, titles.before(start), stored.document.text[start:end])])
         bar.update(1)
     bar.close()

@@ -26,8 +26,12 @@ def require_document(document: Document, position: int) -> None:
     for name in ("text", "title"):
         if not isinstance(getattr(document, name), str):
             raise CorpusError(f"{where}: expected a {name} string, got {type(getattr(document, name)).__name__}")
+    for location in document.locations:
+        if not (isinstance(location, tuple) and [*map(type, location)] == [int, str] and location[0] >= 0):
+            raise CorpusError(f"{where}: expected locations (first character, label), got {location!r:.200}")
     try:
         "".join((document.doc_id, document.title, document.text, document.source)).encode()
+        "".join(label for _, label in document.locations).encode()
         if document.metadata != {}:
             text = json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
             text.encode()

@@ -9,14 +9,16 @@ from operator import length_hint
 
 from hpdsearch.common.progress import SILENT, Bar, Progress
 from hpdsearch.common.vectors import Stored
+from hpdsearch.corpus.headings import PassageTitles
 from hpdsearch.corpus.locations import is_ending, split_line
-from hpdsearch.corpus.passages import SplitDocument, split_documents, title_before_text
+from hpdsearch.corpus.passages import SplitDocument, split_documents
 from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder, EncoderType
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.draft import DRAFT, Block, Draft
 from hpdsearch.indexer.encoded_blocks import EncodedBlocks
+from hpdsearch.indexer.file_states import FileStates
 from hpdsearch.indexer.given_vectors import require_vectors, to_stored
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
 from hpdsearch.indexer.transaction import ENCODED, Transaction
@@ -53,6 +55,7 @@ class IngestReport:
         n_relocated: unchanged documents whose stored source was corrected: moved files, shifted lines (update only).
         n_kept: documents left out because `add` replaced them from another source (update only).
         n_withdrawn: documents left out because `delete` removed them and they are unchanged (update only).
+        n_files: files that the next update need not read, because their states were stored (update only).
         skipped: documents that were left out because of an error, with `on_error="skip"`.
         seconds: from the first document to the commit.
         encode_seconds: the part of `seconds` spent in the encoder.
@@ -74,6 +77,7 @@ class IngestReport:
     n_relocated: int = 0
     n_kept: int = 0
     n_withdrawn: int = 0
+    n_files: int = 0
     skipped: Skipped = field(default_factory=Skipped)
     seconds: float = 0.0
     encode_seconds: float = 0.0
@@ -120,7 +124,7 @@ def ingest(
     """
     report = IngestReport()
     incoming = IncomingDocuments(documents, txn, report.skipped, on_error=options.on_error, streams_are_new=True)
-    ingest_incoming(incoming, report, txn, encoder, spec, options)
+    ingest_incoming(incoming, report, txn, encoder, spec, options, FileStates(documents, txn.catalog))
     return report
 
 
@@ -131,6 +135,7 @@ def ingest_incoming(
     encoder: Encoder,
     spec: IndexSpec,
     options: IngestOptions,
+    files: FileStates,
 ) -> None:
     """Add documents that went through `IncomingDocuments` and count them in `report`; the rest is as in `ingest`."""
     blocks = _split_in_blocks(documents)
@@ -142,7 +147,7 @@ def ingest_incoming(
     second = next(blocks, None)
     if second is None and len(first) < txn.policy.min_draft_documents:
         options = replace(options, draft_encoder=None)
-    run = _IngestRun(txn, encoder, options, report)
+    run = _IngestRun(txn, encoder, options, report, files)
     with ExitStack() as stack:
         if second is not None and options.draft_encoder is None and encoder.kind is not EncoderType.STATIC:
             run.encoded = stack.enter_context(EncodedBlocks(txn.folder / ENCODED, encoder))
@@ -213,8 +218,11 @@ class _IngestRun:
         encoded: encodes the blocks and keeps them for the next run; None: they are not kept.
     """
 
-    def __init__(self, txn: Transaction, encoder: Encoder, options: IngestOptions, report: IngestReport) -> None:
+    def __init__(
+        self, txn: Transaction, encoder: Encoder, options: IngestOptions, report: IngestReport, files: FileStates
+    ) -> None:
         self.options = options
+        self.files = files
         self.blocks: list[Block] = []
         self.txn = txn
         self.encoder = encoder
@@ -302,12 +310,11 @@ class _IngestRun:
         rows = self.txn.allocate_rows(sum(len(split.passages) for split in splits))
         self.blocks += [(rows.start, rows.stop)] if len(rows) else []
         pairs = list(zip(documents, splits, strict=True))
+        first_doc = self.txn.catalog.next_doc()
         self.txn.catalog.insert([(document, split.passages) for document, split in pairs], rows.start)
-        passages = [(document, passage) for document, split in pairs for passage in split.passages]
-        self.txn.lexical.add(
-            (row, title_before_text(document), document.text[passage.start : passage.end])
-            for row, (document, passage) in zip(rows, passages, strict=True)
-        )
+        self.files.record(enumerate(documents, start=first_doc))
+        passages = [each for document, split in pairs for each in PassageTitles(document).passages(split.passages)]
+        self.txn.lexical.add((row, title, text) for row, (title, text) in zip(rows, passages, strict=True))
         self.report.n_documents += len(documents)
         self.report.n_passages += len(rows)
 

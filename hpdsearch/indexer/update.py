@@ -13,6 +13,7 @@ from hpdsearch.corpus.skipping import OnError
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError
+from hpdsearch.indexer.file_states import FileStates
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, has_moved, is_same_file
 from hpdsearch.indexer.ingest import IngestOptions, IngestReport, ingest_incoming
 from hpdsearch.indexer.merging import apply_deletions
@@ -44,11 +45,13 @@ class _ChangedDocuments:
 
     Attributes:
         report: counts the documents that are not yielded; the caller counts the others in it.
+        files: the states of their files.
     """
 
     def __init__(self, documents: Iterable[Document], txn: Transaction, scope: CorpusScope, on_error: OnError) -> None:
         self.report = IngestReport()
         skipped = self.report.skipped
+        self.files = FileStates(documents, txn.catalog)
         self._documents = IncomingDocuments(documents, txn, skipped, on_error=on_error, streams_are_new=False)
         self._on_error = on_error
         self._scope = scope
@@ -63,6 +66,9 @@ class _ChangedDocuments:
         return length_hint(self._documents, 0)
 
     def __iter__(self) -> Iterator[Document]:
+        left_out = self.files.leave_out_unchanged()
+        self._catalog.mark_all_seen(left_out)
+        self.report.n_unchanged += len(left_out)
         for document in self._documents:
             stored = self._catalog.lookup(document)
             if stored is None:
@@ -121,6 +127,7 @@ class _ChangedDocuments:
             return False
         if is_unchanged:
             self.report.n_unchanged += 1
+            self.files.record([(doc, document)])
             if source != document.source:
                 self._relocate(doc, source, document.source)
             return False
@@ -190,7 +197,8 @@ def update(
     """
     changed = _ChangedDocuments(documents, txn, scope, options.on_error)
     report = changed.report
-    ingest_incoming(changed, report, txn, encoder, spec, options)
+    ingest_incoming(changed, report, txn, encoder, spec, options, changed.files)
+    report.n_files = changed.files.n_recorded
     deleted = changed.find_deleted()
     if deleted:
         stored = txn.catalog.doc_ids(deleted)

@@ -187,7 +187,10 @@ def _quote(value: Any) -> str:
 
 def _to_node(hit: Hit, *, passage: bool = False) -> BaseNode:
     text = hit.passage if passage else hit.text
-    return _document_to_node(Document(hit.doc_id, text, metadata=hit.metadata))
+    node = _document_to_node(Document(hit.doc_id, text, metadata=hit.metadata))
+    if hit.location:
+        node.metadata["location"] = hit.location
+    return node
 
 
 def _document_to_node(document: Document) -> BaseNode:

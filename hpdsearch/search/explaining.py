@@ -7,7 +7,8 @@ import numpy as np
 
 from hpdsearch.catalog import StoredDocument
 from hpdsearch.common.vectors import Matrix, cosine_matrix, unit_rows
-from hpdsearch.corpus.passages import split_sentences, title_before_text
+from hpdsearch.corpus.headings import PassageTitles
+from hpdsearch.corpus.passages import split_sentences
 from hpdsearch.records import Explanation, Hit, MatchedWord
 from hpdsearch.search.exact_scores import cover_documents, score_documents
 from hpdsearch.search.ranking import Ranking
@@ -82,7 +83,7 @@ def _weigh_words(snapshot: Snapshot, text: str, stored: StoredDocument, row: int
     """Return the words of a query in the passage of a row, with their parts of its BM25 score."""
     start, end = next((start, end) for passage_row, start, end in stored.passages if passage_row == row)
     document = stored.document
-    words = snapshot.lexical.weigh_words(text, title_before_text(document), document.text[start:end])
+    words = snapshot.lexical.weigh_words(text, PassageTitles(document).before(start), document.text[start:end])
     return tuple(MatchedWord(word, weight) for word, weight in words.items())
 
 

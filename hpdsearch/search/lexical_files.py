@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.catalog import Catalog
-from hpdsearch.corpus.passages import title_before_text
+from hpdsearch.corpus.headings import PassageTitles
 from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
 from hpdsearch.lexical import ENGLISH, LANGUAGES, Analysis, AnalysisVersion, LexicalReader
 
@@ -79,6 +79,6 @@ def passages_between(catalog: Catalog, first_row: int, end_row: int) -> Iterator
     """Yield (row, title, text) of the passages in rows first_row <= row < end_row."""
     placed = catalog.passages_between(first_row, end_row)
     stored = catalog.documents(list(dict.fromkeys(doc for _, doc, _, _ in placed)))
+    titles = {doc: PassageTitles(found.document) for doc, found in stored.items()}
     for row, doc, start, end in placed:
-        document = stored[doc].document
-        yield row, title_before_text(document), document.text[start:end]
+        yield row, titles[doc].before(start), stored[doc].document.text[start:end]

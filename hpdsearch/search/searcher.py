@@ -22,10 +22,11 @@ from hpdsearch.dense import BufferedVectors, Segment
 from hpdsearch.dense.faiss_factory import count_cores
 from hpdsearch.errors import RESTORE_CATALOG, CorruptIndexError, QueryError
 from hpdsearch.lexical import find_spans, query_stems
-from hpdsearch.records import Document, Hit
+from hpdsearch.records import Document, Hit, Passage
 from hpdsearch.search.exact_scores import cover_documents, read_vectors, score_by_both, score_exactly
 from hpdsearch.search.explaining import Query, explain_hits
 from hpdsearch.search.fusion import FUSION_DEPTH, fuse
+from hpdsearch.search.places import name_location
 from hpdsearch.search.query_syntax import ParsedQuery, parse_query
 from hpdsearch.search.ranking import (
     NO_SCORE,
@@ -376,14 +377,25 @@ def _make_hits(snapshot: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
     hits = []
     for doc, score, row in ranking:
         document, passage = _passage_at_row(snapshot, stored.get(doc), row)
-        spans = find_spans(stems, passage, analysis)
-        hits.append(Hit(document.doc_id, score, document.title, document.text, passage, spans, document.metadata))
+        spans = find_spans(stems, document.text[passage.start : passage.end], analysis)
+        hits.append(
+            Hit(
+                document.doc_id,
+                score,
+                document.title,
+                document.text,
+                document.text[passage.start : passage.end],
+                spans,
+                document.metadata,
+                location=name_location(document, passage, spans),
+            )
+        )
     return hits
 
 
-def _passage_at_row(snapshot: Snapshot, stored: StoredDocument | None, row: int) -> tuple[Document, str]:
-    """Return the document, and the text of its passage in a row."""
+def _passage_at_row(snapshot: Snapshot, stored: StoredDocument | None, row: int) -> tuple[Document, Passage]:
+    """Return the document, and its passage in a row."""
     for passage_row, start, end in stored.passages if stored else ():
         if stored and passage_row == row:
-            return stored.document, stored.document.text[start:end]
+            return stored.document, Passage(start, end)
     raise CorruptIndexError(f"{snapshot.catalog.path}: row {row} belongs to no document; {RESTORE_CATALOG}")

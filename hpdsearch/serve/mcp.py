@@ -34,6 +34,7 @@ class FoundDocument(BaseModel):
     doc_id: str = Field(description="Pass it to get_document.")
     score: float = Field(description="Higher is better.")
     title: str
+    location: str = Field("", description="The place of the passage in the document, such as page 3.")
     passage: str = Field(description="The part of the document that fits best.")
     metadata: dict[str, Any]
 
@@ -143,6 +144,7 @@ def make_server(folders: Sequence[Path]) -> MCPServer:
                 doc_id=hit.doc_id,
                 score=hit.score,
                 title=hit.title,
+                location=hit.location,
                 passage=hit.passage,
                 metadata=dict(hit.metadata),
             )

@@ -72,6 +72,7 @@ class HitJson(BaseModel):
     doc_id: str
     score: float
     title: str
+    location: str = Field("", description="The place of the passage: page 3, slide 2, line 120; empty: unknown.")
     passage: str
     highlights: list[tuple[int, int]]
     metadata: dict[str, Any]

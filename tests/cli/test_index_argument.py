@@ -95,6 +95,8 @@ NO_PATHS = {  # the parameters of commands that hold text and are no paths
         "text_field",
         "title_field",
         "stdin_format",
+        "include",
+        "exclude",
         "on_error",
     ),
     *("encoding", "delimiter", "columns", "exclude_columns", "subset", "layers", "dim", "memory", "kind", "codec"),

@@ -240,7 +240,9 @@ def test_compressed_pages_of_a_folder_are_read(tmp_path):
 def test_a_file_of_a_type_found_in_folders_can_be_given_itself(tmp_path, monkeypatch):
     write(tmp_path / "guide.md", "# Title\n\nText.")
     monkeypatch.chdir(tmp_path)
-    assert read("guide.md") == [Document("guide.md", "# Title\n\nText.", "Title", source=f"{tmp_path}/guide.md")]
+    (document,) = read("guide.md")
+    assert (document.doc_id, document.text, document.title) == ("guide.md", "# Title\n\nText.", "Title")
+    assert document.source == f"{tmp_path}/guide.md"
 
 
 def test_links_to_folders_are_not_followed_and_links_to_files_are(tmp_path):
@@ -289,7 +291,7 @@ def test_a_pipe_in_a_folder_does_not_hang(tmp_path):
         ("a.txt", b"\n \n", "a.txt: expected documents, got only empty ones (2)"),
         ("a.csv", b"", "a.csv: expected documents, got none"),
         ("a.csv", b"id,text\n", "a.csv: expected documents, got none"),
-        ("a.docx", b"", 'a.docx: expected a file ending in .txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm'),
+        ("a.bin", b"", 'a.bin: expected a file ending in .txt .jsonl .ndjson .json .csv .tsv .md .rst .html .htm'),
         ("a.parquet.gz", b"", "a.parquet.gz: expected a file ending in"),
         ("corpus", b"", "corpus: expected a file ending in"),
     ],
@@ -325,10 +327,10 @@ def test_no_path_is_refused():
 
 
 def test_the_error_for_a_folder_without_documents_lists_its_files(tmp_path):
-    write(tmp_path / "a.pdf", "x")
-    write(tmp_path / "b.pdf", "x")
+    write(tmp_path / "a.bin", "x")
+    write(tmp_path / "b.bin", "x")
     write(tmp_path / "Makefile", "x")
-    with pytest.raises(CorpusError, match=r"\.md \.rst \.html \.htm files are read.*\(2 \.pdf, 1 without ending\)"):
+    with pytest.raises(CorpusError, match=r"documents and source code are read.*\(2 \.bin, 1 without ending\)"):
         read(tmp_path)
 
 

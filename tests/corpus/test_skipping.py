@@ -192,7 +192,7 @@ BAD_FILES = {
     "Latin-1": ("b.md", b"# caf\xe9\n", "b.md:1: expected UTF-8, got the byte 0xe9"),
     "binary": ("b.txt", b"a\0b", "b.txt:1: expected text, got a NUL byte"),
     "no gzip": ("b.jsonl.gz.bad", b"text", "expected a file ending in"),
-    "another type": ("b.docx", b"x", "b.docx: expected a file ending in"),
+    "another type": ("b.bin", b"x", "b.bin: expected a file ending in"),
     "no header": ("b.csv", b"body\nx\n", 'b.csv:1: expected a column "text"'),
     "a header of bad bytes": ("b.csv", b"text,caf\xe9\nx,1\n", "b.csv:1: expected UTF-8"),
     "a header with wrong quotes": ("b.csv", b'"text" x\ntext\nx\n', "b.csv:1: expected cells that are quoted"),

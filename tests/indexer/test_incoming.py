@@ -360,6 +360,8 @@ def test_pages_of_an_earlier_version_are_recognized_from_another_directory(
     with build_as_before(tiny_encoder, ("README.md", "notes/README.md", "cat")) as index:
         index.folder = index.folder.resolve()
         monkeypatch.chdir("other")
+        report = update(index, "../notes")  # writes the fields of the file
+        assert (report.n_reused, report.n_replaced) == (1, 1)
         assert update(index, "../notes").n_unchanged == 1
         add(index, ".")
         assert contents(index) == {"README.md": "cat", "other/README.md": "dog"}
@@ -373,7 +375,10 @@ def test_relative_sources_of_an_earlier_version_become_absolute_without_encoding
         tiny_encoder, ("a.md", "notes/a.md", "cat"), ("b.md", "notes/b.md", "dog"), ("c.md", "notes/c.md", "moon")
     ) as index:
         report = update(index, "notes")
-        assert (report.n_unchanged, report.n_documents, report.n_deleted, report.n_moved) == (2, 0, 1, 0)
+        # The fields of the files are new.
+        assert (report.n_replaced, report.n_reused, report.n_deleted, report.n_moved) == (2, 2, 1, 0)
+        report = update(index, "notes")
+        assert (report.n_unchanged, report.n_documents, report.n_deleted) == (2, 0, 0)
         assert contents(index) == {"a.md": "cat", "b.md": "dog"}
 
 

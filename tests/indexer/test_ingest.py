@@ -103,6 +103,7 @@ def test_the_report_counts_skipped_split_and_replaced_documents(
         "n_relocated": 0,
         "n_kept": 0,
         "n_withdrawn": 0,
+        "n_files": 0,
         "skipped": {"count": 0, "reasons": []},
     }
     again = index.add([Document("a", "cat"), Document("long", "short"), Document("b", " ")])

@@ -14,6 +14,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
 )
 
+from hpdsearch import Document, Index
 from hpdsearch.errors import QueryError
 from hpdsearch.integrations.llamaindex import HpdsearchRetriever, HpdsearchVectorStore
 
@@ -66,6 +67,13 @@ def test_filters_select_what_they_say(store, ids):
     assert "".join(sorted(store.query(query).ids)) == ids
     other = MetadataFilters(filters=FILTERS[ids], condition=FilterCondition.NOT)
     assert "".join(node.node_id for node in store.get_nodes(filters=other)) == "".join(sorted({*"abc"} - {*ids}))
+
+
+def test_a_node_names_the_place_that_was_found(tmp_path, tiny_encoder):
+    documents = [Document("a", "joy", locations=((0, "page 3"),)), Document("b", "fear")]
+    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
+        found = {each.node.node_id: each.node.metadata for each in HpdsearchRetriever(index).retrieve("joy")}
+    assert found == {"a": {"location": "page 3"}, "b": {}}
 
 
 def test_the_nodes_of_a_document_are_deleted(store):

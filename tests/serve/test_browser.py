@@ -30,7 +30,9 @@ SCRIPT = "<script>document.title='broken'</script><img src=x onerror=\"document.
 LONG = "\n\n".join(f"Paragraph {n} tells of rivers, hills and small towns of the north." for n in range(300))
 DOCUMENTS = [
     Document("a b", "a morbid fear of spiders", "arachnophobia", {"year": 1920, "kind": "fear"}),
-    Document("c", "a morbid fear of closed places", "claustrophobia", {"year": 1879, "kind": "fear"}),
+    Document(
+        "c", "a morbid fear of closed places", "claustrophobia", {"year": 1879, "kind": "fear"}, "", ((0, "page 3"),)
+    ),
     Document("s1", "an instrument for measuring earthquakes", "seismograph", {"year": 1858, "kind": "tool"}),
     Document("j1", "a feeling of great happiness", "joy", {"year": 1400, "kind": "feeling"}),
     Document("x/y?z#1", f"the evil cat {SCRIPT}", f"evil {SCRIPT}", {"kind": SCRIPT[:40]}),
@@ -91,6 +93,14 @@ def test_typing_shows_hits_with_marked_words_and_times(page):
     assert page.locator("#map .point").count() == len(titles(page))
     page.locator("#hits .why summary").first.click()
     assert "cosine" in page.locator("#hits .why").first.inner_text()
+
+
+def test_a_hit_and_its_document_name_the_place(page):
+    ask(page, "closed places")
+    hit = page.locator("#hits .hit").first
+    assert hit.locator(".location").inner_text() == "page 3"
+    hit.locator(".open").click()
+    playwright.expect(page.locator("#panel-body dl")).to_contain_text("page 3")
 
 
 def test_documents_full_of_html_are_shown_as_text(page):

@@ -205,7 +205,7 @@ function openDocument(docId) {
 
 async function showDocument(docId) {
   markCurrent(docId);
-  await openPanel(docId, indexName(), hits.find((hit) => hit.doc_id === docId)?.passage);
+  await openPanel(docId, indexName(), hits.find((hit) => hit.doc_id === docId));
 }
 
 function closeDocument() {

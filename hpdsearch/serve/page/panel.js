@@ -6,14 +6,14 @@ import { findSlice } from "./results.js";
 
 let request = null;
 
-export async function openPanel(docId, index, passage) {
+export async function openPanel(docId, index, hit) {
   request?.abort();
   request = new AbortController();
   const { signal } = request;
   try {
     const found = await getDocument(docId, index, signal);
     byId("panel-title").textContent = found.title || found.doc_id;
-    byId("panel-body").replaceChildren(makeFacts(found), ...makeText(found.text, passage));
+    byId("panel-body").replaceChildren(makeFacts(found, hit?.location), ...makeText(found.text, hit?.passage));
     byId("panel-body").scrollTop = 0;
     show(true);
     byId("panel-body").querySelector(".found")?.scrollIntoView({ block: "center" });
@@ -39,8 +39,8 @@ function show(isOpen) {
   if (isOpen && !wasOpen) byId("panel-body").focus({ preventScroll: true });
 }
 
-function makeFacts(found) {
-  const rows = [["id", found.doc_id], ...(found.source ? [["source", found.source]] : []), ...Object.entries(found.metadata)];
+function makeFacts(found, location) {
+  const rows = [["id", found.doc_id], ...(location ? [["location", location]] : []), ...(found.source ? [["source", found.source]] : []), ...Object.entries(found.metadata)];
   return element("dl", { className: "document-facts" }, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, showValue(value))]));
 }
 

@@ -27,6 +27,7 @@ export function makeHit(hit, { onOpen, onLike }) {
         { className: "facts" },
         element("span", { className: "score", title: "Score: higher is better" }, formatScore(hit.score)),
         element("span", { className: "id" }, hit.doc_id),
+        ...(hit.location ? [element("span", { className: "location" }, hit.location)] : []),
         ...fieldsOf(hit.metadata),
         like,
       ),
