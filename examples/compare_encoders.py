@@ -35,7 +35,7 @@ def main(n_documents: int = 500) -> None:
         start = time.perf_counter()
         documents = encoder.encode(definitions)  # (n, dim), rows of unit length
         seconds = time.perf_counter() - start
-        scores = encoder.encode(examples) @ documents.T  # (queries, documents)
+        scores = encoder.encode_queries(examples) @ documents.T  # (queries, documents)
         top10 = np.argsort(-scores, axis=1)[:, :10]
         recall = np.mean([row in ranking for row, ranking in enumerate(top10)])
         print(f"{name:7} dim {encoder.dim}  {len(pairs) / seconds:9,.0f} texts/s  recall@10 {recall:.3f}")

@@ -12,13 +12,14 @@ from hpdsearch.records import Document, EncodedDocument, Explanation, Hit
 if TYPE_CHECKING:
     from hpdsearch.corpus.encoded import read_encoded
     from hpdsearch.dense import Codec, IndexSpec, Kind
+    from hpdsearch.distillation.adoption import adopt as adopt
     from hpdsearch.distillation.pipeline import distill as distill
     from hpdsearch.distillation.spec import WeightedTeacher
     from hpdsearch.encoder import Encoder
     from hpdsearch.index import Index
     from hpdsearch.search import Mode
 
-# `distill` is public too. It is not listed, because `from hpdsearch import *` would then need torch.
+# `distill` and `adopt` are public too. They are not listed, because `from hpdsearch import *` would then need torch.
 __all__ = [
     "Codec",
     "Document",
@@ -45,14 +46,15 @@ _LAZY = {
     "Kind": "hpdsearch.dense",
     "Mode": "hpdsearch.search",
     "WeightedTeacher": "hpdsearch.distillation.spec",
+    "adopt": "hpdsearch.distillation.adoption",
     "distill": "hpdsearch.distillation.pipeline",
     "read_encoded": "hpdsearch.corpus.encoded",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "distill":
-        require_extra("torch", "transformers", "onnx", extra="distill", feature="distill")
+    if name in ("adopt", "distill"):
+        require_extra("torch", "transformers", "onnx", extra="distill", feature=name)
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from hpdsearch.errors import MissingExtraError
 os.environ["HPDSEARCH_BACKEND"] = "onnx"
 os.environ.setdefault("HPDSEARCH_BFLOAT16", "0")
 
-HAS_DISTILL = all(map(find_spec, ("torch", "transformers", "onnx")))
+HAS_DISTILL = all(map(find_spec, ("torch", "transformers", "onnx", "onnxscript")))
 NEEDS_DISTILL = 'needs pip install "hpdsearch[distill]"'
 
 

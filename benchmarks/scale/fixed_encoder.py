@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.scale.vectors import VectorFolder
 from hpdsearch import Encoder
-from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.records import Document
 
@@ -22,12 +22,11 @@ class FixedEncoder(Encoder):
         self._rows = {text: row for row, text in enumerate(texts)}
         self._given = vectors
 
-    def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
-        """Return the vectors (n, dim) of the texts, unit length."""
+    def _encode(self, texts: Sequence[str], prompt: str, progress: Progress) -> Matrix:
         rows = [self._rows.get(text, -1) for text in texts]
         vectors = unit_rows(self._given[rows][:, : self.dim])
         if unknown := [position for position, row in enumerate(rows) if row < 0]:  # passages of split texts
-            vectors[unknown] = super().encode([texts[position] for position in unknown], progress=progress)
+            vectors[unknown] = super()._encode([texts[position] for position in unknown], prompt, progress)
         return vectors
 
 

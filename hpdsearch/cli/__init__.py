@@ -13,6 +13,7 @@ from typing import IO, Any
 import click
 
 from hpdsearch import __version__
+from hpdsearch.cli.adopt import adopt
 from hpdsearch.cli.distill import distill
 from hpdsearch.cli.encode import encode, encoders
 from hpdsearch.cli.evaluate import evaluate
@@ -34,7 +35,7 @@ SECTIONS = {
     "Change documents": (add, delete, watch),
     "Inspect and maintain": (info, refine, reindex, compact, verify),
     "Other programs": (mcp, export, import_vectors),
-    "Encoders": (encoders, encode, distill, evaluate),
+    "Encoders": (encoders, encode, distill, adopt, evaluate),
 }
 FORMER_NAMES = {"tune": "reindex"}
 

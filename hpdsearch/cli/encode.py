@@ -40,6 +40,7 @@ BLOCK_DOCUMENTS = 4096
 @overwrite_option
 @encoder_option
 @dim_option
+@click.option("--queries", is_flag=True, help="Encode the texts as queries, with the query prompt of the encoder.")
 @device_option
 @corpus_options
 def encode(
@@ -49,6 +50,7 @@ def encode(
     overwrite: bool,
     encoder: str | None,
     dim: int | None,
+    queries: bool,
     device: "Device",
     **reading: Any,
 ) -> None:
@@ -82,12 +84,13 @@ def encode(
             for path in (output, ids_file)
         ]
         loaded = Encoder.load(encoder, dim=dim, device=device)
+        encode_texts = loaded.encode_queries if queries else loaded.encode
         bar = stack.enter_context(closing(make_progress().phase("encoding", total=None, unit="text")))
         writer = stack.enter_context(NpyWriter(vectors_file, loaded.dim)) if vectors_file else None
         while block := list(islice(documents, BLOCK_DOCUMENTS)):
             if ids:
                 ids.write("".join(map(_format_id, block)).encode())
-            vectors = loaded.encode([_text_to_encode(document) for document in block])
+            vectors = encode_texts([_text_to_encode(document) for document in block])
             if writer:
                 writer.append(vectors)
             else:

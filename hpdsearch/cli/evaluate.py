@@ -157,7 +157,7 @@ def retrieval(
     rows = failures.apply(
         lambda collection: [
             evaluate_collection(
-                collection, system.encode, system.encode_documents, distractors=vectors, progress=progress
+                collection, system.encode_queries, system.encode, distractors=vectors, progress=progress
             )
             for system, vectors in zip(systems, distractors, strict=True)
         ],
@@ -187,17 +187,16 @@ def _encode_distractors(systems: Sequence[System], texts: list[str], progress: "
 
     vectors: dict[Any, Matrix] = {}
     for system in systems:
-        encode = system.encode_documents or system.encode
-        if encode in vectors:
+        if system.encode in vectors:
             continue
         bar = progress.phase(f"distractors, {system.name}", total=len(texts), unit="text")
         blocks = []
         for first in range(0, len(texts), BLOCK):
-            blocks.append(encode(texts[first : first + BLOCK]))
+            blocks.append(system.encode(texts[first : first + BLOCK]))
             bar.update(len(blocks[-1]))
         bar.close()
-        vectors[encode] = np.concatenate(blocks)
-    return [vectors[system.encode_documents or system.encode] for system in systems]
+        vectors[system.encode] = np.concatenate(blocks)
+    return [vectors[system.encode] for system in systems]
 
 
 class Failures:

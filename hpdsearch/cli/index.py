@@ -18,6 +18,7 @@ from hpdsearch.cli.options import (
     document_encoder_option,
     draft_options,
     encoder_option,
+    language_option,
     spec_options,
     take_spec,
 )
@@ -57,6 +58,7 @@ SHOWN_LOOPS = 3
 )
 @draft_options
 @device_option
+@language_option
 @wait_option
 @corpus_options
 def index(
@@ -69,6 +71,7 @@ def index(
     draft: bool,
     no_refine: bool,
     device: "Device",
+    language: str,
     wait: float,
     **options: Any,
 ) -> None:
@@ -115,12 +118,16 @@ def index(
             on_error=documents.on_error,
             draft=draft,
             device=device,
+            language=language,
             progress=make_progress(),
         ) as built:
             assert built.report is not None
             _print_report(built.report, documents, folder)
             _refine(built, no_refine)
-            print_segments(built.info())
+            described = built.info()
+            if described.languages != ["en"]:
+                echo(f"languages:  {', '.join(described.languages)}")
+            print_segments(described)
     except KeyboardInterrupt:
         state = "the old index is unchanged" if overwrite and folder.exists() else "no index was made"
         raise _stopped(folder, state) from None
@@ -133,7 +140,7 @@ def _refuse_settings() -> None:
     for option in context.command.params:
         if context.get_parameter_source(str(option.name)) is not ParameterSource.COMMANDLINE:
             continue
-        if option.name in ("dim", "overwrite"):
+        if option.name in ("dim", "language", "overwrite"):
             advice = "index again with --overwrite"
         elif option.name in SPEC_FIELDS:
             advice = "use hpdsearch reindex"

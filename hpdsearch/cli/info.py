@@ -57,6 +57,7 @@ def info(
         echo(f"refined:    {share:.0f} % of the passages; go on with: hpdsearch refine {described.folder}")
     backend = f", backend {described.backend}" if described.backend else ""
     echo(f"encoder:    {described.encoder}, {described.dim} dimensions, space {described.space}{backend}")
+    echo(f"languages:  {', '.join(described.languages)}")
     echo(f"fields:     {', '.join(described.fields) or 'none'}")
     print_segments(described)
     for segment in described.segments:

@@ -109,6 +109,16 @@ device_option = click.option(
 )
 
 
+language_option = click.option(
+    "--language",
+    metavar="LANGUAGE",
+    default="auto",
+    show_default=True,
+    help="Stem words by the rules of this language for lexical search, as in de, or of several, as in de,fr. auto: "
+    "those of the documents. An unknown language is an error that lists all.",
+)
+
+
 def draft_options(command: Command) -> Command:
     """Add the options that choose between a draft and direct encoding."""
     return apply_options(

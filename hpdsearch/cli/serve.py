@@ -1,5 +1,6 @@
 """The command `serve`: search and change indexes over HTTP."""
 
+import os
 from pathlib import Path
 
 import click
@@ -55,6 +56,9 @@ def serve(
       hpdsearch serve news --host 0.0.0.0 --token-file token.txt
     """
     require_extra("fastapi", "uvicorn", "prometheus_client", extra="serve", feature="serve")
+
+    # Read when faiss is loaded: its idle threads would spin, and take the processor from other searches.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from hpdsearch.serve.server import run
     from hpdsearch.serve.settings import Settings
 

@@ -11,6 +11,7 @@ from hpdsearch.errors import EncoderError, ShapeError, require_extra
 
 if TYPE_CHECKING:
     from hpdsearch.common.vectors import Matrix
+    from hpdsearch.distillation.teacher.ensemble import EnsembleCache
     from hpdsearch.encoder import Device
 
     Encode = Callable[[list[str]], Matrix]
@@ -24,8 +25,8 @@ class System:
         name: heading of its column.
         space: id of the space of its vectors; None for a teacher's own.
         dim: dimensions of the vectors.
-        encode: texts -> vectors (n, dim).
-        encode_documents: texts -> vectors (n, dim) of documents; None: `encode`.
+        encode: documents -> vectors (n, dim).
+        encode_queries: queries -> vectors (n, dim).
         is_teacher: the other systems are shown in percent of this one.
     """
 
@@ -33,7 +34,7 @@ class System:
     space: str | None
     dim: int
     encode: "Encode"
-    encode_documents: "Encode | None" = None
+    encode_queries: "Encode"
     is_teacher: bool = False
 
 
@@ -71,7 +72,7 @@ def _load_encoder(name: str, dim: int | None, device: "Device") -> System:
     from hpdsearch.encoder import Encoder
 
     encoder = Encoder.load(name, dim=dim, device=device)
-    return System(encoder.name, encoder.space, encoder.dim, encoder.encode)
+    return System(encoder.name, encoder.space, encoder.dim, encoder.encode, encoder.encode_queries)
 
 
 def _load_teacher(
@@ -84,13 +85,10 @@ def _load_teacher(
     from hpdsearch.encoder import read_space
 
     teacher = TeacherEnsemble.load([WeightedTeacher.parse(name) for name in names], device=device)
-    cached = EnsembleCache(teacher, cache)
-
-    def encode(texts: list[str]) -> "Matrix":
-        cached.embed(texts)
-        return cached.embeddings(texts)
-
-    systems = [System(teacher.name, None, teacher.dim, encode, is_teacher=True)]
+    encode = _encode_cached(EnsembleCache(teacher, cache))
+    for_queries = teacher.for_queries()
+    encode_queries = encode if for_queries is teacher else _encode_cached(EnsembleCache(for_queries, cache))
+    systems = [System(teacher.name, None, teacher.dim, encode, encode_queries, is_teacher=True)]
     if space:
         found = read_space(space)
         if found.teacher_dim != teacher.dim:
@@ -102,11 +100,22 @@ def _load_teacher(
             raise ShapeError(f"--dim: expected 1..{found.dim}, the dimensions of {space}, got {dim}")
         width = dim or found.dim
 
-        def encode_projected(texts: list[str]) -> "Matrix":  # evaluation scales the vectors to unit length
-            return found.project(encode(texts))[:, :width]
+        def project(encode: "Encode") -> "Encode":  # evaluation scales the vectors to unit length
+            return lambda texts: found.project(encode(texts))[:, :width]
 
-        systems.append(System(f"{teacher.name} projected", found.id, width, encode_projected))
+        name = f"{teacher.name} projected"
+        systems.append(System(name, found.id, width, project(encode), project(encode_queries)))
     return systems
+
+
+def _encode_cached(cache: "EnsembleCache") -> "Encode":
+    """Return a function that embeds with the teachers of a cache, each text once."""
+
+    def encode(texts: list[str]) -> "Matrix":
+        cache.embed(texts)
+        return cache.embeddings(texts)
+
+    return encode
 
 
 def _load_query_encoder(name: str, documents: System, device: "Device") -> System:
@@ -124,6 +133,6 @@ def _load_query_encoder(name: str, documents: System, device: "Device") -> Syste
         f"queries {encoder.name}, documents {documents.name}",
         encoder.space,
         encoder.dim,
-        encoder.encode,
         documents.encode,
+        encoder.encode_queries,
     )

@@ -8,7 +8,7 @@ import click
 
 from hpdsearch.cli.corpus import choose_folder
 from hpdsearch.cli.index_argument import find_named_index, wait_option
-from hpdsearch.cli.options import dim_option, spec_options, take_spec
+from hpdsearch.cli.options import dim_option, language_option, spec_options, take_spec
 from hpdsearch.cli.output import echo, format_count, is_terminal, make_progress
 from hpdsearch.cli.output_file import describe_output, open_output_file, overwrite_option, uses_stdout
 from hpdsearch.cli.parameters import UserPath, expand_home
@@ -94,6 +94,7 @@ def _export_index(folder: Path, output: Path, to: str, overwrite: bool) -> None:
     help="The space of the vectors, if FILE does not name it (hpdsearch encoders).",
 )
 @spec_options
+@language_option
 @click.option("--overwrite", is_flag=True, help="Replace an index.")
 @wait_option
 def import_vectors(
@@ -101,6 +102,7 @@ def import_vectors(
     output: Path | None,
     encoder: str | None,
     space_id: str | None,
+    language: str,
     overwrite: bool,
     wait: float,
     **options: Any,
@@ -132,6 +134,7 @@ def import_vectors(
         spec=spec,
         overwrite=overwrite,
         wait=wait,
+        language=language,
         progress=make_progress(),
     ) as built:
         assert built.report is not None

@@ -6,6 +6,7 @@ and the headings of their section.
 
 import math
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,13 @@ PLAIN_SPACES = ("", " ", "\n", "\r", "\t")  # BERT's normalizer removes other wh
 CLOSERS = "\"'”’»)\\]"
 PARAGRAPH_END = re.compile(r"\n[ \t]*\r?\n\s*|\n(?=[ \t]*(?:[-*•‣+]|#{1,6}|\(?\w{1,3}[.)])[ \t])")
 SENTENCE_END = re.compile(rf"(?P<mark>[.!?…؟۔।॥]+)[{CLOSERS}]*\s+|[。！？．｡]+[”’」』）》{CLOSERS}]*\s*")
+# As SENTENCE_END, which would try each mark of a million marks without a space behind them. It needs the whole text.
+SENTENCE_END_OF_RUN = re.compile(f"(?<![.!?…؟۔।॥])(?:{SENTENCE_END.pattern})")
 SPACE = re.compile(r"\s+")
+# Letters without spaces between words that encoders do not split, as they do Han: Thai, Lao, Burmese, Khmer, kana.
+UNSPLIT = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff]{17,}")
+UNSPLIT_CHARACTERS = 4  # count as a token
+BEFORE_CONSONANT = "เแโใไເແໂໃໄ"  # vowels that are written before their consonant
 LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]*$")
 ABBREVIATION_WORDS = """
 dr mr mrs ms prof rev hon gen col sgt capt lt st jr sr inc ltd co corp dept univ
@@ -88,7 +95,7 @@ def split_documents(
     spans = iter(token_spans(parts) if parts else [])
     for draft in uncertain:
         title_spans = next(spans)
-        text_spans = next(spans)
+        text_spans = divide_unsplit_tokens(draft.document.text, next(spans))
         n_tokens = {heading: len(next(spans)) for heading in draft.titles.headings}
         if len(title_spans) + len(text_spans) > max_tokens:
             text_budget = max_tokens - truncate_title(draft, title_spans, n_text=len(text_spans), budget=max_tokens)
@@ -143,6 +150,32 @@ def fits_uncounted(draft: Draft, budget: int) -> bool:
     if len(title) + len(text) > budget:
         return False
     return (title.isascii() and text.isascii()) or len(title.encode()) + len(text.encode()) <= budget
+
+
+def divide_unsplit_tokens(text: str, spans: Spans) -> Spans:
+    """Divide tokens that are long runs of letters without spaces, so that passages of such scripts are short too.
+
+    An encoder takes a run that it does not know as one token, however long it is.
+    """
+    if text.isascii() or not UNSPLIT.search(text):
+        return spans
+    divided: list[tuple[int, int]] = []
+    for start, end in spans:
+        if end - start <= UNSPLIT_CHARACTERS**2 or not UNSPLIT.search(text, start, end):
+            divided.append((start, end))
+            continue
+        first = start
+        for i in range(start + UNSPLIT_CHARACTERS, end):
+            if i - first >= UNSPLIT_CHARACTERS and may_begin_token(text, i):
+                divided.append((first, i))
+                first = i
+        divided.append((first, end))
+    return divided
+
+
+def may_begin_token(text: str, i: int) -> bool:
+    """Tell whether character i may begin a token: it is no mark, and no vowel before it belongs to it."""
+    return unicodedata.category(text[i])[0] != "M" and text[i - 1] not in BEFORE_CONSONANT
 
 
 def truncate_title(draft: Draft, spans: Spans, *, n_text: int, budget: int) -> int:
@@ -256,7 +289,7 @@ def strip_span(text: str, start: int, end: int) -> Passage:
 
 def split_sentences(text: str) -> list[str]:
     """Return the sentences of a text, list items and headings too, without surrounding white space."""
-    sentences = (match.end() for match in SENTENCE_END.finditer(text) if ends_sentence(match))
+    sentences = (match.end() for match in SENTENCE_END_OF_RUN.finditer(text) if ends_sentence(match))
     ends = sorted({*sentences, *(match.end() for match in PARAGRAPH_END.finditer(text)), len(text)})
     pieces = (text[start:end].strip() for start, end in pairwise([0, *ends]))
     return [piece for piece in pieces if piece]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.vectors import Matrix, Rows, Scores, Stored, cosines, inner_products, norms, round_scores
 from hpdsearch.dense.faiss_factory import count_cores
 from hpdsearch.dense.vector_file import VectorFile
@@ -18,7 +18,7 @@ MAX_PAIRS = 1 << 22  # of a batch of queries: bounds the memory for positions an
 MAX_BYTES = 1 << 27  # stored vectors in memory
 DENSE_ROWS = 32  # rows of the file for each pair, up to which a mask of all rows is faster than sorting the pairs
 
-T = TypeVar("T")
+_threads = PerProcess(lambda: ThreadPoolExecutor(count_cores(), "hpdsearch-scores"))
 
 
 def score_and_sort(vectors: VectorFile, queries: Matrix, positions: Rows) -> tuple[Rows, Scores]:
@@ -44,10 +44,9 @@ def score_and_sort(vectors: VectorFile, queries: Matrix, positions: Rows) -> tup
         )
     scores = np.full(positions.shape, -np.inf, np.float32)
     step = max(1, MAX_BYTES // (2 * vectors.dim * max(1, positions.shape[1])))
-    with ThreadPoolExecutor(count_cores()) as pool:
-        for start in range(0, len(queries), step):
-            block = slice(start, start + step)
-            _score_and_sort(vectors, queries[block], positions[block], scores[block], pool)
+    for start in range(0, len(queries), step):
+        block = slice(start, start + step)
+        _score_and_sort(vectors, queries[block], positions[block], scores[block])
     return positions, scores
 
 
@@ -62,9 +61,7 @@ def score_positions(vectors: VectorFile, query: np.ndarray, positions: Rows) -> 
     return scores
 
 
-def _score_and_sort(
-    vectors: VectorFile, queries: Matrix, positions: Rows, scores: Scores, pool: ThreadPoolExecutor
-) -> None:
+def _score_and_sort(vectors: VectorFile, queries: Matrix, positions: Rows, scores: Scores) -> None:
     """Fill in the scores (m, n) and sort positions and scores in place, on all cores.
 
     Each row is read once, in the order of the file, and its norm is computed once, however many queries found it.
@@ -87,8 +84,8 @@ def _score_and_sort(
         positions[block] = np.take_along_axis(positions[block], order, 1)
         scores[block] = np.take_along_axis(scores[block], order, 1)
 
-    _map_blocks(pool, read, len(rows), BLOCK_ROWS)
-    _map_blocks(pool, score, len(queries), max(1, TASK_PAIRS // positions.shape[1]))
+    _map_blocks(read, len(rows), BLOCK_ROWS)
+    _map_blocks(score, len(queries), max(1, TASK_PAIRS // positions.shape[1]))
 
 
 def _rank_rows(positions: Rows, n_rows: int) -> tuple[Rows, npt.NDArray[np.integer]]:
@@ -115,6 +112,10 @@ def _score_pairs(stored: Stored, row_norms: np.ndarray, queries: np.ndarray, ran
     return round_scores(products / row_norms.take(ranks))
 
 
-def _map_blocks(pool: ThreadPoolExecutor, work: Callable[[slice], T], n: int, step: int) -> list[T]:
-    """Call work with slices of `step` of n items, on the threads of the pool."""
-    return list(pool.map(work, [slice(start, start + step) for start in range(0, n, step)]))
+def _map_blocks(work: Callable[[slice], object], n: int, step: int) -> None:
+    """Call work with slices of `step` of n items: a single one in this thread, several in threads."""
+    blocks = [slice(start, start + step) for start in range(0, n, step)]
+    if len(blocks) == 1:
+        work(blocks[0])
+    else:
+        list(_threads.get().map(work, blocks))

@@ -8,10 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from hpdsearch.common.files import parse_json
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.device import Device, uses_gpu
-from hpdsearch.encoder.folder import INT8_MODEL, MODEL, EncoderCard, EncoderType
+from hpdsearch.encoder.folder import CONFIG, INT8_MODEL, MODEL, EncoderCard, EncoderType
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.encoder.transformer import BackendSession, TransformerModel
 from hpdsearch.errors import EncoderError, require_extra
@@ -47,8 +48,11 @@ class TextModel(Protocol):
     backend: str
     device: str
 
-    def __call__(self, tokens: Sequence[list[int]], bar: Bar, /) -> Matrix:
-        """Return the unit vectors float32 (n, dim) of n texts; tokens exclude special tokens, bar counts the texts."""
+    def __call__(self, tokens: Sequence[list[int]], bar: Bar, n_prompt: int = 0, /) -> Matrix:
+        """Return the unit vectors float32 (n, dim) of n texts.
+
+        The tokens of a text exclude special tokens; the first n_prompt are those of the prompt. bar counts the texts.
+        """
 
 
 def find_backend(backend: str | Backend, *, source: str = "backend") -> Backend:
@@ -96,12 +100,24 @@ def open_model(
 
         return StaticModel(folder)
     special_tokens = tokenizer.special_tokens()
-    backend = choose_for_device(backend, device)
+    # torch cannot run an exported graph, so a GPU is not an automatic choice for it.
+    has_weights = kind is EncoderType.BERT
+    backend = choose_for_device(backend, device if has_weights or device is Device.CUDA else Device.CPU)
+    if backend.needs_torch and not has_weights:
+        raise EncoderError(
+            f"{folder}: is an exported graph, which {backend.value} cannot run; use the backend onnx or openvino on "
+            "the device cpu"
+        )
     if backend in (Backend.AUTO, Backend.QUICK):
-        backend = _measure(backend, folder, card, sha256, longest=card.max_tokens + len(special_tokens))
+        backend = _measure(backend, folder, card, sha256, longest=card.max_tokens + sum(map(len, special_tokens)))
     session = open_session(folder, backend, device=device, threads=threads)
     return TransformerModel(
-        session, backend=backend.value, dim=card.dim, max_tokens=card.max_tokens, special_tokens=special_tokens
+        session,
+        backend=backend.value,
+        dim=card.dim,
+        max_tokens=card.max_tokens,
+        special_tokens=special_tokens,
+        pad_id=parse_json((folder / CONFIG).read_bytes()).get("pad_token_id") or 0,
     )
 
 

@@ -22,7 +22,7 @@ class Windows:
     Attributes:
         ids: token ids of each window, special tokens included.
         text: int64 (n_windows,), ascending: the position of the text that each window is part of.
-        weights: float32 (n_windows,): tokens of text in each window; 1 for a text without tokens.
+        weights: float32 (n_windows,): tokens of text in each window, prompt not counted; 1 for a text without tokens.
     """
 
     ids: list[list[int]]
@@ -30,24 +30,35 @@ class Windows:
     weights: npt.NDArray[np.float32]
 
 
-def split_into_windows(tokens: Sequence[list[int]], *, max_tokens: int, cls_id: int, sep_id: int) -> Windows:
-    """Split every text into windows of at most max_tokens tokens and set the special tokens around each window.
+def split_into_windows(
+    tokens: Sequence[list[int]],
+    *,
+    max_tokens: int,
+    before: Sequence[int],
+    after: Sequence[int],
+    n_prompt: int = 0,
+    pad_id: int = 0,
+) -> Windows:
+    """Split every text into windows of at most max_tokens tokens and set prompt and special tokens around each window.
 
-    A text without tokens makes one window of the two special tokens.
+    A text without tokens makes one window of prompt and special tokens.
 
     Args:
-        tokens: token ids of each text, without special tokens.
+        tokens: token ids of each text, without special tokens, with the prompt.
         max_tokens: tokens of text in a window, >= 1.
-        cls_id: id of the token before each window.
-        sep_id: id of the token after each window.
+        before: ids of the special tokens before each window.
+        after: ids of the special tokens after each window.
+        n_prompt: tokens of the prompt, the first ones of each text; every window begins with them.
+        pad_id: id of the only token of a window that has no other.
     """
     ids = []
     text = []
     weights = []
     for position, text_ids in enumerate(tokens):
-        for first in range(0, max(1, len(text_ids)), max_tokens):
+        prompt = text_ids[:n_prompt]
+        for first in range(n_prompt, max(n_prompt + 1, len(text_ids)), max_tokens):
             part = text_ids[first : first + max_tokens]
-            ids.append([cls_id, *part, sep_id])
+            ids.append([*before, *prompt, *part, *after] or [pad_id])
             text.append(position)
             weights.append(max(1, len(part)))
     return Windows(ids, np.array(text, dtype=np.int64), np.array(weights, dtype=np.float32))

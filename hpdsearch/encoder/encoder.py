@@ -40,7 +40,7 @@ class Encoder:
         name: the encoder's name.
         dim: width of the vectors; less than model_dim if they are truncated, see `truncate`.
         model_dim: width of the model's own vectors.
-        kind: a Transformer (bert) or a table of token vectors (static).
+        kind: a Transformer (bert, or onnx for an exported graph) or a table of token vectors (static).
         max_tokens: length of a passage in tokens, special tokens not counted. A Transformer encodes a longer text in
             windows of this length; a static encoder has no limit.
         space: id of the space of the vectors; only vectors of one space can be compared.
@@ -48,6 +48,8 @@ class Encoder:
         location: the built-in name or the absolute path of the folder; `load` opens it again.
         backend: what runs the model: "numpy" for a static encoder, else the value of a Backend.
         device: where the model runs: "cpu", or torch's name of a GPU: "cuda" or "mps".
+        query_prompt: set before each query, "" for none; see `encode_queries`.
+        document_prompt: set before each passage, "" for none; see `encode`.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Encoder:
         self.sha256 = sha256
         self.backend = model.backend
         self.device = model.device
+        self.query_prompt = card.query_prompt
+        self.document_prompt = card.document_prompt
         self._tokenizer = tokenizer
         self._model = model
 
@@ -144,7 +148,9 @@ class Encoder:
         return built_in_names()
 
     def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
-        """Return the texts' unit vectors, float32 (n, dim), in the order of the texts.
+        """Return the unit vectors of documents, passages or other texts, float32 (n, dim), in the order of the texts.
+
+        The encoder's document prompt is set before each text; for queries see `encode_queries`.
 
         A Transformer encodes a text of more than max_tokens tokens in consecutive windows of max_tokens tokens; the
         last one may be shorter. The text's vector is the mean of the windows' vectors, weighted by their tokens and
@@ -157,12 +163,33 @@ class Encoder:
         Raises:
             EncoderError: `texts` is a string or contains something else than strings; nothing is encoded then.
         """
+        return self._encode(texts, self.document_prompt, progress)
+
+    def encode_queries(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
+        """Return the unit vectors of queries, float32 (n, dim), in the order of the texts.
+
+        The same as `encode`, but with the encoder's query prompt. Encoders without prompts, as those that ship, make no
+        difference between queries and documents.
+
+        Args:
+            texts: any number, of any length.
+            progress: counts the texts.
+
+        Raises:
+            EncoderError: as in `encode`.
+        """
+        return self._encode(texts, self.query_prompt, progress)
+
+    def _encode(self, texts: Sequence[str], prompt: str, progress: Progress) -> Matrix:
+        """Return the unit vectors of texts with the prompt before each. Subclasses override this."""
         _require_strings(texts)
+        n_prompt = self._tokenizer.count_prompt(prompt) if prompt else 0
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         bar = progress.phase("encode", total=len(texts), unit="text")
         try:
             for first in range(0, len(texts), BLOCK):
-                block = self._model(self._tokenizer.ids(list(texts[first : first + BLOCK])), bar)
+                tokens = self._tokenizer.ids(list(texts[first : first + BLOCK]), prompt=prompt)
+                block = self._model(tokens, bar, n_prompt)
                 if self.dim < self.model_dim:
                     block = unit_rows(block[:, : self.dim])
                 vectors[first : first + BLOCK] = block

@@ -4,8 +4,9 @@ docs/encoder-format.md describes the format.
 """
 
 import json
+import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from typing import Any
 from hpdsearch.common.files import atomic_write, file_sha256, parse_json
 from hpdsearch.errors import EncoderError
 
-FORMAT = 1
+FORMAT = 2  # the newest; an encoder that needs nothing of it is written in format 1, as distilled ones are
 CARD = "encoder.json"
 MODEL = "model.onnx"
 INT8_MODEL = "model.int8.onnx"  # may be missing: encoders with float32 weights and those of earlier versions have none
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+ADOPTED = "encoders"  # where `hpdsearch adopt` writes encoders if no folder is named
 BUILT_IN = Path(__file__).parent.parent / "encoders"  # the encoders that ship with the package
 
 
@@ -28,6 +30,7 @@ class EncoderType(Enum):
 
     BERT = "bert"
     STATIC = "static"
+    ONNX = "onnx"  # any other Transformer, as a graph that torch exported
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -46,6 +49,8 @@ class EncoderCard:
         space: id of the space of the vectors, "sha256:...".
         sha256: sha256 in hexadecimal of every other file of the encoder, by file name.
         format: version of the layout of the folder.
+        query_prompt: set before every query; format 2.
+        document_prompt: set before every passage; format 2.
     """
 
     name: str
@@ -54,6 +59,8 @@ class EncoderCard:
     space: str
     sha256: Mapping[str, str]
     format: int = FORMAT
+    query_prompt: str = ""
+    document_prompt: str = ""
 
 
 def built_in_names() -> list[str]:
@@ -73,15 +80,33 @@ def find_folder(name_or_folder: str | Path) -> Path:
         return BUILT_IN / name_or_folder
     folder = Path(name_or_folder)
     if not folder.is_dir():
+        name = str(name_or_folder)
+        is_model_name = name.count("/") == 1 and not name.startswith(("/", ".", "~"))
+        advice = f"; if it is a model of the Hugging Face hub, {_advise_to_adopt(name)}" if is_model_name else ""
         raise EncoderError(
             f"{name_or_folder}: expected an encoder folder or the name of a built-in encoder "
-            f"({', '.join(built_in_names()) or 'none is installed'}), found neither"
+            f"({', '.join(built_in_names()) or 'none is installed'}), found neither{advice}"
         )
     return folder
 
 
+def _advise_to_adopt(model: str) -> str:
+    """Return the command that makes an encoder of a model."""
+    folder = f"{ADOPTED}/{Path(model).name}"
+    return f"make an encoder of it: hpdsearch adopt {shlex.quote(model)}, then --encoder {shlex.quote(folder)}"
+
+
 def write_encoder(
-    folder: Path, contents: Mapping[str, bytes], *, name: str, dim: int, max_tokens: int, space: str
+    folder: Path,
+    contents: Mapping[str, bytes],
+    *,
+    name: str,
+    dim: int,
+    max_tokens: int,
+    space: str,
+    query_prompt: str = "",
+    document_prompt: str = "",
+    needs_format_2: bool = False,
 ) -> Path:
     """Write an encoder folder and return its path; encoder.json is written last and makes the folder valid.
 
@@ -92,6 +117,9 @@ def write_encoder(
         dim: see EncoderCard.
         max_tokens: see EncoderCard.
         space: see EncoderCard.
+        query_prompt: see EncoderCard.
+        document_prompt: see EncoderCard.
+        needs_format_2: whether readers of format 1 would compute other vectors, even without a prompt.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
@@ -99,9 +127,18 @@ def write_encoder(
         with atomic_write(folder / file_name) as file:
             file.write(content)
     checksums = {file_name: file_sha256(folder / file_name) for file_name in sorted(contents)}
-    card = EncoderCard(name=name, dim=dim, max_tokens=max_tokens, space=space, sha256=checksums)
+    prompts = {"query_prompt": query_prompt, "document_prompt": document_prompt}
+    is_format_2 = needs_format_2 or any(prompts.values())
+    fields: dict[str, Any] = {
+        "format": 2 if is_format_2 else 1,
+        "name": name,
+        "dim": dim,
+        "max_tokens": max_tokens,
+        "space": space,
+    }
+    fields |= {**(prompts if is_format_2 else {}), "sha256": checksums}
     with atomic_write(folder / CARD) as file:
-        file.write((json.dumps({"format": card.format} | asdict(card), indent=2) + "\n").encode())
+        file.write((json.dumps(fields, indent=2) + "\n").encode())
     return folder
 
 
@@ -113,24 +150,27 @@ def read_card(folder: Path) -> EncoderCard:
     """
     path = folder / CARD
     if not path.is_file():
-        raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; check the path")
+        is_model = any((folder / name).is_file() for name in ("modules.json", CONFIG))
+        advice = f"it is a model of another library, {_advise_to_adopt(str(folder))}" if is_model else "check the path"
+        raise EncoderError(f"{folder}: expected an encoder folder, but there is no {CARD} in it; {advice}")
     try:
         fields = parse_json(path.read_bytes())
     except ValueError as error:
         raise EncoderError(f"{path}: expected JSON, got {error}; copy or make the folder again") from None
     found = fields.get("format") if isinstance(fields, dict) else None
-    if found != FORMAT:
+    if found not in _FIELDS:
         advice = "upgrade hpdsearch" if isinstance(found, int) and found > FORMAT else "make the folder again"
-        raise EncoderError(f"{path}: expected format {FORMAT}, got {found!r}; {advice}")
-    for key, kind in _FIELDS.items():
+        raise EncoderError(f"{path}: expected format 1 or {FORMAT}, got {found!r}; {advice}")
+    for key, kind in _FIELDS[found].items():
         if not isinstance(fields.get(key), kind):
             raise EncoderError(
                 f"{path}: expected {key!r} to be {kind.__name__}, got {fields.get(key)!r}; make the folder again"
             )
-    return EncoderCard(**{key: fields[key] for key in _FIELDS})
+    return EncoderCard(format=found, **{key: fields[key] for key in _FIELDS[found]})
 
 
-_FIELDS: dict[str, type[Any]] = {"name": str, "dim": int, "max_tokens": int, "space": str, "sha256": dict}
+_FIRST_FIELDS: dict[str, type[Any]] = {"name": str, "dim": int, "max_tokens": int, "space": str, "sha256": dict}
+_FIELDS = {1: _FIRST_FIELDS, 2: _FIRST_FIELDS | {"query_prompt": str, "document_prompt": str}}
 
 
 def read_encoder_type(folder: Path) -> EncoderType:
@@ -149,8 +189,8 @@ def read_encoder_type(folder: Path) -> EncoderType:
     try:
         return EncoderType(found)
     except ValueError:
-        expected = " or ".join(kind.value for kind in EncoderType)
-        raise EncoderError(f"{path}: expected model_type {expected}, got {found!r}; upgrade hpdsearch") from None
+        expected = ", ".join(kind.value for kind in EncoderType)
+        raise EncoderError(f"{path}: expected model_type among {expected}, got {found!r}; upgrade hpdsearch") from None
 
 
 def verify_files(folder: Path, card: EncoderCard) -> EncoderType:

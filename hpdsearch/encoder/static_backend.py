@@ -28,7 +28,7 @@ class StaticModel:
         self._table = load_weights(folder / WEIGHTS)[TABLE]
         self._no_tokens = self._table.mean(axis=0)
 
-    def __call__(self, tokens: Sequence[list[int]], bar: Bar) -> Matrix:
+    def __call__(self, tokens: Sequence[list[int]], bar: Bar, n_prompt: int = 0) -> Matrix:
         """Return the unit vectors float32 (n, dim) of n texts: the normalized sums of their tokens' rows.
 
         A text whose rows sum to zero, such as one without tokens, gets the normalized mean of the table's rows.
@@ -36,6 +36,7 @@ class StaticModel:
         Args:
             tokens: token ids of each text, without special tokens.
             bar: counts the texts.
+            n_prompt: of no influence: the tokens of a prompt are averaged as those of the text are.
         """
         totals = np.zeros((len(tokens), self._table.shape[1]), dtype=np.float32)
         for total, ids in zip(totals, tokens, strict=True):

@@ -41,22 +41,28 @@ class TextTokenizer:
                 f"{path}: tokenizers cannot load it: {error}; copy or make the encoder folder again"
             ) from error
 
-    def special_tokens(self) -> tuple[int, int]:
-        """Return (cls_id, sep_id): the ids of the special tokens before and after every window, BERT's [CLS] and [SEP].
+    @classmethod
+    def wrap(cls, tokenizer: "Tokenizer") -> "TextTokenizer":
+        """Return a tokenizer that is loaded already; it does not truncate or pad any more."""
+        return cls(tokenizer, Path())
 
-        Raises:
-            EncoderError: the tokenizer does not add exactly two special tokens.
-        """
-        ids = self._tokenizer.encode("").ids
-        if len(ids) != 2:
-            raise EncoderError(
-                f"{self._path}: expected a tokenizer that adds two special tokens to a text, got {len(ids)}"
-            )
-        return ids[0], ids[1]
+    def special_tokens(self) -> tuple[list[int], list[int]]:
+        """Return the ids of the special tokens before and after every window, as BERT's [CLS] and [SEP]."""
+        encoding = self._tokenizer.encode("a")
+        is_special = encoding.special_tokens_mask
+        first = is_special.index(0)
+        last = len(is_special) - is_special[::-1].index(0)
+        return encoding.ids[:first], encoding.ids[last:]
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, without special tokens."""
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    def count_prompt(self, prompt: str) -> int:
+        """Return the number of tokens that a prompt makes before a text, without the one that it shares with it."""
+        offsets = self._tokenizer.encode(f"{prompt}a", add_special_tokens=False).offsets
+        return sum(end <= len(prompt) for _, end in offsets)
+
+    def ids(self, texts: Sequence[str], *, prompt: str = "") -> list[list[int]]:
+        """Return the token ids of each text with the prompt before it, without special tokens."""
+        prompted = [prompt + text for text in texts] if prompt else texts
+        encodings = self._tokenizer.encode_batch_fast(prompted, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def spans(self, texts: Sequence[str]) -> list[list[Span]]:

@@ -17,7 +17,15 @@ from torch.nn import functional
 
 from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Matrix
-from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
+from hpdsearch.encoder.bert import (
+    EMBEDDING_NORM,
+    HEAD,
+    HEAD_BIAS,
+    POSITION_EMBEDDINGS,
+    RELATIVE_BIAS,
+    WORD_EMBEDDINGS,
+    Pooling,
+)
 from hpdsearch.encoder.device import Device
 from hpdsearch.encoder.folder import CONFIG, WEIGHTS
 from hpdsearch.encoder.weights import load_weights
@@ -66,11 +74,13 @@ class TorchSession:
         tensors = load_weights(folder / WEIGHTS)
         dtype = torch.bfloat16 if is_half else torch.float32
         self._head = torch.from_numpy(tensors[HEAD]).to(self.device)
+        self._head_bias = torch.from_numpy(tensors[HEAD_BIAS]).to(self.device) if HEAD_BIAS in tensors else None
         self._bert = TorchBert(
             {name: torch.from_numpy(tensor).to(self.device, dtype) for name, tensor in tensors.items()},
             n_layers=config["num_hidden_layers"],
             n_heads=config["num_attention_heads"],
             epsilon=config["layer_norm_eps"],
+            pooling=Pooling(config.get("pooling", Pooling.MEAN.value)),
         )
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Matrix:
@@ -86,29 +96,31 @@ class TorchSession:
             )
         with _running, torch.inference_mode():
             pooled = self._bert.pool(torch.from_numpy(ids).to(self.device))
-            rows = functional.normalize(functional.linear(pooled, self._head))
+            rows = functional.normalize(functional.linear(pooled, self._head, self._head_bias))
             vectors: Matrix = rows.cpu().numpy()
         return vectors
 
 
 @dataclass(frozen=True)
 class TorchBert:
-    """The layers of BERT (Devlin et al. 2019, arXiv:1810.04805) up to the mean over the tokens.
+    """The layers of BERT (Devlin et al. 2019, arXiv:1810.04805) up to the pooled vector of each window.
 
     Attributes:
         tensors: float32 or bfloat16, under the names of `hpdsearch.encoder.bert`; read at every call.
         n_layers: number of Transformer layers.
         n_heads: attention heads per layer.
         epsilon: of the layer normalizations.
+        pooling: of the token vectors.
     """
 
     tensors: Mapping[str, Tensor]
     n_layers: int
     n_heads: int
     epsilon: float
+    pooling: Pooling = Pooling.MEAN
 
     def pool(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the means over the tokens of the last layer, float32 (n, hidden).
+        """Return the pooled token vectors of the last layer, float32 (n, hidden).
 
         Args:
             ids: token ids, int64 (n, tokens), special tokens included.
@@ -118,11 +130,16 @@ class TorchBert:
         positions = self.tensors[POSITION_EMBEDDINGS][: ids.shape[1]]
         x = self._norm(words + positions, EMBEDDING_NORM)  # (n, tokens, hidden)
         bias = None if mask is None else (1 - mask)[:, None, None, :] * torch.finfo(x.dtype).min
+        if RELATIVE_BIAS in self.tensors:
+            relative = self._relative_bias(ids.shape[1])
+            bias = relative if bias is None else bias + relative
         for number in range(self.n_layers):
             layer = f"encoder.layer.{number}"
             x = self._norm(x + self._attend(x, bias, layer), f"{layer}.attention.output.LayerNorm")
             inner = functional.gelu(self._linear(x, f"{layer}.intermediate.dense"))
             x = self._norm(x + self._linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
+        if self.pooling is Pooling.CLS:
+            return x[:, 0].float()
         if mask is None:
             return x.mean(dim=1, dtype=torch.float32)
         return (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
@@ -132,7 +149,7 @@ class TorchBert:
 
         Args:
             x: token vectors (n, tokens, hidden).
-            bias: added to the attention logits, (n, 1, 1, tokens); None if nothing is padded.
+            bias: added to the attention logits (n, heads, tokens, tokens), of a shape that broadcasts; None for none.
             layer: name of the layer.
         """
         query, key, value = (
@@ -145,6 +162,12 @@ class TorchBert:
             weights = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5 + bias
             mixed = weights.softmax(dim=3) @ value
         return self._linear(mixed.transpose(1, 2).flatten(2), f"{layer}.attention.output.dense")
+
+    def _relative_bias(self, n_tokens: int) -> Tensor:
+        """Return what MPNet adds to the attention logits, (heads, tokens, tokens), by the distance of the tokens."""
+        table = self.tensors[RELATIVE_BIAS]
+        positions = torch.arange(n_tokens, device=table.device)
+        return table[:, positions[None, :] - positions[:, None] + table.shape[1] // 2]
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return functional.linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])

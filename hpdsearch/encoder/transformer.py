@@ -1,12 +1,13 @@
 """A Transformer as a model of texts of any length: windows, batches of equal length, several batches at a time."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from hpdsearch.common.forks import PerProcess
 from hpdsearch.common.progress import Bar
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder.batches import join_windows, length_batches, split_into_windows
@@ -33,7 +34,14 @@ class TransformerModel:
     """Encodes texts in windows of max_tokens tokens; may be called from several threads at once."""
 
     def __init__(
-        self, session: BackendSession, *, backend: str, dim: int, max_tokens: int, special_tokens: tuple[int, int]
+        self,
+        session: BackendSession,
+        *,
+        backend: str,
+        dim: int,
+        max_tokens: int,
+        special_tokens: tuple[list[int], list[int]],
+        pad_id: int = 0,
     ) -> None:
         """Wrap a session.
 
@@ -42,23 +50,34 @@ class TransformerModel:
             backend: name of the session's backend.
             dim: width of its vectors.
             max_tokens: tokens of text in a window.
-            special_tokens: (cls_id, sep_id), the ids before and after each window.
+            special_tokens: the ids before and after each window.
+            pad_id: see `split_into_windows`.
         """
         self.session = session
         self.backend = backend
         self.device = session.device
         self._dim = dim
         self._max_tokens = max_tokens
-        self._cls_id, self._sep_id = special_tokens
+        self._before, self._after = special_tokens
+        self._pad_id = pad_id
+        self._threads = PerProcess(lambda: ThreadPoolExecutor(session.threads, thread_name_prefix="encode"))
 
-    def __call__(self, tokens: Sequence[list[int]], bar: Bar) -> Matrix:
+    def __call__(self, tokens: Sequence[list[int]], bar: Bar, n_prompt: int = 0) -> Matrix:
         """Return the unit vectors float32 (n, dim) of n texts.
 
         Args:
             tokens: token ids of each text, without special tokens.
             bar: counts the texts.
+            n_prompt: tokens of the prompt, the first ones of each text.
         """
-        windows = split_into_windows(tokens, max_tokens=self._max_tokens, cls_id=self._cls_id, sep_id=self._sep_id)
+        windows = split_into_windows(
+            tokens,
+            max_tokens=self._max_tokens,
+            before=self._before,
+            after=self._after,
+            n_prompt=n_prompt,
+            pad_id=self._pad_id,
+        )
         is_last = np.append(windows.text[1:] != windows.text[:-1], True)
         vectors = np.empty((len(windows.ids), self._dim), dtype=np.float32)
 
@@ -72,10 +91,13 @@ class TransformerModel:
             for batch in batches:
                 bar.update(run(batch))
             return join_windows(vectors, windows, n_texts=len(tokens))
-        pool = ThreadPoolExecutor(self.session.threads, thread_name_prefix="encode")
+        threads = self._threads.get()
+        futures = [threads.submit(run, batch) for batch in batches]
         try:
-            for done in as_completed([pool.submit(run, batch) for batch in batches]):
+            for done in as_completed(futures):
                 bar.update(done.result())
         finally:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C leaves the remaining batches of the block undone
+            for future in futures:  # Ctrl-C leaves the remaining batches of the block undone
+                future.cancel()
+            wait(futures)
         return join_windows(vectors, windows, n_texts=len(tokens))

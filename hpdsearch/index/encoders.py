@@ -159,6 +159,13 @@ class IndexEncoders:
         Raises:
             EncoderError: the query encoder cannot be loaded, is of another space or has too few dimensions.
         """
+        return self._fitting_query_encoder(snapshot).encode_queries(texts)
+
+    def encode_sentences(self, snapshot: Snapshot, texts: Sequence[str]) -> Matrix:
+        """Return the vectors (n, dim) of parts of documents, by the query encoder; see `encode_queries`."""
+        return self._fitting_query_encoder(snapshot).encode(texts)
+
+    def _fitting_query_encoder(self, snapshot: Snapshot) -> Encoder:
         meta = snapshot.catalog.meta()
         with self._loading.get():
             # Another process may have overwritten the index with another space before a change through this object.
@@ -166,7 +173,7 @@ class IndexEncoders:
             if self._loaded is None or (is_foreign and self._choice is None):
                 self._loaded = self._load_query_encoder(meta)
             encoder = self._loaded
-        return fit_encoder(encoder, meta, self._folder).encode(texts)
+        return fit_encoder(encoder, meta, self._folder)
 
     def _load_query_encoder(self, meta: Mapping[str, Any]) -> Encoder:
         if self._choice is not None:

@@ -40,6 +40,7 @@ from hpdsearch.indexer.refine import refine
 from hpdsearch.indexer.transaction import REFINE_LOCK, Transaction, lock_folder
 from hpdsearch.indexer.update import update
 from hpdsearch.indexer.withdrawal import withdraw
+from hpdsearch.lexical import AUTO, parse_languages
 from hpdsearch.records import Document, EncodedDocument, Hit, integer_to_id
 from hpdsearch.search import Mode, search, search_like
 from hpdsearch.search.commits import CommitState, CommitWatch, inode
@@ -103,6 +104,7 @@ class Index:
         on_error: str | OnError = OnError.STOP,
         draft: bool = False,
         device: str | Device = Device.AUTO,
+        language: str | Sequence[str] = AUTO,
         progress: Progress = SILENT,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -126,6 +128,8 @@ class Index:
             device: encodes documents, also in later changes through this object: "cpu", "cuda" (a GPU, by torch in
                 bfloat16), or "auto": cuda if torch is installed and finds a GPU, else cpu. A loaded encoder stays on
                 its device. Queries are encoded on the CPU.
+            language: of the documents, for the stems of lexical search: a code such as "de", several such as "de,fr",
+                or "auto": the languages of the first 4,096 documents (docs/languages.md).
             progress: shows a bar for each phase.
             merge_policy: for later changes through this object.
 
@@ -134,20 +138,22 @@ class Index:
             IndexFolderError: the folder cannot be used, or holds an index and `overwrite` is not set.
             EncoderError: the encoder cannot be loaded, or has fewer than `dim` dimensions, or there is no such device.
             LockedError: another writer is at work.
+            ShapeError: a language is unknown.
         """
         start = time.perf_counter()
         folder = Path(folder)
         spec = spec or IndexSpec()
         policy = _parse_on_error(on_error, strict)
         wanted = find_device(device)
+        languages = parse_languages(language)
         loaded = load_encoder(encoder, wanted)
         if dim is not None:
             loaded = loaded.truncate(dim)
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
             txn.set_meta(dim=loaded.dim, spec=spec.as_dict(), **{BACKEND: loaded.backend})
-            options = IngestOptions(strict, policy, progress, find_draft_encoder(loaded) if draft else None)
-            report = ingest(documents, txn, loaded, spec, options)
+            fast = find_draft_encoder(loaded) if draft else None
+            report = ingest(documents, txn, loaded, spec, IngestOptions(strict, policy, progress, fast, languages))
             if not report.n_documents:
                 got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
                 raise CorpusError(f"expected at least one document with text, got {got}")
@@ -259,11 +265,11 @@ class Index:
         """
         texts = [query] if isinstance(query, str) else list(query)
         snapshot = self._snapshot
-        encode = partial(self._encoders.encode_queries, snapshot)
         results = search(
             snapshot,
             texts,
-            encode,
+            partial(self._encoders.encode_queries, snapshot),
+            partial(self._encoders.encode_sentences, snapshot),
             k=k,
             mode=_parse_mode(mode),
             where=where,

@@ -12,6 +12,7 @@ from hpdsearch.dense import IndexSpec, OperatingPoints
 from hpdsearch.index.encoders import BACKEND
 from hpdsearch.indexer.draft import Draft
 from hpdsearch.lexical import committed_files
+from hpdsearch.search.lexical_files import read_languages
 from hpdsearch.search.snapshot import Snapshot
 
 TEACHER_BYTES = 768 * 4  # of one float32 vector of the shipped space's teacher
@@ -36,6 +37,7 @@ class IndexInfo:
         backend: the backend that encoded the first documents; None: an earlier version did.
         space: id of that encoder's space.
         dim: dimensions of a vector.
+        languages: codes of the languages of the documents, which lexical search stems.
         spec: the requested index, by the field names of hpdsearch.IndexSpec.
         segments: for each segment "rows", the fields of its resolved spec, and "operating_points", the measured
             points or None.
@@ -58,6 +60,7 @@ class IndexInfo:
     backend: str | None
     space: str
     dim: int
+    languages: list[str]
     spec: dict[str, Any]
     segments: list[dict[str, Any]]
     disk_bytes: dict[str, int]
@@ -95,6 +98,7 @@ def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
         backend=meta.get(BACKEND),
         space=meta["space"],
         dim=meta["dim"],
+        languages=read_languages(meta),
         spec=_spec_fields(meta["spec"]),
         segments=[
             {

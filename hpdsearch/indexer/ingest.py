@@ -25,6 +25,7 @@ from hpdsearch.indexer.transaction import ENCODED, Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
 from hpdsearch.indexer.vector_reuse import VectorReuse
 from hpdsearch.indexer.withdrawal import forget_withdrawn, withdraw
+from hpdsearch.lexical import detect_languages
 from hpdsearch.records import Document, EncodedDocument, Passage
 
 StoredSources = Mapping[str, tuple[int, str]]  # number and source of stored documents by doc_id
@@ -92,12 +93,15 @@ class IngestOptions:
         progress: shows a bar for each phase.
         draft_encoder: a faster encoder of the same space and width, which encodes many documents instead; the index is
             a draft then (hpdsearch.indexer.draft). None: the index's encoder encodes all.
+        languages: codes of the languages of a new index; none: those of the first block of documents are detected.
+            None: the index keeps its languages.
     """
 
     strict: bool = False
     on_error: OnError = OnError.STOP
     progress: Progress = SILENT
     draft_encoder: Encoder | None = None
+    languages: Sequence[str] | None = None
 
 
 def ingest(
@@ -138,6 +142,8 @@ def ingest_incoming(
     first = next(blocks, None)
     if first is None:
         return
+    if options.languages is not None:
+        txn.set_languages(options.languages or detect_languages([document.text for document in first]))
     second = next(blocks, None)
     if second is None and len(first) < txn.policy.min_draft_documents:
         options = replace(options, draft_encoder=None)

@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -23,8 +23,8 @@ from hpdsearch.errors import CorruptIndexError, HpdsearchError, IndexFolderError
 from hpdsearch.indexer.draft import Draft
 from hpdsearch.indexer.lexical_buffer import LexicalBuffer
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
-from hpdsearch.lexical import LATEST, clean_lexical_folder, remove_lexical_folder
-from hpdsearch.search.lexical_files import ANALYSIS
+from hpdsearch.lexical import clean_lexical_folder, remove_lexical_folder
+from hpdsearch.search.lexical_files import language_settings, read_languages
 
 logger = logging.getLogger(__name__)
 
@@ -190,8 +190,13 @@ class Transaction:
 
     def begin_lexical(self) -> None:
         """Begin a new lexical index, which the caller fills with every row; the commit replaces the active one."""
-        self.set_meta(lexical=f"{LEXICAL}/{self._meta['generation'] + 1:06d}", **{ANALYSIS: LATEST.value})
+        self.set_meta(lexical=f"{LEXICAL}/{self._meta['generation'] + 1:06d}")
+        self.set_languages(read_languages(self._meta))
         self.lexical.begin_folder()
+
+    def set_languages(self, languages: Sequence[str]) -> None:
+        """Set the languages of the lexical index, after it was begun and before it gets a row."""
+        self.set_meta(**language_settings(languages))
 
     def new_number(self) -> int:
         """Return a new number for the names of files that this transaction writes."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hpdsearch.common.vectors import Rows, Scores
-from hpdsearch.lexical.analysis import LATEST, Analysis, count_stems, prepare_passage
+from hpdsearch.lexical.analysis import ENGLISH_ANALYSIS, Analysis, count_stems, prepare_passage
 from hpdsearch.lexical.tantivy_formats import K1, B, round_lengths
 
 Passages = Iterable[tuple[int, str, str]]  # row, title, passage
@@ -18,8 +18,10 @@ class BufferedRows:
         rows: the buffered rows, in the order given.
     """
 
-    def __init__(self, passages: Passages, analysis: Analysis = LATEST) -> None:
-        counted = [(row, count_stems(prepare_passage(title, passage, analysis))) for row, title, passage in passages]
+    def __init__(self, passages: Passages, analysis: Analysis = ENGLISH_ANALYSIS) -> None:
+        counted = [
+            (row, count_stems(prepare_passage(title, passage, analysis), analysis)) for row, title, passage in passages
+        ]
         self.rows = [row for row, _ in counted]
         self._stems = [stems for _, stems in counted]
         self._lengths = round_lengths(np.array([sum(stems.values()) for stems in self._stems], np.int64))

@@ -22,11 +22,11 @@ FileIdentity = tuple[Path, int, int, int]  # path, inode, size, mtime_ns
 IntactFiles = frozenset[FileIdentity]
 
 
-def schema() -> tantivy.Schema:
-    """Return the fields of a lexical document."""
+def schema(tokenizer: str = TOKENIZER) -> tantivy.Schema:
+    """Return the fields of a lexical document, whose text this tokenizer splits."""
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("row", indexed=True, fast=True)
-    builder.add_text_field("body", tokenizer_name=TOKENIZER, index_option="freq")
+    builder.add_text_field("body", tokenizer_name=tokenizer, index_option="freq")
     return builder.build()
 
 

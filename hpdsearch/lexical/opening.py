@@ -14,7 +14,7 @@ from pathlib import Path
 import tantivy
 
 from hpdsearch.errors import IndexFolderError
-from hpdsearch.lexical.analysis import TOKENIZER, analyzer
+from hpdsearch.lexical.analysis import register_tokenizers
 from hpdsearch.lexical.tantivy_formats import MANAGED, META, READ_LOCK, active_file_names
 
 # Making the links takes 0.2 ms in memory, 3 to 20 ms on a disk; containers have it even if their disk is read-only.
@@ -42,7 +42,7 @@ def open_committed(folder: Path, meta: bytes) -> tuple[tantivy.Searcher, tantivy
 
 def _open(folder: Path) -> tuple[tantivy.Searcher, tantivy.Schema]:
     index = tantivy.Index.open(str(folder))
-    index.register_tokenizer(TOKENIZER, analyzer())
+    register_tokenizers(index)
     searcher = index.searcher()
     # Tantivy opens the files of terms at the first query; both fields must exist.
     searcher.search(tantivy.Query.term_query(index.schema, "body", "", index_option="freq"), limit=1, count=False)

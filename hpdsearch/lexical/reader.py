@@ -16,7 +16,7 @@ import tantivy
 from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.common.vectors import Rows, Scores
 from hpdsearch.errors import RESTORE, CorruptIndexError
-from hpdsearch.lexical.analysis import LATEST, Analysis, find_spans, query_stems
+from hpdsearch.lexical.analysis import ENGLISH_ANALYSIS, Analysis, Word, find_query_spans, query_stems, query_words
 from hpdsearch.lexical.buffer import BufferedRows, Passages
 from hpdsearch.lexical.integrity import IntactFiles, commit_fingerprint, read_meta, reading, verify_files
 from hpdsearch.lexical.opening import open_committed
@@ -40,7 +40,7 @@ class LexicalReader:
         folder: Path,
         buffered: Passages = (),
         *,
-        analysis: Analysis = LATEST,
+        analysis: Analysis = ENGLISH_ANALYSIS,
         before: "LexicalReader | None" = None,
     ) -> None:
         """Open the last committed state.
@@ -123,9 +123,9 @@ class LexicalReader:
         return rows, scores.round(_DECIMALS)
 
     def coverage(self, text: str, rows: Sequence[int]) -> Coverage:
-        """Return the part of a text that each row holds, in 0..1: the idf of the stems that both have, of all stems.
+        """Return the part of a text that each row holds, in 0..1: the idf of the words that both have, of all words.
 
-        Stems that no row of the index holds do not count.
+        A row holds a word if it has one of its stems. Words that no row of the index holds do not count.
 
         Args:
             text: as in `search`.
@@ -137,14 +137,16 @@ class LexicalReader:
         Raises:
             CorruptIndexError: a file cannot be read.
         """
-        counts = {stem: self.count_rows(stem) for stem in sorted(set(query_stems(text, self.analysis)))}
-        weights = {stem: idf(self.n_rows, n) for stem, n in counts.items() if n}
+        counts = {word: self.count_rows(*word) for word in sorted(set(query_words(text, self.analysis)))}
+        weights = {word: idf(self.n_rows, n) for word, n in counts.items() if n}
         if not weights or not rows:
             return np.zeros(len(rows))
-        held = np.zeros((len(rows), len(weights)), bool)
-        stems = list(weights)
+        stems = sorted({stem for word in weights for stem in word})
+        holds_stem = np.zeros((len(rows), len(stems)), bool)
         for first in range(0, len(stems), _MAX_BITS):
-            held[:, first : first + _MAX_BITS] = self._rows_hold(stems[first : first + _MAX_BITS], rows)
+            holds_stem[:, first : first + _MAX_BITS] = self._rows_hold(stems[first : first + _MAX_BITS], rows)
+        positions = {stem: i for i, stem in enumerate(stems)}
+        held = np.stack([holds_stem[:, [positions[stem] for stem in word]].any(axis=1) for word in weights], axis=1)
         shares: Coverage = np.where(held, list(weights.values()), 0.0).sum(axis=1) / sum(weights.values())
         return shares
 
@@ -183,21 +185,35 @@ class LexicalReader:
         parts = {stem: float(scored.search({stem: weight}, mean_length)[1][0]) for stem, weight in weights.items()}
         named: dict[str, float] = {}
         for stem in sorted(parts, key=lambda stem: (-parts[stem], stem)):
-            start, end = next(iter(find_spans({stem}, text, self.analysis)), (0, 0))
+            start, end = next(iter(find_query_spans({stem}, text, self.analysis)), (0, 0))
             word = text[start:end] or stem
             named[word] = named.get(word, 0.0) + parts[stem]
         return named
 
-    def count_rows(self, stem: str) -> int:
-        """Count the rows that hold a stem; deleted ones count until Tantivy merges them."""
-        with reading(self._folder):
-            return int(self._searcher.doc_freq("body", stem)) + len(self._buffer.rows_with(stem))
+    def count_rows(self, *word: str) -> int:
+        """Count the rows that hold a word, given by its stems; deleted ones count until Tantivy merges them.
 
-    def rows_with(self, *stems: str) -> Rows:
-        """Return the rows (n,), ascending, that hold all of these stems, including any the catalog does not know."""
-        terms = [(tantivy.Occur.Must, self._term(stem, 1)) for stem in stems]
-        buffered = set.intersection(*(set(self._buffer.rows_with(stem)) for stem in stems))
-        return self._all_matching(tantivy.Query.boolean_query(terms), buffered)
+        A row that holds several of its stems counts as often: few do, because a passage is in one language.
+        """
+        with reading(self._folder):
+            counts = [self._searcher.doc_freq("body", stem) + len(self._buffer.rows_with(stem)) for stem in word]
+        return counts[0] if len(counts) == 1 else min(sum(counts), self.n_rows)
+
+    def rows_with(self, *words: str | Word) -> Rows:
+        """Return the rows (n,), ascending, that hold all of these words, including any the catalog does not know.
+
+        Args:
+            words: each is one stem, or several of which a row must hold one.
+        """
+        stems = [(word,) if isinstance(word, str) else word for word in words]
+        terms = [(tantivy.Occur.Must, self._any_stem(word)) for word in stems]
+        buffered = [{row for stem in word for row in self._buffer.rows_with(stem)} for word in stems]
+        return self._all_matching(tantivy.Query.boolean_query(terms), set.intersection(*buffered))
+
+    def _any_stem(self, word: Word) -> tantivy.Query:
+        if len(word) == 1:
+            return self._term(word[0], 1)
+        return tantivy.Query.boolean_query([(tantivy.Occur.Should, self._term(stem, 1)) for stem in word])
 
     def all_rows(self) -> Rows:
         """Return every row, ascending."""

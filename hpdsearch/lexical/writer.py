@@ -7,7 +7,7 @@ from weakref import WeakSet
 import tantivy
 
 from hpdsearch.common.forks import call_in_child, keep_forever
-from hpdsearch.lexical.analysis import LATEST, TOKENIZER, Analysis, analyzer, prepare_passage
+from hpdsearch.lexical.analysis import ENGLISH_ANALYSIS, Analysis, prepare_passage, register_tokenizers
 from hpdsearch.lexical.integrity import reading, schema, share_files, writing
 
 _WRITER_BYTES = 64_000_000
@@ -20,7 +20,7 @@ _open_writers: WeakSet["LexicalWriter"] = WeakSet()
 class LexicalWriter:
     """Adds and removes rows of one lexical folder; readers see no change before commit()."""
 
-    def __init__(self, folder: Path, analysis: Analysis = LATEST) -> None:
+    def __init__(self, folder: Path, analysis: Analysis = ENGLISH_ANALYSIS) -> None:
         """Open a folder for writing; create it if there is none.
 
         Args:
@@ -36,8 +36,8 @@ class LexicalWriter:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with reading(folder):
-            self._index = tantivy.Index(schema(), path=str(folder))
-            self._index.register_tokenizer(TOKENIZER, analyzer())
+            self._index = tantivy.Index(schema(analysis.tokenizer), path=str(folder))
+            register_tokenizers(self._index)
         with writing(folder):
             self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
         _open_writers.add(self)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.common.vectors import Rows
-from hpdsearch.lexical import Analysis, LexicalReader, query_stems, split_words
+from hpdsearch.lexical import Analysis, LexicalReader, Word, query_words, split_words
 from hpdsearch.records import Document
 from hpdsearch.search.query_syntax import Condition
 
@@ -28,19 +28,19 @@ def find_rows(catalog: Catalog, lexical: LexicalReader, condition: Condition) ->
     Returns:
         None if the words hold no letter or digit.
     """
-    stems = list(dict.fromkeys(query_stems(condition.words, lexical.analysis)))
-    if not stems:
+    words = list(dict.fromkeys(query_words(condition.words, lexical.analysis)))
+    if not words:
         return None
-    find = _find_exact_words if condition.is_exact else _find_all_stems
-    return np.array(sorted(catalog.docs_by_row(find(catalog, lexical, condition.words, stems))), np.int64)
+    find = _find_exact_words if condition.is_exact else _find_all_words
+    return np.array(sorted(catalog.docs_by_row(find(catalog, lexical, condition.words, words))), np.int64)
 
 
 def is_common(catalog: Catalog, lexical: LexicalReader, condition: Condition) -> bool:
     """Tell whether so many documents meet a condition of exact words that only those a search meets are compared."""
-    stems = list(dict.fromkeys(query_stems(condition.words, lexical.analysis)))
-    if not condition.is_exact or not stems or min(map(lexical.count_rows, stems)) <= MAX_CANDIDATES:
+    words = list(dict.fromkeys(query_words(condition.words, lexical.analysis)))
+    if not condition.is_exact or not words or min(lexical.count_rows(*word) for word in words) <= MAX_CANDIDATES:
         return False
-    rows = lexical.rows_with(*stems)
+    rows = lexical.rows_with(*words)
     if len(rows) <= MAX_CANDIDATES:
         return False
     sample = set(catalog.docs_of_rows(rows[:: -(-len(rows) // _SAMPLE)]).values())
@@ -59,20 +59,20 @@ def find_holders(catalog: Catalog, lexical: LexicalReader, words: str, docs: Col
     return found
 
 
-def _find_all_stems(catalog: Catalog, lexical: LexicalReader, _: str, stems: Sequence[str]) -> list[int]:
-    found = [set(catalog.docs_of_rows(lexical.rows_with(stem)).values()) for stem in stems]
+def _find_all_words(catalog: Catalog, lexical: LexicalReader, _: str, words: Sequence[Word]) -> list[int]:
+    found = [set(catalog.docs_of_rows(lexical.rows_with(word)).values()) for word in words]
     return sorted(set.intersection(*found))
 
 
-def _find_exact_words(catalog: Catalog, lexical: LexicalReader, words: str, stems: Sequence[str]) -> list[int]:
-    docs = _find_likely(catalog, [lexical.rows_with(stem) for stem in stems])
-    return sorted(find_holders(catalog, lexical, words, docs))
+def _find_exact_words(catalog: Catalog, lexical: LexicalReader, text: str, words: Sequence[Word]) -> list[int]:
+    docs = _find_likely(catalog, [lexical.rows_with(word) for word in words])
+    return sorted(find_holders(catalog, lexical, text, docs))
 
 
-def _find_likely(catalog: Catalog, rows_by_stem: Sequence[Rows]) -> list[int]:
-    """Return the documents that may hold words in order: one passage, or two of a run, hold all of their stems."""
-    in_one = set(reduce(np.intersect1d, rows_by_stem).tolist())
-    doc_of_row = catalog.docs_of_rows(reduce(np.intersect1d, map(_with_neighbors, rows_by_stem)))
+def _find_likely(catalog: Catalog, rows_by_word: Sequence[Rows]) -> list[int]:
+    """Return the documents that may hold words in order: one passage, or two of a run, hold all of them."""
+    in_one = set(reduce(np.intersect1d, rows_by_word).tolist())
+    doc_of_row = catalog.docs_of_rows(reduce(np.intersect1d, map(_with_neighbors, rows_by_word)))
     n_rows = Counter(doc_of_row.values())
     return sorted({doc for row, doc in doc_of_row.items() if row in in_one or n_rows[doc] > 1})
 

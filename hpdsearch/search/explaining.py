@@ -48,7 +48,7 @@ def explain_hits(
         query: the query.
         hits: the hits.
         ranking: the documents of the hits, in their order.
-        encode: texts -> unit vectors (n, dim); called once, with the sentences of all hits.
+        encode: sentences -> unit vectors (n, dim); called once, with those of all hits.
     """
     docs = [ranked.doc for ranked in ranking]
     cosines, bm25 = (

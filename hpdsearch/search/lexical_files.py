@@ -1,18 +1,19 @@
 """The lexical index of a snapshot: a folder, and the newest passages, which are buffered in the catalog."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.corpus.headings import PassageTitles
 from hpdsearch.errors import RESTORE, CorruptIndexError, IndexFolderError
-from hpdsearch.lexical import Analysis, LexicalReader
+from hpdsearch.lexical import ENGLISH, LANGUAGES, Analysis, AnalysisVersion, LexicalReader
 
 # Keys of the catalog's settings.
 FIRST_BUFFERED_ROW = "waiting_row"  # the lexical folder lacks the rows from here on
 OPSTAMP = "lexical_opstamp"  # Tantivy's count of operations at the folder's last commit
-ANALYSIS = "lexical_analysis"  # hpdsearch.lexical.Analysis of the folder's rows and of the buffered ones
+ANALYSIS = "lexical_analysis"  # hpdsearch.lexical.AnalysisVersion of the folder's rows and of the buffered ones
+INDEX_LANGUAGES = "languages"  # codes of the languages of the documents; none: English
 CHECKSUM = "lexical_sum"  # of that commit's meta.json (hpdsearch.lexical.commit_fingerprint)
 
 
@@ -45,14 +46,33 @@ def read_analysis(meta: Mapping[str, Any], folder: Path) -> Analysis:
     Raises:
         IndexFolderError: a newer version of hpdsearch wrote the index.
     """
-    version = meta.get(ANALYSIS, Analysis.WORDS.value)
+    version = meta.get(ANALYSIS, AnalysisVersion.WORDS.value)
     try:
-        return Analysis(version)
+        known = AnalysisVersion(version)
     except ValueError:
-        known = f"1..{max(Analysis).value}"
+        expected = f"1..{max(AnalysisVersion).value}"
         raise IndexFolderError(
-            f"{folder}: expected lexical analysis {known}, got {version!r}; a newer hpdsearch wrote it: upgrade"
+            f"{folder}: expected lexical analysis {expected}, got {version!r}; a newer hpdsearch wrote it: upgrade"
         ) from None
+    if known is not AnalysisVersion.LANGUAGES:
+        return Analysis(known)
+    languages = meta.get(INDEX_LANGUAGES, [])
+    if unknown := set(languages) - set(LANGUAGES):
+        raise IndexFolderError(
+            f"{folder}: expected languages among {', '.join(LANGUAGES)}, got {min(unknown)!r}; a newer hpdsearch "
+            "wrote it: upgrade"
+        )
+    return Analysis.of_languages(languages)
+
+
+def language_settings(languages: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of an index whose lexical index is begun for documents in these languages."""
+    return {INDEX_LANGUAGES: list(languages), ANALYSIS: Analysis.of_languages(languages).version.value}
+
+
+def read_languages(meta: Mapping[str, Any]) -> list[str]:
+    """Return the languages of an index; the first versions of hpdsearch stored none, and knew English alone."""
+    return list(meta.get(INDEX_LANGUAGES, [ENGLISH]))
 
 
 def passages_between(catalog: Catalog, first_row: int, end_row: int) -> Iterator[tuple[int, str, str]]:

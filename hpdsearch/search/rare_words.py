@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Set
 
 from hpdsearch.catalog import Catalog
 from hpdsearch.common.vectors import Rows
-from hpdsearch.lexical import LexicalReader, query_stems
+from hpdsearch.lexical import LexicalReader, query_words
 from hpdsearch.lexical.tantivy_formats import idf
 from hpdsearch.records import Document
 from hpdsearch.search.conditions import holds_words
@@ -74,8 +74,7 @@ def _holders(
     read_documents: Callable[[Set[int]], Mapping[int, Document]],
 ) -> set[int]:
     """Return the documents that hold an identifier, if few passages hold its rarest part."""
-    stems = query_stems(word, lexical.analysis)
-    counts = {stem: lexical.count_rows(stem) for stem in stems}
+    counts = {part: lexical.count_rows(*part) for part in query_words(word, lexical.analysis)}
     if not counts or not 0 < min(counts.values()) <= MAX_IDENTIFIER_ROWS:
         return set()
     docs = set(docs_of_rows(lexical.rows_with(min(counts, key=counts.__getitem__))).values())
@@ -87,14 +86,14 @@ def _holders_of_rare_words(
 ) -> set[int]:
     """Return the documents whose rare words of the query have MIN_IDF_SHARE of its idf."""
     limit = min(MAX_RARE_ROWS, MAX_RARE_SHARE * lexical.n_rows)
-    counts = {stem: lexical.count_rows(stem) for stem in query_stems(text, lexical.analysis)}
-    weights = {stem: idf(lexical.n_rows, n) for stem, n in counts.items() if n}
+    counts = {word: lexical.count_rows(*word) for word in query_words(text, lexical.analysis)}
+    weights = {word: idf(lexical.n_rows, n) for word, n in counts.items() if n}
     least = MIN_IDF_SHARE * sum(weights.values())
-    rare = [stem for stem in weights if counts[stem] <= limit]
-    if not rare or sum(weights[stem] for stem in rare) < least:
+    rare = [word for word in weights if counts[word] <= limit]
+    if not rare or sum(weights[word] for word in rare) < least:
         return set()
     held: defaultdict[int, float] = defaultdict(float)
-    for stem in rare:
-        for doc in set(docs_of_rows(lexical.rows_with(stem)).values()):
-            held[doc] += weights[stem]
+    for word in rare:
+        for doc in set(docs_of_rows(lexical.rows_with(word)).values()):
+            held[doc] += weights[word]
     return {doc for doc, weight in held.items() if weight >= least}

@@ -54,6 +54,7 @@ def search(
     snapshot: Snapshot,
     texts: Sequence[str],
     encode: Callable[[Sequence[str]], Matrix],
+    encode_sentences: Callable[[Sequence[str]], Matrix] | None = None,
     *,
     k: int = 10,
     mode: Mode = Mode.HYBRID,
@@ -67,7 +68,8 @@ def search(
     Args:
         snapshot: the snapshot to search.
         texts: queries in natural language, in lexical and hybrid mode with marks (hpdsearch.search.query_syntax).
-        encode: texts -> unit vectors (n, dim) of the index's space; not called in lexical mode without `explain`.
+        encode: queries -> unit vectors (n, dim) of the index's space; not called in lexical mode without `explain`.
+        encode_sentences: the same for sentences of documents, which `explain` compares with queries; None: `encode`.
         k: hits for each text, k >= 1; fewer are returned only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
         where: a filter (docs/filters.md).
@@ -109,7 +111,7 @@ def search(
         return results
     nearest = _rank_groups(snapshot, queries, depth, ann_recall)
     return [
-        explain_hits(snapshot, _explained(snapshot, query, dense, depth), hits, docs, encode)
+        explain_hits(snapshot, _explained(snapshot, query, dense, depth), hits, docs, encode_sentences or encode)
         for query, dense, hits, docs in zip(queries, nearest, results, rankings, strict=True)
     ]
 

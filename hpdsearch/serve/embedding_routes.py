@@ -30,7 +30,11 @@ def embedding_router(indexes: Indexes, limits: Limits, executor: ThreadPoolExecu
 
     @router.post("/v1/embeddings", response_model=EmbeddingsJson, summary="Encode texts")
     async def embed(request: EmbeddingsRequest) -> Response:
-        """Return the unit vectors of texts. `model` is the name of an encoder; without it, that of the first index."""
+        """Return the unit vectors of texts.
+
+        `model` is the name of an encoder; without it, that of the first index. Encoders with prompts encode queries in
+        another way than documents: `input_type` tells which the texts are.
+        """
         texts = [request.input] if isinstance(request.input, str) else list(request.input)
         _check_texts(texts, limits)
         run = partial(_embed, indexes, request, texts)
@@ -41,7 +45,8 @@ def embedding_router(indexes: Indexes, limits: Limits, executor: ThreadPoolExecu
 
 def _embed(indexes: Indexes, request: EmbeddingsRequest, texts: list[str]) -> dict[str, Any]:
     encoder = _find_encoder(indexes, request)
-    vectors = encoder.encode(texts).astype("<f4")
+    is_query = request.input_type == "query"
+    vectors = (encoder.encode_queries(texts) if is_query else encoder.encode(texts)).astype("<f4")
     n_tokens = sum(len(spans) for spans in encoder.token_spans(texts))
     data = [
         {

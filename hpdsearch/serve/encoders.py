@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Device, Encoder, built_in_names
 from hpdsearch.index import Index
@@ -22,11 +22,10 @@ encoding_time = EncodingTime()
 class TimedEncoder(Encoder):
     """An encoder that adds the time of each call to `encoding_time`."""
 
-    def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
-        """Encode texts, see Encoder.encode."""
+    def _encode(self, texts: Sequence[str], prompt: str, progress: Progress) -> Matrix:
         start = time.perf_counter()
         try:
-            return super().encode(texts, progress=progress)
+            return super()._encode(texts, prompt, progress)
         finally:
             encoding_time.seconds += time.perf_counter() - start
 

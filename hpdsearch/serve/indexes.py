@@ -193,7 +193,7 @@ class ServedIndex:
         of_query = None
         if query is not None and vectors:
             encoder = self._encoders.load(index.stored_encoder[0])
-            of_query = encoder.truncate(vectors[0].shape[1]).encode([query])
+            of_query = encoder.truncate(vectors[0].shape[1]).encode_queries([query])
         documents, place_of_query = place_documents(vectors, of_query)
         return {"documents": documents, "query": place_of_query}
 

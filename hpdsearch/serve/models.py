@@ -216,6 +216,10 @@ class EmbeddingsRequest(BaseModel):
     model: Annotated[StrictStr | None, Field(max_length=255, description="Name of an encoder.")] = None
     dimensions: Annotated[StrictInt | None, Field(ge=1, le=65536, description="Leading dimensions to keep.")] = None
     encoding_format: Annotated[StrictStr, Field(pattern="^(float|base64)$")] = "float"
+    input_type: Annotated[
+        StrictStr,
+        Field(pattern="^(query|document)$", description="Whether the texts are queries or documents."),
+    ] = "document"
     user: StrictStr | None = None
 
 

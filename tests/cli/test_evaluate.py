@@ -129,6 +129,34 @@ def test_retrieval_measures_encoder_teacher_projection_and_asymmetric_search(
     assert set(systems[0]["collections"][0]["per_query"]["MRR@10"]) == set(QUERIES)
 
 
+def test_queries_are_measured_with_their_prompt_and_documents_with_theirs(run, beir, tmp_path, tiny_encoder, sts):
+    from tiny_encoder import make_tiny_encoder
+    from tiny_teacher import make_tiny_teacher
+
+    prompts = {"query_prompt": "song: ", "document_prompt": "book: "}
+    encoder = make_tiny_encoder(tmp_path / "prompted", **prompts)
+    teacher = make_tiny_teacher(tmp_path / "teacher")
+    settings = {"prompts": {"query": "song: ", "document": "book: "}}
+    (teacher / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    options = ["--encoder", encoder, "--query-encoder", encoder, "--teacher", teacher, "--cache", tmp_path / "cache"]
+    result = run("evaluate", "retrieval", beir, *options, "--json")
+    assert result.exit_code == 0, result.output
+    from hpdsearch.distillation.teacher.prompts import Prompts
+    from hpdsearch.distillation.teacher.teacher import Teacher
+
+    plain = Teacher.load(teacher, prompts=Prompts("", ""))
+
+    def prompted(encode):
+        return [lambda texts, prompt=prompt: encode([prompt + text for text in texts]) for prompt in prompts.values()]
+
+    expected = [compute_ndcg(*prompted(tiny_encoder.encode)), compute_ndcg(*prompted(plain.encode))]
+    found = [system["means"]["nDCG@10"] for system in json.loads(result.stdout)["systems"]]
+    assert found == [pytest.approx(value) for value in (*expected, expected[0])]
+    assert found[0] != pytest.approx(compute_ndcg(tiny_encoder.encode, tiny_encoder.encode))
+    scores = json.loads(run("evaluate", "sts", sts, "--encoder", encoder, "--json").stdout)["systems"]
+    assert scores[0]["tasks"][0]["spearman"] == pytest.approx(compute_spearman(prompted(tiny_encoder.encode)[1]))
+
+
 def test_retrieval_prints_a_table_per_metric_and_notes_missing_documents(run, beir, tiny_folder):
     result = run("evaluate", "retrieval", beir, "--encoder", tiny_folder)
     encode = Encoder.load(tiny_folder).encode

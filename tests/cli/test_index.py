@@ -198,3 +198,34 @@ def test_add_and_update_find_a_moved_encoder(run, corpus, tmp_path):
     assert update.exit_code == 0
     assert run("index", "more.txt", "-o", "indexes/words", "--update").exit_code == 0
     assert run("query", "fear", "-i", "words").exit_code == 0
+
+
+GERMAN = "Die alten Häuser am See wurden im letzten Winter verkauft.\nDer Ausschuss veröffentlicht seinen Bericht.\n"
+
+
+def test_the_language_is_detected_and_shown(run, tmp_path, tiny_folder):
+    (tmp_path / "texte.txt").write_text(GERMAN, encoding="utf-8")
+    result = run("index", tmp_path / "texte.txt", "-o", tmp_path / "i", "--encoder", tiny_folder)
+    assert result.exit_code == 0, result.output
+    assert "languages:  de\n" in result.stdout
+    assert "languages:  de\n" in run("info", tmp_path / "i").stdout
+    assert json.loads(run("info", tmp_path / "i", "--json").stdout)["languages"] == ["de"]
+    found = run("query", "Haus", "-i", tmp_path / "i", "--mode", "lexical", "--json")
+    assert json.loads(found.stdout)["hits"][0]["highlights"] == [[10, 16]]
+
+
+def test_an_unknown_language_is_an_error_that_names_the_known_ones(run, corpus, tiny_folder):
+    result = run("index", corpus, "--encoder", tiny_folder, "--language", "english")
+    assert result.exit_code == 1
+    assert "language: expected auto or some of ar, bg, cs, " in result.stderr
+    assert "got 'english'" in result.stderr
+    assert not Path("indexes/words").exists()
+
+
+def test_an_update_keeps_the_language(run, tmp_path, tiny_folder):
+    (tmp_path / "texte.txt").write_text(GERMAN, encoding="utf-8")
+    run("index", tmp_path / "texte.txt", "-o", tmp_path / "i", "--encoder", tiny_folder)
+    result = run("index", tmp_path / "texte.txt", "-o", tmp_path / "i", "--update", "--language", "en")
+    assert result.exit_code == 2
+    assert "--language does not go with --update" in result.stderr
+    assert run("index", tmp_path / "texte.txt", "-o", tmp_path / "i", "--update").exit_code == 0

@@ -13,7 +13,7 @@ TOKENS = st.lists(st.lists(st.integers(10, 99), max_size=12), max_size=20)
 
 @given(TOKENS, st.integers(1, 6))
 def test_windows_hold_every_token_once_and_in_order(tokens: list[list[int]], max_tokens: int) -> None:
-    windows = split_into_windows(tokens, max_tokens=max_tokens, cls_id=1, sep_id=2)
+    windows = split_into_windows(tokens, max_tokens=max_tokens, before=[1], after=[2])
     joined: list[list[int]] = [[] for _ in tokens]
     for ids, text in zip(windows.ids, windows.text, strict=True):
         assert (ids[0], ids[-1]) == (1, 2)
@@ -62,11 +62,22 @@ def test_batches_by_ratio_hold_every_position_once_within_budget_and_ratio(lengt
 
 
 def test_windows_are_joined_by_their_tokens() -> None:
-    windows = split_into_windows([[5], [5, 6, 7], []], max_tokens=2, cls_id=1, sep_id=2)
+    windows = split_into_windows([[5], [5, 6, 7], []], max_tokens=2, before=[1], after=[2])
     assert windows.ids == [[1, 5, 2], [1, 5, 6, 2], [1, 7, 2], [1, 2]]
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
     expected = [[1, 0], [2 / 5**0.5, 1 / 5**0.5], [0, 1]]  # second: 2 tokens along x, 1 along y
     np.testing.assert_allclose(join_windows(vectors, windows, n_texts=3), expected, atol=1e-6)
+
+
+def test_every_window_begins_with_the_prompt_which_does_not_weigh() -> None:
+    windows = split_into_windows([[7, 8, 5], [7, 8], [7, 8, 1, 2, 3]], max_tokens=2, before=[], after=[9], n_prompt=2)
+    assert windows.ids == [[7, 8, 5, 9], [7, 8, 9], [7, 8, 1, 2, 9], [7, 8, 3, 9]]
+    assert windows.weights.tolist() == [1, 1, 2, 1]
+
+
+def test_a_text_without_any_token_is_the_padding_token() -> None:
+    windows = split_into_windows([[], [5]], max_tokens=2, before=[], after=[], pad_id=4)
+    assert windows.ids == [[4], [5]]
 
 
 def test_a_container_quota_limits_the_cores(tmp_path, monkeypatch) -> None:

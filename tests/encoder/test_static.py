@@ -76,7 +76,7 @@ def test_backends_are_for_transformers(static_folder: Path, backend: str) -> Non
 def test_an_unknown_encoder_type_is_an_error(static_folder: Path, tmp_path: Path) -> None:
     folder = make_tiny_static(tmp_path / "static")
     (folder / "config.json").write_text('{"model_type": "rnn"}')
-    with pytest.raises(EncoderError, match="expected model_type bert or static, got 'rnn'; upgrade"):
+    with pytest.raises(EncoderError, match="expected model_type among bert, static, onnx, got 'rnn'; upgrade"):
         Encoder.load(folder)
 
 

@@ -33,8 +33,13 @@ def make_tiny_encoder(
     space_seed: int = 0,
     precision: Precision = Precision.FLOAT32,
     max_tokens: int = MAX_TOKENS,
+    query_prompt: str = "",
+    document_prompt: str = "",
 ) -> Path:
-    """Write an encoder folder of seeded random weights; another seed gives another space with other vectors."""
+    """Write an encoder folder of seeded random weights; another seed gives another space with other vectors.
+
+    Prompts may have up to 4 tokens.
+    """
     return export_encoder(
         folder,
         name="tiny",
@@ -46,6 +51,9 @@ def make_tiny_encoder(
         tokenizer=tiny_tokenizer(),
         max_tokens=max_tokens,
         precision=precision,
+        n_prompt=4 if query_prompt or document_prompt else 0,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
     )
 
 

@@ -202,5 +202,5 @@ def test_a_lexical_index_of_a_newer_analysis_is_refused(folder: Path) -> None:
     with closing(CatalogWriter.open(folder)) as catalog:
         catalog.set_meta(lexical_analysis=99)
         catalog.commit()
-    with pytest.raises(IndexFolderError, match=r"expected lexical analysis 1\.\.2, got 99; a newer hpdsearch wrote it"):
+    with pytest.raises(IndexFolderError, match=r"expected lexical analysis 1\.\.3, got 99; a newer hpdsearch wrote it"):
         Index.open(folder)

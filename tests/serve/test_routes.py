@@ -3,12 +3,14 @@
 import base64
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from tiny_encoder import make_tiny_encoder
 
-from hpdsearch import Encoder
+from hpdsearch import Document, Encoder, Index
 
 
 def test_embeddings_are_the_vectors_of_the_encoder(client: TestClient, tiny_encoder: Encoder):
@@ -18,6 +20,22 @@ def test_embeddings_are_the_vectors_of_the_encoder(client: TestClient, tiny_enco
     assert [each["index"] for each in answer["data"]] == [0, 1]
     np.testing.assert_allclose([each["embedding"] for each in answer["data"]], tiny_encoder.encode(texts), atol=1e-6)
     assert answer["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
+
+
+def test_embeddings_of_queries_and_documents_have_their_prompts(serve, tmp_path: Path, tiny_encoder: Encoder):
+    prompted = make_tiny_encoder(tmp_path / "prompted", query_prompt="song: ", document_prompt="book: ")
+    Index.build(tmp_path / "index", [Document("1", "the old cat")], encoder=prompted).close()
+    client = serve(tmp_path / "index")
+    for options, prompt in (
+        ({}, "book: "),
+        ({"input_type": "document"}, "book: "),
+        ({"input_type": "query"}, "song: "),
+    ):
+        (each,) = client.post("/v1/embeddings", json={"input": "the moon", **options}).json()["data"]
+        np.testing.assert_allclose(each["embedding"], tiny_encoder.encode([f"{prompt}the moon"])[0], atol=1e-6)
+    (hit,) = client.get("/search?q=the moon&mode=dense").json()["hits"]
+    query, document = tiny_encoder.encode(["song: the moon", "book: the old cat"])
+    assert hit["score"] == pytest.approx(float(query @ document), abs=1e-3)  # float16 in the index
 
 
 def test_embeddings_in_base64_are_float32(client: TestClient, tiny_encoder: Encoder):
@@ -38,6 +56,7 @@ def test_embeddings_in_base64_are_float32(client: TestClient, tiny_encoder: Enco
         ({"input": [[1, 2]]}, 422, "valid string"),
         ({"input": "a", "dimensions": 4096}, 422, "dimensions: dim: expected 1..16"),
         ({"input": "a", "encoding_format": "hex"}, 422, "encoding_format"),
+        ({"input": "a", "input_type": "title"}, 422, "input_type"),
     ],
 )
 def test_a_mistake_is_named(client: TestClient, request_, status, message):

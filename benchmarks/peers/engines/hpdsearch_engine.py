@@ -38,10 +38,9 @@ class TimedEncoder(hpdsearch.Encoder):
         """Wrap a loaded encoder."""
         vars(self).update(vars(encoder))
 
-    def encode(self, *texts: Any, **options: Any) -> Any:
-        """Encode the texts and count the seconds."""
+    def _encode(self, *arguments: Any) -> Any:
         start = time.perf_counter()
-        vectors = super().encode(*texts, **options)
+        vectors = super()._encode(*arguments)
         TimedEncoder.seconds += time.perf_counter() - start
         return vectors
 

@@ -12,6 +12,7 @@ import numpy as np
 from hpdsearch.common.vectors import Matrix, Scores
 from hpdsearch.distillation.export.onnx_graph import HEAD_MAP, Graph, build_encoder
 from hpdsearch.distillation.export.quantize import Int8Matrix, quantize_rows
+from hpdsearch.encoder.bert import Pooling
 from hpdsearch.encoder.weights import SCALE
 
 GELU_MINIMUM = -0.17  # GELU is never smaller: its minimum is -0.16997
@@ -19,7 +20,13 @@ SMALLEST = 1e-30  # a peak of zeros must not become a divisor
 
 
 def onnx_int8_model(
-    stored: bytes, *, n_layers: int, n_heads: int, epsilon: float, peaks: Mapping[str, Scores]
+    stored: bytes,
+    *,
+    n_layers: int,
+    n_heads: int,
+    epsilon: float,
+    peaks: Mapping[str, Scores],
+    pooling: Pooling = Pooling.MEAN,
 ) -> bytes:
     """Build model.int8.onnx, with the inputs and outputs of model.onnx.
 
@@ -29,8 +36,10 @@ def onnx_int8_model(
         n_heads: attention heads per layer.
         epsilon: of the layer normalizations.
         peaks: largest absolute output (hidden,) of each layer normalization, by its name; see `measure_peaks`.
+        pooling: of the token vectors.
     """
-    return build_encoder(_Int8Graph(stored, epsilon=epsilon, peaks=peaks), n_layers=n_layers, n_heads=n_heads)
+    graph = _Int8Graph(stored, epsilon=epsilon, peaks=peaks)
+    return build_encoder(graph, n_layers=n_layers, n_heads=n_heads, pooling=pooling)
 
 
 class _Int8Graph(Graph):

@@ -6,8 +6,13 @@ The text is in the template model_card.md beside this file.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpdsearch.encoder import Encoder
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
+ADOPTED_TEMPLATE = Path(__file__).with_name("adopted_card.md")
 TAGS = ("sentence-transformers", "sentence-similarity", "feature-extraction", "hpdsearch")
 UNKNOWN_LICENSE = "not stated"
 
@@ -106,5 +111,29 @@ def render_model_card(fields: CardFields) -> str:
         fields=fields,
         licenses={fields.name: fields.license, **fields.licenses},
         n_texts=sum(source.n_texts for source in fields.sources),
+    )
+    return str(card).rstrip("\n") + "\n"
+
+
+def render_adopted_card(encoder: "Encoder", *, model: str, license: str, results: Mapping[str, str]) -> str:
+    """Render the model card of an encoder that was made of a model without training.
+
+    Args:
+        encoder: the encoder.
+        model: name of the model.
+        license: of the model, as its card states it; the encoder has the same.
+        results: measurements by name, formatted.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
+
+    card_data = ModelCardData(
+        license="other" if license == UNKNOWN_LICENSE else license.lower(),
+        library_name="hpdsearch",
+        pipeline_tag="sentence-similarity",
+        base_model=[model],
+        tags=[tag for tag in TAGS if tag != "sentence-transformers"],
+    )
+    card = ModelCard.from_template(
+        card_data, template_path=str(ADOPTED_TEMPLATE), encoder=encoder, model=model, license=license, results=results
     )
     return str(card).rstrip("\n") + "\n"

@@ -5,13 +5,20 @@ and each of its operations was measured to be the fastest of onnxruntime on a CP
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hpdsearch.common.files import parse_json
-from hpdsearch.encoder.bert import EMBEDDING_NORM, HEAD, POSITION_EMBEDDINGS, WORD_EMBEDDINGS
+from hpdsearch.encoder.bert import (
+    EMBEDDING_NORM,
+    HEAD,
+    POSITION_EMBEDDINGS,
+    RELATIVE_BIAS,
+    WORD_EMBEDDINGS,
+    Pooling,
+)
 from hpdsearch.encoder.folder import WEIGHTS
 from hpdsearch.encoder.weights import SCALE
 
@@ -19,7 +26,7 @@ OPSET = 20  # the first with Gelu
 HEAD_MAP = "head"
 
 
-def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) -> bytes:
+def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float, pooling: Pooling = Pooling.MEAN) -> bytes:
     """Build model.onnx: input_ids int64 (n, tokens) -> embeddings float32 (n, dim), rows of unit length.
 
     Args:
@@ -27,11 +34,12 @@ def onnx_model(stored: bytes, *, n_layers: int, n_heads: int, epsilon: float) ->
         n_layers: Transformer layers.
         n_heads: attention heads per layer.
         epsilon: of the layer normalizations.
+        pooling: of the token vectors.
     """
-    return build_encoder(Graph(stored, epsilon=epsilon), n_layers=n_layers, n_heads=n_heads)
+    return build_encoder(Graph(stored, epsilon=epsilon), n_layers=n_layers, n_heads=n_heads, pooling=pooling)
 
 
-def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int) -> bytes:
+def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int, pooling: Pooling) -> bytes:
     """Add the encoder to an empty graph and return the serialized model."""
     hidden = graph.shapes[WORD_EMBEDDINGS][1]
     # Rows are looked up in int8, so only the rows of the input are converted to float32.
@@ -42,6 +50,7 @@ def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int) -> bytes:
     positions = graph.op("Slice", POSITION_EMBEDDINGS, graph.ints(0), n_tokens, graph.ints(0))
     shape = graph.op("Concat", graph.op("Shape", "input_ids"), graph.ints(hidden), axis=0)
     flat = graph.ints(-1, hidden)
+    biases = ["", "", graph.relative_bias(n_tokens)] if RELATIVE_BIAS in graph.shapes else []
     # All tokens of a batch are the rows of one matrix, so that Gemm can add the bias.
     x = graph.op("Reshape", graph.norm(graph.op("Add", words, positions), EMBEDDING_NORM), flat)
     norm = EMBEDDING_NORM
@@ -51,7 +60,7 @@ def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int) -> bytes:
         query, key, value = (
             graph.op("Reshape", part, shape) for part in graph.linear_after_norm(x, attention_inputs, norm)
         )
-        mixed = graph.op("MultiHeadAttention", query, key, value, domain="com.microsoft", num_heads=n_heads)
+        mixed = graph.op("MultiHeadAttention", query, key, value, *biases, domain="com.microsoft", num_heads=n_heads)
         attended = graph.linear(graph.op("Reshape", mixed, flat), f"{layer}.attention.output.dense")
         norm = f"{layer}.attention.output.LayerNorm"
         x = graph.norm(graph.op("Add", x, attended), norm)
@@ -59,9 +68,31 @@ def build_encoder(graph: "Graph", *, n_layers: int, n_heads: int) -> bytes:
         output = graph.linear_after_gelu(graph.op("Gelu", inner), f"{layer}.output.dense")
         norm = f"{layer}.output.LayerNorm"
         x = graph.norm(graph.op("Add", x, output), norm)
-    mean = graph.op("ReduceMean", graph.op("Reshape", x, shape), graph.ints(1), keepdims=0)
-    graph.op("LpNormalization", graph.linear(mean, HEAD_MAP), output="embeddings", axis=-1, p=2)
+    tokens = graph.op("Reshape", x, shape)
+    if pooling is Pooling.CLS:
+        pooled = graph.op("Gather", tokens, graph.array("first", np.array(0)), axis=1)
+    else:
+        pooled = graph.op("ReduceMean", tokens, graph.ints(1), keepdims=0)
+    graph.op("LpNormalization", graph.linear(pooled, HEAD_MAP), output="embeddings", axis=-1, p=2)
     return graph.model()
+
+
+def external_tensors(stored: bytes) -> list[Any]:
+    """Return the tensors of model.safetensors, given by its bytes, as initializers that refer to them."""
+    from onnx import TensorProto
+
+    kinds = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
+    # Layout of safetensors: 8 bytes with the length of a JSON header, the header, the data.
+    (header_bytes,) = struct.unpack("<Q", stored[:8])
+    tensors = []
+    for name, entry in parse_json(stored[8 : 8 + header_bytes]).items():
+        first, last = entry["data_offsets"]
+        tensor = TensorProto(name=name, data_type=kinds[entry["dtype"]], dims=entry["shape"])
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS), ("offset", 8 + header_bytes + first), ("length", last - first)):
+            tensor.external_data.add(key=key, value=str(value))
+        tensors.append(tensor)
+    return tensors
 
 
 class Graph:
@@ -73,24 +104,9 @@ class Graph:
         self._helper = helper
         self._epsilon = epsilon
         self._nodes: list[Any] = []
-        self._initializers: list[Any] = []
         self._constants: set[str] = set()
-        # Layout of safetensors: 8 bytes with the length of a JSON header, the header, the data.
-        (header_bytes,) = struct.unpack("<Q", stored[:8])
-        self.shapes: dict[str, list[int]] = {}
-        for name, entry in parse_json(stored[8 : 8 + header_bytes]).items():
-            self.shapes[name] = entry["shape"]
-            first, last = entry["data_offsets"]
-            self._initializers.append(self._external(name, entry, 8 + header_bytes + first, last - first))
-
-    def _external(self, name: str, entry: Mapping[str, Any], offset: int, n_bytes: int) -> Any:
-        from onnx import TensorProto
-
-        kind = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}[entry["dtype"]]
-        tensor = TensorProto(name=name, data_type=kind, dims=entry["shape"], data_location=TensorProto.EXTERNAL)
-        for key, value in (("location", WEIGHTS), ("offset", offset), ("length", n_bytes)):
-            tensor.external_data.add(key=key, value=str(value))
-        return tensor
+        self._initializers: list[Any] = external_tensors(stored)
+        self.shapes: dict[str, list[int]] = {tensor.name: list(tensor.dims) for tensor in self._initializers}
 
     def op(self, kind: str, *inputs: str, output: str = "", domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and return the name of the output."""
@@ -147,6 +163,15 @@ class Graph:
     def linear_after_gelu(self, x: str, name: str) -> str:
         """Apply a linear map to the output x of a GELU."""
         return self.linear(x, name)
+
+    def relative_bias(self, n_tokens: str) -> str:
+        """Look up the bias of the attention logits (1, heads, tokens, tokens) by the distance of the tokens."""
+        center = self.shapes[RELATIVE_BIAS][1] // 2
+        limits = (self.array("zero", np.array(0)), self.op("Squeeze", n_tokens), self.array("one", np.array(1)))
+        positions = self.op("Range", *limits)
+        keys, queries = (self.op("Unsqueeze", positions, self.ints(axis)) for axis in (0, 1))
+        distances = self.op("Add", self.op("Sub", keys, queries), self.ints(center))  # (tokens, tokens)
+        return self.op("Unsqueeze", self.op("Gather", RELATIVE_BIAS, distances, axis=1), self.ints(0))
 
     def norm(self, x: str, name: str) -> str:
         """Apply the layer normalization of that name to the last axis of x."""

@@ -20,10 +20,12 @@ from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Backend, Encoder
 from hpdsearch.encoder.bert import (
     HEAD,
-    N_SPECIAL_TOKENS,
+    HEAD_BIAS,
     POSITION_EMBEDDINGS,
+    RELATIVE_BIAS,
     TYPE_EMBEDDINGS,
     WORD_EMBEDDINGS,
+    Pooling,
     count_layers,
 )
 from hpdsearch.encoder.folder import CONFIG, TOKENIZER, WEIGHTS, EncoderType, find_folder
@@ -49,7 +51,8 @@ def write_sentence_transformers(
         The folder.
 
     Raises:
-        EncoderError: the encoder cannot be loaded, dim is too large, or output is not empty.
+        EncoderError: the encoder cannot be loaded or was adopted from a model that is no BERT, dim is too large, or
+            output is not empty.
     """
     # Nothing is encoded, so the backend need not be chosen by a measurement.
     encoder = Encoder.load(name_or_folder, dim=dim, backend=Backend.ONNX)
@@ -73,7 +76,9 @@ def write_sentence_transformers(
                 file.write(content)
         module_type = f"sentence_transformers.models.{kind}"
         entries.append({"idx": number, "name": str(number), "path": module_folder.name, "type": module_type})
-    settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    prompts = {"query": encoder.query_prompt, "document": encoder.document_prompt}
+    prompts = prompts if any(prompts.values()) else {}
+    settings: dict[str, Any] = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     for name, value in (("config_sentence_transformers.json", settings), (MODULES, entries)):
         with atomic_write(output / name) as file:
             file.write(_dump_json(value))
@@ -90,15 +95,23 @@ def _static_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files
 def _transformer_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, Files]]:
     """Yield the class name and the files of each module of a Transformer."""
     tensors = load_weights(folder / WEIGHTS)
+    if encoder.kind is not EncoderType.BERT or RELATIVE_BIAS in tensors:
+        raise EncoderError(
+            f"{folder}: was adopted from a model that is no BERT, so it cannot be exported; give sentence-transformers "
+            "that model"
+        )
     head = tensors.pop(HEAD)[: encoder.dim]
+    head_bias = tensors.pop(HEAD_BIAS, None)
     hidden = head.shape[1]
     # The position embeddings include token type 0. The pooler is unused, but transformers warns if it is missing.
     tensors |= {TYPE_EMBEDDINGS: np.zeros((2, hidden), dtype=np.float32)}
     tensors |= {"pooler.dense.weight": np.zeros((hidden, hidden), dtype=np.float32)}
     tensors |= {"pooler.dense.bias": np.zeros(hidden, dtype=np.float32)}
-    length = encoder.max_tokens + N_SPECIAL_TOKENS
+    length = len(tensors[POSITION_EMBEDDINGS])
     pad_token, pad_id = _find_padding(folder / TOKENIZER)
-    config = parse_json((folder / CONFIG).read_bytes()) | {
+    config = parse_json((folder / CONFIG).read_bytes())
+    pooling = {Pooling.MEAN: "mean_tokens", Pooling.CLS: "cls_token"}[Pooling(config.pop("pooling", "mean"))]
+    config |= {
         "architectures": ["BertModel"],
         "intermediate_size": len(tensors["encoder.layer.0.intermediate.dense.weight"]),
         "max_position_embeddings": len(tensors[POSITION_EMBEDDINGS]),
@@ -125,14 +138,15 @@ def _transformer_modules(folder: Path, encoder: Encoder) -> Iterator[tuple[str, 
             "sentence_bert_config.json": _dump_json({"max_seq_length": length, "do_lower_case": False}),
         },
     )
-    yield "Pooling", {CONFIG: _dump_json({"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True})}
+    yield "Pooling", {CONFIG: _dump_json({"word_embedding_dimension": hidden, f"pooling_mode_{pooling}": True})}
     dense = {
         "in_features": hidden,
         "out_features": len(head),
-        "bias": False,
+        "bias": head_bias is not None,
         "activation_function": "torch.nn.modules.linear.Identity",
     }
-    yield "Dense", {CONFIG: _dump_json(dense), WEIGHTS: _save_weights({"linear.weight": head})}
+    linear = {"linear.weight": head} | ({} if head_bias is None else {"linear.bias": head_bias[: encoder.dim]})
+    yield "Dense", {CONFIG: _dump_json(dense), WEIGHTS: _save_weights(linear)}
     yield "Normalize", {CONFIG: _dump_json({})}
 
 

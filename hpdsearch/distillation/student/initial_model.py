@@ -9,7 +9,15 @@ import numpy as np
 from hpdsearch.common.files import parse_json
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, read_license
-from hpdsearch.encoder.bert import HEAD, N_SPECIAL_TOKENS, POSITION_EMBEDDINGS, count_layers, encoder_tensors
+from hpdsearch.encoder.bert import (
+    HEAD,
+    HEAD_BIAS,
+    N_SPECIAL_TOKENS,
+    POSITION_EMBEDDINGS,
+    RELATIVE_BIAS,
+    count_layers,
+    encoder_tensors,
+)
 from hpdsearch.encoder.folder import (
     CARD,
     CONFIG,
@@ -84,6 +92,12 @@ def _load_encoder(folder: Path) -> InitialModel:
         raise DistillError(f"{folder}: expected a Transformer as the student, got a {config.get('model_type')} encoder")
     tokenizer = _reset_tokenizer(Tokenizer.from_file(str(folder / TOKENIZER)), card.name)
     tensors = load_weights(folder / WEIGHTS)
+    is_adopted = card.query_prompt or card.document_prompt or "pooling" in config
+    if is_adopted or {RELATIVE_BIAS, HEAD_BIAS} & tensors.keys():
+        raise DistillError(
+            f"{folder}: expected a student with mean pooling, without prompts, relative positions and a bias of the "
+            "head, got one that was adopted from a model with them; take another student, such as base"
+        )
     return InitialModel(
         name=card.name,
         tensors=tensors,

@@ -74,8 +74,13 @@ class TeacherEnsemble:
         """The license of each teacher, by its name."""
         return {teacher.name: teacher.license for teacher in self.teachers}
 
+    def for_queries(self) -> "TeacherEnsemble":
+        """Return the ensemble with the query prompts of its teachers; itself if these are the prompts of documents."""
+        teachers = [teacher.for_queries() for teacher in self.teachers]
+        return self if teachers == self.teachers else TeacherEnsemble(teachers, self.weights)
+
     def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
-        """Encode texts as unit vectors, float32 (n, dim), see Teacher.encode."""
+        """Encode documents as unit vectors, float32 (n, dim), see Teacher.encode."""
         return self.concatenate([teacher.encode(texts, progress=progress) for teacher in self.teachers])
 
     def concatenate(self, parts: Sequence[Matrix]) -> Matrix:

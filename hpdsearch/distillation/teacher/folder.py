@@ -5,7 +5,7 @@ An unknown module, pooling mode or activation is an error: without it the vector
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hpdsearch.common.files import parse_json
+from hpdsearch.distillation.teacher.prompts import Prompts, find_family, read_prompts
 from hpdsearch.errors import EncoderError
 
 MODULES, CONFIG = "modules.json", "config.json"
@@ -85,7 +86,8 @@ class TeacherFolder:
         transformer: folder with the Transformer's config, weights and tokenizer.
         max_tokens: longest input, special tokens included; None to take it from the model and the tokenizer.
         lower_case: whether texts are converted to lower case before the tokenizer.
-        prompt: prefix of every text.
+        prompt: set before every text, which is taken for a document.
+        query_prompt: set before every query instead.
         pooling: modes; the vectors of several modes are concatenated.
         pools_prompt: whether the prompt's tokens are pooled.
         head: the modules after pooling, (n, pooled) -> (n, dim).
@@ -95,6 +97,7 @@ class TeacherFolder:
     max_tokens: int | None = None
     lower_case: bool = False
     prompt: str = ""
+    query_prompt: str = ""
     pooling: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
     pools_prompt: bool = True
     head: nn.Sequential = field(default_factory=nn.Sequential)
@@ -111,16 +114,23 @@ class TeacherFolder:
         }
 
 
-def read_teacher_folder(folder: Path) -> TeacherFolder:
-    """Read a sentence-transformers folder, or a plain transformers folder (mean pooling, no prompt).
+def read_teacher_folder(folder: Path, prompts: Prompts | None = None, *, name: str = "") -> TeacherFolder:
+    """Read a sentence-transformers folder, or a plain transformers folder (mean pooling).
+
+    Args:
+        folder: of the teacher.
+        prompts: those that are not given are the folder's, else those of the model's family.
+        name: of the model, which tells its family; "" for that of the folder.
 
     Raises:
         EncoderError: the folder is neither, or it names an unknown module, pooling mode or activation.
     """
+    prompts = prompts or Prompts()
+    name = name or folder.name
     if not (folder / MODULES).is_file():
         if not (folder / CONFIG).is_file():
             raise EncoderError(f"{folder}: expected {MODULES} or {CONFIG} of a teacher, found neither")
-        return TeacherFolder(transformer=folder)
+        return _with_prompts(TeacherFolder(transformer=folder), prompts, name)
     modules = [(_module_class(entry["type"]), folder / entry["path"]) for entry in _read_json(folder / MODULES)]
     kinds = [kind for kind, _ in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= {"Dense", "Normalize"}:
@@ -130,19 +140,24 @@ def read_teacher_folder(folder: Path) -> TeacherFolder:
     sizes: dict[str, Any] = next((_read_json(path) for path in sorted(transformer.glob("sentence_*_config.json"))), {})
     general_path = folder / "config_sentence_transformers.json"
     general = _read_json(general_path) if general_path.is_file() else {}
-    name = general.get("default_prompt_name")
-    if name is not None and name not in general.get("prompts", {}):
-        raise EncoderError(f"{general_path}: the default prompt {name!r} is not among its prompts")
     pooling_config = _read_json(pooling / CONFIG)
-    return TeacherFolder(
+    parts = TeacherFolder(
         transformer=transformer,
         max_tokens=sizes.get("max_seq_length"),
         lower_case=bool(sizes.get("do_lower_case")),
-        prompt=general["prompts"][name] if name is not None else "",
         pooling=_read_pooling(pooling / CONFIG, pooling_config),
         pools_prompt=pooling_config.get("include_prompt", True),
         head=nn.Sequential(*(part for kind, path in rest for part in _open_head_modules(kind, path))),
     )
+    return _with_prompts(parts, prompts.fill(read_prompts(general, general_path)), name)
+
+
+def _with_prompts(parts: TeacherFolder, prompts: Prompts, name: str) -> TeacherFolder:
+    """Return a folder with the prompts; those that are not given are those of the family, if it is known."""
+    path = parts.transformer / CONFIG
+    family = find_family(name, _read_json(path).get("model_type", "") if path.is_file() else "")
+    found = prompts.fill(family.prompts) if family else prompts
+    return replace(parts, prompt=found.document or "", query_prompt=found.query or "")
 
 
 def find_teacher_folder(name_or_folder: str | Path) -> Path:

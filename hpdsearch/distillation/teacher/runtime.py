@@ -43,6 +43,7 @@ class TeacherTransformer:
     Attributes:
         device: of torch.
         runtime: what runs it.
+        model: the model of transformers.
     """
 
     def __init__(self, model: nn.Module, device: str, runtime: Runtime | None = None) -> None:
@@ -56,7 +57,7 @@ class TeacherTransformer:
         self.device = device
         self.runtime = runtime or Runtime(f"torch-{str(fastest_dtype(device)).removeprefix('torch.')}")
         self._may_choose = runtime is None and not os.environ.get(BFLOAT16_VARIABLE) and device == "cpu"
-        self._model = model.to(device)
+        self.model = model.to(device)
         self._compiled: CompiledModel | None = None
 
     def __call__(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class TeacherTransformer:
 
         def open_session(runtime: Runtime) -> Callable[[TokensAndMask], Matrix]:
             if runtime is Runtime.OPENVINO:
-                self._compiled = self._compiled or compile_with_openvino(self._model, threads)
+                self._compiled = self._compiled or compile_with_openvino(self.model, threads)
 
             def run(batch: TokensAndMask) -> Matrix:
                 with torch.inference_mode(), self.autocast(runtime):
@@ -114,7 +115,7 @@ class TeacherTransformer:
         if runtime is Runtime.OPENVINO:
             assert self._compiled is not None
             return torch.from_numpy(self._compiled(tokens.numpy(), mask.numpy()))
-        hidden: Tensor = self._model(input_ids=tokens, attention_mask=mask).last_hidden_state
+        hidden: Tensor = self.model(input_ids=tokens, attention_mask=mask).last_hidden_state
         return hidden.float()
 
 

@@ -1,9 +1,11 @@
 """The teacher: the large model whose embeddings a student learns. It is opened from its folder and run in batches."""
 
+import copy
 import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ from hpdsearch.distillation.teacher.folder import (
     open_transformer,
     read_teacher_folder,
 )
+from hpdsearch.distillation.teacher.prompts import Prompts
 from hpdsearch.distillation.teacher.runtime import Runtime, TeacherTransformer
 from hpdsearch.distillation.workers import Workers
 from hpdsearch.encoder.batches import length_batches
@@ -54,13 +57,15 @@ class Teacher:
 
     Attributes:
         name: the last part of the folder's path or of the name on the hub.
-        sha256: hexadecimal, of everything that determines the vectors: weights, config, tokenizer, pooling, prompt,
-            longest input. dtype is not part of it.
+        sha256: hexadecimal, of everything that determines the vectors: weights, config, tokenizer, pooling, prompt of
+            documents, longest input. dtype is not part of it.
         dim: width of the vectors.
         max_tokens: longest input, special tokens included; longer texts are truncated.
         tokenizer: without truncation and padding; it adds the model's special tokens.
         device: of torch.
         license: as its model card states it.
+        parts: the settings of its folder.
+        pad_id: the token that a text without tokens consists of.
     """
 
     def __init__(
@@ -85,19 +90,22 @@ class Teacher:
         self.sha256 = _compute_sha256(parts, model, self.tokenizer, config, self.max_tokens)
         self._truncating = type(self.tokenizer).from_str(self.tokenizer.to_str())
         self._truncating.enable_truncation(self.max_tokens)
-        self._pad_id = tokenizer.pad_token_id or 0
-        self._parts = parts
+        self.pad_id = tokenizer.pad_token_id or 0
+        self.parts = parts
         self._transformer = TeacherTransformer(model, device, runtime)
         self._head = parts.head.to(device).eval()
-        self._n_unpooled = (
-            0 if parts.pools_prompt or not parts.prompt else _count_prompt_tokens(self.tokenizer, parts.prompt)
-        )
+        self._n_unpooled = self._count_unpooled()
         self.dim = 0
         self.dim = self._forward([self.tokenizer.encode("a").ids]).shape[1]
 
     @classmethod
     def load(
-        cls, name_or_folder: str | Path, *, device: str | Device = Device.AUTO, dtype: torch.dtype | None = None
+        cls,
+        name_or_folder: str | Path,
+        *,
+        device: str | Device = Device.AUTO,
+        dtype: torch.dtype | None = None,
+        prompts: Prompts | None = None,
     ) -> "Teacher":
         """Open a teacher.
 
@@ -106,6 +114,7 @@ class Teacher:
                 transformers folder (mean over the tokens), or the name of either on the Hugging Face hub.
             device: "cpu", "cuda" (a GPU), or "auto": a GPU if torch finds one.
             dtype: torch.float32 or torch.bfloat16, by torch; None for the fastest runtime, see `choose_runtime`.
+            prompts: set before documents and queries; those that are None are the folder's or the family's.
 
         Raises:
             EncoderError: there is no such teacher or device, it cannot be opened, or it names an unknown module.
@@ -118,7 +127,7 @@ class Teacher:
         name = folder.resolve().name if Path(name_or_folder).expanduser().is_dir() else Path(name_or_folder).name
         on = torch_device(find_device(device))
         try:
-            parts = read_teacher_folder(folder)
+            parts = read_teacher_folder(folder, prompts, name=name)
             model, tokenizer = open_transformer(parts.transformer)
             config = parse_json((parts.transformer / "config.json").read_bytes())
             return cls(
@@ -136,8 +145,23 @@ class Teacher:
         except Exception as error:  # transformers and torch raise many types for files that they cannot read
             raise EncoderError(f"{folder}: cannot be opened as a teacher: {type(error).__name__}: {error}") from error
 
+    def for_queries(self) -> "Teacher":
+        """Return this teacher with the query prompt before each text; it shares the model."""
+        if self.parts.query_prompt == self.parts.prompt:
+            return self
+        other = copy.copy(self)
+        other.parts = replace(self.parts, prompt=self.parts.query_prompt)
+        other.sha256 = hashlib.sha256(json.dumps([self.sha256, self.parts.query_prompt]).encode()).hexdigest()
+        other._n_unpooled = other._count_unpooled()
+        return other
+
+    @property
+    def model(self) -> nn.Module:
+        """The Transformer, a model of transformers."""
+        return self._transformer.model
+
     def encode(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
-        """Encode texts as float32 vectors (n, dim), rows of unit length, in the order of the texts.
+        """Encode documents as float32 vectors (n, dim), rows of unit length, in the order of the texts.
 
         A text is truncated to max_tokens tokens, its prompt and special tokens included. In float32, the other texts
         change a vector by at most 1e-5.
@@ -197,10 +221,15 @@ class Teacher:
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenize texts with the prompt, truncated. A text without tokens gets the padding token."""
-        prompted = [self._parts.prompt + text for text in texts]
-        if self._parts.lower_case:
+        prompted = [self.parts.prompt + text for text in texts]
+        if self.parts.lower_case:
             prompted = [text.lower() for text in prompted]
-        return [encoding.ids or [self._pad_id] for encoding in self._truncating.encode_batch_fast(prompted)]
+        return [encoding.ids or [self.pad_id] for encoding in self._truncating.encode_batch_fast(prompted)]
+
+    def _count_unpooled(self) -> int:
+        """Return the number of leading tokens that are not pooled: those of the prompt, in few models."""
+        parts = self.parts
+        return 0 if parts.pools_prompt or not parts.prompt else _count_prompt_tokens(self.tokenizer, parts.prompt)
 
     @torch.inference_mode()
     def _forward(self, ids: list[list[int]]) -> Matrix:
@@ -211,7 +240,7 @@ class Teacher:
     def _pad(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return token ids and mask, int64 (n, tokens), on the device."""
         width = max(map(len, ids))
-        tokens = torch.tensor([of_text + [self._pad_id] * (width - len(of_text)) for of_text in ids])
+        tokens = torch.tensor([of_text + [self.pad_id] * (width - len(of_text)) for of_text in ids])
         mask = torch.tensor([[1] * len(of_text) + [0] * (width - len(of_text)) for of_text in ids])  # (n, width)
         return tokens.to(self.device), mask.to(self.device)
 
@@ -219,7 +248,7 @@ class Teacher:
         """Return the unit vectors (n, dim) from token vectors (n, tokens, hidden) and their mask."""
         mask = mask.clone()
         mask[:, : self._n_unpooled] = 0
-        pooled = torch.cat([mode(hidden, mask) for mode in self._parts.pooling], dim=1)
+        pooled = torch.cat([mode(hidden, mask) for mode in self.parts.pooling], dim=1)
         vectors: Matrix = functional.normalize(self._head(pooled).float()).cpu().numpy()
         return vectors
 
