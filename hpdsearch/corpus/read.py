@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from inspect import GEN_CREATED, getgeneratorstate
 from typing import IO
 
 from hpdsearch.corpus.extraction import Extractor
@@ -40,7 +41,7 @@ class CorpusReader:
         self,
         paths: tuple[str, ...],
         sources: dict[str, Source],
-        documents: Iterator[Document],
+        documents: Generator[Document, None, None],
         stats: ReadStats,
         strict: bool,
         options: ReadOptions,
@@ -62,6 +63,11 @@ class CorpusReader:
 
     def __next__(self) -> Document:
         return next(self._documents)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a document was consumed."""
+        return getgeneratorstate(self._documents) != GEN_CREATED
 
     def leave_out(self, location: str) -> None:
         """Do not read a file, because its document is known; before the first document is consumed."""
@@ -154,7 +160,7 @@ def read_documents(
     stdin: IO[bytes] | None,
     *,
     check: bool,
-) -> Iterator[Document]:
+) -> Generator[Document, None, None]:
     """Read one source after the other, as `read_with` does, and end the process that extracts documents.
 
     The sources are those at the time of the first document; with `check`, they are checked then.

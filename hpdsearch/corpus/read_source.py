@@ -63,7 +63,8 @@ def read_extracted(source: Source, options: ReadOptions, stats: ReadStats, extra
     """
     assert source.path is not None
     try:
-        source.content = hash_content(source.path)  # before it is read: it may change meanwhile
+        if source.is_one_document and source.size <= options.limits.file_bytes:
+            source.content = hash_content(source.path)  # before it is read: it may change meanwhile
         for number, found in enumerate(extractor.extract(source.path, source.name, source.ending), start=1):
             where = source.name if source.is_one_document else f"{source.name}:{number}"
             if found.problem:

@@ -32,7 +32,7 @@ class FileStates:
     def leave_out_unchanged(self) -> list[int]:
         """Let the corpus not read the files that are as they were; return the numbers of their documents."""
         corpus = self._corpus
-        if corpus is None:
+        if corpus is None or corpus.is_begun:
             return []
         left_out = []
         touched = []

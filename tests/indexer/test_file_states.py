@@ -88,6 +88,13 @@ def test_a_document_of_other_bytes_and_the_same_length_is_extracted(index, corpu
     assert index.get("n.ipynb").text == "the fog"
 
 
+def test_a_corpus_of_which_a_document_was_consumed_is_read_to_its_end(index, corpus, read):
+    documents = read_corpus(corpus)
+    assert next(documents).doc_id == "a.md"
+    assert index.update(documents, under=()).n_unchanged == 2
+    assert read == ["a.md", "n.ipynb", "b.txt"]
+
+
 def test_a_file_that_changed_just_now_is_read_again(tmp_path, corpus, tiny_encoder, read):
     (corpus / "a.md").touch()
     with Index.build(tmp_path / "i", read_corpus(corpus), encoder=tiny_encoder) as index:
