@@ -45,7 +45,8 @@ class Progress:
             return SilentBar()
         from tqdm import tqdm
 
-        bar: Bar = tqdm(desc=name, total=total, unit=unit, unit_scale=True, dynamic_ncols=True)
+        # smoothing=0: the time left follows from the whole phase. The last seconds may have had long texts only.
+        bar: Bar = tqdm(desc=name, total=total, unit=unit, unit_scale=True, dynamic_ncols=True, smoothing=0)
         return bar
 
 

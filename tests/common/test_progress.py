@@ -27,6 +27,20 @@ def test_units_of_an_earlier_run_do_not_count_towards_the_rate(monkeypatch: pyte
     assert "9080/10000" in shown.getvalue()
 
 
+def test_the_time_left_follows_from_the_whole_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    bar = Progress(enabled=True).phase("x", total=200, unit="text")
+    assert isinstance(bar, tqdm)
+    bar._time = lambda: now[0]
+    bar.start_t = bar.last_print_t = now[0]
+    for seconds in [1.0] * 90 + [0.125] * 4 + [0.0] * 6:  # the last texts are short
+        now[0] += seconds
+        bar.update(1)
+    assert "100/200 [01:30<01:30" in str(bar)
+    bar.close()
+
+
 def test_a_bar_without_a_rate_counts_them() -> None:
     class Counting(SilentBar):
         n = 0.0

@@ -216,6 +216,8 @@ class Teacher:
             for first in range(0, len(texts), BLOCK):
                 ids = self._ids(texts[first : first + BLOCK])
                 batches = list(length_batches(list(map(len, ids)), token_budget=budget, padding_share=PADDING_SHARE))
+                # From the longest to the shortest batch, the time left would be far too long at first.
+                np.random.default_rng(first).shuffle(batches)
                 workers.map(fill, [batches[number :: workers.n_threads] for number in range(workers.n_threads)])
         return vectors
 

@@ -11,7 +11,7 @@ from tiny_teacher import HIDDEN, MAX_TOKENS, POSITIONS, make_plain_teacher, make
 from transformers import AutoModel
 
 from hpdsearch.distillation.teacher.runtime import fastest_dtype
-from hpdsearch.distillation.teacher.teacher import Teacher
+from hpdsearch.distillation.teacher.teacher import TOKEN_BUDGET, Teacher
 from hpdsearch.errors import EncoderError
 
 TEXTS = ["the cat sleeps", "Ship", "", "the old king of the red ship in the rain", "a dog, a bird!", "zebra 7"]
@@ -87,6 +87,24 @@ def test_a_vector_does_not_depend_on_order_or_batch(tmp_path):
         np.concatenate([teacher.encode([text]) for text in texts[:40]]), together[:40], atol=1e-5
     )
     assert teacher.encode([]).shape == (0, HIDDEN)
+
+
+def test_long_and_short_texts_are_mixed_so_that_the_time_left_is_right_from_the_start(tmp_path, monkeypatch):
+    teacher = load(make_tiny_teacher(tmp_path / "t"))
+    monkeypatch.setitem(TOKEN_BUDGET, "cpu", 32)
+    widths: list[int] = []
+    forward = teacher._forward
+
+    def note(ids: list[list[int]]) -> np.ndarray:
+        widths.append(max(map(len, ids)))
+        return forward(ids)
+
+    monkeypatch.setattr(teacher, "_forward", note)
+    teacher.encode([TEXTS[3], *["Ship"] * 5] * 30)
+    half = len(widths) // 2
+    assert len(set(widths)) == 2
+    assert half >= 15
+    assert np.mean(widths[:half]) == pytest.approx(np.mean(widths[half:]), rel=0.3)
 
 
 @pytest.mark.parametrize("pools_prompt", [True, False])
