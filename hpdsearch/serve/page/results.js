@@ -4,6 +4,8 @@ import { element, formatScore, showValue } from "./dom.js";
 
 const MAX_FIELDS = 4;
 const MAX_VALUE = 60;
+// Each document that is a file has these. The id tells its name; the filters and the whole document show them.
+const FILE_FIELDS = ["file", "folder", "extension", "size", "modified"];
 const MAX_CHARACTERS = 640; // of a passage
 const BEFORE_CHARACTERS = 160; // before the nearest sentence or the first match
 
@@ -57,7 +59,9 @@ export function explain(item, hit) {
 const placeText = (rank) => (rank === null ? "not among the first" : `place ${rank}`);
 
 function fieldsOf(metadata) {
-  const shown = Object.entries(metadata).filter(([, value]) => value !== null && showValue(value).length <= MAX_VALUE);
+  const hidden = FILE_FIELDS.every((name) => name in metadata) ? FILE_FIELDS : [];
+  const own = Object.entries(metadata).filter(([name, value]) => value !== null && !hidden.includes(name));
+  const shown = own.filter(([, value]) => showValue(value).length <= MAX_VALUE);
   return shown.slice(0, MAX_FIELDS).map(([name, value]) => element("span", { className: "field" }, `${name} ${showValue(value)}`));
 }
 
