@@ -45,7 +45,7 @@ def read_page(file: IO[bytes], source: Source, location: SourceLocation, options
     """
     front: dict[str, Any] = {}
     if source.ending in HTML_ENDINGS:
-        title, text, locations = extract_located_html(file.read(), location.name, options.encoding)
+        title, text, locations = extract_html(file.read(), location.name, options.encoding)
     else:
         read = read_code if source.ending in CODE_ENDINGS else read_text
         text = read(file, location, options)
@@ -78,13 +78,7 @@ def read_code(file: IO[bytes], location: SourceLocation, options: ReadOptions) -
         raise
 
 
-def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str]:
-    """Return title and text of a page, as `extract_located_html` does."""
-    title, text, _ = extract_located_html(raw, name, encoding)
-    return title, text
-
-
-def extract_located_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str, Locations]:
+def extract_html(raw: bytes, name: str, encoding: str | None = None) -> tuple[str, str, Locations]:
     """Return a page's <title>, its visible text without menus, with a blank line between paragraphs, and its headings.
 
     Args:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from hpdsearch.corpus.extraction.archives import open_archive, parse_xml
 from hpdsearch.corpus.extraction.limits import Extraction, ExtractionError, ExtractionLimits, PartsJoiner
-from hpdsearch.corpus.pages import extract_located_html
+from hpdsearch.corpus.pages import extract_html
 from hpdsearch.errors import CorpusError
 
 CONTAINER = "META-INF/container.xml"
@@ -40,7 +40,7 @@ def read_epub(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
             if name not in names:
                 raise ExtractionError(f"expected a complete EPUB, got one without {name}")
             try:
-                title, text, headings = extract_located_html(archive.read(name), name)
+                title, text, headings = extract_html(archive.read(name), name)
             except CorpusError as error:
                 raise ExtractionError(f"expected readable chapters, got a damaged or encrypted one ({error})") from None
             joiner.add(text, title or f"chapter {number}", headings)

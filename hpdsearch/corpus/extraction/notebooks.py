@@ -1,14 +1,12 @@
 """The text of a Jupyter notebook: its cells without their outputs."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hpdsearch.common.files import parse_json
 from hpdsearch.corpus.extraction.limits import Extraction, ExtractionError, ExtractionLimits, PartsJoiner
-
-HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
+from hpdsearch.corpus.pages import find_markdown_title
 
 
 def read_ipynb(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
@@ -28,8 +26,7 @@ def read_ipynb(path: Path, limits: ExtractionLimits) -> Iterator[Extraction]:
         source = cell.get("source", cell.get("input", "")) if isinstance(cell, dict) else ""
         text = "".join(map(str, source)) if isinstance(source, list) else str(source)
         if not title and isinstance(cell, dict) and cell.get("cell_type") == "markdown":
-            found = HEADING.search(text)
-            title = found[1] if found else ""
+            title = find_markdown_title(text)
         joiner.add(text, f"cell {number}")
     yield joiner.finish(title)
 
