@@ -7,7 +7,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,17 @@ import numpy as np
 
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.common.vectors import Matrix, paired_cosines
 from hpdsearch.corpus.passages import MIN_MAX_TOKENS
+from hpdsearch.distillation.comparison import Comparison, compare, require_agreement
 from hpdsearch.distillation.data.texts import read_texts
 from hpdsearch.distillation.export.model_card import render_adopted_card
 from hpdsearch.distillation.export.relatives import read_body
 from hpdsearch.distillation.export.traced import WindowEncoder, export_traced
 from hpdsearch.distillation.export.transformer import export_encoder
-from hpdsearch.distillation.gates import format_percent
 from hpdsearch.distillation.pipeline import QUALITY, README
 from hpdsearch.distillation.space.lookup import SPACE, load_space
 from hpdsearch.distillation.space.projection import fit_projection
-from hpdsearch.distillation.spec import AdoptSpec, Precision, ProjectionSpec
+from hpdsearch.distillation.spec import AdoptSpec, ProjectionSpec
 from hpdsearch.distillation.staging import (
     LOCK,
     SETTINGS,
@@ -39,10 +38,9 @@ from hpdsearch.distillation.staging import (
 from hpdsearch.distillation.teacher.prompts import Prompts, find_family
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import Backend, Device, Encoder, Space, write_space
-from hpdsearch.encoder.folder import ADOPTED, CARD, INT8_MODEL, read_card
+from hpdsearch.encoder.folder import ADOPTED, CARD, read_card
 from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.errors import DistillError
-from hpdsearch.evaluation import neighbor_agreement
 from hpdsearch.records import Document
 
 if TYPE_CHECKING:
@@ -53,51 +51,6 @@ SAMPLE_NAME = "definitions of WordNet"
 CHECKED_SHARE = 5  # at most one text in so many is compared if a space is fitted to the others
 N_QUERIES = 200  # texts that are compared as queries too, if the prompts differ
 BLOCK = 2048  # embeddings in memory at once
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An encoder compared with the model that it was made from, on texts of at most one window.
-
-    Attributes:
-        n_texts: texts compared.
-        k: neighbors compared.
-        cosine: mean cosine between the encoder's vectors and the model's in the space.
-        lowest_cosine: the lowest one.
-        query_cosine: mean cosine of the vectors of queries; None if queries have the prompt of documents.
-        neighbors: share of the model's k nearest neighbors, by all its dimensions, that are the encoder's too.
-        neighbors_of_space: the same share for the model's vectors in the space: what the projection leaves.
-        neighbors_in_space: share of the neighbors by the model's vectors in the space that are the encoder's too.
-        int8_cosine: mean cosine of the vectors of model.int8.onnx; None if there is none.
-    """
-
-    n_texts: int
-    k: int
-    cosine: float
-    lowest_cosine: float
-    query_cosine: float | None
-    neighbors: float
-    neighbors_of_space: float
-    neighbors_in_space: float
-    int8_cosine: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON values. This is the content of quality.json."""
-        return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
-
-    def describe(self) -> dict[str, str]:
-        """Return the measurements by name, formatted."""
-        compared = f"{self.n_texts:,} texts"
-        share = f"% of the model's {self.k} nearest neighbors among {compared}"
-        rows = {
-            f"mean cosine to the model, {compared}": f"{self.cosine:.4f}",
-            "lowest cosine": f"{self.lowest_cosine:.4f}",
-            "mean cosine, queries": f"{self.query_cosine:.4f}" if self.query_cosine is not None else "",
-            "mean cosine, products in int8": f"{self.int8_cosine:.4f}" if self.int8_cosine is not None else "",
-            f"{share}, encoder": format_percent(self.neighbors),
-            f"{share}, projection alone": format_percent(self.neighbors_of_space),
-        }
-        return {name: value for name, value in rows.items() if value}
 
 
 @dataclass(frozen=True)
@@ -240,8 +193,8 @@ def adopt_from(
                 )
                 name = output.resolve().name
                 _export(staging, teacher, made, spec, name=name, max_tokens=max_tokens, n_prompt=n_prompt)
-                comparison = _compare(staging, made, spec, checked, originals, queries, of_queries)
-                _require_agreement(comparison, spec, teacher)
+                comparison = compare(staging, made, checked, originals, queries, of_queries, k=spec.k)
+                require_agreement(comparison, spec, model=teacher.name, architecture=_read_architecture(teacher))
                 _write_reports(staging, teacher, comparison)
                 promote(output)
                 shutil.rmtree(output / TRAINING, ignore_errors=True)  # with the log of an encoder that was replaced
@@ -403,50 +356,6 @@ def _read_architecture(teacher: Teacher) -> str:
     return str(config.model_type)
 
 
-def _compare(
-    folder: Path,
-    space: Space,
-    spec: AdoptSpec,
-    texts: Sequence[str],
-    originals: Matrix,
-    queries: Sequence[str],
-    of_queries: Matrix,
-) -> Comparison:
-    """Compare the encoder in a folder with the model.
-
-    Args:
-        folder: of the encoder.
-        space: of the encoder.
-        spec: its k is used.
-        texts: to compare on.
-        originals: their vectors by the model, (n, teacher_dim).
-        queries: texts to compare as queries; empty if these have the prompt of documents.
-        of_queries: their vectors by the model, as queries.
-    """
-    encoder = Encoder.load(folder, backend=Backend.ONNX)
-    projected = space.project(originals)
-    ours = encoder.encode(texts)
-    cosines = paired_cosines(ours, projected)
-    query_cosine = None
-    if queries:
-        query_cosine = float(paired_cosines(encoder.encode_queries(queries), space.project(of_queries)).mean())
-    int8_cosine = None
-    if (folder / INT8_MODEL).is_file():
-        int8 = Encoder.load(folder, backend=Backend.ONNX_INT8)
-        int8_cosine = float(paired_cosines(int8.encode(texts), projected).mean())
-    return Comparison(
-        n_texts=len(texts),
-        k=spec.k,
-        cosine=float(cosines.mean()),
-        lowest_cosine=float(cosines.min()),
-        query_cosine=query_cosine,
-        neighbors=neighbor_agreement(ours, originals, spec.k),
-        neighbors_of_space=neighbor_agreement(projected, originals, spec.k),
-        neighbors_in_space=neighbor_agreement(ours, projected, spec.k),
-        int8_cosine=int8_cosine,
-    )
-
-
 def _write_reports(folder: Path, teacher: Teacher, comparison: Comparison) -> None:
     card = render_adopted_card(
         Encoder.load(folder, backend=Backend.ONNX),
@@ -458,24 +367,3 @@ def _write_reports(folder: Path, teacher: Teacher, comparison: Comparison) -> No
     for name, content in ((QUALITY, report), (README, card)):
         with atomic_write(folder / name) as file:
             file.write(content.encode())
-
-
-def _require_agreement(found: Comparison, spec: AdoptSpec, teacher: Teacher) -> None:
-    """Check that the encoder agrees with the model.
-
-    Raises:
-        DistillError: it does not.
-    """
-    cosines = [cosine for cosine in (found.cosine, found.query_cosine, found.int8_cosine) if cosine is not None]
-    if min(cosines) >= spec.min_cosine and found.neighbors_in_space >= spec.min_neighbors:
-        return
-    advice = (
-        "store its weights in float32 (--precision float32)"
-        if spec.precision is Precision.INT8
-        else f"the export of {_read_architecture(teacher)} differs from the model; please report it"
-    )
-    raise DistillError(
-        f"{teacher.name}: expected an encoder like the model, with a mean cosine of at least {spec.min_cosine:.7g} and "
-        f"{100 * spec.min_neighbors:g} % of the {spec.k} nearest neighbors, got {min(cosines):.6f} and "
-        f"{100 * found.neighbors_in_space:.1f} % on {found.n_texts} texts; {advice}"
-    )
