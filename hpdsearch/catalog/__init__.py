@@ -4,6 +4,7 @@ A reader keeps the SQLite snapshot that it opened (write-ahead log) and sees no 
 in one transaction. hpdsearch.indexer decides who may write and when files are created or removed.
 """
 
+from hpdsearch.catalog.file_metadata import content_fingerprint
 from hpdsearch.catalog.reader import Catalog
 from hpdsearch.catalog.schema import (
     FILE_NAME,
@@ -12,7 +13,6 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     StoredDocument,
     WithdrawnDocument,
-    content_fingerprint,
 )
 from hpdsearch.catalog.writer import CatalogWriter
 

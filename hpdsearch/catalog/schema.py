@@ -1,11 +1,9 @@
 """The catalog's tables and the checksums over their rows."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from hpdsearch.records import Document
@@ -55,8 +53,6 @@ CREATE TABLE IF NOT EXISTS files(
     doc INTEGER PRIMARY KEY, text_hash INTEGER NOT NULL, location TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, content INTEGER NOT NULL, reading TEXT NOT NULL);
 """
-FILE_FIELDS = {"file", "folder", "extension", "size", "modified"}  # hpdsearch.corpus.file_fields
-FILE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 NO_METADATA = "{}"
 TABLES = ("meta", "documents", "passages", "attributes", "tombstones", "segments", "waiting")
 SEGMENT_COLUMNS = (  # in the order of SegmentEntry's fields
@@ -166,60 +162,14 @@ def metadata_json(document: Document) -> str:
 
 def text_fingerprint(document: Document) -> int:
     """Return 64 bits that are equal for equal titles and texts."""
-    return _hash64(document.title, document.text)
-
-
-def content_fingerprint(document: Document) -> int:
-    """Return 64 bits that are equal for equal titles, texts and metadata, apart from the fields of a file."""
-    metadata = document.metadata
-    if metadata.keys() >= FILE_FIELDS and is_file_time(metadata["modified"]):
-        metadata = {name: value for name, value in metadata.items() if name not in FILE_FIELDS}
-    return _hash64(document.title, document.text, metadata_json(replace(document, metadata=metadata)))
-
-
-def has_same_metadata(stored: str, source: str, document: Document) -> bool:
-    """Return whether stored metadata are those of a document, apart from the time at which its file was changed.
-
-    A file that was moved has other fields `file` and `folder`, which are not compared: `relocate` changes them.
-
-    A file that was written again with the same content is the same document: a checkout or a copy changes the times of
-    all files.
-    """
-    if stored == metadata_json(document):
-        return True
-    modified = document.metadata.get("modified")
-    if not is_file_time(modified):
-        return False
-    metadata = follow_source(json.loads(stored), source, document.source)
-    if not is_file_time(metadata.get("modified")):
-        return False
-    return bool(metadata | {"modified": modified} == json.loads(metadata_json(document)))
-
-
-def follow_source(metadata: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
-    """Return metadata whose fields `file` and `folder` are those of a new source, if they were those of the old one."""
-    changed = dict(metadata)
-    if old != new:
-        before, after = PurePosixPath(old), PurePosixPath(new)
-        for name, value, other in (
-            ("file", before.name, after.name),
-            ("folder", before.parent.name, after.parent.name),
-        ):
-            if metadata.get(name) == value:
-                changed[name] = other
-    return changed
-
-
-def is_file_time(value: Any) -> bool:
-    """Return whether a value is a time as hpdsearch.corpus.file_fields writes it."""
-    return isinstance(value, str) and FILE_TIME.fullmatch(value) is not None
+    return hash64(document.title, document.text)
 
 
 def document_checksum(
     doc_id: str, title: str, text: str, metadata: str, source: str, passages: tuple[RowPassage, ...]
 ) -> int:
     """Return the 64-bit checksum over everything that the catalog stores of one document."""
-    return _hash64(doc_id, title, text, metadata, source, repr(passages))
+    return hash64(doc_id, title, text, metadata, source, repr(passages))
 
 
 def locations_row(doc: int, document: Document) -> tuple[int, int, str, int]:
@@ -231,15 +181,15 @@ def locations_row(doc: int, document: Document) -> tuple[int, int, str, int]:
 
 def locations_checksum(text_hash: int, labels: str) -> int:
     """Return the 64-bit checksum over a row of table locations, without the number of the document."""
-    return _hash64(str(text_hash), labels)
+    return hash64(str(text_hash), labels)
 
 
 def vector_checksum(row: int, vector: bytes) -> int:
     """Return the 64-bit checksum over a buffered row and the bytes of its vector."""
-    return _hash64(str(row), vector)
+    return hash64(str(row), vector)
 
 
-def _hash64(*parts: str | bytes) -> int:
+def hash64(*parts: str | bytes) -> int:
     """Return 64 bits of blake2b over the length and the bytes of each part, as SQLite's signed integer."""
     digest = blake2b(digest_size=8)
     for part in parts:
@@ -253,5 +203,5 @@ def xor_checksum(rows: Iterable[tuple[Any, ...]]) -> int:
     """Return a 64-bit checksum of a set of rows that does not depend on their order."""
     result = 0
     for row in rows:
-        result ^= _hash64(repr(row))
+        result ^= hash64(repr(row))
     return result

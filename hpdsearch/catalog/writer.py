@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hpdsearch.catalog.connection import SQLITE_ERRORS, connect_writer, translate_error
+from hpdsearch.catalog.file_metadata import follow_source, has_same_metadata
 from hpdsearch.catalog.filter_sql import flatten_metadata
 from hpdsearch.catalog.forking import open_catalog, refuse_after_fork
 from hpdsearch.catalog.reader import Catalog
@@ -30,8 +31,6 @@ from hpdsearch.catalog.schema import (
     SegmentEntry,
     WithdrawnDocument,
     document_row,
-    follow_source,
-    has_same_metadata,
     locations_row,
     text_fingerprint,
     vector_checksum,
