@@ -377,18 +377,11 @@ def _make_hits(snapshot: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
     hits = []
     for doc, score, row in ranking:
         document, passage = _passage_at_row(snapshot, stored.get(doc), row)
-        spans = find_spans(stems, document.text[passage.start : passage.end], analysis)
+        found = document.text[passage.start : passage.end]
+        spans = find_spans(stems, found, analysis)
+        place = name_location(document, passage, spans)
         hits.append(
-            Hit(
-                document.doc_id,
-                score,
-                document.title,
-                document.text,
-                document.text[passage.start : passage.end],
-                spans,
-                document.metadata,
-                location=name_location(document, passage, spans),
-            )
+            Hit(document.doc_id, score, document.title, document.text, found, spans, document.metadata, location=place)
         )
     return hits
 
