@@ -139,6 +139,7 @@ class HpdsearchVectorStore(VectorStore):
 
 
 def _to_langchain(hit: Hit, *, passages: bool = False, with_score: bool = False) -> LangChainDocument:
-    found = ({"location": hit.location} if hit.location else {}) | ({"score": hit.score} if with_score else {})
+    place = {"location": hit.location} if hit.location else {}  # unless the document has a field of this name
+    score = {"score": hit.score} if with_score else {}
     text = hit.passage if passages else hit.text
-    return LangChainDocument(id=hit.doc_id, page_content=text, metadata={**hit.metadata, **found})
+    return LangChainDocument(id=hit.doc_id, page_content=text, metadata={**place, **hit.metadata, **score})

@@ -189,7 +189,7 @@ def _to_node(hit: Hit, *, passage: bool = False) -> BaseNode:
     text = hit.passage if passage else hit.text
     node = _document_to_node(Document(hit.doc_id, text, metadata=hit.metadata))
     if hit.location:
-        node.metadata["location"] = hit.location
+        node.metadata.setdefault("location", hit.location)
     return node
 
 

@@ -63,10 +63,12 @@ def test_hits_are_those_of_the_index(tmp_path, tiny_folder):
 
 
 def test_a_document_names_the_place_that_was_found(tmp_path, tiny_encoder):
-    documents = [Document("a", "joy", locations=((0, "page 3"),)), Document("b", "fear")]
+    named = Document("c", "happiness", metadata={"location": "Berlin"}, locations=((0, "page 4"),))
+    documents = [Document("a", "joy", locations=((0, "page 3"),)), Document("b", "fear"), named]
     with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
         found = {each.id: each.metadata for each in HpdsearchRetriever(index=index).invoke("joy")}
     assert found["a"]["location"] == "page 3"
     assert "location" not in found["b"]
+    assert found["c"]["location"] == "Berlin"  # the document's own field
     (document,) = HpdsearchVectorStore(tmp_path / "index", mode="lexical").similarity_search("joy", 1)
     assert document.metadata == {"location": "page 3"}

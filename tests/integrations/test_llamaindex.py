@@ -70,10 +70,11 @@ def test_filters_select_what_they_say(store, ids):
 
 
 def test_a_node_names_the_place_that_was_found(tmp_path, tiny_encoder):
-    documents = [Document("a", "joy", locations=((0, "page 3"),)), Document("b", "fear")]
+    named = Document("c", "happiness", metadata={"location": "Berlin"}, locations=((0, "page 4"),))
+    documents = [Document("a", "joy", locations=((0, "page 3"),)), Document("b", "fear"), named]
     with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
         found = {each.node.node_id: each.node.metadata for each in HpdsearchRetriever(index).retrieve("joy")}
-    assert found == {"a": {"location": "page 3"}, "b": {}}
+    assert found == {"a": {"location": "page 3"}, "b": {}, "c": {"location": "Berlin"}}
 
 
 def test_the_nodes_of_a_document_are_deleted(store):
