@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ pytest.importorskip("pypdf")
 pytest.importorskip("pypdfium2")
 pytest.importorskip("watchfiles")
 from document_files import make_eml, make_epub, make_odt, make_pdf  # noqa: E402
+from watching import wait_until, watching  # noqa: E402
 
 pytestmark = pytest.mark.slow
 N_EACH = 60
@@ -121,33 +121,13 @@ def test_a_mixed_folder_is_indexed_asked_updated_and_watched(tmp_path, corpus, t
     assert find(index, "markerpdf2") is None
 
     out = tmp_path / "out"
-    with out.open("wb") as file:
-        watching = subprocess.Popen(
-            [sys.executable, "-m", "hpdsearch", "watch", str(index), str(folder)],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-    try:
-        wait_until(lambda: "up to date" in out.read_text())
+    with watching(index, folder, out, seconds=LONG):
+        wait_until(lambda: "up to date" in out.read_text(), seconds=LONG)
         make_eml(folder / "letter.eml")
         make_odt(folder / "knots.odt")
         make_epub(folder / "tides.epub")
         (folder / "part3").rename(folder / "part7")
-        wait_until(lambda: getattr(find(index, "bowline"), "location", "") == "Knots")
-        wait_until(lambda: find(index, "markerdocx3").doc_id == "part7/docx3.docx")
+        wait_until(lambda: getattr(find(index, "bowline"), "location", "") == "Knots", seconds=LONG)
+        wait_until(lambda: find(index, "markerdocx3").doc_id == "part7/docx3.docx", seconds=LONG)
         assert find(index, "naïve").doc_id == "letter.eml"
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(LONG) == 0
-    finally:
-        watching.kill()
-        watching.wait()
     assert hpdsearch("verify", index) == f"{index}: intact\n"
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)

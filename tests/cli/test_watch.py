@@ -1,13 +1,9 @@
 """`hpdsearch watch` keeps an index up to date, in a process of its own and step by step."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from watching import wait_until, watching
 
 from hpdsearch import Index
 from hpdsearch.cli.watch import keep_up_to_date
@@ -15,8 +11,6 @@ from hpdsearch.common.progress import SILENT
 from hpdsearch.corpus import OnError, ReadOptions, read_corpus
 from hpdsearch.corpus import read as reading
 from hpdsearch.indexer.transaction import lock_folder
-
-LONG = 60  # seconds
 
 
 @pytest.fixture
@@ -126,13 +120,6 @@ def test_while_another_process_writes_the_update_is_tried_again(index, corpus, c
     assert lines(captured.out) == ["1 indexed, 1 document unchanged"]
 
 
-def wait_until(condition) -> None:
-    end = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def has_documents(index: Index, n: int) -> bool:
     index.refresh()
     return len(index) == n
@@ -140,28 +127,14 @@ def has_documents(index: Index, n: int) -> bool:
 
 def test_a_process_watches_until_ctrl_c(index, corpus, tmp_path):
     pytest.importorskip("watchfiles")
-    command = [sys.executable, "-m", "hpdsearch", "watch", str(index.folder), str(corpus)]
     out = tmp_path / "out"
-    with out.open("wb") as file:
-        watching = subprocess.Popen(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-    try:
+    with watching(index.folder, corpus, out):
         wait_until(lambda: "up to date, 1 document unchanged" in out.read_text())
         (corpus / "b.md").write_text("the moon")
         wait_until(lambda: has_documents(index, 2))
         assert index.get("b.md").text == "the moon"
         (corpus / "a.md").unlink()
         wait_until(lambda: has_documents(index, 1))
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(LONG) == 0
-    finally:
-        watching.kill()
-        watching.wait()
     printed = out.read_text().splitlines()
     assert printed[0] == f"{index.folder}: watching {corpus}; Ctrl-C ends it"
     assert printed[-1] == f"{index.folder}: stopped; it holds all changes that were reported"
