@@ -14,15 +14,18 @@ from hpdsearch.catalog.schema import (
     StoredDocument,
     WithdrawnDocument,
 )
+from hpdsearch.catalog.sharded import SHARD_STEP, ShardedCatalog
 from hpdsearch.catalog.writer import CatalogWriter
 
 __all__ = [
     "FILE_NAME",
     "FORMAT",
+    "SHARD_STEP",
     "Catalog",
     "CatalogWriter",
     "FileState",
     "SegmentEntry",
+    "ShardedCatalog",
     "StoredDocument",
     "WithdrawnDocument",
     "content_fingerprint",

@@ -40,6 +40,23 @@ from hpdsearch.common.files import parse_json
 
 Select: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]  # SQL, parameters -> rows
 
+
+class SelectFromAll:
+    """Reads several catalogs as if they were one: their rows follow one another.
+
+    Attributes:
+        each: reads one of the catalogs.
+    """
+
+    def __init__(self, each: Sequence[Select]) -> None:
+        """Take the functions that read the catalogs."""
+        self.each = each
+
+    def __call__(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of all catalogs."""
+        return [row for select in self.each for row in select(sql, parameters)]
+
+
 _OF_NUMBERS = frozenset("0123456789+-.eE")  # and white space
 _OF_BOOLEANS = frozenset("truefalse")
 
@@ -96,7 +113,7 @@ def _resolve_field(where: str, comparison: Comparison | Member, select: Select) 
     if members := select(f"SELECT DISTINCT field FROM attributes WHERE {IS_INSIDE} LIMIT 20", inside(field)):
         if only_null:
             return field
-        names = ", ".join(name for (name,) in members)
+        names = ", ".join(dict.fromkeys(name for (name,) in members))
         raise error_at(where, comparison.position, f"{field!r} is an object; compare one of its fields: {names}")
     if field in OWN_FIELDS:
         return OWN_FIELDS[field]
@@ -118,11 +135,13 @@ def field_names(select: Select) -> list[str]:
     """Return the names of the metadata fields that have a value, sorted."""
     step = "SELECT (SELECT min(field) FROM attributes WHERE field > name) FROM names WHERE name IS NOT NULL"
     query = f"WITH RECURSIVE names(name) AS (SELECT min(field) FROM attributes UNION ALL {step}) SELECT name FROM names"
-    return [name for (name,) in select(query, ()) if name is not None]
+    return sorted({name for (name,) in select(query, ()) if name is not None})
 
 
 def _is_stored_empty(field: str, select: Select) -> bool:
     """Tell whether a document has the field with null, an empty list or an empty object as its value."""
+    if isinstance(select, SelectFromAll):
+        return any(_is_stored_empty(field, each) for each in select.each)
     last = json.dumps(field.rpartition(".")[2], ensure_ascii=False)[1:] + ":"
     sql = "SELECT doc, metadata FROM documents WHERE doc > ? AND instr(metadata, ?) > 0 ORDER BY doc LIMIT 500"
     after = -1

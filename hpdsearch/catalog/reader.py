@@ -17,7 +17,7 @@ from hpdsearch.catalog.connection import (
     require_unchanged,
     translate_error,
 )
-from hpdsearch.catalog.filter_check import check_filter, field_names
+from hpdsearch.catalog.filter_check import Select, check_filter, field_names
 from hpdsearch.catalog.filter_parser import parse_filter
 from hpdsearch.catalog.filter_sql import flatten_metadata, register_functions, to_sql
 from hpdsearch.catalog.forking import close_connection, open_catalog
@@ -256,17 +256,25 @@ class Catalog:
         Raises:
             FilterError: the filter cannot be parsed, names a field that no document has, or can never match.
         """
-        condition, parameters = self._compile_filter(where)
+        return self.rows_meeting(*compile_filter(where, self._all))
+
+    def rows_meeting(self, condition: str, parameters: Sequence[Any]) -> Rows:
+        """Return the rows (n,), ascending, of the documents that meet a condition of `compile_filter`."""
         sql = f"SELECT row FROM passages WHERE doc IN (SELECT doc FROM documents WHERE {condition}) ORDER BY row"
         return self._column(sql, *parameters)
 
     def count_where(self, where: str) -> int:
         """Count the documents that match a filter. Raises FilterError as `rows_where` does."""
-        condition, parameters = self._compile_filter(where)
+        return self.count_meeting(*compile_filter(where, self._all))
+
+    def count_meeting(self, condition: str, parameters: Sequence[Any]) -> int:
+        """Count the documents that meet a condition of `compile_filter`."""
         return int(self._all(f"SELECT count(*) FROM documents WHERE {condition}", parameters)[0][0])
 
-    def _compile_filter(self, where: str) -> tuple[str, list[Any]]:
-        return to_sql(check_filter(where, parse_filter(where), self._all))
+    @property
+    def select(self) -> Select:
+        """The function that reads rows by SQL."""
+        return self._all
 
     def find_problems(self) -> list[str]:
         """Return a line for each problem that SQLite's integrity check and a recount of the attributes find."""
@@ -382,6 +390,15 @@ class Catalog:
             chunk = values[start : start + _MAX_PARAMETERS]
             found += self._all(sql.format(",".join("?" * len(chunk))), chunk)
         return found
+
+
+def compile_filter(where: str, select: Select) -> tuple[str, list[Any]]:
+    """Return the SQL condition on a row of the table documents, and its parameters, that a filter stands for.
+
+    Raises:
+        FilterError: the filter cannot be parsed, names a field that no document has, or can never match.
+    """
+    return to_sql(check_filter(where, parse_filter(where), select))
 
 
 def _require_file(folder: Path, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Vectors -> nearest neighbors (faiss): the spec, building and measuring an index, the vectors file, one segment."""
 
 from hpdsearch.dense.buffer import BufferedVectors
-from hpdsearch.dense.build import IndexFile, build_index
+from hpdsearch.dense.build import IndexFile, TrainedCodes, build_index, train_codes
 from hpdsearch.dense.operating_points import OperatingPoint, OperatingPoints
 from hpdsearch.dense.row_map import RowMap
 from hpdsearch.dense.segment import Segment
@@ -19,7 +19,9 @@ __all__ = [
     "OperatingPoints",
     "RowMap",
     "Segment",
+    "TrainedCodes",
     "VectorFile",
     "VectorWriter",
     "build_index",
+    "train_codes",
 ]

@@ -3,15 +3,19 @@
 import os
 from pathlib import Path
 
+THREADS = "HPDSEARCH_THREADS"  # environment variable: a process may use so many cores at most
 CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
 
 
 def usable_cores() -> int:
-    """Return the number of cores that affinity mask and container quota allow, at least 1."""
+    """Return the number of cores that affinity mask, container quota and HPDSEARCH_THREADS allow, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota()
-    return max(1, min(cores, int(quota + 0.5))) if quota else cores
+    if quota:
+        cores = min(cores, int(quota + 0.5))
+    limit = os.environ.get(THREADS, "")
+    return max(1, min(cores, int(limit)) if limit.isdecimal() else cores)
 
 
 def cgroup_quota() -> float | None:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ from hpdsearch.index.encoders import (
 )
 from hpdsearch.index.export import ExportFormat, encoded_documents, export_snapshot
 from hpdsearch.index.info import IndexInfo, describe
+from hpdsearch.index.shards.cluster_file import is_sharded
 from hpdsearch.index.verify import find_problems
 from hpdsearch.indexer.compaction import compact
 from hpdsearch.indexer.draft import Draft
@@ -105,6 +107,8 @@ class Index:
         draft: bool = False,
         device: str | Device = Device.AUTO,
         language: str | Sequence[str] = AUTO,
+        shards: int = 0,
+        processes: int = 0,
         progress: Progress = SILENT,
         merge_policy: MergePolicy = DEFAULT_MERGE_POLICY,
     ) -> "Index":
@@ -130,6 +134,9 @@ class Index:
                 its device. Queries are encoded on the CPU.
             language: of the documents, for the stems of lexical search: a code such as "de", several such as "de,fr",
                 or "auto": the languages of the first 4,096 documents (docs/languages.md).
+            shards: divide the documents among so many index folders inside the folder, which processes build and which
+                are searched as one (docs/scaling.md); 0: no shards.
+            processes: that build the shards, 0: one a core.
             progress: shows a bar for each phase.
             merge_policy: for later changes through this object.
 
@@ -143,12 +150,29 @@ class Index:
         start = time.perf_counter()
         folder = Path(folder)
         spec = spec or IndexSpec()
-        policy = _parse_on_error(on_error, strict)
+        policy = parse_on_error(on_error, strict)
         wanted = find_device(device)
         languages = parse_languages(language)
         loaded = load_encoder(encoder, wanted)
         if dim is not None:
             loaded = loaded.truncate(dim)
+        if shards:
+            from hpdsearch.index.shards.build import ShardedBuild, build_shards
+            from hpdsearch.index.shards.sharded_index import ShardedIndex
+
+            how = ShardedBuild(shards, processes, spec, strict, policy, draft, languages, merge_policy, progress)
+            report = build_shards(folder, documents, loaded, how, overwrite=overwrite, wait=wait)
+            with after_commit(folder):
+                sharded = ShardedIndex(folder, None, merge_policy, None, wanted)
+            sharded._encoders.keep_for_documents(loaded)
+            sharded.report = report
+            sharded.wait = wait
+            sharded.processes = processes
+            return sharded
+        if is_sharded(folder):
+            raise IndexFolderError(
+                f"{folder}: this folder holds an index in shards; choose another folder, or replace it by one in shards"
+            )
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)
             txn.set_meta(dim=loaded.dim, spec=spec.as_dict(), **{BACKEND: loaded.backend})
@@ -159,7 +183,7 @@ class Index:
                 raise CorpusError(f"expected at least one document with text, got {got}")
             _commit(txn, progress)
         for_queries = loaded if loaded is encoder or loaded.device == "cpu" else None
-        with _after_commit(folder):
+        with after_commit(folder):
             index = cls(folder, open_snapshot(folder), for_queries, merge_policy, device=wanted)
         index._encoders.keep_for_documents(loaded)
         report.seconds = time.perf_counter() - start
@@ -200,6 +224,12 @@ class Index:
         """
         folder = Path(folder)
         wanted = find_device(device)
+        if is_sharded(folder):
+            from hpdsearch.index.shards.sharded_index import ShardedIndex
+
+            sharded = ShardedIndex(folder, encoder, merge_policy, document_encoder, wanted)
+            sharded.wait = wait
+            return sharded
         index = cls(folder, _open_built(folder, wait), encoder, merge_policy, document_encoder, wanted)
         index.wait = wait
         return index
@@ -338,7 +368,8 @@ class Index:
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        return self._write(partial(ingest, documents), strict, on_error, draft, progress)
+        options = IngestOptions(strict, parse_on_error(on_error, strict), progress)
+        return self._write(partial(ingest, documents), options, draft)
 
     def update(
         self,
@@ -376,7 +407,7 @@ class Index:
             paths = [str(path) for path in ([under] if isinstance(under, str | Path) else under)]
             skipped = documents.stats.locations_skipped if isinstance(documents, CorpusReader) else ()
             under = CorpusScope(paths, skipped=skipped)
-        return self._write(partial(update, documents, under), strict, on_error, draft, progress)
+        return self._update(documents, under, IngestOptions(strict, parse_on_error(on_error, strict), progress), draft)
 
     def refine(self, *, progress: Progress = SILENT) -> int:
         """Give the documents of a draft the vectors of the index's encoder; return the number of passages encoded.
@@ -401,25 +432,22 @@ class Index:
         self._reopen()
         return n_encoded
 
-    def _write(
-        self,
-        write: Callable[..., IngestReport],
-        strict: bool,
-        on_error: str | OnError,
-        draft: bool,
-        progress: Progress,
+    def _update(
+        self, documents: Iterable[Document], scope: CorpusScope, options: IngestOptions, draft: bool
     ) -> IngestReport:
-        policy = _parse_on_error(on_error, strict)
+        return self._write(partial(update, documents, scope), options, draft)
+
+    def _write(self, write: Callable[..., IngestReport], options: IngestOptions, draft: bool) -> IngestReport:
         start = time.perf_counter()
         with self._transaction() as txn:
             encoder = self._encoders.for_documents(txn.meta)
             has_moved = self._encoders.finds_documents_encoder and encoder.location != txn.meta["encoder"]
             if has_moved:
                 txn.set_meta(encoder=encoder.location)
-            options = IngestOptions(strict, policy, progress, find_draft_encoder(encoder) if draft else None)
-            report = write(txn, encoder, _stored_spec(txn), options)
+            options = replace(options, draft_encoder=find_draft_encoder(encoder) if draft else None)
+            report = write(txn, encoder, stored_spec(txn), options)
             if report.n_documents or report.n_deleted or report.n_relocated or report.n_files or has_moved:
-                _commit(txn, progress)
+                _commit(txn, options.progress)
         self._reopen()
         report.seconds = time.perf_counter() - start
         self.report = report
@@ -439,16 +467,9 @@ class Index:
         wanted = list(dict.fromkeys(map(integer_to_id, given)))
         with self._transaction() as txn:
             stored = txn.catalog.doc_numbers(wanted)
-            if missing := [doc_id for doc_id in wanted if doc_id not in stored]:
-                shown = ", ".join(repr(doc_id) for doc_id in missing[:5]) + (" ..." if len(missing) > 5 else "")
-                raise QueryError(
-                    f"{self.folder}: {len(missing)} of {len(wanted)} doc_ids are not in the index: {shown}"
-                )
+            require_stored(self.folder, wanted, stored)
             if stored:
-                withdraw(txn.catalog, list(stored.values()))
-                txn.catalog.remove(list(stored.values()))
-                apply_deletions(txn, _stored_spec(txn), SILENT)
-                txn.commit()
+                remove_documents(txn, list(stored.values()))
         self._reopen()
         return len(wanted)
 
@@ -553,7 +574,7 @@ class Index:
             IndexFolderError: the folder cannot be written, for example because the disk is full.
         """
         with self._transaction() as txn:
-            compact(txn, _stored_spec(txn), progress)
+            compact(txn, stored_spec(txn), progress)
             _commit(txn, progress)
             with txn.cleanup():
                 txn.catalog.vacuum()
@@ -635,8 +656,12 @@ class Index:
     def _snapshot(self) -> Snapshot:
         """The snapshot; a forked child opens the committed one, with the parent's segments as far as they are in it."""
         if self._opened.catalog.is_inherited:
-            self._opened = open_snapshot(self.folder, self._opened)
+            self._opened = self._open_snapshot(self._opened)
         return self._opened
+
+    def _open_snapshot(self, previous: Snapshot) -> Snapshot:
+        """Open the committed snapshot; what it shares with the previous one is reused."""
+        return open_snapshot(self.folder, previous)
 
     def _transaction(self, min_wait: float | None = None) -> Transaction:
         wait = self.wait if min_wait is None else max(min_wait, self.wait)
@@ -645,7 +670,7 @@ class Index:
     def _reopen(self) -> None:
         """Open the snapshot that was just committed."""
         # A thread that opened an earlier commit must not be the last one to store it.
-        with self._opening.get(), _after_commit(self.folder):
+        with self._opening.get(), after_commit(self.folder):
             self._open_newest()
 
     def _open_newest(self) -> bool:
@@ -653,9 +678,24 @@ class Index:
         state = self._watch.read(self.folder)
         if state == self._opened_state:
             return False
-        self._opened = open_snapshot(self.folder, self._snapshot)
+        self._opened = self._open_snapshot(self._snapshot)
         self._opened_state = (state[0], self._opened.catalog.generation())  # others may have committed meanwhile
         return True
+
+
+def require_stored(folder: Path, wanted: Sequence[str], stored: Container[str]) -> None:
+    """Raise QueryError if one of the wanted doc_ids is not stored."""
+    if missing := [doc_id for doc_id in wanted if doc_id not in stored]:
+        shown = ", ".join(repr(doc_id) for doc_id in missing[:5]) + (" ..." if len(missing) > 5 else "")
+        raise QueryError(f"{folder}: {len(missing)} of {len(wanted)} doc_ids are not in the index: {shown}")
+
+
+def remove_documents(txn: Transaction, docs: Sequence[int]) -> None:
+    """Delete documents by number, and commit."""
+    withdraw(txn.catalog, docs)
+    txn.catalog.remove(docs)
+    apply_deletions(txn, stored_spec(txn), SILENT)
+    txn.commit()
 
 
 def _open_built(folder: Path, wait: float) -> Snapshot:
@@ -670,7 +710,7 @@ def _open_built(folder: Path, wait: float) -> Snapshot:
 
 
 @contextmanager
-def _after_commit(folder: Path) -> Iterator[None]:
+def after_commit(folder: Path) -> Iterator[None]:
     """Let no error of a block that opens the last commit look like a change that failed."""
     try:
         yield
@@ -678,7 +718,8 @@ def _after_commit(folder: Path) -> Iterator[None]:
         raise IndexFolderError(f"{folder}: the change is committed, but cannot be opened: {error}") from error
 
 
-def _stored_spec(txn: Transaction) -> IndexSpec:
+def stored_spec(txn: Transaction) -> IndexSpec:
+    """Return the spec that an index was built by."""
     return IndexSpec.from_dict(txn.meta["spec"])
 
 
@@ -689,7 +730,12 @@ def _parse_mode(mode: str | Mode) -> Mode:
         raise QueryError(f"mode: expected {', '.join(m.value for m in Mode)}, got {mode!r}") from None
 
 
-def _parse_on_error(on_error: str | OnError, strict: bool) -> OnError:
+def parse_on_error(on_error: str | OnError, strict: bool) -> OnError:
+    """Return how errors in documents are handled.
+
+    Raises:
+        CorpusError: there is no such way, or it contradicts `strict`.
+    """
     try:
         policy = OnError(on_error)
     except ValueError:

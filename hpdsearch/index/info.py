@@ -99,11 +99,11 @@ def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
         space=meta["space"],
         dim=meta["dim"],
         languages=read_languages(meta),
-        spec=_spec_fields(meta["spec"]),
+        spec=spec_fields(meta["spec"]),
         segments=[
             {
                 "rows": entry.n_rows,
-                **_spec_fields(entry.spec),
+                **spec_fields(entry.spec),
                 "operating_points": _operating_points(entry.operating_points),
             }
             for entry in entries
@@ -114,7 +114,7 @@ def describe(folder: Path, snapshot: Snapshot) -> IndexInfo:
     )
 
 
-def _spec_fields(stored: dict[str, Any]) -> dict[str, Any]:
+def spec_fields(stored: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a spec by their public names, which may differ from the stored ones."""
     fields = asdict(IndexSpec.from_dict(stored))
     return {name: value.value if isinstance(value, Enum) else value for name, value in fields.items()}

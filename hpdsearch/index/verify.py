@@ -9,6 +9,7 @@ from hpdsearch.catalog import Catalog, SegmentEntry
 from hpdsearch.common.files import MAX_READ_ATTEMPTS, file_sha256
 from hpdsearch.common.vectors import Rows
 from hpdsearch.errors import ChangedIndexError, CorruptIndexError
+from hpdsearch.index.shards.cluster_file import is_sharded, read_cluster
 from hpdsearch.lexical import corrupt_files
 from hpdsearch.search.lexical_files import open_lexical
 from hpdsearch.search.opening import file_errors, read_generation
@@ -24,6 +25,12 @@ def find_problems(folder: Path) -> list[str]:
     Raises:
         IndexFolderError: the folder cannot be opened.
     """
+    if is_sharded(folder):
+        from hpdsearch.index.shards.info import find_shard_problems
+
+        shards = read_cluster(folder).folders(folder)
+        found = [problem for shard in shards for problem in find_problems(shard)]
+        return found or find_shard_problems(folder, shards)
     problems = [f"{folder}: changed {MAX_READ_ATTEMPTS} times while it was verified; try again when writers are done"]
     with file_errors(folder):
         for _ in range(MAX_READ_ATTEMPTS):

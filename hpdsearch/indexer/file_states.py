@@ -4,7 +4,7 @@ A file is as it was if size and time of its last change are the same, or else if
 documents that a process extracts; other files are read in the time that hashing them would take.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hpdsearch.catalog import CatalogWriter, FileState
 from hpdsearch.corpus import CorpusReader
@@ -27,7 +27,32 @@ class FileStates:
         """Take the documents of a corpus; the files of any others are unknown."""
         self._corpus = documents if isinstance(documents, CorpusReader) else None
         self._catalog = catalog
+        self._sources: Mapping[str, Source] = {}
+        self._reading = ""
+        self._started_ns = 0
         self.n_recorded = 0
+        if self._corpus is not None:
+            self._sources = self._corpus.sources
+            self._reading = self._corpus.reading
+            self._started_ns = self._corpus.started_ns
+
+    @classmethod
+    def of_sources(
+        cls, sources: Mapping[str, Source], reading: str, started_ns: int, catalog: CatalogWriter
+    ) -> "FileStates":
+        """Return the states of files that another process reads.
+
+        Args:
+            sources: the files by location; it may grow.
+            reading: as `CorpusReader.reading`.
+            started_ns: as `CorpusReader.started_ns`.
+            catalog: stores the states.
+        """
+        states = cls((), catalog)
+        states._sources = sources
+        states._reading = reading
+        states._started_ns = started_ns
+        return states
 
     def leave_out_unchanged(self) -> list[int]:
         """Let the corpus not read the files that are as they were; return the numbers of their documents."""
@@ -52,14 +77,13 @@ class FileStates:
 
     def record(self, documents: Iterable[tuple[int, Document]]) -> None:
         """Record the files that documents were read from, by the documents' numbers."""
-        if self._corpus is not None:
-            sources = self._corpus.sources
+        sources = self._sources
+        if self._reading:
             self._record([(doc, sources[each.source]) for doc, each in documents if each.source in sources])
 
     def _record(self, sources: Iterable[tuple[int, Source]]) -> None:
-        assert self._corpus is not None
-        settled = self._corpus.started_ns - SETTLED_NS
-        reading = self._corpus.reading
+        settled = self._started_ns - SETTLED_NS
+        reading = self._reading
         states = [
             (doc, FileState(source.location, source.size, source.modified_ns, source.content, reading))
             for doc, source in sources

@@ -5,11 +5,13 @@ that the index stores for this source; if there is none, the shortest ending of 
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import length_hint
 from pathlib import Path
+from typing import Any, Protocol
 
+from hpdsearch.catalog import WithdrawnDocument
 from hpdsearch.corpus.locations import (
     extend_left,
     find_location,
@@ -25,10 +27,43 @@ from hpdsearch.corpus.locations import (
 from hpdsearch.corpus.skipping import OnError, Skipped
 from hpdsearch.errors import CorpusError
 from hpdsearch.indexer.document_check import require_document
-from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.records import Document
 
 N_STREAMS = "n_streams"  # setting: number of streams whose documents were added
+
+
+class StoredDocuments(Protocol):
+    """What is looked up in a catalog; `CatalogWriter` has these methods."""
+
+    def next_doc(self) -> int:
+        """Return the number of the next document; 0: nothing is stored."""
+
+    def stored_sources(self, doc_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Return document number and source by doc_id, for the existing documents among these."""
+
+    def sources_by_stem(self, stems: Sequence[str], location: str, *, has_lines: bool) -> dict[str, str]:
+        """Return a stored source by stem, for those of these stems that are in use."""
+
+    def find_withdrawn(self, place: str, doc_id: str | None = None) -> WithdrawnDocument | None:
+        """Return the withdrawn document of a place; None: there is none."""
+
+    def has_stream(self) -> bool:
+        """Return whether a document comes from standard input."""
+
+
+class Settings(Protocol):
+    """The settings and the stored documents of an index that is changed; `Transaction` has them."""
+
+    @property
+    def catalog(self) -> StoredDocuments:
+        """The stored documents."""
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The settings."""
+
+    def set_meta(self, **settings: Any) -> None:
+        """Change settings."""
 
 
 class IncomingDocuments:
@@ -42,7 +77,7 @@ class IncomingDocuments:
     def __init__(
         self,
         documents: Iterable[Document],
-        txn: Transaction,
+        txn: Settings,
         skipped: Skipped,
         *,
         on_error: OnError,
@@ -141,7 +176,7 @@ class IncomingDocuments:
 class _Streams:
     """Numbers the streams of one run: a stream that is added never has the location of a stored one."""
 
-    def __init__(self, txn: Transaction, are_new: bool) -> None:
+    def __init__(self, txn: Settings, are_new: bool) -> None:
         self._txn = txn
         self._are_new = are_new
         self._locations: dict[str, str] = {}

@@ -138,7 +138,7 @@ def ingest_incoming(
     files: FileStates,
 ) -> None:
     """Add documents that went through `IncomingDocuments` and count them in `report`; the rest is as in `ingest`."""
-    blocks = _split_in_blocks(documents)
+    blocks = split_in_blocks(documents)
     first = next(blocks, None)
     if first is None:
         return
@@ -160,7 +160,8 @@ def ingest_incoming(
     run.set_draft()
 
 
-def _split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield the documents in blocks of at most BLOCK_DOCUMENTS documents and about BLOCK_CHARACTERS characters."""
     block: list[Document] = []
     characters = 0
     for document in documents:

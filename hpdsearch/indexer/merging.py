@@ -11,7 +11,7 @@ import numpy as np
 from hpdsearch.catalog import CatalogWriter, SegmentEntry
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Rows, Stored
-from hpdsearch.dense import IndexSpec, RowMap, VectorWriter, build_index
+from hpdsearch.dense import IndexSpec, RowMap, TrainedCodes, VectorWriter, build_index
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.search.segment_files import open_vectors, row_map
 
@@ -179,9 +179,11 @@ def rewrite(
     _build_index(txn, _entry_without_index(txn, new), number, spec, progress)
 
 
-def rebuild_index(txn: Transaction, entry: SegmentEntry, spec: IndexSpec, progress: Progress) -> None:
-    """Build another index file from a segment's vectors."""
-    _build_index(txn, entry, txn.new_number(), spec, progress)
+def rebuild_index(
+    txn: Transaction, entry: SegmentEntry, spec: IndexSpec, progress: Progress, trained: TrainedCodes | None = None
+) -> None:
+    """Build another index file from a segment's vectors; with the given centroids and codebooks, if there are any."""
+    _build_index(txn, entry, txn.new_number(), spec, progress, trained)
 
 
 def n_live(catalog: CatalogWriter, entry: SegmentEntry) -> int:
@@ -189,14 +191,21 @@ def n_live(catalog: CatalogWriter, entry: SegmentEntry) -> int:
     return entry.n_rows - len(catalog.tombstones(entry.first_row, entry.end_row))
 
 
-def _build_index(txn: Transaction, entry: SegmentEntry, number: int, spec: IndexSpec, progress: Progress) -> None:
+def _build_index(
+    txn: Transaction,
+    entry: SegmentEntry,
+    number: int,
+    spec: IndexSpec,
+    progress: Progress,
+    trained: TrainedCodes | None = None,
+) -> None:
     """Build the index file with this number from a segment's vectors, and activate the segment with it."""
     vectors = open_vectors(txn.folder, entry, txn.meta["dim"])
     if spec.memory:  # a budget of the whole index: every large segment gets its share
         n_other_rows = sum(other.n_rows for other in txn.catalog.segments() if other.segment != entry.segment)
         share = spec.memory * entry.n_rows // (entry.n_rows + n_other_rows)
         spec = dataclasses.replace(spec, memory=share if entry.n_rows >= MIN_BUDGETED_ROWS else 0)
-    built = build_index(vectors, spec, txn.index_path(number), progress=progress)
+    built = build_index(vectors, spec, txn.index_path(number), progress=progress, trained=trained)
     txn.catalog.add_segment(
         dataclasses.replace(
             entry,

@@ -61,6 +61,7 @@ class Transaction:
         overwrite: bool = False,
         wait: float = 0,
         policy: MergePolicy = DEFAULT_MERGE_POLICY,
+        first_row: int = 0,
     ) -> None:
         """Prepare a transaction; entering the `with` block begins it.
 
@@ -70,8 +71,10 @@ class Transaction:
             overwrite: with `create`, replace an index.
             wait: seconds to wait for another writer.
             policy: says which rows are buffered and which segments are merged.
+            first_row: with `create`, the first row of the index; the shards of an index have different rows.
         """
         self.folder = folder
+        self._first_row = first_row
         self.policy = policy
         self._create = create
         self._overwrite = overwrite
@@ -160,7 +163,7 @@ class Transaction:
         if self._create:
             self.catalog.clear()
             self._meta = {"generation": self._meta.get("generation", 0)}
-            self._next_row = 0
+            self._next_row = self._first_row
         else:
             clean_lexical_folder(self.folder / self._meta["lexical"])
             self._next_row = int(self._meta.get("next_row", self.catalog.next_row()))

@@ -1,10 +1,10 @@
 """Update an index from its sources: only changed documents are written, and only new texts are encoded."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import length_hint
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hpdsearch.catalog import content_fingerprint
 from hpdsearch.corpus.locations import is_ending, split_line
@@ -40,19 +40,52 @@ class _Held(NamedTuple):
     is_unchanged: bool
 
 
+class Incoming(Protocol):
+    """Documents that were checked and have their final doc_ids.
+
+    Attributes:
+        files: the states of their files.
+        moved_from: files that are gone and whose doc_ids went to other files.
+        skipped_files: files of which a document was skipped because it cannot be stored.
+    """
+
+    files: FileStates
+    moved_from: set[str]
+    skipped_files: set[str]
+
+    def leave_out_unchanged(self) -> Sequence[int]:
+        """Leave out the files that are as they were, before the iteration; return the numbers of their documents."""
+
+    def __iter__(self) -> Iterator[Document]: ...
+    def __length_hint__(self) -> int: ...
+
+
+class _ReadDocuments(IncomingDocuments):
+    """The documents of one reading of a corpus into one index."""
+
+    def __init__(
+        self, documents: Iterable[Document], txn: Transaction, report: IngestReport, on_error: OnError
+    ) -> None:
+        super().__init__(documents, txn, report.skipped, on_error=on_error, streams_are_new=False)
+        self.files = FileStates(documents, txn.catalog)
+
+    def leave_out_unchanged(self) -> Sequence[int]:
+        """Let the corpus not read the files that are as they were."""
+        return self.files.leave_out_unchanged()
+
+
 class _ChangedDocuments:
     """Iterates over the documents that the index lacks or stores otherwise, and counts the others.
 
     Attributes:
         report: counts the documents that are not yielded; the caller counts the others in it.
-        files: the states of their files.
     """
 
-    def __init__(self, documents: Iterable[Document], txn: Transaction, scope: CorpusScope, on_error: OnError) -> None:
-        self.report = IngestReport()
-        skipped = self.report.skipped
-        self.files = FileStates(documents, txn.catalog)
-        self._documents = IncomingDocuments(documents, txn, skipped, on_error=on_error, streams_are_new=False)
+    def __init__(
+        self, documents: "Incoming", txn: Transaction, scope: CorpusScope, report: IngestReport, on_error: OnError
+    ) -> None:
+        self.report = report
+        self._documents = documents
         self._on_error = on_error
         self._scope = scope
         self._catalog = txn.catalog
@@ -66,7 +99,7 @@ class _ChangedDocuments:
         return length_hint(self._documents, 0)
 
     def __iter__(self) -> Iterator[Document]:
-        left_out = self.files.leave_out_unchanged()
+        left_out = self._documents.leave_out_unchanged()
         self._catalog.mark_all_seen(left_out)
         self.report.n_unchanged += len(left_out)
         for document in self._documents:
@@ -127,7 +160,7 @@ class _ChangedDocuments:
             return False
         if is_unchanged:
             self.report.n_unchanged += 1
-            self.files.record([(doc, document)])
+            self._documents.files.record([(doc, document)])
             if source != document.source:
                 self._relocate(doc, source, document.source)
             return False
@@ -195,10 +228,24 @@ def update(
             breaks a rule of `strict`.
         CorruptIndexError: a file of the index is missing or altered.
     """
-    changed = _ChangedDocuments(documents, txn, scope, options.on_error)
-    report = changed.report
-    ingest_incoming(changed, report, txn, encoder, spec, options, changed.files)
-    report.n_files = changed.files.n_recorded
+    report = IngestReport()
+    incoming = _ReadDocuments(documents, txn, report, options.on_error)
+    return update_incoming(incoming, report, scope, txn, encoder, spec, options)
+
+
+def update_incoming(
+    documents: Incoming,
+    report: IngestReport,
+    scope: CorpusScope,
+    txn: Transaction,
+    encoder: Encoder,
+    spec: IndexSpec,
+    options: IngestOptions,
+) -> IngestReport:
+    """Update an index from documents that have their final doc_ids, and count them in `report`; see `update`."""
+    changed = _ChangedDocuments(documents, txn, scope, report, options.on_error)
+    ingest_incoming(changed, report, txn, encoder, spec, options, documents.files)
+    report.n_files = documents.files.n_recorded
     deleted = changed.find_deleted()
     if deleted:
         stored = txn.catalog.doc_ids(deleted)

@@ -26,6 +26,16 @@ class BufferedRows:
         self._stems = [stems for _, stems in counted]
         self._lengths = round_lengths(np.array([sum(stems.values()) for stems in self._stems], np.int64))
 
+    @classmethod
+    def join(cls, buffers: "Iterable[BufferedRows]") -> "BufferedRows":
+        """Return the rows of several buffers, which have one analysis, as those of one."""
+        parts = list(buffers)
+        joined = cls(())
+        joined.rows = [row for part in parts for row in part.rows]
+        joined._stems = [stems for part in parts for stems in part._stems]
+        joined._lengths = np.concatenate([joined._lengths, *(part._lengths for part in parts)])
+        return joined
+
     @property
     def stems(self) -> set[str]:
         """All stems of the buffered passages."""

@@ -7,7 +7,7 @@ temporary folder of links to the files of one commit instead, and the caller mus
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import tantivy
 
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.lexical.analysis import register_tokenizers
-from hpdsearch.lexical.tantivy_formats import MANAGED, META, READ_LOCK, active_file_names
+from hpdsearch.lexical.tantivy_formats import MANAGED, META, READ_LOCK, active_file_names, join_metas
 
 # Making the links takes 0.2 ms in memory, 3 to 20 ms on a disk; containers have it even if their disk is read-only.
 _MEMORY_FOLDER = Path("/dev/shm")
@@ -36,7 +36,22 @@ def open_committed(folder: Path, meta: bytes) -> tuple[tantivy.Searcher, tantivy
             # do not lock files.
             if os.access(folder / MANAGED, os.R_OK) and "acquire Lockfile" not in str(error):
                 raise
-    with _linked_folder(folder, meta) as links:
+    with _linked_files(meta, [folder / name for name in active_file_names(meta)]) as links:
+        return _open(links)
+
+
+def open_together(commits: Sequence[tuple[Path, bytes]]) -> tuple[tantivy.Searcher, tantivy.Schema]:
+    """Open the commits of several folders of equal schemas as one index, which counts rows and words of all.
+
+    Args:
+        commits: the folders, and their meta.json.
+
+    Raises:
+        IndexFolderError: there is no temporary folder.
+        ValueError: Tantivy cannot read the files, or a writer has removed them.
+    """
+    files = [folder / name for folder, meta in commits for name in active_file_names(meta)]
+    with _linked_files(join_metas([meta for _, meta in commits]), files) as links:
         return _open(links)
 
 
@@ -51,9 +66,9 @@ def _open(folder: Path) -> tuple[tantivy.Searcher, tantivy.Schema]:
 
 
 @contextmanager
-def _linked_folder(folder: Path, meta: bytes) -> Iterator[Path]:
+def _linked_files(meta: bytes, files: Sequence[Path]) -> Iterator[Path]:
     """Make a temporary folder with this meta.json and links to the files that it names; remove it afterwards."""
-    links = _make_links(folder, meta)
+    links = _make_links(meta, files)
     try:
         yield links
     finally:
@@ -62,13 +77,13 @@ def _linked_folder(folder: Path, meta: bytes) -> Iterator[Path]:
         shutil.rmtree(links, ignore_errors=True)
 
 
-def _make_links(folder: Path, meta: bytes) -> Path:
+def _make_links(meta: bytes, files: Sequence[Path]) -> Path:
     failure: OSError | None = None
     for parent in _temporary_folders():
         try:
             links = Path(tempfile.mkdtemp(prefix="hpdsearch-", dir=parent))
             try:
-                _fill_with_links(links, folder, meta)
+                _fill_with_links(links, meta, files)
             except BaseException:
                 shutil.rmtree(links, ignore_errors=True)
                 raise
@@ -76,21 +91,22 @@ def _make_links(folder: Path, meta: bytes) -> Path:
         except OSError as error:
             failure = error
     reason = "there is none" if failure is None else failure.strerror
+    folder = files[0].parent if files else "the lexical index"
     raise IndexFolderError(
-        f"{folder}: cannot be written, so reading it needs a temporary folder ({reason}); "
+        f"{folder}: cannot be opened in its place, so reading it needs a temporary folder ({reason}); "
         "set TMPDIR to a folder with write permission and room"
     ) from failure
 
 
-def _fill_with_links(links: Path, folder: Path, meta: bytes) -> None:
+def _fill_with_links(links: Path, meta: bytes, files: Sequence[Path]) -> None:
     (links / META).write_bytes(meta)
-    for name in active_file_names(meta):
+    for path in files:
         try:
-            (links / name).symlink_to((folder / name).absolute())
+            (links / path.name).symlink_to(path.absolute())
         except OSError:
             if os.name != "nt":  # Windows lets only some users make links
                 raise
-            shutil.copyfile(folder / name, links / name)
+            shutil.copyfile(path, links / path.name)
 
 
 def _temporary_folders() -> Iterator[str]:

@@ -6,11 +6,12 @@ verifying its files. tests/lexical/test_tantivy_formats.py compares each of them
 another version is allowed here and in setup.cfg, that test must pass with it.
 """
 
+import json
 import math
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -79,6 +80,20 @@ def active_file_names(meta: bytes) -> list[str]:
     deletes = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in parse_json(meta)["segments"]}
     names = [f"{segment}.{found['opstamp']}.del" for segment, found in deletes.items() if found]
     return sorted([*names, *(f"{segment}.{ending}" for segment in deletes for ending in SEGMENT_ENDINGS)])
+
+
+def join_metas(metas: Sequence[bytes]) -> bytes:
+    """Return the meta.json of an index that has the files of all these commits, whose schemas are equal.
+
+    Raises:
+        ValueError: they are not.
+    """
+    parsed = [parse_json(meta) for meta in metas]
+    if any(one["schema"] != parsed[0]["schema"] for one in parsed):
+        raise ValueError("the lexical indexes have different schemas")
+    segments = [segment for one in parsed for segment in one["segments"]]
+    joined = {**parsed[0], "segments": segments, "opstamp": max(one["opstamp"] for one in parsed)}
+    return json.dumps(joined).encode()
 
 
 def count_rows(meta: Mapping[str, Any]) -> int:

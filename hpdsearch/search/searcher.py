@@ -296,7 +296,7 @@ def _rank_dense(
 
     def rank_candidates(queries: Sequence[int], expansion: int) -> Iterable[tuple[Ranking, float]]:
         all_rows, all_scores, max_unseen = _find_candidates(
-            snapshot.segments, row_filter, vectors[queries], 2 * k, expansion, ann_recall
+            snapshot, row_filter, vectors[queries], 2 * k, expansion, ann_recall
         )
         for rows, scores, unseen in zip(all_rows, all_scores, max_unseen.tolist(), strict=True):
             found = rows >= 0
@@ -306,7 +306,7 @@ def _rank_dense(
 
 
 def _find_candidates(
-    segments: Sequence[Segment | BufferedVectors],
+    snapshot: Snapshot,
     row_filter: RowFilter,
     vectors: Matrix,
     n: int,
@@ -316,8 +316,8 @@ def _find_candidates(
     """Find the nearest rows of all segments.
 
     Args:
-        segments: the segments.
-        row_filter: which of their rows may be found.
+        snapshot: the snapshot.
+        row_filter: which rows of its segments may be found.
         vectors: queries (m, dim), unit length.
         n: rows wanted from each segment.
         expansion: this many times the candidates and probed lists.
@@ -331,12 +331,15 @@ def _find_candidates(
     all_rows = [np.empty((m, 0), np.int64)]
     all_scores = [np.empty((m, 0), np.float32)]
     max_unseen = np.full(m, NO_SCORE, np.float32)
-    for segment, mask, count in zip(segments, row_filter.masks, row_filter.counts, strict=True):
-        if not count:
-            continue
+    searched = [one for one in zip(snapshot.segments, row_filter.masks, row_filter.counts, strict=True) if one[2]]
+
+    def find(one: tuple[Segment | BufferedVectors, Mask | None, int]) -> tuple[Rows, Scores]:
+        segment, mask, count = one
         measured = segment.operating_points
         point = measured.choose(ann_recall) if ann_recall is not None and measured is not None else None
-        rows, scores = segment.nearest(vectors, min(n, count), allowed=mask, point=point, expansion=expansion)
+        return segment.nearest(vectors, min(n, count), allowed=mask, point=point, expansion=expansion)
+
+    for (_, _, count), (rows, scores) in zip(searched, snapshot.map_segments(find, searched), strict=True):
         all_rows.append(rows)
         all_scores.append(scores)
         if rows.shape[1] < count or rows.min(initial=0) < 0:

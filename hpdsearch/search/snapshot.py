@@ -1,6 +1,6 @@
 """One committed snapshot of an index, opened for searching."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from hpdsearch.search.query_syntax import Condition
 
 K = TypeVar("K")
 V = TypeVar("V")
+A = TypeVar("A")
+R = TypeVar("R")
 
 MAX_CACHED_FILTERS = 8
 
@@ -73,6 +75,10 @@ class Snapshot:
     _common: dict[Condition, bool] = field(default_factory=dict)
     _compared: dict[Condition, dict[int, bool]] = field(default_factory=dict)
 
+    def map_segments(self, search: Callable[[A], R], segments: Iterable[A]) -> Iterator[R]:
+        """Apply a function to the segments, one after the other; yield its results in their order."""
+        return map(search, segments)
+
     def allowed_rows(self, restriction: Restriction) -> Rows | None:
         """Return the live rows (n,) that a search may return, ascending; None: all.
 
@@ -120,7 +126,7 @@ class Snapshot:
         return allowed
 
     def _live_rows(self) -> Rows:
-        rows = np.concatenate([segment.rows.all_rows() for segment in self.segments])
+        rows = np.concatenate([np.empty(0, np.int64), *(segment.rows.all_rows() for segment in self.segments)])
         return np.setdiff1d(rows, self.tombstones, assume_unique=True)
 
     def _make_row_filter(self, restriction: Restriction) -> RowFilter:

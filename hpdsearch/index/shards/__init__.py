@@ -1,0 +1,1 @@
+"""An index in shards: several index folders that are built, searched and changed as one."""

@@ -1,0 +1,334 @@
+"""Build an index in shards: the corpus is read once, processes build the shards, cluster.json makes them one index.
+
+Stopped at any moment, the same call goes on: it reads the corpus again, leaves committed shards of the same documents
+and settings as they are, and encodes no block again that a process had encoded.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpdsearch.catalog import FILE_NAME, Catalog
+from hpdsearch.common.files import PARTIAL
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.corpus import CorpusReader, OnError
+from hpdsearch.corpus.skipping import Skipped
+from hpdsearch.dense import Codec, IndexSpec, IndexType, TrainedCodes, train_codes
+from hpdsearch.encoder import Encoder
+from hpdsearch.errors import CorpusError, IndexFolderError, ShapeError
+from hpdsearch.index.shards.cluster_file import (
+    CLUSTER_FILE,
+    MAX_SHARDS,
+    SHARD_NAME,
+    ClusterFile,
+    is_sharded,
+    name_shards,
+    read_cluster,
+)
+from hpdsearch.index.shards.jobs import BuildJob, CodesJob, EncoderChoice, join_reports, read_settings
+from hpdsearch.index.shards.processes import count_processes, run_jobs
+from hpdsearch.index.shards.spool import SPOOL, SpooledShard, remove_spool, write_spool
+from hpdsearch.index.shards.stored import AllShards
+from hpdsearch.indexer.incoming import N_STREAMS, IncomingDocuments
+from hpdsearch.indexer.ingest import IngestReport, split_in_blocks
+from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
+from hpdsearch.indexer.transaction import LOCK_NAME, REFINE_LOCK, lock_folder
+from hpdsearch.lexical import detect_languages
+from hpdsearch.records import Document
+from hpdsearch.search.segment_files import open_vectors
+
+CODES = "codes.faiss"  # the trained codes without rows, while the shards get theirs
+PLAIN_CODES = IndexSpec(
+    IndexType.FLAT, Codec.F32
+)  # of shards until the codes of all are trained: they need no training
+
+
+@dataclass(frozen=True)
+class ShardedBuild:
+    """How an index in shards is built.
+
+    Attributes:
+        n_shards: number of shards, 1..MAX_SHARDS.
+        n_processes: processes that build them; 0: one a core.
+        spec: index of the vectors of all shards together.
+        strict: as in `Index.build`.
+        on_error: as in `Index.build`.
+        draft: as in `Index.build`.
+        languages: of the documents; none: those of the first block of documents.
+        policy: the merge policy of the shards.
+        progress: shows a bar for each phase.
+    """
+
+    n_shards: int
+    n_processes: int = 0
+    spec: IndexSpec = IndexSpec()
+    strict: bool = False
+    on_error: OnError = OnError.STOP
+    draft: bool = False
+    languages: Sequence[str] = ()
+    policy: MergePolicy = DEFAULT_MERGE_POLICY
+    progress: Progress = SILENT
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ShapeError: a number is outside of its range.
+        """
+        if not 1 <= self.n_shards <= MAX_SHARDS:
+            raise ShapeError(f"shards: expected 1..{MAX_SHARDS}, got {self.n_shards}")
+        if self.n_processes < 0:
+            raise ShapeError(f"processes: expected at least 1, got {self.n_processes}")
+
+
+def build_shards(
+    folder: Path, documents: Iterable[Document], encoder: Encoder, build: ShardedBuild, *, overwrite: bool, wait: float
+) -> IngestReport:
+    """Build the shards of an index and commit them as one.
+
+    Args:
+        folder: a new folder, an empty one, one of an unfinished build, or an index in shards.
+        documents: consumed once.
+        encoder: of the documents; processes load it by its location.
+        build: how they are built.
+        overwrite: replace an index in shards, which can be searched until the new one is committed.
+        wait: seconds to wait for another writer.
+
+    Raises:
+        CorpusError, IndexFolderError, EncoderError, LockedError: as in `Index.build`.
+    """
+    start = time.perf_counter()
+    before = _prepare_folder(folder, overwrite)
+    lock = lock_folder(folder, wait)
+    try:
+        reading = _Reading(folder / SPOOL, documents, build)
+        number = before.number + 1 if before else 1
+        names = name_shards(build.n_shards, number)
+        jobs = _make_jobs(folder, names, reading, encoder, build)
+        bar = build.progress.phase("encoding", total=reading.n_documents, unit="doc")
+        with closing(bar):
+            reports = run_jobs(jobs, build.n_processes, bar)
+        report = join_reports([*reports, reading.report_values])
+        if not sum(_count_documents(Path(job.folder)) for job in jobs):
+            got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
+            raise CorpusError(f"expected at least one document with text, got {got}")
+        folders = [Path(job.folder) for job in jobs]
+        share_codes(folder, folders, build.spec, build.n_processes, build.progress)
+        spec = build.spec.as_dict()
+        ClusterFile(number, names, encoder.space, encoder.dim, tuple(reading.languages), spec).write(folder)
+        remove_leftovers(folder, names)
+    except BaseException:
+        _remove_if_empty(folder)
+        raise
+    finally:
+        lock.release()
+    report.seconds = time.perf_counter() - start
+    report.encode_seconds /= count_processes(build.n_processes, build.n_shards)
+    return report
+
+
+class _Reading:
+    """Reads the documents once, checks them, and divides them.
+
+    Attributes:
+        shards: the documents of each shard.
+        n_documents: documents of all.
+        languages: of all shards.
+        n_streams: streams among the sources.
+        reading: as `CorpusReader.reading`; "": the documents come from no files.
+        started_ns: as `CorpusReader.started_ns`.
+        report_values: counts that belong to no shard, as JSON values.
+    """
+
+    def __init__(self, spool: Path, documents: Iterable[Document], build: ShardedBuild) -> None:
+        corpus = documents if isinstance(documents, CorpusReader) else None
+        self.languages = list(build.languages)
+        self.reading = corpus.reading if corpus else ""
+        self.started_ns = corpus.started_ns if corpus else 0
+        self._strict = build.strict
+        self._texts = array("Q")
+        self._first: dict[int, str] = {}
+        skipped = Skipped()
+        index = AllShards()
+        incoming = IncomingDocuments(documents, index, skipped, on_error=build.on_error, streams_are_new=True)
+        sources = corpus.sources if corpus else {}
+        bar = build.progress.phase("reading", total=None, unit="doc")
+        with closing(bar):
+            self.shards: list[SpooledShard] = write_spool(
+                spool, self._each(incoming, bar.update), build.n_shards, sources
+            )
+        self.n_documents = sum(shard.n_documents for shard in self.shards)
+        self.n_streams = int(index.meta.get(N_STREAMS, 0))
+        n_distinct = len(np.unique(np.frombuffer(self._texts, np.uint64))) if self._texts else 0
+        counts = IngestReport(n_duplicates=len(self._texts) - n_distinct, skipped=skipped)
+        self.report_values = asdict(counts)
+
+    def _each(self, documents: Iterable[Document], count: Any) -> Iterator[Document]:
+        for block in split_in_blocks(documents):
+            self.languages = self.languages or list(detect_languages([document.text for document in block]))
+            for document in block:
+                self._count_text(document)
+                yield document
+            count(len(block))
+
+    def _count_text(self, document: Document) -> None:
+        """Remember a hash of title and text: the documents of equal ones may lie in different shards."""
+        if not document.text or document.text.isspace():
+            return
+        content = f"{len(document.title)} {document.title}{document.text}".encode()
+        text_hash = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+        self._texts.append(text_hash)
+        if self._strict:
+            same = self._first.setdefault(text_hash, document.doc_id)
+            if same != document.doc_id:
+                where = document.source or f"document {document.doc_id!r}"
+                raise CorpusError(
+                    f"{where}: has the title and text of {same!r}; fix it, or leave out --strict (strict=False)"
+                )
+
+
+def _make_jobs(
+    folder: Path, names: Sequence[str], reading: _Reading, encoder: Encoder, build: ShardedBuild
+) -> list[BuildJob]:
+    """Return the jobs that build the shards."""
+    choice = EncoderChoice.of(encoder)
+    spec = (build.spec if _needs_no_training(build.spec) else PLAIN_CODES).as_dict()
+    settings = [build.n_shards, choice.sha256, choice.dim, choice.backend, build.spec.as_dict(), reading.languages]
+    settings += [build.strict, build.on_error.value, build.draft]
+    jobs = []
+    for number, (name, shard) in enumerate(zip(names, reading.shards, strict=True)):
+        made_of = hashlib.sha256(json.dumps([number, shard.digest, *settings]).encode()).hexdigest()
+        jobs.append(
+            BuildJob(
+                folder=str((folder / name).absolute()),
+                number=number,
+                documents=str(shard.path.absolute()),
+                n_documents=shard.n_documents,
+                made_of=made_of,
+                encoder=choice,
+                spec=spec,
+                languages=list(reading.languages),
+                strict=build.strict,
+                skips=build.on_error is OnError.SKIP,
+                draft=build.draft,
+                n_streams=reading.n_streams,
+                reading=reading.reading,
+                started_ns=reading.started_ns,
+                policy=asdict(build.policy),
+            )
+        )
+    return jobs
+
+
+def share_codes(
+    folder: Path,
+    shards: Sequence[Path],
+    spec: IndexSpec,
+    n_processes: int,
+    progress: Progress = SILENT,
+    *,
+    again: bool = False,
+) -> None:
+    """Give all shards codes of the same centroids and codebooks, trained on a sample of all vectors.
+
+    Args:
+        folder: the folder of the index.
+        shards: the folders of its shards.
+        spec: index of the vectors of all shards together; a memory budget is divided among them.
+        n_processes: processes that build the codes.
+        progress: shows a bar.
+        again: also of shards that have codes of this spec.
+
+    Raises:
+        ShapeError: the spec does not fit the vectors.
+    """
+    own_spec = replace(spec, memory=spec.memory // len(shards)).as_dict()
+    if not again and all((read_settings(shard) or {}).get("spec") == own_spec for shard in shards):
+        return
+    trained = None if _needs_no_training(spec) else _train(folder, shards, spec, progress)
+    try:
+        jobs = [
+            CodesJob(
+                folder=str(shard),
+                spec=own_spec,
+                trained_spec={} if trained is None else trained.spec.as_dict(),
+                trained="" if trained is None else str(trained.path.absolute()),
+            )
+            for shard in shards
+        ]
+        bar = progress.phase("indexing", total=None, unit="shard")
+        with closing(bar):
+            run_jobs(jobs, n_processes)
+            bar.update(len(jobs))
+    finally:
+        (folder / CODES).unlink(missing_ok=True)
+
+
+def _train(folder: Path, shards: Sequence[Path], spec: IndexSpec, progress: Progress) -> TrainedCodes | None:
+    """Train codes on the vectors of all segments; None: there is none, because all vectors are deleted."""
+    files = []
+    for shard in shards:
+        with closing(Catalog.open(shard)) as catalog:
+            dim = catalog.meta()["dim"]
+            files += [open_vectors(shard, entry, dim) for entry in catalog.segments()]
+    return train_codes(files, spec, folder / CODES, progress=progress) if files else None
+
+
+def _needs_no_training(spec: IndexSpec) -> bool:
+    """Tell whether codes of a spec hold the vectors as they are, so that shards share them anyway."""
+    return spec.kind is IndexType.FLAT and spec.codec is Codec.F32
+
+
+def _count_documents(shard: Path) -> int:
+    with closing(Catalog.open(shard)) as catalog:
+        return catalog.n_documents()
+
+
+def _prepare_folder(folder: Path, overwrite: bool) -> ClusterFile | None:
+    """Make the folder, or check what it holds; return the index in shards that it holds."""
+    if (folder / FILE_NAME).exists():
+        raise IndexFolderError(f"{folder}: this folder holds an index without shards; choose another folder")
+    if is_sharded(folder):
+        if not overwrite:
+            raise IndexFolderError(
+                f"{folder}: this folder holds an index already; replace it with --overwrite, or change it with "
+                "--update or hpdsearch add"
+            )
+        return read_cluster(folder)
+    others = [path.name for path in sorted(folder.iterdir()) if not _is_own(path)] if folder.is_dir() else []
+    if others:
+        raise IndexFolderError(f"{folder}: this folder holds other files ({others[0]} ...); choose a folder of its own")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexFolderError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    return None
+
+
+def _is_own(path: Path) -> bool:
+    names = (LOCK_NAME, REFINE_LOCK, SPOOL, CODES, CLUSTER_FILE)
+    return path.name.removesuffix(PARTIAL) in names or SHARD_NAME.fullmatch(path.name) is not None
+
+
+def remove_leftovers(folder: Path, names: Sequence[str]) -> None:
+    """Remove what a build has left in the folder of an index, and shards of earlier builds."""
+    remove_spool(folder / SPOOL)
+    for path in folder.iterdir():
+        if SHARD_NAME.fullmatch(path.name) and path.name not in names:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove the spool of a build that ended by an error, and the folder if the build has left nothing else in it."""
+    remove_spool(folder / SPOOL)
+    if all(path.name in (LOCK_NAME, REFINE_LOCK) for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
