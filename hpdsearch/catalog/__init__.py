@@ -14,10 +14,11 @@ from hpdsearch.catalog.schema import (
     StoredDocument,
     WithdrawnDocument,
 )
-from hpdsearch.catalog.sharded import SHARD_STEP, ShardedCatalog
+from hpdsearch.catalog.sharded import CLUSTER_FILE, SHARD_STEP, ShardedCatalog, holds_index
 from hpdsearch.catalog.writer import CatalogWriter
 
 __all__ = [
+    "CLUSTER_FILE",
     "FILE_NAME",
     "FORMAT",
     "SHARD_STEP",
@@ -29,4 +30,5 @@ __all__ = [
     "StoredDocument",
     "WithdrawnDocument",
     "content_fingerprint",
+    "holds_index",
 ]

@@ -15,16 +15,26 @@ import numpy as np
 
 from hpdsearch.catalog.filter_check import SelectFromAll, field_names
 from hpdsearch.catalog.reader import Catalog, compile_filter
-from hpdsearch.catalog.schema import SegmentEntry, StoredDocument
+from hpdsearch.catalog.schema import FILE_NAME, SegmentEntry, StoredDocument
 from hpdsearch.common.vectors import Rows, Stored
 
 T = TypeVar("T")
+CLUSTER_FILE = "cluster.json"  # names the shards of an index (hpdsearch.index.shards.cluster_file)
 SHARD_STEP = 1 << 40  # rows and documents that a shard can number
 DRAFT = "draft"  # the setting of hpdsearch.indexer.draft; its blocks are rows, so those of all shards are one list
 
 
+def holds_index(folder: Path) -> bool:
+    """Return whether a folder holds an index, with or without shards.
+
+    Raises:
+        PermissionError: this user may not see it.
+    """
+    return (folder / FILE_NAME).is_file() or (folder / CLUSTER_FILE).is_file()
+
+
 class ShardedCatalog(Catalog):
-    """The catalogs of all shards as one snapshot, for reading. Rows are those of the shards, numbers of documents are not.
+    """The catalogs of all shards as one snapshot, for reading. Rows are as the shards have them.
 
     Attributes:
         shards: the catalogs, in the order of the shards; shard i holds rows from i * SHARD_STEP on.

@@ -59,6 +59,20 @@ SHOWN_LOOPS = 3
 @draft_options
 @device_option
 @language_option
+@click.option(
+    "--shards",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="no shards",
+    help="Divide the index among N folders, which several processes build, and which are searched as one.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="P",
+    show_default="one a core, at most N",
+    help="Build the shards in P processes; each uses an equal share of the cores.",
+)
 @wait_option
 @corpus_options
 def index(
@@ -72,6 +86,8 @@ def index(
     no_refine: bool,
     device: "Device",
     language: str,
+    shards: int | None,
+    processes: int | None,
     wait: float,
     **options: Any,
 ) -> None:
@@ -90,10 +106,13 @@ def index(
       hpdsearch index articles.jsonl.gz --text-field body -o indexes/news
       hpdsearch index ~/notes --dim 64
       hpdsearch index ~/notes --update
+      hpdsearch index articles.jsonl --shards 8 -o indexes/articles
     """
     from hpdsearch.encoder import DEFAULT_ENCODER
     from hpdsearch.index import Index
 
+    if processes is not None and shards is None:
+        raise click.UsageError("--processes goes with --shards")
     folder = output or choose_folder(corpus[0])
     spec = take_spec(options)
     documents = open_corpus(corpus, check=not update, **options)
@@ -119,6 +138,8 @@ def index(
             draft=draft,
             device=device,
             language=language,
+            shards=shards or 0,
+            processes=processes or 0,
             progress=make_progress(),
         ) as built:
             assert built.report is not None
@@ -130,7 +151,7 @@ def index(
             print_segments(described)
     except KeyboardInterrupt:
         state = "the old index is unchanged" if overwrite and folder.exists() else "no index was made"
-        raise _stopped(folder, state) from None
+        raise _stopped(folder, state, is_sharded=shards is not None) from None
     echo(f"search it:  hpdsearch query -i {folder}")
 
 
@@ -140,7 +161,7 @@ def _refuse_settings() -> None:
     for option in context.command.params:
         if context.get_parameter_source(str(option.name)) is not ParameterSource.COMMANDLINE:
             continue
-        if option.name in ("dim", "language", "overwrite"):
+        if option.name in ("dim", "language", "overwrite", "shards", "processes"):
             advice = "index again with --overwrite"
         elif option.name in SPEC_FIELDS:
             advice = "use hpdsearch reindex"
@@ -164,11 +185,11 @@ def _is_unfinished(folder: Path, encoder: str | None) -> bool:
     return described.n_draft > 0 and encoder in (None, described.encoder)
 
 
-def _stopped(folder: Path, state: str) -> click.ClickException:
+def _stopped(folder: Path, state: str, *, is_sharded: bool = False) -> click.ClickException:
     """Return the message of a command that was interrupted before its commit."""
     from hpdsearch.indexer.transaction import ENCODED
 
-    is_kept = (folder / ENCODED).exists()
+    is_kept = (folder / ENCODED).exists() or (is_sharded and folder.exists())
     advice = "; what is encoded is kept, and the same command goes on" if is_kept else ""
     return click.ClickException(f"{folder}: stopped; {state}{advice}")
 

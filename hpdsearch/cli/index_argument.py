@@ -86,10 +86,10 @@ def find_named_index(name: str) -> Path:
 
 def is_index(folder: Path) -> bool:
     """Return whether a folder has the file that makes it an index, and this user may see it."""
-    from hpdsearch.catalog import FILE_NAME
+    from hpdsearch.catalog import holds_index
 
     try:
-        return (folder / FILE_NAME).is_file()
+        return holds_index(folder)
     except PermissionError:
         return False
 

@@ -48,6 +48,8 @@ def info(
         return
     passages = format_count(described.n_passages, "passage")
     echo(f"{described.folder}: {format_count(described.n_documents, 'document')}, {passages}")
+    if described.n_shards > 1:
+        echo(f"shards:     {described.n_shards}")
     if described.n_deleted:
         echo(
             f"deleted:    {format_count(described.n_deleted, 'passage')} still on disk; hpdsearch compact removes them"

@@ -128,10 +128,7 @@ def _fill_index(
     vectors: VectorFile, spec: IndexSpec, dim: int, progress: Progress, trained: Path | None
 ) -> faiss.Index:
     """Return the trained index of all rows, truncated to `dim` dimensions."""
-    if trained is None:
-        index = _train_index(vectors, spec, dim, progress)
-    else:
-        index = faiss.read_index(str(trained))
+    index = faiss.read_index(str(trained)) if trained else _train_index(vectors, spec, dim, progress)
     faiss.omp_set_num_threads(count_cores())
     bar = progress.phase("indexing", total=vectors.n_rows, unit="vec")
     for start in range(0, vectors.n_rows, ADD_ROWS):
@@ -189,7 +186,7 @@ class JoinedVectors:
 def train_codes(
     files: Sequence[VectorFile], spec: IndexSpec, path: Path, *, progress: Progress = SILENT
 ) -> TrainedCodes:
-    """Choose the index for the vectors of several files together, train it on a sample of all, and write it without rows.
+    """Choose the index for the vectors of several files, train it on a sample of all, and write it without rows.
 
     The first index that the spec allows is taken: how well each file meets the recall target is measured when its
     codes are built.

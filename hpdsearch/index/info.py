@@ -67,6 +67,11 @@ class IndexInfo:
     memory_bytes: int
     teacher_memory_bytes: int
 
+    @property
+    def n_shards(self) -> int:
+        """Number of shards; 1 for an index without shards."""
+        return 1
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)

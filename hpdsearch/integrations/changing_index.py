@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.catalog import FILE_NAME
+from hpdsearch.catalog import holds_index
 from hpdsearch.dense import IndexSpec
 from hpdsearch.errors import FilterError
 from hpdsearch.index import Index
@@ -25,7 +25,7 @@ class ChangingIndex:
         self._folder = folder
         self._encoder = encoder
         self._spec = spec
-        self.index = Index.open(folder, wait=WAIT_SECONDS) if (folder / FILE_NAME).is_file() else None
+        self.index = Index.open(folder, wait=WAIT_SECONDS) if holds_index(folder) else None
 
     def add(self, documents: Sequence[Document]) -> None:
         """Add documents; of several with one doc_id the last one counts."""

@@ -13,7 +13,6 @@ from typing import TypeVar
 from hpdsearch.catalog import SHARD_STEP, ShardedCatalog
 from hpdsearch.common.files import MAX_READ_ATTEMPTS
 from hpdsearch.common.forks import PerProcess
-from hpdsearch.dense import BufferedVectors
 from hpdsearch.dense.faiss_factory import count_cores
 from hpdsearch.errors import ChangedIndexError, CorruptIndexError, IndexFolderError
 from hpdsearch.lexical import ShardedLexicalReader
@@ -80,9 +79,7 @@ def _join(path: Path, shards: Sequence[Snapshot]) -> ShardedSnapshot:
     for number, shard in enumerate(shards):
         _require_rows(shard, number)
     catalog = ShardedCatalog(path, [shard.catalog for shard in shards])
-    segments = [one for shard in shards for one in shard.segments if not isinstance(one, BufferedVectors)]
-    # The buffered vectors come last, as in every snapshot: each shard has its own.
-    segments += [one for shard in shards for one in shard.segments if isinstance(one, BufferedVectors)]
+    segments = [one for shard in shards for one in shard.segments]  # ascending by row
     entries = [entry for shard in shards for entry in shard.entries]
     lexical = ShardedLexicalReader([shard.lexical for shard in shards])
     return ShardedSnapshot(catalog, segments, lexical, entries, catalog.tombstones(), shards=shards)

@@ -5,6 +5,7 @@ import pytest
 from catalogs import DOCUMENTS, write
 
 from hpdsearch.catalog import Catalog, CatalogWriter
+from hpdsearch.catalog.reader import compile_filter
 from hpdsearch.errors import FilterError, IndexFolderError
 from hpdsearch.records import Document, Passage
 
@@ -162,7 +163,7 @@ def test_a_filter_on_one_field_reads_an_index_and_no_json(tmp_path):
         write(tmp_path, [Document(str(i), "text", "", {"n": i, "day": "2024-01-31"}) for i in range(9)])
     )
     for where in ("n = 5", "n >= 5", "day = 2024-01-31", "day like '2024%'", "n starts with '5'", "id = '5'"):
-        condition, parameters = catalog._compile_filter(where)
+        condition, parameters = compile_filter(where, catalog.select)
         plan = catalog._all(f"EXPLAIN QUERY PLAN SELECT doc FROM documents WHERE {condition}", parameters)
         steps = [str(step[-1]) for step in plan]
         assert not [step for step in steps if step.startswith("SCAN")], (where, steps)

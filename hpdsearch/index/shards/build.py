@@ -11,13 +11,13 @@ import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hpdsearch.catalog import FILE_NAME, Catalog
+from hpdsearch.catalog import CLUSTER_FILE, FILE_NAME, Catalog
 from hpdsearch.common.files import PARTIAL
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.corpus import CorpusReader, OnError
@@ -26,7 +26,6 @@ from hpdsearch.dense import Codec, IndexSpec, IndexType, TrainedCodes, train_cod
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, IndexFolderError, ShapeError
 from hpdsearch.index.shards.cluster_file import (
-    CLUSTER_FILE,
     MAX_SHARDS,
     SHARD_NAME,
     ClusterFile,
@@ -70,7 +69,7 @@ class ShardedBuild:
 
     n_shards: int
     n_processes: int = 0
-    spec: IndexSpec = IndexSpec()
+    spec: IndexSpec = field(default_factory=IndexSpec)
     strict: bool = False
     on_error: OnError = OnError.STOP
     draft: bool = False
@@ -117,7 +116,7 @@ def build_shards(
         bar = build.progress.phase("encoding", total=reading.n_documents, unit="doc")
         with closing(bar):
             reports = run_jobs(jobs, build.n_processes, bar)
-        report = join_reports([*reports, reading.report_values])
+        report = join_reports([*reports, asdict(IngestReport(skipped=reading.skipped))])
         if not sum(_count_documents(Path(job.folder)) for job in jobs):
             got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
             raise CorpusError(f"expected at least one document with text, got {got}")
@@ -131,6 +130,7 @@ def build_shards(
         raise
     finally:
         lock.release()
+    report.n_duplicates = reading.n_duplicates
     report.seconds = time.perf_counter() - start
     report.encode_seconds /= count_processes(build.n_processes, build.n_shards)
     return report
@@ -146,7 +146,8 @@ class _Reading:
         n_streams: streams among the sources.
         reading: as `CorpusReader.reading`; "": the documents come from no files.
         started_ns: as `CorpusReader.started_ns`.
-        report_values: counts that belong to no shard, as JSON values.
+        n_duplicates: documents with the title and text of another one, in whatever shard.
+        skipped: documents that cannot be stored.
     """
 
     def __init__(self, spool: Path, documents: Iterable[Document], build: ShardedBuild) -> None:
@@ -157,9 +158,9 @@ class _Reading:
         self._strict = build.strict
         self._texts = array("Q")
         self._first: dict[int, str] = {}
-        skipped = Skipped()
+        self.skipped = Skipped()
         index = AllShards()
-        incoming = IncomingDocuments(documents, index, skipped, on_error=build.on_error, streams_are_new=True)
+        incoming = IncomingDocuments(documents, index, self.skipped, on_error=build.on_error, streams_are_new=True)
         sources = corpus.sources if corpus else {}
         bar = build.progress.phase("reading", total=None, unit="doc")
         with closing(bar):
@@ -169,8 +170,7 @@ class _Reading:
         self.n_documents = sum(shard.n_documents for shard in self.shards)
         self.n_streams = int(index.meta.get(N_STREAMS, 0))
         n_distinct = len(np.unique(np.frombuffer(self._texts, np.uint64))) if self._texts else 0
-        counts = IngestReport(n_duplicates=len(self._texts) - n_distinct, skipped=skipped)
-        self.report_values = asdict(counts)
+        self.n_duplicates = len(self._texts) - n_distinct
 
     def _each(self, documents: Iterable[Document], count: Any) -> Iterator[Document]:
         for block in split_in_blocks(documents):

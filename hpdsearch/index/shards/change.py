@@ -1,4 +1,4 @@
-"""Change an index in shards: documents get their doc_ids among all shards, then each shard takes its own and commits."""
+"""Change an index in shards: documents get their doc_ids among all shards, then each shard commits its own."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hpdsearch.corpus import CorpusReader
 from hpdsearch.corpus.scope import CorpusScope
+from hpdsearch.corpus.sources import Source
 from hpdsearch.encoder import Encoder
 from hpdsearch.index.index import remove_documents, require_stored, stored_spec
 from hpdsearch.index.shards.cluster_file import choose_shard
@@ -71,7 +72,7 @@ def add_to_shards(
     """
     with ExitStack() as stack:
         transactions = [stack.enter_context(Transaction(shard, policy=policy)) for shard in shards]
-        reports = []
+        reports: list[IngestReport] = []
         for txn, routed in _route(folder, documents, transactions, options, reports, streams_are_new=True):
             report = IngestReport()
             ingest_incoming(routed, report, txn, encoder, stored_spec(txn), options, routed.files)
@@ -146,7 +147,7 @@ def _route(
     try:
         spooled = write_spool(spool, incoming, len(transactions), corpus.sources if corpus else {})
         for txn, shard, unchanged in zip(transactions, spooled, left_out, strict=True):
-            sources = {}
+            sources: dict[str, Source] = {}
             files = FileStates.of_sources(
                 sources, corpus.reading if corpus else "", corpus.started_ns if corpus else 0, txn.catalog
             )

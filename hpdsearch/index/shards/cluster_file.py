@@ -1,17 +1,16 @@
-"""cluster.json: names the shards of an index, and tells what all of them share. It is written when all are committed."""
+"""cluster.json: names the shards of an index and tells what they share. It is written when all are committed."""
 
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpdsearch.catalog import CLUSTER_FILE
 from hpdsearch.common.files import atomic_write, parse_json
 from hpdsearch.errors import CorruptIndexError, IndexFolderError
 
-CLUSTER_FILE = "cluster.json"
 FORMAT = 1
 MAX_SHARDS = 256  # a build holds one file of each open
 SHARD_NAME = re.compile(r"shard-\d{5}(\.\d+)?")
@@ -101,14 +100,6 @@ def name_shards(n_shards: int, number: int) -> tuple[str, ...]:
     """Return the names of the folders of a build; those of two builds into one folder differ."""
     ending = "" if number == 1 else f".{number}"
     return tuple(f"shard-{shard:05d}{ending}" for shard in range(n_shards))
-
-
-def split_by_shard(doc_ids: Sequence[str], n_shards: int) -> dict[int, list[str]]:
-    """Return the doc_ids of each shard that has some of these, in their order."""
-    split: dict[int, list[str]] = {}
-    for doc_id in doc_ids:
-        split.setdefault(choose_shard(doc_id, n_shards), []).append(doc_id)
-    return split
 
 
 def _checksum(values: dict[str, Any]) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hpdsearch.catalog import Catalog
+from hpdsearch.catalog import CLUSTER_FILE, Catalog
 from hpdsearch.dense import IndexSpec
 from hpdsearch.index.info import IndexInfo, describe, spec_fields
-from hpdsearch.index.shards.cluster_file import CLUSTER_FILE, ClusterFile, choose_shard, read_cluster
+from hpdsearch.index.shards.cluster_file import ClusterFile, choose_shard, read_cluster
 from hpdsearch.search.sharded import ShardedSnapshot
 from hpdsearch.search.snapshot import Snapshot
 
@@ -22,6 +22,11 @@ class ShardedInfo(IndexInfo):
     """
 
     shards: list[dict[str, Any]]
+
+    @property
+    def n_shards(self) -> int:
+        """Number of shards."""
+        return len(self.shards)
 
 
 def describe_shards(folder: Path, shards: Sequence[Path], snapshot: Snapshot, cluster: ClusterFile) -> ShardedInfo:

@@ -6,6 +6,7 @@ A job is JSON values, so that any process can run it. Each job commits its shard
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.indexer.merging import rebuild_index
 from hpdsearch.indexer.transaction import Transaction
 
+ORPHAN_WAIT = 60  # seconds; a process whose parent was killed ends soon and releases its shard
 SHARD = "shard"  # setting of a shard: what it was built of
 
 
@@ -56,13 +58,18 @@ class EncoderChoice:
         Raises:
             EncoderError: it cannot be loaded, or is another one now.
         """
-        is_backend = self.backend in {each.value for each in Backend}
-        backend = Backend(self.backend) if is_backend else Backend.AUTO
-        device = self.device if self.device in {each.value for each in Device} else Device.AUTO
-        encoder = Encoder.load(self.location, dim=self.dim, backend=backend, device=device)
-        if encoder.sha256 != self.sha256:
-            raise EncoderError(f"{self.location}: was replaced while the index was built; run the command again")
-        return encoder
+        return _load(self)
+
+
+@lru_cache(maxsize=1)  # a process runs one job after the other
+def _load(choice: EncoderChoice) -> Encoder:
+    is_backend = choice.backend in {each.value for each in Backend}
+    backend = Backend(choice.backend) if is_backend else Backend.AUTO
+    device = choice.device if choice.device in {each.value for each in Device} else Device.AUTO
+    encoder = Encoder.load(choice.location, dim=choice.dim, backend=backend, device=device)
+    if encoder.sha256 != choice.sha256:
+        raise EncoderError(f"{choice.location}: was replaced while the index was built; run the command again")
+    return encoder
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,9 @@ class BuildJob:
         documents = SpooledDocuments(Path(self.documents), self.n_documents)
         policy = MergePolicy(**self.policy)
         first_row = self.number * SHARD_STEP
-        with Transaction(folder, create=True, overwrite=True, policy=policy, first_row=first_row) as txn:
+        with Transaction(
+            folder, create=True, overwrite=True, wait=ORPHAN_WAIT, policy=policy, first_row=first_row
+        ) as txn:
             txn.set_meta(encoder=encoder.location, encoder_hash=encoder.sha256, space=encoder.space, dim=encoder.dim)
             txn.set_meta(spec=self.spec, **{BACKEND: encoder.backend, SHARD: self.made_of})
             if self.n_streams:
@@ -151,7 +160,7 @@ class CodesJob:
         if self.trained:
             trained = TrainedCodes(IndexSpec.from_dict(self.trained_spec), Path(self.trained))
         spec = IndexSpec.from_dict(self.spec)
-        with Transaction(Path(self.folder), wait=600) as txn:
+        with Transaction(Path(self.folder), wait=ORPHAN_WAIT) as txn:
             txn.set_meta(spec=self.spec)
             for entry in txn.catalog.segments():
                 rebuild_index(txn, entry, spec, progress, trained)

@@ -15,7 +15,7 @@ from hpdsearch.common.progress import Bar, SilentBar
 from hpdsearch.encoder.threads import THREADS, usable_cores
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.index.shards.jobs import Job, describe_job
-from hpdsearch.index.shards.worker import make_error
+from hpdsearch.index.shards.worker import PhaseProgress, make_error
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", THREADS)
@@ -28,7 +28,7 @@ def count_processes(wanted: int, n_jobs: int) -> int:
 
 
 def run_jobs(jobs: Sequence[Job], n_processes: int, bar: Bar | None = None) -> list[dict[str, Any]]:
-    """Run jobs in processes and return their results, in the order of the jobs.
+    """Run jobs in processes and return their results, in the order of the jobs; a single process is this one.
 
     Args:
         jobs: a process takes one after the other.
@@ -39,9 +39,12 @@ def run_jobs(jobs: Sequence[Job], n_processes: int, bar: Bar | None = None) -> l
         HpdsearchError: the error of the first job that failed; the other processes were ended.
         IndexFolderError: a process was killed.
     """
-    run = _Run(jobs, count_processes(n_processes, len(jobs)), bar or SilentBar())
+    n_processes = count_processes(n_processes, len(jobs))
+    if n_processes == 1:
+        return [job.run(PhaseProgress((bar or SilentBar()).update)) for job in jobs]
+    run = _Run(jobs, n_processes, bar or SilentBar())
     try:
-        return run.results() if jobs else []
+        return run.results()
     finally:
         run.end()
 
@@ -56,9 +59,12 @@ class _Run:
         self._pending = list(enumerate(jobs))[::-1]
         self._current: dict[int, int] = {}  # number of the job by that of the worker
         self._workers: list[subprocess.Popen[str]] = []
-        if jobs:
+        try:
             for number in range(n_processes):
                 self._workers.append(_start(number, n_processes, self._messages.put))
+        except BaseException:
+            self.end()
+            raise
 
     def results(self) -> list[dict[str, Any]]:
         """Give out the jobs and collect their results."""

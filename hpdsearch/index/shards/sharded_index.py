@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from hpdsearch.catalog import CLUSTER_FILE
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.corpus import OnError
 from hpdsearch.corpus.scope import CorpusScope
@@ -17,7 +18,7 @@ from hpdsearch.index.index import Index, parse_on_error
 from hpdsearch.index.info import IndexInfo
 from hpdsearch.index.shards.build import remove_leftovers, share_codes
 from hpdsearch.index.shards.change import Change, add_to_shards, delete_from_shards, update_shards
-from hpdsearch.index.shards.cluster_file import CLUSTER_FILE, ClusterFile, read_cluster
+from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
 from hpdsearch.index.shards.info import describe_shards
 from hpdsearch.index.shards.jobs import EncoderChoice, RefineJob
 from hpdsearch.index.shards.processes import run_jobs

@@ -45,7 +45,7 @@ class AllCatalogs:
 
 
 class AllShards:
-    """The transactions on all shards, as `IncomingDocuments` needs them. Without any, it is an index that holds nothing.
+    """The transactions on all shards, as `IncomingDocuments` needs them; none stand for an index that holds nothing.
 
     Attributes:
         catalog: the stored documents of all shards.

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,18 +20,26 @@ from hpdsearch.errors import HpdsearchError
 logger = logging.getLogger(__name__)
 
 
-class ReportedProgress(Progress):
-    """Writes the progress of the phase `encoding` to the parent."""
+class PhaseProgress(Progress):
+    """Reports the units of the phases that take most of the time, which are those of the documents of a job."""
+
+    def __init__(self, report: Callable[[float], object]) -> None:
+        """Take the function that counts finished units."""
+        super().__init__()
+        self._report = report
 
     def phase(self, name: str, *, total: int | None, unit: str) -> SilentBar:
         """Begin a phase."""
-        return _ReportedBar() if name in ("encoding", "refining") else SilentBar()
+        return _ReportedBar(self._report) if name in ("encoding", "refining") else SilentBar()
 
 
 class _ReportedBar(SilentBar):
+    def __init__(self, report: Callable[[float], object]) -> None:
+        self._report = report
+
     def update(self, n: float, /) -> None:
         """Report n finished units."""
-        answer({"progress": n})
+        self._report(n)
 
 
 def answer(values: dict[str, Any]) -> None:
@@ -46,7 +55,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent ends this one
     for line in iter(_watch_parent().get, ""):
         try:
-            answer({"result": read_job(json.loads(line)).run(ReportedProgress())})
+            answer({"result": read_job(json.loads(line)).run(PhaseProgress(lambda n: answer({"progress": n})))})
         except HpdsearchError as error:
             answer({"error": type(error).__name__, "message": str(error)})
         except BaseException as error:
