@@ -171,7 +171,8 @@ class Index:
             return sharded
         if is_sharded(folder):
             raise IndexFolderError(
-                f"{folder}: this folder holds an index in shards; choose another folder, or replace it by one in shards"
+                f"{folder}: this folder holds an index in shards; choose another folder, or replace it with "
+                "--overwrite --shards N"
             )
         with Transaction(folder, create=True, overwrite=overwrite, wait=wait, policy=merge_policy) as txn:
             txn.set_meta(encoder=loaded.location, encoder_hash=loaded.sha256, space=loaded.space)

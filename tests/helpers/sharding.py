@@ -15,7 +15,7 @@ CHINESE = "我们在河边看见一只猫。国王的房子很大。今天的风
 
 
 def make_corpus(n: int = 120, seed: int = 0) -> list[Document]:
-    """Return documents of few words, so that many scores are equal; some have several passages, titles or identifiers."""
+    """Return documents of few words, so that many scores are equal; some are long or hold an identifier."""
     rng = random.Random(seed)
     documents = []
     for number in range(n):

@@ -18,7 +18,7 @@ class ShardedInfo(IndexInfo):
     """A description of an index in shards; numbers and bytes are those of all shards together.
 
     Attributes:
-        shards: for each shard "folder", "n_documents", "n_passages" and "disk_bytes".
+        shards: for each shard "name", "n_documents", "n_passages" and "disk_bytes".
     """
 
     shards: list[dict[str, Any]]
@@ -46,7 +46,7 @@ def describe_shards(folder: Path, shards: Sequence[Path], snapshot: Snapshot, cl
     }
     described = [
         {
-            "folder": info.folder,
+            "name": Path(info.folder).name,
             "n_documents": info.n_documents,
             "n_passages": info.n_passages,
             "disk_bytes": sum(info.disk_bytes.values()),

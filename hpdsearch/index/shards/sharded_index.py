@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hpdsearch.catalog import CLUSTER_FILE
+from hpdsearch.catalog import CLUSTER_FILE, Catalog, ShardedCatalog
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.corpus import OnError
 from hpdsearch.corpus.scope import CorpusScope
@@ -179,7 +180,9 @@ class ShardedIndex(Index):
 
     def frequent_values(self, field: str, n: int = 20) -> list[tuple[str, int]]:
         """Return the n most frequent values of a metadata field with their numbers of documents, the largest first."""
-        return self._snapshot.catalog.frequent_values(field, n)
+        with ExitStack() as stack:
+            shards = [stack.enter_context(closing(Catalog.open(shard))) for shard in self.shards]
+            return ShardedCatalog(self._file, shards).frequent_values(field, n)
 
     def info(self) -> IndexInfo:
         """Describe the index."""

@@ -1,4 +1,4 @@
-"""An index in shards gives the hits of an index of the same documents without shards, to the last bit of every score."""
+"""An index in shards gives the hits of one index of the same documents, to the last bit of every score."""
 
 from collections.abc import Iterator
 from pathlib import Path
