@@ -10,7 +10,6 @@ from watching import wait_until, watching
 
 from hpdsearch import Index
 
-
 QUERY = "a morbid fear of earthquakes"
 
 
