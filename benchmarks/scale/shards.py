@@ -81,7 +81,7 @@ def make_queries(texts: Sequence[str], n: int) -> list[str]:
 
 
 def build(corpus: Path, folder: Path, encoder: str, name: str, _: int) -> float:
-    """Build an index anew by the command line; return the seconds that it took."""
+    """Build an index again by the command line; return the seconds that it took."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "hpdsearch", "index", str(corpus), "-o", str(folder), "--encoder", encoder]
     command += ["--no-draft"]

@@ -33,7 +33,7 @@ N_STREAMS = "n_streams"  # setting: number of streams whose documents were added
 
 
 class StoredDocuments(Protocol):
-    """What is looked up in a catalog; `CatalogWriter` has these methods."""
+    """Looks up stored documents; `CatalogWriter` has these methods."""
 
     def next_doc(self) -> int:
         """Return the number of the next document; 0: nothing is stored."""

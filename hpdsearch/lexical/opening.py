@@ -41,7 +41,7 @@ def open_committed(folder: Path, meta: bytes) -> tuple[tantivy.Searcher, tantivy
 
 
 def open_together(commits: Sequence[tuple[Path, bytes]]) -> tuple[tantivy.Searcher, tantivy.Schema]:
-    """Open the commits of several folders of equal schemas as one index, which counts rows and words of all.
+    """Open the commits of several folders of equal schemas as one index, which has the counts of all.
 
     Args:
         commits: the folders, and their meta.json.

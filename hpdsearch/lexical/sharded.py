@@ -24,10 +24,10 @@ class ShardedLexicalReader(LexicalReader):
         """Open the files of all shards together.
 
         Args:
-            shards: readers of equal analyses, at least one.
+            shards: readers whose texts are analyzed alike, at least one.
 
         Raises:
-            CorruptIndexError: a writer has removed a file, or the analyses differ.
+            CorruptIndexError: a writer has removed a file, or the shards analyze texts in different ways.
         """
         first = shards[0]
         if any(shard.analysis != first.analysis for shard in shards):

@@ -201,7 +201,7 @@ def _make_jobs(
 ) -> list[BuildJob]:
     """Return the jobs that build the shards."""
     choice = EncoderChoice.of(encoder)
-    spec = (build.spec if _needs_no_training(build.spec) else PLAIN_CODES).as_dict()
+    spec = (build.spec if needs_no_training(build.spec) else PLAIN_CODES).as_dict()
     settings = [build.n_shards, choice.sha256, choice.dim, choice.backend, build.spec.as_dict(), reading.languages]
     settings += [build.strict, build.on_error.value, build.draft]
     jobs = []
@@ -254,7 +254,7 @@ def share_codes(
     own_spec = replace(spec, memory=spec.memory // len(shards)).as_dict()
     if not again and all((read_settings(shard) or {}).get("spec") == own_spec for shard in shards):
         return
-    trained = None if _needs_no_training(spec) else _train(folder, shards, spec, progress)
+    trained = None if needs_no_training(spec) else _train(folder, shards, spec, progress)
     try:
         jobs = [
             CodesJob(
@@ -283,7 +283,7 @@ def _train(folder: Path, shards: Sequence[Path], spec: IndexSpec, progress: Prog
     return train_codes(files, spec, folder / CODES, progress=progress) if files else None
 
 
-def _needs_no_training(spec: IndexSpec) -> bool:
+def needs_no_training(spec: IndexSpec) -> bool:
     """Tell whether codes of a spec hold the vectors as they are, so that shards share them anyway."""
     return spec.kind is IndexType.FLAT and spec.codec is Codec.F32
 

@@ -17,7 +17,7 @@ from hpdsearch.errors import IndexFolderError
 from hpdsearch.index.encoders import EncoderLike, find_draft_encoder
 from hpdsearch.index.index import Index, parse_on_error
 from hpdsearch.index.info import IndexInfo
-from hpdsearch.index.shards.build import remove_leftovers, share_codes
+from hpdsearch.index.shards.build import needs_no_training, remove_leftovers, share_codes
 from hpdsearch.index.shards.change import Change, add_to_shards, delete_from_shards, update_shards
 from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
 from hpdsearch.index.shards.info import describe_shards
@@ -146,7 +146,7 @@ class ShardedIndex(Index):
             jobs = [RefineJob(str(shard.absolute()), encoder) for shard in self.shards]
             results = run_jobs(jobs, self.processes, bar)
             bar.close()
-            self._share_codes(IndexSpec.from_dict(self.cluster.spec), progress)
+            self._train_again(progress)
         finally:
             lock.release()
             self._reopen()
@@ -159,7 +159,7 @@ class ShardedIndex(Index):
             for shard in self.shards:
                 with Index.open(shard, encoder=None, wait=self.wait, merge_policy=self.merge_policy) as opened:
                     opened.compact(progress=progress)
-            self._share_codes(IndexSpec.from_dict(self.cluster.spec), progress)
+            self._train_again(progress)
         finally:
             lock.release()
             self._reopen()
@@ -174,6 +174,12 @@ class ShardedIndex(Index):
         finally:
             lock.release()
             self._reopen()
+
+    def _train_again(self, progress: Progress) -> None:
+        """Give all shards the same centroids and codebooks again, after shards have trained their own."""
+        spec = IndexSpec.from_dict(self.cluster.spec)
+        if not needs_no_training(spec):
+            self._share_codes(spec, progress)
 
     def _share_codes(self, spec: IndexSpec, progress: Progress) -> None:
         share_codes(self.folder, self.shards, spec, self.processes, progress, again=True)

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sharding import EXACT, make_corpus
 
@@ -17,9 +18,10 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, CorruptIndexError, IndexFolderError, ShapeError
 from hpdsearch.index import Index
 from hpdsearch.index.shards import build as building
-from hpdsearch.index.shards import processes
+from hpdsearch.index.shards import jobs, processes
 from hpdsearch.index.shards.cluster_file import choose_shard, name_shards
 from hpdsearch.index.shards.jobs import BuildJob
+from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.records import Document
 
 
@@ -245,6 +247,25 @@ def test_a_build_stopped_at_any_moment_goes_on_and_loses_nothing(
         assert len(index) == 3000
         assert index.verify() == []
         assert not (folder / "spool").exists()
+
+
+@pytest.mark.parametrize("codec", [Codec.F32, Codec.RABITQ])
+def test_refined_drafts_hold_the_vectors_of_direct_encoding(
+    tmp_path: Path, tiny_folder: Path, static_encoder: Encoder, monkeypatch: pytest.MonkeyPatch, codec: Codec
+) -> None:
+    monkeypatch.setattr(jobs, "find_draft_encoder", lambda _: static_encoder)
+    options = {"spec": IndexSpec(Kind.FLAT, codec), "merge_policy": MergePolicy(min_draft_documents=1)}
+    direct = build(tmp_path / "direct", make_corpus(90), tiny_folder, **options)
+    draft = build(tmp_path / "draft", make_corpus(90), tiny_folder, draft=True, **options)
+    assert draft.info().n_draft == draft.info().n_passages
+    with pytest.raises(IndexFolderError, match="is a draft"):
+        list(draft.documents())
+    draft.processes = 1
+    assert draft.refine() == draft.info().n_passages
+    assert draft.info().n_draft == 0
+    vectors = [index.vectors([f"doc-{number}" for number in range(90)]) for index in (draft, direct)]
+    assert all(np.array_equal(one, other) for one, other in zip(*vectors, strict=True))
+    assert draft.verify() == []
 
 
 class TestClusterFile:
