@@ -22,7 +22,7 @@ from hpdsearch.index.shards import jobs, processes
 from hpdsearch.index.shards.cluster_file import choose_shard, name_shards
 from hpdsearch.index.shards.jobs import BuildJob
 from hpdsearch.indexer.merge_policy import MergePolicy
-from hpdsearch.records import Document
+from hpdsearch.records import Document, EncodedDocument
 
 
 def build(folder: Path, documents, encoder, **options):
@@ -147,6 +147,27 @@ def test_shards_have_the_codebooks_of_all_vectors(tmp_path: Path, static_encoder
     assert index.info().spec["codec"] == spec.codec.value
     assert {segment["codec"] for segment in index.info().segments} == {spec.codec.value}
     assert index.search("cat", 5)[0].score > 0
+
+
+@pytest.mark.slow
+def test_inverted_lists_of_all_shards_have_the_same_centroids(tmp_path: Path, static_encoder: Encoder) -> None:
+    import faiss
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(50, 16))[rng.integers(0, 50, 5200)] + 0.5 * rng.normal(size=(5200, 16))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    documents = [
+        EncodedDocument(f"d{n}", "cat", vectors=vectors[n : n + 1], space=static_encoder.space) for n in range(5200)
+    ]
+    spec = IndexSpec(Kind.IVF, Codec.PQ)
+    index = build(tmp_path / "i", documents, static_encoder, spec=spec, shards=2)
+    centroids = []
+    for shard in index.shards:
+        codes = faiss.read_index(str(next(shard.glob("index-*.faiss"))))
+        quantizer = faiss.downcast_index(faiss.extract_index_ivf(codes).quantizer)
+        centroids.append(quantizer.reconstruct_n(0, quantizer.ntotal).tobytes())
+    assert len(set(centroids)) == 1
+    assert all(segment["operating_points"]["is_met"] for segment in index.info().segments)
 
 
 def test_the_same_call_encodes_no_committed_shard_again(
