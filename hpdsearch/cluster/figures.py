@@ -113,7 +113,7 @@ class Figures:
         texts: bytes of texts, ascending in words.
         stages: further parts of a search, ascending in passages.
         process_bytes: memory of a serving process without its codes.
-        shape: distribution of the latencies of a shard.
+        shapes: distribution of the latencies of a shard, by mode: "dense", "hybrid".
         merging: merging of hits.
     """
 
@@ -125,7 +125,7 @@ class Figures:
     texts: tuple[TextFigure, ...]
     stages: tuple[StageFigure, ...]
     process_bytes: int
-    shape: LatencyShape
+    shapes: dict[str, LatencyShape]
     merging: tuple[MergeFigure, ...]
 
 
@@ -153,7 +153,6 @@ def read_figures(path: Path | None = None) -> Figures:
 
 
 def _make_figures(values: dict[str, Any]) -> Figures:
-    shape = values["shape"]
     return Figures(
         machine=values["machine"],
         sources=tuple(values["sources"]),
@@ -165,7 +164,10 @@ def _make_figures(values: dict[str, Any]) -> Figures:
         texts=tuple(TextFigure(**one) for one in values["texts"]),
         stages=tuple(StageFigure(**one) for one in values["stages"]),
         process_bytes=values["process_bytes"],
-        shape=LatencyShape(shape["n_samples"], shape["mean"], tuple(map(_pair, shape["quantiles"]))),
+        shapes={
+            mode: LatencyShape(shape["n_samples"], shape["mean"], tuple(map(_pair, shape["quantiles"])))
+            for mode, shape in values["shapes"].items()
+        },
         merging=tuple(MergeFigure(**one) for one in values["merging"]),
     )
 

@@ -130,13 +130,14 @@ def query_latency(
     median = segment + interpolate([(one.n_passages, one.documents) for one in figures.stages], shard_passages)
     if hybrid:
         median += interpolate([(one.n_passages, one.lexical) for one in figures.stages], shard_passages)
+    shape = figures.shapes["hybrid" if hybrid else "dense"]
     encode = tuple(Estimate(ms, Basis.MEASURED) for ms in figures.single_text[encoder])
-    shard = tuple(median * figures.shape.quantile(p) for p in PERCENTILES)
-    slowest = tuple(median * figures.shape.maximum_quantile(p, n_shards) for p in PERCENTILES)
+    one_shard = tuple(median * shape.quantile(p) for p in PERCENTILES)
+    slowest = tuple(median * shape.maximum_quantile(p, n_shards) for p in PERCENTILES)
     merge = Estimate(0) if n_shards == 1 else merge_milliseconds(figures, n_shards)
     total = tuple(a + b + merge for a, b in zip(encode, slowest, strict=True))
-    core = encode[0] + median * (n_shards * figures.shape.mean) + merge
-    return QueryLatency(encode, shard, slowest, merge, total, core)
+    core = encode[0] + median * (n_shards * shape.mean) + merge
+    return QueryLatency(encode, one_shard, slowest, merge, total, core)
 
 
 def merge_milliseconds(figures: Figures, n_shards: int) -> Estimate:

@@ -1,0 +1,164 @@
+"""Measure what a query over many shards waits for: latencies of shards of a real index, and merging of their hits.
+
+A corpus is split by the hash of its doc_ids into shards, each a complete index folder. Every query is sent to every
+shard in turn, on one thread. The slowest shard of each query is compared with the maximum of as many independent draws
+from all latencies, which is the formula of hpdsearch/cluster/fanout.py; more shards are computed by the formula alone.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.common.results import Result, measurement, six_digits
+from hpdsearch import Document, Encoder, Index
+from hpdsearch.cluster.fanout import LatencyShape
+from hpdsearch.cluster.merging import merge_hits
+from hpdsearch.common.plotting import BLUE, ORANGE, VERMILION, save_figure
+from hpdsearch.records import Hit
+
+Latencies = npt.NDArray[np.float64]  # (queries, shards), milliseconds
+SHARDS = (8, 16, 32, 64, 128, 256)
+MERGED_K = (10, 100)
+MODES = ("dense", "hybrid")
+PERCENTILES = (50, 95, 99)
+K = 10
+SEED = 6
+PROBABILITIES = (0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
+
+
+def shard_of(doc_id: str, n_shards: int) -> int:
+    """Return the shard of a document in this benchmark, by a hash of its doc_id."""
+    return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little") % n_shards
+
+
+def build_shards(documents: Sequence[Document], n_shards: int, encoder: Encoder, work: Path) -> list[Path]:
+    """Build the index folder of each shard and return their paths; existing folders are kept."""
+    parts: list[list[Document]] = [[] for _ in range(n_shards)]
+    for document in documents:
+        parts[shard_of(document.doc_id, n_shards)].append(document)
+    folders = [work / f"shard-{number}-of-{n_shards}" for number in range(n_shards)]
+    for folder, part in zip(folders, parts, strict=True):
+        if not folder.exists():
+            Index.build(folder, part, encoder=encoder).close()
+    return folders
+
+
+def measure_latencies(
+    folders: Sequence[Path], encoder: Encoder, queries: Sequence[str], mode: str, repeats: int
+) -> Latencies:
+    """Return the milliseconds (repeats * queries, shards) of each query in each shard; one round is a warm-up."""
+    indexes = [Index.open(folder, encoder=encoder) for folder in folders]
+    rounds = []
+    try:
+        for number in range(repeats + 1):
+            times = [[time_search(index, text, mode) for index in indexes] for text in queries]
+            if number:
+                rounds.append(times)
+    finally:
+        for index in indexes:
+            index.close()
+    return np.concatenate(rounds)
+
+
+def time_search(index: Index, text: str, mode: str) -> float:
+    """Return the milliseconds of a search."""
+    start = time.perf_counter()
+    index.search(text, K, mode=mode)
+    return (time.perf_counter() - start) * 1000
+
+
+def fit_shape(latencies: Latencies) -> LatencyShape:
+    """Return the distribution of all latencies relative to their median; its last quantile is the maximum."""
+    pooled = np.sort(latencies.ravel())
+    middle = float(np.median(pooled))
+    known = [p for p in PROBABILITIES if p < 1 - 1 / len(pooled)]
+    quantiles = [(p, six_digits(np.quantile(pooled, p) / middle)) for p in known]
+    quantiles.append((1 - 1 / len(pooled), six_digits(pooled[-1] / middle)))
+    return LatencyShape(len(pooled), six_digits(pooled.mean() / middle), tuple(quantiles))
+
+
+def latency_results(mode: str, latencies: Latencies) -> Iterator[Result]:
+    """Yield a shard's latency, and the slowest shard of each query as measured and by the formula."""
+    n_shards = latencies.shape[1]
+    shape = fit_shape(latencies)
+    middle = float(np.median(latencies))
+    slowest = latencies.max(axis=1)
+    for percent in PERCENTILES:
+        about = {"mode": mode, "percent": percent}
+        value = [np.percentile(latencies, percent)]
+        yield measurement(f"{mode}: one shard, p{percent}", "ms", value) | about | {"what": "shard", "n_shards": 1}
+        value = [np.percentile(slowest, percent)]
+        about["n_shards"] = n_shards
+        yield measurement(f"{mode}: slowest of {n_shards}, p{percent}", "ms", value) | about | {"what": "slowest"}
+        for n in sorted({n_shards, *SHARDS}):
+            found = shape.maximum_quantile(percent / 100, n)
+            name = f"{mode}: slowest of {n}, p{percent}, by the formula"
+            about |= {"n_shards": n, "what": "formula", "basis": found.basis.label}
+            yield measurement(name, "ms", [middle * found.value]) | about
+
+
+def measure_merging(repeats: int) -> Iterator[Result]:
+    """Yield the milliseconds of merging the k best hits of n shards, sorted as a shard returns them."""
+    for k in MERGED_K:
+        for n_shards in SHARDS:
+            rankings = make_rankings(n_shards, k)
+            merge_hits(rankings, k)
+            times = [time_merge(rankings, k) for _ in range(max(repeats, 3))]
+            about = {"what": "merge", "n_shards": n_shards, "k": k}
+            yield measurement(f"merging {k} hits of {n_shards} shards", "ms", times) | about
+
+
+def make_rankings(n_shards: int, k: int) -> list[list[Hit]]:
+    """Return k hits of each shard with random scores, best first."""
+    scores = np.sort(np.random.default_rng([SEED, n_shards, k]).random((n_shards, k)))[:, ::-1]
+    return [
+        [Hit(f"d{shard}-{place}", float(score), "", "", "") for place, score in enumerate(row)]
+        for shard, row in enumerate(scores)
+    ]
+
+
+def time_merge(rankings: Sequence[Sequence[Hit]], k: int, calls: int = 50) -> float:
+    """Return the milliseconds of a merge, the median of some calls."""
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        merge_hits(rankings, k)
+        times.append((time.perf_counter() - start) * 1000)
+    return median(times)
+
+
+def plot_fanout(measurements: Sequence[Result], path: Path) -> None:
+    """Draw p50, p95 and p99 of the slowest shard, without and with merging, against the number of shards."""
+    merging = {one["n_shards"]: one["median"] for one in measurements if one.get("what") == "merge" and one["k"] == K}
+    with save_figure(path, width=11, height=4.5) as figure:
+        for axes, mode in zip(figure.subplots(1, len(MODES), sharey=True), MODES, strict=True):
+            of_mode = [one for one in measurements if one.get("mode") == mode]
+            for percent, color, marker in zip(PERCENTILES, (BLUE, ORANGE, VERMILION), "os^", strict=True):
+                points = [
+                    (one["n_shards"], one["median"] + merging[one["n_shards"]])
+                    for one in of_mode
+                    if one["what"] == "formula" and one["percent"] == percent and one["n_shards"] in merging
+                ]
+                axes.plot(*zip(*points, strict=True), color=color, marker=marker, label=f"p{percent}, formula")
+                seen = [
+                    (one["n_shards"], one["median"] + merging[one["n_shards"]])
+                    for one in of_mode
+                    if one["what"] == "slowest" and one["percent"] == percent and one["n_shards"] in merging
+                ]
+                if seen:
+                    axes.plot(
+                        *zip(*seen, strict=True), color=color, marker="x", markersize=10, linestyle="none",
+                        label=f"p{percent}, measured",
+                    )
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(SHARDS, [str(n) for n in SHARDS])
+            axes.set_xlabel("shards")
+            axes.set_title(mode)
+            axes.set_ylim(bottom=0)
+        figure.axes[0].set_ylabel("slowest shard and merging (ms)")
+        figure.axes[0].legend()
