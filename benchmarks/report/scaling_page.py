@@ -10,7 +10,7 @@ from benchmarks.common.results import RESULTS, Result, Rows, markdown_table, num
 from benchmarks.report.encoders_page import environment
 from benchmarks.report.show_results import read_result
 from benchmarks.report.tables import NOT_MEASURED, find_measurements
-from benchmarks.scale.fanout import K, MERGED_K, PERCENTILES, SHARDS
+from benchmarks.scale.fanout import MERGED_K, PERCENTILES, SHARDS, K
 from benchmarks.scale.figures import find_measurement
 from benchmarks.scale.plan_texts import WORDS
 from hpdsearch.cluster.capacity import (
@@ -42,7 +42,11 @@ def code_sizes(results: Path) -> str:
     dims = (64, 128, 256)
     rows = [["codec", *(f"{kind.value}, {dim}" for kind in (IndexType.FLAT, IndexType.IVF) for dim in dims)]]
     for codec in (Codec.F32, Codec.SQ8, Codec.PQ, Codec.RABITQ):
-        sizes = [code_bytes(kind, codec, SIZES[0], dim) / SIZES[0] for kind in (IndexType.FLAT, IndexType.IVF) for dim in dims]
+        sizes = [
+            code_bytes(kind, codec, SIZES[0], dim) / SIZES[0]
+            for kind in (IndexType.FLAT, IndexType.IVF)
+            for dim in dims
+        ]
         rows.append([codec.value, *map(number_text, sizes)])
     return markdown_table(rows)
 
@@ -80,7 +84,14 @@ def text_check(results: Path) -> str:
     for words in WORDS:
         found = {what: one["median"] for what, one in find_measurements(made, words=words).items()}
         formula = split_documents(figures, found["words"], WINDOW).passages.value
-        cells = [found["words"], found["tokens"], found["passages"], formula, found["catalog_bytes"], found["lexical_bytes"]]
+        cells = [
+            found["words"],
+            found["tokens"],
+            found["passages"],
+            formula,
+            found["catalog_bytes"],
+            found["lexical_bytes"],
+        ]
         rows.append([number_text(cell) for cell in cells])
     return f"{markdown_table(rows)}\n\n{environment(made)}"
 
@@ -90,7 +101,9 @@ def latency_check(results: Path) -> str:
     figures = read_figures()
     rows = [["index", "dimensions", "10,000", "100,000", "1,000,000", "10,000,000", "basis of the last"]]
     for kind, codec, dim in sorted({(one.kind, one.codec, one.dim) for one in figures.search}):
-        target = min(one.recall_target for one in figures.search if (one.kind, one.codec, one.dim) == (kind, codec, dim))
+        target = min(
+            one.recall_target for one in figures.search if (one.kind, one.codec, one.dim) == (kind, codec, dim)
+        )
         cells = [
             segment_milliseconds(figures, IndexType(kind), Codec(codec), dim, n, target)
             for n in (10_000, 100_000, *SIZES)
@@ -120,7 +133,15 @@ def service_check(results: Path) -> str:
     figures = read_figures()
     n, dim, cores = made["settings"]["n_documents"], made["settings"]["dim"], made["machine"]["cores"]
     values = {one["name"]: one["median"] for one in made["measurements"]}
-    rows = [["mode", "query p50 ms, formula", "service, 1 client", "queries/s with all cores busy, formula", "service, at most"]]
+    rows = [
+        [
+            "mode",
+            "query p50 ms, formula",
+            "service, 1 client",
+            "queries/s with all cores busy, formula",
+            "service, at most",
+        ]
+    ]
     for mode in ("dense", "hybrid"):
         segment = segment_milliseconds(figures, IndexType.IVF, Codec.PQ, dim, n, 0.95)
         found = query_latency(figures, "base", segment, 1, n, hybrid=mode == "hybrid")
@@ -146,13 +167,17 @@ def fan_out(results: Path) -> str:
     made = read_result(results / "plan.json")
     rows: Rows = [["shards", *(f"{mode} p{p}" for mode in ("dense", "hybrid") for p in PERCENTILES)]]
     found = {
-        (one["what"], one["mode"], one["percent"], one["n_shards"]): one for one in made["measurements"] if "mode" in one
+        (one["what"], one["mode"], one["percent"], one["n_shards"]): one
+        for one in made["measurements"]
+        if "mode" in one
     }
     for what, label in (("shard", "1, measured"), ("slowest", "{n}, measured"), ("formula", "{n}, formula")):
         for n in sorted({key[3] for key in found if key[0] == what}):
             cells = [found[what, mode, p, n] for mode in ("dense", "hybrid") for p in PERCENTILES]
             marks = ["*" if one.get("basis") == "extrapolated" else "" for one in cells]
-            rows.append([label.format(n=n), *(f"{number_text(one['median'])}{m}" for one, m in zip(cells, marks, strict=True))])
+            rows.append(
+                [label.format(n=n), *(f"{number_text(one['median'])}{m}" for one, m in zip(cells, marks, strict=True))]
+            )
     load = made["machine"]["load_average_before"][0]
     samples = made["shapes"]["dense"]["n_samples"]
     return (

@@ -152,7 +152,11 @@ def plot_fanout(measurements: Sequence[Result], path: Path) -> None:
                 ]
                 if seen:
                     axes.plot(
-                        *zip(*seen, strict=True), color=color, marker="x", markersize=10, linestyle="none",
+                        *zip(*seen, strict=True),
+                        color=color,
+                        marker="x",
+                        markersize=10,
+                        linestyle="none",
                         label=f"p{percent}, measured",
                     )
             axes.set_xscale("log", base=2)

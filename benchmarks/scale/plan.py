@@ -4,6 +4,7 @@ Measured here: bytes of documents by their length, latencies of the shards of a 
 machine with GPUs the rate of encoding. The other figures come from result files of the same folder.
 
     python -m benchmarks.scale.plan                                     # plan.json, and the figures that ship
+    python -m benchmarks.scale.plan --from-result                       # the figures again, after other benchmarks
     python -m benchmarks.scale.plan --corpus texts.jsonl.gz --shards 8 --work work/
     python -m benchmarks.scale.plan --results other/ --output other/plan.json --figures other/figures.json
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 from benchmarks.common.harness import (
     QUERIES,
+    ROOT,
     SAMPLE,
     argument_parser,
     file_identity,
@@ -43,24 +45,23 @@ from hpdsearch import Document, Encoder
 from hpdsearch.cluster.figures import SHIPPED, read_figures
 
 NEEDED = ("scale", "retrieval", "encoding", "query_latency", "scale_words", "serve")
+PICTURE = ROOT / "docs" / "images" / "fanout.svg"
 GPU_WORDS = (15, 150)  # of the texts that a GPU encodes
 
 
 def main() -> None:
     """Read the options, measure, write the result, the picture and the figures."""
     options = read_options()
-    documents = first_documents(options.corpus, options.n)
-    queries = read_queries(options.queries)
-    encoder = Encoder.load(options.encoder)
-    with tempfile.TemporaryDirectory() as scratch:
-        made = measure(documents, queries, encoder, options.work or Path(scratch), options)
-    write_result(made, options.output)
-    plot_fanout(made["measurements"], options.output.with_name(f"{options.output.stem}-fanout.svg"))
-    if options.figures:
-        results = {"plan": made} | {name: read_result(options.results / f"{name}.json") for name in NEEDED}
-        options.figures.write_text(json.dumps(make_figures(results), indent=1) + "\n", encoding="utf-8")
-        read_figures(options.figures)
-        print(options.figures)
+    if options.from_result:
+        made = read_result(options.output)
+    else:
+        made = run(options)
+        write_result(made, options.output)
+    plot_fanout(made["measurements"], options.picture)
+    results = {"plan": made} | {name: read_result(options.results / f"{name}.json") for name in NEEDED}
+    options.figures.write_text(json.dumps(make_figures(results), indent=1) + "\n", encoding="utf-8")
+    read_figures(options.figures)
+    print(options.figures)
 
 
 def read_options() -> argparse.Namespace:
@@ -75,8 +76,25 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--texts", type=positive, default=20_000, help="documents of each length, at most")
     parser.add_argument("--work", type=Path, help="folder for the indexes, which are kept; default: a temporary one")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the other result files")
-    parser.add_argument("--figures", type=Path, default=SHIPPED, help="file of figures to write")
-    return parser.parse_args()
+    parser.add_argument("--figures", type=Path, help="file of figures to write; default: beside the result")
+    parser.add_argument("--picture", type=Path, help="picture to draw; default: beside the result")
+    parser.add_argument(
+        "--from-result", action="store_true", help="measure nothing; read the result file, as `make pages` does"
+    )
+    options = parser.parse_args()
+    ours = options.output == RESULTS / "plan.json"
+    options.figures = options.figures or (SHIPPED if ours else options.output.with_name("figures.json"))
+    options.picture = options.picture or (PICTURE if ours else options.output.with_name("fanout.svg"))
+    return options
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Return the measurements of this machine."""
+    documents = first_documents(options.corpus, options.n)
+    queries = read_queries(options.queries)
+    encoder = Encoder.load(options.encoder)
+    with tempfile.TemporaryDirectory() as scratch:
+        return measure(documents, queries, encoder, options.work or Path(scratch), options)
 
 
 def measure(

@@ -14,7 +14,7 @@ WORDS = (15, 60, 120, 240, 480, 960)
 
 def join_texts(texts: Sequence[str], words: int, n: int) -> list[Document]:
     """Return up to n documents of at least so many words each."""
-    documents = []
+    documents: list[Document] = []
     part: list[str] = []
     n_words = 0
     for text in texts:

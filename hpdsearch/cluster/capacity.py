@@ -36,7 +36,7 @@ def split_documents(figures: Figures, words: float, window: int) -> Split:
     """Return how documents of this many words are split, if all are equally long.
 
     Args:
-        figures: measured; tokens are interpolated by words.
+        figures: measured; tokens are interpolated between the measured lengths.
         words: words of a document.
         window: tokens of a passage, at most (max_tokens of the encoder).
     """
@@ -131,7 +131,7 @@ class Sharding:
 
 @dataclass(frozen=True)
 class MachineLimits:
-    """What one serving machine has, and how large a shard may be.
+    """The memory and cores of one serving machine, and the size of a shard.
 
     Attributes:
         memory: bytes.

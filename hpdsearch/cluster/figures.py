@@ -147,18 +147,14 @@ def read_figures(path: Path | None = None) -> Figures:
         if isinstance(error, PlanError):
             raise
         what = f"no {error}" if isinstance(error, KeyError) else error
-        raise PlanError(
-            f"{path}: expected a file that python -m benchmarks.scale.plan wrote, got {what}"
-        ) from error
+        raise PlanError(f"{path}: expected a file that python -m benchmarks.scale.plan wrote, got {what}") from error
 
 
 def _make_figures(values: dict[str, Any]) -> Figures:
     return Figures(
         machine=values["machine"],
         sources=tuple(values["sources"]),
-        search=tuple(
-            SearchFigure(**one | {"points": tuple(map(_pair, one["points"]))}) for one in values["search"]
-        ),
+        search=tuple(SearchFigure(**one | {"points": tuple(map(_pair, one["points"]))}) for one in values["search"]),
         encoding=tuple(EncodingFigure(**one) for one in values["encoding"]),
         single_text={name: (p50, p95, p99) for name, (p50, p95, p99) in values["single_text"].items()},
         texts=tuple(TextFigure(**one) for one in values["texts"]),

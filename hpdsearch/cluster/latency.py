@@ -75,8 +75,10 @@ def recall_milliseconds(figure: SearchFigure, ann_recall: float) -> float:
             f"{figure.kind} {figure.codec} with {figure.n_passages:,} passages of {figure.dim} dimensions, "
             f"got {ann_recall:g}"
         )
-    at = [next((ms for recall, ms in points if recall >= wanted), points[-1][1]) for wanted in (
-        ann_recall, figure.recall_target)]
+    at = [
+        next((ms for recall, ms in points if recall >= wanted), points[-1][1])
+        for wanted in (ann_recall, figure.recall_target)
+    ]
     return figure.milliseconds * at[0] / at[1]
 
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 
 class Scored(Protocol):
-    """What the order of hits depends on."""
+    """A hit: its order depends on score and doc_id."""
 
     @property
     def doc_id(self) -> str:

@@ -33,7 +33,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class PlanSpec:
-    """What to plan for.
+    """A corpus and the machines to plan for.
 
     Attributes:
         n_documents: documents, at least 1.
@@ -209,7 +209,12 @@ def _memory_lines(shards: Sharding) -> list[Line]:
         _line("shards", "shards", Estimate(shards.n_shards), "shards"),
         _line("shard_passages", "passages of a shard", Estimate(shards.shard_passages), "passages"),
         _line("shard_code_bytes", "codes of a shard in memory", Estimate(shards.shard_bytes), "bytes"),
-        _line("code_memory_bytes", "codes of all shards in memory", Estimate(shards.shard_bytes * shards.n_shards), "bytes"),
+        _line(
+            "code_memory_bytes",
+            "codes of all shards in memory",
+            Estimate(shards.shard_bytes * shards.n_shards),
+            "bytes",
+        ),
         _line("process_bytes", "serving process of a shard", process, "bytes"),
         _line("shards_per_machine", "shards on a machine", Estimate(shards.per_machine, process.basis), "shards"),
         _line("machines_per_copy", "machines for one copy", Estimate(shards.n_machines, process.basis), "machines"),
@@ -228,14 +233,10 @@ def _encoding_lines(spec: PlanSpec, figures: Figures, passages: Estimate, tokens
     ]
 
 
-def _serving_lines(
-    spec: PlanSpec, figures: Figures, kind: IndexType, codec: Codec, shards: Sharding
-) -> list[Line]:
+def _serving_lines(spec: PlanSpec, figures: Figures, kind: IndexType, codec: Codec, shards: Sharding) -> list[Line]:
     """Return the latency of a query, and replicas and machines for the wanted rate."""
     segment = segment_milliseconds(figures, kind, codec, spec.dim, shards.shard_passages, spec.ann_recall)
-    latency = query_latency(
-        figures, spec.encoder, segment, shards.n_shards, shards.shard_passages, hybrid=spec.hybrid
-    )
+    latency = query_latency(figures, spec.encoder, segment, shards.n_shards, shards.shard_passages, hybrid=spec.hybrid)
     lines = [_line("segment_ms", "scan of one shard's codes, p50", segment, "ms")]
     for name, label, estimates in (
         ("encode", "encoding the query", latency.encode),

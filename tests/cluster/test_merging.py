@@ -13,7 +13,9 @@ def make_shards(scores: list[list[float]]) -> list[list[Hit]]:
     """Return hits with unique doc_ids that do not ascend with the shards, each shard in the order of a search."""
     shards = []
     for shard, part in enumerate(scores):
-        hits = [Hit(f"d{(31 * shard + 7 * place) % 97:02}-{shard}-{place}", s, "", "", "") for place, s in enumerate(part)]
+        hits = [
+            Hit(f"d{(31 * shard + 7 * place) % 97:02}-{shard}-{place}", s, "", "", "") for place, s in enumerate(part)
+        ]
         shards.append(sorted(hits, key=lambda hit: (-hit.score, hit.doc_id)))
     return shards
 

@@ -259,11 +259,20 @@ def test_machines_hold_their_shards(figures, n_shards, memory) -> None:
     assert plan["shards_per_machine"] * plan["machines_per_copy"] >= plan["shards"]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("n_documents", 0), ("n_documents", -5), ("words", 0), ("words", math.nan), ("ann_recall", 0), ("ann_recall", 1.5)]
-    + [("queries_per_second", -1), ("n_shards", -1), ("memory", 0), ("cores", 0), ("gpus", -1), ("dim", 0)],
-)
+OUT_OF_RANGE = {
+    "n_documents": (0, -5),
+    "words": (0, -1, math.nan, math.inf),
+    "ann_recall": (0, 1.5),
+    "queries_per_second": (0, -1),
+    "n_shards": (-1,),
+    "memory": (0,),
+    "cores": (0,),
+    "gpus": (-1,),
+    "dim": (0,),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(name, value) for name in OUT_OF_RANGE for value in OUT_OF_RANGE[name]])
 def test_a_value_out_of_range_is_an_error_that_names_it(field, value) -> None:
     with pytest.raises(PlanError, match=f"^{field}: expected"):
         PlanSpec(**{"n_documents": 10, "words": 10, field: value})
