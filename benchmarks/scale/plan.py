@@ -31,12 +31,11 @@ from benchmarks.common.harness import (
 from benchmarks.common.results import RESULTS, Result, result, write_result
 from benchmarks.report.show_results import read_result
 from benchmarks.scale.fanout import (
-    MODES,
     build_shards,
     fit_shape,
     latency_results,
-    measure_latencies,
     measure_merging,
+    measure_modes,
     plot_fanout,
 )
 from benchmarks.scale.plan_figures import ENCODERS, make_figures
@@ -106,8 +105,7 @@ def measure(
     measurements = list(measure_texts(texts, encoder, options.texts, work))
     folders = build_shards(documents, options.shards, encoder, work)
     shapes = {}
-    for mode in MODES:
-        latencies = measure_latencies(folders, encoder, queries, mode, options.repeats)
+    for mode, latencies in measure_modes(folders, encoder, queries, options.repeats).items():
         measurements += latency_results(mode, latencies)
         shapes[mode] = asdict(fit_shape(latencies))
     measurements += measure_merging(options.repeats)
