@@ -169,7 +169,7 @@ def fan_out(results: Path) -> str:
     found = {
         (one["what"], one["mode"], one["percent"], one["n_shards"]): one
         for one in made["measurements"]
-        if "mode" in one
+        if "percent" in one
     }
     for what, label in (("shard", "1, measured"), ("slowest", "{n}, measured"), ("formula", "{n}, formula")):
         for n in sorted({key[3] for key in found if key[0] == what}):
@@ -179,10 +179,12 @@ def fan_out(results: Path) -> str:
                 [label.format(n=n), *(f"{number_text(one['median'])}{m}" for one, m in zip(cells, marks, strict=True))]
             )
     load = made["machine"]["load_average_before"][0]
-    samples = made["shapes"]["dense"]["n_samples"]
+    counts = [f"{shape['n_samples']:,} ({mode})" for mode, shape in made["shapes"].items()]
+    left_out = [one["median"] for one in made["measurements"] if one.get("what") == "left out"]
     return (
-        f"{markdown_table(rows)}\n\n`*`: beyond the measured latencies ({samples:,} a mode). The load average of the "
-        f"2 cores was {load:g} before the run. {environment(made)}"
+        f"{markdown_table(rows)}\n\n`*`: beyond the measured latencies, which are {' and '.join(counts)}. "
+        f"{number_text(max(left_out))} % of the searches were left out at most. The load average was {load:g} before "
+        f"the run. {environment(made)}"
     )
 
 

@@ -2,7 +2,8 @@
 
 A corpus is split by the hash of its doc_ids into shards, each a complete index folder. Every query is sent to every
 shard in turn. A search that waited for a core, because other programs used it, is repeated, and left out if it always
-waited. Hybrid is dense and lexical search one after another, as on one core. The slowest shard of each query is compared with the maximum of as many independent draws from all latencies, which is the formula of
+waited. Hybrid is dense and lexical search one after another, as on one core. The slowest shard of each query is
+compared with the maximum of as many independent draws from all latencies, which is the formula of
 hpdsearch/cluster/fanout.py; more shards are computed by the formula alone.
 """
 

@@ -78,7 +78,7 @@ def test_the_passages_of_a_document_are_within_a_sixth_of_the_formula(shipped) -
         assert split_documents(shipped, one.words, 256).passages.value == pytest.approx(one.passages, rel=1 / 6)
 
 
-def test_the_slowest_of_the_measured_shards_is_within_a_third_of_the_formula() -> None:
+def test_the_slowest_of_the_measured_shards_is_within_a_fifth_of_the_formula() -> None:
     made = read("plan")
     found = {
         (one["what"], one["mode"], one["percent"]): one["median"]
@@ -86,9 +86,9 @@ def test_the_slowest_of_the_measured_shards_is_within_a_third_of_the_formula() -
         if one.get("n_shards") == made["settings"]["shards"] and "mode" in one
     }
     measured = {key[1:]: value for key, value in found.items() if key[0] == "slowest"}
-    assert len(measured) == 6
+    assert measured
     for key, value in measured.items():
-        assert found[("formula", *key)] == pytest.approx(value, rel=1 / 3), key
+        assert found[("formula", *key)] == pytest.approx(value, rel=0.2), key
 
 
 def test_the_figures_that_ship_are_made_from_the_result_files() -> None:

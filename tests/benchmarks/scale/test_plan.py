@@ -26,8 +26,8 @@ def test_each_document_is_in_one_shard_and_shards_are_about_equal() -> None:
 
 
 def test_joined_texts_have_at_least_the_words_and_hold_each_text_once() -> None:
-    documents = plan_texts.join_texts(["a b c", "d e", "f g h i", "j"], words=5, n=10)
-    assert [one.text for one in documents] == ["a b c d e"]
+    documents = plan_texts.join_texts(["a b c", "d e", "f g h i", "j"], words=6, n=10)
+    assert [one.text for one in documents] == ["a b c d e f g h i"]
     documents = plan_texts.join_texts(["a b c", "d e", "f g h i", "j"], words=4, n=10)
     assert [one.text for one in documents] == ["a b c d e", "f g h i"]
     assert len(plan_texts.join_texts(["a b"] * 10, words=2, n=3)) == 3
@@ -45,6 +45,41 @@ def test_the_shape_has_the_quantiles_of_all_latencies() -> None:
     # independent latencies: the formula is the truth
     slowest = np.quantile(latencies.max(axis=1), 0.95) / middle
     assert shape.maximum_quantile(0.95, 4).value == pytest.approx(slowest, rel=0.05)
+
+
+class WaitingIndex:
+    """An index whose searches wait for a core as often as told."""
+
+    def __init__(self, n_waiting: int, clock: list[float]) -> None:
+        self.n_left = n_waiting
+        self.clock = clock
+        self.n_searches = 0
+
+    def search(self, text: str, k: int, *, mode: str) -> None:
+        self.n_searches += 1
+        if self.n_left:
+            self.n_left -= 1
+            self.clock[0] += 1000
+
+
+@pytest.mark.parametrize(("n_waiting", "n_searches"), [(0, 1), (3, 4), (99, fanout.ATTEMPTS)])
+def test_a_search_that_waited_is_repeated_and_at_last_left_out(n_waiting, n_searches, monkeypatch) -> None:
+    clock = [0.0]
+    index = WaitingIndex(n_waiting, clock)
+    monkeypatch.setattr(fanout, "waited_milliseconds", lambda: clock[0])
+    milliseconds = fanout.time_search(index, "cat", "dense")
+    assert index.n_searches == n_searches
+    assert np.isnan(milliseconds) == (n_waiting >= fanout.ATTEMPTS)
+
+
+def test_what_was_left_out_is_in_no_quantile() -> None:
+    latencies = np.random.default_rng(2).gamma(3, size=(1_000, 2))
+    complete = fanout.fit_shape(latencies)
+    holes = np.vstack([latencies, np.full((50, 2), np.nan)])
+    assert fanout.fit_shape(holes) == complete
+    found = {one["name"]: one["median"] for one in fanout.latency_results("dense", holes)}
+    assert found["dense: searches left out"] == pytest.approx(100 / 21, rel=1e-4)
+    assert found["dense: slowest of 2, p95"] == pytest.approx(np.quantile(latencies.max(axis=1), 0.95), rel=1e-4)
 
 
 def test_rankings_for_merging_are_sorted() -> None:
