@@ -9,9 +9,10 @@ hpdsearch/cluster/fanout.py; more shards are computed by the formula alone.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from benchmarks.common.results import Result, measurement, six_digits
 from benchmarks.common.waiting import waited_milliseconds
 from hpdsearch import Document, Encoder, Index
-from hpdsearch.cluster.fanout import LatencyShape
+from hpdsearch.cluster.fanout import SAMPLES_BEYOND, LatencyShape
 from hpdsearch.cluster.merging import merge_hits
 from hpdsearch.common.plotting import BLUE, ORANGE, VERMILION, save_figure
 from hpdsearch.records import Hit
@@ -92,12 +93,14 @@ def time_search(index: Index, text: str, mode: str) -> float:
 
 
 def fit_shape(latencies: Latencies) -> LatencyShape:
-    """Return the distribution of all latencies relative to their median; its last quantile is the maximum."""
+    """Return the distribution of all latencies relative to their median.
+
+    It ends with the last of PROBABILITIES above which enough latencies were measured: the largest ones are chance.
+    """
     pooled = np.sort(latencies[np.isfinite(latencies)])
     middle = float(np.median(pooled))
-    known = [p for p in PROBABILITIES if p < 1 - 1 / len(pooled)]
+    known = [p for p in PROBABILITIES if (1 - p) * len(pooled) >= SAMPLES_BEYOND]
     quantiles = [(p, six_digits(np.quantile(pooled, p) / middle)) for p in known]
-    quantiles.append((1 - 1 / len(pooled), six_digits(pooled[-1] / middle)))
     return LatencyShape(len(pooled), six_digits(pooled.mean() / middle), tuple(quantiles))
 
 
@@ -157,36 +160,39 @@ def time_merge(rankings: Sequence[Sequence[Hit]], k: int, calls: int = 50) -> fl
 
 
 def plot_fanout(measurements: Sequence[Result], path: Path) -> None:
-    """Draw p50, p95 and p99 of the slowest shard, without and with merging, against the number of shards."""
+    """Draw p50, p95 and p99 of the slowest shard and of merging, against the number of shards."""
     merging = {one["n_shards"]: one["median"] for one in measurements if one.get("what") == "merge" and one["k"] == K}
     with save_figure(path, width=11, height=4.5) as figure:
         for axes, mode in zip(figure.subplots(1, len(MODES), sharey=True), MODES, strict=True):
-            of_mode = [one for one in measurements if one.get("mode") == mode]
+            shown = [one for one in measurements if one.get("mode") == mode and one.get("n_shards") in merging]
             for percent, color, marker in zip(PERCENTILES, (BLUE, ORANGE, VERMILION), "os^", strict=True):
-                points = [
-                    (one["n_shards"], one["median"] + merging[one["n_shards"]])
-                    for one in of_mode
-                    if one["what"] == "formula" and one["percent"] == percent and one["n_shards"] in merging
-                ]
-                axes.plot(*zip(*points, strict=True), color=color, marker=marker, label=f"p{percent}, formula")
-                seen = [
-                    (one["n_shards"], one["median"] + merging[one["n_shards"]])
-                    for one in of_mode
-                    if one["what"] == "slowest" and one["percent"] == percent and one["n_shards"] in merging
-                ]
-                if seen:
-                    axes.plot(
-                        *zip(*seen, strict=True),
-                        color=color,
-                        marker="x",
-                        markersize=10,
-                        linestyle="none",
-                        label=f"p{percent}, measured",
-                    )
+                _draw_percentile(axes, [one for one in shown if one["percent"] == percent], merging, color, marker)
             axes.set_xscale("log", base=2)
             axes.set_xticks(SHARDS, [str(n) for n in SHARDS])
             axes.set_xlabel("shards")
             axes.set_title(mode)
-            axes.set_ylim(bottom=0)
-        figure.axes[0].set_ylabel("slowest shard and merging (ms)")
-        figure.axes[0].legend()
+        first = figure.axes[0]  # both share its scale, which is fixed when all is drawn
+        first.set_ylim(bottom=0)
+        first.set_ylabel("slowest shard and merging (ms)")
+        figure.axes[-1].legend(ncols=3, fontsize="small", loc="lower right")
+
+
+def _draw_percentile(
+    axes: Any, measurements: Sequence[Result], merging: Mapping[int, float], color: str, marker: str
+) -> None:
+    """Draw a line by the formula, hollow where it is extrapolated, and crosses where the slowest was measured."""
+    for what, basis, style in (
+        ("formula", None, {"linestyle": "-"}),
+        ("formula", "interpolated", {"linestyle": "none", "marker": marker, "label": "p{}, formula"}),
+        (
+            "formula",
+            "extrapolated",
+            {"linestyle": "none", "marker": marker, "fillstyle": "none", "label": "p{}, beyond"},
+        ),
+        ("slowest", None, {"linestyle": "none", "marker": "x", "markersize": 11, "label": "p{}, measured"}),
+    ):
+        chosen = [one for one in measurements if one["what"] == what and basis in (None, one.get("basis"))]
+        if chosen:
+            points = [(one["n_shards"], one["median"] + merging[one["n_shards"]]) for one in chosen]
+            label = str(style.get("label", "_line")).format(chosen[0]["percent"])
+            axes.plot(*zip(*points, strict=True), color=color, **style | {"label": label})

@@ -241,21 +241,21 @@ def _serving_lines(spec: PlanSpec, figures: Figures, kind: IndexType, codec: Cod
     for name, label, estimates in (
         ("encode", "encoding the query", latency.encode),
         ("shard", "one shard", latency.shard),
-        ("slowest", f"slowest of {shards.n_shards:,} shards", latency.slowest),
+        ("slowest", f"slowest of {shards.n_shards:,} shard{'s' * (shards.n_shards > 1)}", latency.slowest),
         ("query", "query in total", latency.total),
     ):
         for p, estimate in zip(PERCENTILES, estimates, strict=True):
             lines.append(_line(f"{name}_p{p * 100:.0f}_ms", f"{label}, p{p * 100:.0f}", estimate, "ms"))
-    cores = cores_for_rate(latency.core, spec.queries_per_second)
+    # Half busy cores are a rule of thumb, so what follows from them is never more certain than extrapolated.
+    cores = cores_for_rate(latency.core, spec.queries_per_second) * Estimate(1, Basis.EXTRAPOLATED)
     n_machines = max(shards.n_machines, ceil(cores.value / spec.machine_cores))
     replicas = ceil(n_machines / shards.n_machines)
-    basis = max(cores.basis, Basis.EXTRAPOLATED)
     rate = f"{spec.queries_per_second:g} queries a second"
     return [
         *lines,
         _line("merge_ms", "merging the hits of the shards", latency.merge, "ms"),
         _line("core_ms", "processor time of a query, all shards", latency.core, "ms"),
         _line("rate_cores", f"cores for {rate}, {UTILIZATION:.0%} busy", cores, "cores"),
-        _line("replicas", f"replicas for {rate}", Estimate(replicas, basis), "copies"),
-        _line("machines", f"machines for {rate}", Estimate(replicas * shards.n_machines, basis), "machines"),
+        _line("replicas", f"replicas for {rate}", Estimate(replicas, cores.basis), "copies"),
+        _line("machines", f"machines for {rate}", Estimate(replicas * shards.n_machines, cores.basis), "machines"),
     ]
