@@ -187,7 +187,7 @@ def _draw_percentile(
         (
             "formula",
             "extrapolated",
-            {"linestyle": "none", "marker": marker, "fillstyle": "none", "label": "p{}, beyond"},
+            {"linestyle": "none", "marker": marker, "fillstyle": "none", "label": "p{}, extrapolated"},
         ),
         ("slowest", None, {"linestyle": "none", "marker": "x", "markersize": 11, "label": "p{}, measured"}),
     ):
