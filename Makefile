@@ -96,11 +96,12 @@ $(DEV_INSTALLED): $(REQUIREMENTS) | $(VENV)
 	$(INSTALL) --editable '.[dev]'
 	touch $@
 
-# The generated parts of README.md, docs/ and benchmarks/REPORT.md; tests compare them.
+# The figures of `hpdsearch plan`, and the generated parts of README.md, docs/ and benchmarks/REPORT.md; tests compare them.
 pages: $(DEV_INSTALLED)
+	$(BIN)/python -m benchmarks.scale.plan --from-result
 	$(BIN)/python -m benchmarks.report.write
 	$(BIN)/python docs/generate_cli.py
-	$(BIN)/cog -r -I . README.md docs/encoders.md
+	$(BIN)/cog -r -I . README.md docs/encoders.md docs/scaling.md
 
 # The site lies in build/site/.
 docs: $(DOCS_INSTALLED)

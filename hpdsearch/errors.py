@@ -70,6 +70,10 @@ class ServeError(HpdsearchError, ValueError):
     """The HTTP service has invalid settings, or cannot listen on its address."""
 
 
+class PlanError(HpdsearchError, ValueError):
+    """A capacity plan has invalid settings, or needs a figure that was not measured."""
+
+
 class MissingExtraError(HpdsearchError, ImportError):
     """An optional dependency is not installed; the message holds the command that installs it."""
 

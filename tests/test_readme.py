@@ -66,7 +66,7 @@ def test_the_folders_of_the_map_exist() -> None:
     assert all((ROOT / name).is_dir() for name in re.findall(r"^    (\w+)/", outside, re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/encoders.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/encoders.md", "docs/scaling.md"])
 def test_the_generated_blocks_of_a_page_are_current(page: str) -> None:
     command = [sys.executable, "-m", "cogapp", "--check", "-I", ROOT, ROOT / page]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

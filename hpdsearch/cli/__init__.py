@@ -22,6 +22,7 @@ from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
 from hpdsearch.cli.mcp import mcp
 from hpdsearch.cli.output import LogFormatter, echo
+from hpdsearch.cli.plan import plan
 from hpdsearch.cli.query import query
 from hpdsearch.cli.serve import serve
 from hpdsearch.cli.streams import discard_unwritten, keep_undecodable_input, open_closed_streams
@@ -33,7 +34,7 @@ from hpdsearch.errors import HpdsearchError
 SECTIONS = {
     "Build and search": (index, query, serve),
     "Change documents": (add, delete, watch),
-    "Inspect and maintain": (info, refine, reindex, compact, verify),
+    "Inspect and maintain": (info, refine, reindex, compact, verify, plan),
     "Other programs": (mcp, export, import_vectors),
     "Encoders": (encoders, encode, distill, adopt, evaluate),
 }

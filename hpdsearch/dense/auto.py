@@ -72,7 +72,7 @@ def _allowed_specs(spec: IndexSpec, n: int, dim: int, sample: Callable[[int], Ma
         for kind in _choose_types(replace(spec, codec=codec), n, sample):
             for size in sizes:
                 n_subquantizers = size if codec is Codec.PQ else 0
-                yield _resolve_lists(replace(spec, kind=kind, codec=codec, n_subquantizers=n_subquantizers), n)
+                yield resolve_lists(replace(spec, kind=kind, codec=codec, n_subquantizers=n_subquantizers), n)
 
 
 def _choose_types(spec: IndexSpec, n: int, sample: Callable[[int], Matrix]) -> list[IndexType]:
@@ -101,7 +101,7 @@ def scan_milliseconds(spec: IndexSpec, n: int, sample: Matrix) -> float:
     return float(np.median(seconds)) * 1000 * n / len(sample)
 
 
-def _resolve_lists(spec: IndexSpec, n: int) -> IndexSpec:
+def resolve_lists(spec: IndexSpec, n: int) -> IndexSpec:
     """Return the spec with nlist set, and nprobe within it."""
     if spec.kind is IndexType.FLAT:
         return replace(spec, nlist=0, nprobe=0)

@@ -1,0 +1,1 @@
+"""Several index folders that are one: how many are needed (plan), and how their hits are merged."""

@@ -1,0 +1,50 @@
+"""The slowest of n shards, against draws and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpdsearch.cluster.estimates import Basis
+from hpdsearch.cluster.fanout import LatencyShape
+from hpdsearch.errors import PlanError
+
+# An exponential distribution above 1: its quantiles are straight in -log(1 - p).
+PROBABILITIES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
+EXPONENTIAL = LatencyShape(10_000_000, 2.0, tuple((p, 1 - math.log(1 - p)) for p in PROBABILITIES))
+
+
+@pytest.mark.parametrize("n", [1, 8, 64, 256])
+@pytest.mark.parametrize("p", [0.5, 0.95, 0.99])
+def test_the_maximum_of_exponential_latencies_is_that_of_the_closed_form(n, p) -> None:
+    assert EXPONENTIAL.maximum_quantile(p, n).value == pytest.approx(1 - math.log(1 - p ** (1 / n)), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 8, 64])
+def test_the_maximum_is_that_of_drawn_latencies(n) -> None:
+    drawn = 1 + np.random.default_rng(3).exponential(size=(40_000, n)).max(axis=1)
+    for p in (0.5, 0.95, 0.99):
+        assert EXPONENTIAL.maximum_quantile(p, n).value == pytest.approx(np.quantile(drawn, p), rel=0.03)
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 1000), st.integers(0, 1000))
+def test_more_shards_are_never_faster(p, n, more) -> None:
+    assert EXPONENTIAL.maximum_quantile(p, n + more).value >= EXPONENTIAL.maximum_quantile(p, n).value
+
+
+def test_one_shard_is_the_distribution_itself() -> None:
+    for p, ratio in EXPONENTIAL.quantiles:
+        assert EXPONENTIAL.quantile(p).value == pytest.approx(ratio)
+
+
+def test_a_quantile_with_few_latencies_above_it_is_extrapolated() -> None:
+    shape = LatencyShape(1000, 1.0, EXPONENTIAL.quantiles)
+    assert shape.quantile(0.98).basis is Basis.INTERPOLATED
+    assert shape.quantile(0.995).basis is Basis.EXTRAPOLATED
+
+
+def test_a_probability_of_one_is_an_error() -> None:
+    with pytest.raises(PlanError, match="probability"):
+        EXPONENTIAL.quantile(1.0)
