@@ -273,6 +273,8 @@ class DistillSpec:
             fully. Regression shrinks the dimensions that it predicts badly.
         shuffle: shuffle the training texts; otherwise the teacher embeds the first n_teacher_texts.
         trim_vocabulary: remove the tokens that no training text contains.
+        vocabulary_size: keep only so many tokens: the special ones, the single characters, and those that are most
+            frequent in the training texts; None for no limit. It trims the vocabulary as trim_vocabulary does.
         precision: storage type of the weights.
         seed: of the split, the order, the augmentation and the training.
     """
@@ -291,8 +293,14 @@ class DistillSpec:
     match_variance: float = 0.0
     shuffle: bool = True
     trim_vocabulary: bool = False
+    vocabulary_size: int | None = None
     precision: Precision = Precision.INT8
     seed: int = 0
+
+    @property
+    def trims(self) -> bool:
+        """Whether the vocabulary is trimmed."""
+        return self.trim_vocabulary or self.vocabulary_size is not None
 
     def resolve_training(self) -> TrainingSpec:
         """Return the training settings with the defaults of the student's type and with this spec's seed."""
