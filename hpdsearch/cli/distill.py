@@ -136,6 +136,13 @@ share = click.FloatRange(0, 1)
     help="Scale the directions of a new space by variance ** -X: 0 not at all, 0.5 fully.",
 )
 @spec_option(
+    "--ridge",
+    path="ridge",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="Regularize the initial head this much.",
+)
+@spec_option(
     "--epochs",
     path="training.epochs",
     type=click.FloatRange(0, min_open=True),
@@ -176,6 +183,14 @@ share = click.FloatRange(0, 1)
     former=("--train-words",),
     is_flag=True,
     help="Train the word embeddings too.",
+)
+@spec_option(
+    "--trained-layers",
+    "n_trained_layers",
+    path="training.n_trained_layers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Train the head and only this many of the last layers, not all of them.",
 )
 @spec_option(
     "--word-embedding-rate",
