@@ -203,7 +203,9 @@ def distill_from(
             components=space.components,
         )
         name = output.resolve().name
-        encoder = export_student(student, staging, name=name, space=space.id, precision=spec.precision)
+        encoder = export_student(
+            student, staging, name=name, space=space.id, precision=spec.precision, int8_graph=spec.int8_graph
+        )
         embeddings = cache.embeddings(split.held_out)
         window_ids = tokenize(init_model, split.held_out, max_tokens=init_model.max_tokens)
         vectors = encoder.encode(split.held_out)
@@ -375,7 +377,7 @@ def _describe_run(
             digest.update(json.dumps(text).encode())
     settings: dict[str, Any] = asdict(replace(spec, training=spec.resolve_training()))
     # These settings are used only after the training, so that they may be changed without training again.
-    for name in ("gates", "precision", "interpolate_init", "match_variance"):
+    for name in ("gates", "precision", "int8_graph", "interpolate_init", "match_variance"):
         del settings[name]
     return {
         "teacher": {"name": teacher.name, "hash": teacher.sha256},

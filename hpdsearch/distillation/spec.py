@@ -281,6 +281,9 @@ class DistillSpec:
         vocabulary_size: keep only so many tokens: the special ones, the single characters, and those that are most
             frequent in the training texts; None for no limit. It trims the vocabulary as trim_vocabulary does.
         precision: storage type of the weights.
+        int8_graph: whether an encoder with int8 weights has the graph model.int8.onnx too, which is faster on many
+            processors. It holds the matrices of the layers again, half of the bytes of model.safetensors without the
+            word embeddings.
         seed: of the split, the order, the augmentation and the training.
     """
 
@@ -301,6 +304,7 @@ class DistillSpec:
     trim_vocabulary: bool = False
     vocabulary_size: int | None = None
     precision: Precision = Precision.INT8
+    int8_graph: bool = True
     seed: int = 0
 
     @property
