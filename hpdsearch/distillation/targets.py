@@ -98,9 +98,11 @@ def prepare_student(
         texts, rows = mix_translations(split, spec.seed)
         shape = (len(texts), space.dim)
         of_texts = targets
-        targets = store_rows(
-            folder / TARGETS / "translations.f16", shape, lambda block: of_texts[rows[block]], progress=progress
-        )
+
+        def copy_targets(block: slice) -> Matrix:
+            return of_texts[rows[block]].astype(np.float32)
+
+        targets = store_rows(folder / TARGETS / "translations.f16", shape, copy_targets, progress=progress)
     ids = tokenize(init_model, texts, max_tokens=spec.resolve_training().max_tokens)
     student = init_student(init_model, ids, targets, space, spec, folder, device=device)
     if spec.ensemble_weight and not assistant:
