@@ -23,6 +23,7 @@ from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
 from hpdsearch.index.shards.info import describe_shards
 from hpdsearch.index.shards.jobs import EncoderChoice, RefineJob
 from hpdsearch.index.shards.processes import run_jobs
+from hpdsearch.index.shards.running import LocalRunner
 from hpdsearch.indexer.draft import Draft
 from hpdsearch.indexer.ingest import IngestOptions, IngestReport
 from hpdsearch.indexer.merge_policy import MergePolicy
@@ -182,7 +183,7 @@ class ShardedIndex(Index):
             self._share_codes(spec, progress)
 
     def _share_codes(self, spec: IndexSpec, progress: Progress) -> None:
-        share_codes(self.folder, self.shards, spec, self.processes, progress, again=True)
+        share_codes(self.folder, self.shards, spec, LocalRunner(self.processes), progress, again=True)
 
     def frequent_values(self, field: str, n: int = 20) -> list[tuple[str, int]]:
         """Return the n most frequent values of a metadata field with their numbers of documents, the largest first."""
