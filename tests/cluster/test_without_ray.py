@@ -24,7 +24,7 @@ def test_builds_and_searches_in_shards_import_nothing_of_ray(tmp_path) -> None:
     commands = [
         ["index", "texts.txt", "--encoder", "static", "--shards", "2", "--processes", "1", "-o", "words"],
         ["query", "cat", "-i", "words"],
-        ["plan", "--documents", "1e6"],
+        ["plan", "--documents", "1e6", "--words", "20"],
         ["index", "--help"],
         ["query", "--help"],
         ["serve", "--help"],
