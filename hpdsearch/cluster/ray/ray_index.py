@@ -167,8 +167,12 @@ class RayIndex(ShardedIndex):
         """End the actors that this object has started, and close the files."""
         super().close()
         if not self._is_shared:
-            self._replicas.close()
+            self.end_actors()
         self._stack.close()
+
+    def end_actors(self) -> None:
+        """End the actors, also those that other processes use."""
+        self._replicas.close()
 
     def _search_shards(
         self,
