@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped
+from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped, take_read_options
 from hpdsearch.cli.index_argument import find_index, index_option, index_parameters, split_index, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
@@ -28,6 +28,7 @@ from hpdsearch.cli.ray_options import ray_option
 from hpdsearch.cluster.ray.connection import require_ray
 
 if TYPE_CHECKING:
+    from hpdsearch.cluster.ray.remote_corpus import RemoteCorpus
     from hpdsearch.corpus import CorpusReader
     from hpdsearch.dense import IndexSpec
     from hpdsearch.encoder import Device
@@ -118,11 +119,15 @@ def index(
         raise click.UsageError(f"--{'processes' if ray is None else 'ray'} goes with --shards")
     if ray is not None:
         require_ray()
+    is_remote = ray is not None and any("://" in name for name in corpus)
+    if is_remote and output is None:
+        raise click.UsageError("a corpus at a URL needs --output")
     folder = output or choose_folder(corpus[0])
     spec = take_spec(options)
-    documents = open_corpus(corpus, check=not update, **options)
+    documents = _find_remote(corpus, **options) if is_remote else open_corpus(corpus, check=not update, **options)
     if update:
         _refuse_settings()
+        assert not is_remote
         _update(folder, documents, encoder, draft, no_refine, device, wait)
         return
     if not overwrite and _is_unfinished(folder, encoder):
@@ -158,10 +163,19 @@ def index(
     echo(f"search it:  hpdsearch query -i {folder}")
 
 
+def _find_remote(names: tuple[str, ...], *, strict: bool, **reading: Any) -> "RemoteCorpus":
+    """Return the files at the URLs of a command line."""
+    from hpdsearch.cluster.ray.remote_corpus import find_files, is_url
+
+    if local := [name for name in names if not is_url(name)]:
+        raise click.UsageError(f"expected URLs only, got {local[0]} too; write file:///folder for storage of all nodes")
+    return find_files(names, take_read_options(strict, reading), strict)
+
+
 def _build(
     ray: str | None,
     folder: Path,
-    documents: "CorpusReader",
+    documents: "CorpusReader | RemoteCorpus",
     *,
     encoder: str | None,
     spec: "IndexSpec | None",
@@ -176,8 +190,10 @@ def _build(
 
     settings |= {"encoder": encoder or DEFAULT_ENCODER}
     if ray is None:
+        from hpdsearch.corpus import CorpusReader
         from hpdsearch.index import Index
 
+        assert isinstance(documents, CorpusReader)
         return Index.build(
             folder,
             documents,
@@ -421,7 +437,7 @@ def _read_ids(path: str) -> list[str]:
         return [line.rstrip("\r\n") for line in read_text_lines(file, location) if line.strip()]
 
 
-def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) -> None:
+def _print_report(report: "IngestReport", corpus: "CorpusReader | RemoteCorpus", folder: Path) -> None:
     documents = f"{format_count(report.n_documents, 'document')}, {format_count(report.n_passages, 'passage')}"
     seconds = max(report.seconds, 1e-9)
     rate = f"{report.n_documents / seconds:,.0f} documents/s, {report.n_passages / seconds:,.0f} passages/s"

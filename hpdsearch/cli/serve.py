@@ -87,8 +87,8 @@ def serve(
     from hpdsearch.cluster.ray.ray_index import DEADLINE_SECONDS
     from hpdsearch.cluster.ray.serving import run_on_ray
 
-    on_ray = {"address": ray, "replicas": replicas or 1, "deadline": deadline or DEADLINE_SECONDS}
-    run_on_ray(found, settings, port, announce, **on_ray)
+    seconds = deadline or DEADLINE_SECONDS
+    run_on_ray(found, settings, port, announce, address=ray, replicas=replicas or 1, deadline=seconds)
 
 
 def read_token(path: Path) -> str:

@@ -67,7 +67,7 @@ def test_hits_scores_and_order_are_those_of_one_process(pair) -> None:
 
 
 def test_errors_are_those_of_one_process(pair) -> None:
-    on_ray, alone = pair
+    on_ray, _ = pair
     for index in pair:
         with pytest.raises(FilterError, match="colour"):
             index.search("cat", where="colour = 'red'")

@@ -1,6 +1,5 @@
 """Build an index in shards on a Ray cluster: the same folder as without Ray."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from hpdsearch.cluster.ray.connection import connect
@@ -9,14 +8,14 @@ from hpdsearch.encoder import DEFAULT_ENCODER, Device
 from hpdsearch.encoder.device import find_device
 from hpdsearch.index.encoders import EncoderLike, load_encoder
 from hpdsearch.index.shards.build import ShardedBuild, build_shards
+from hpdsearch.index.shards.reading import Corpus
 from hpdsearch.index.shards.sharded_index import ShardedIndex
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY
-from hpdsearch.records import Document
 
 
 def build_on_ray(
     folder: Path,
-    documents: Iterable[Document],
+    documents: Corpus,
     build: ShardedBuild,
     *,
     address: str = "auto",
@@ -29,8 +28,8 @@ def build_on_ray(
 ) -> ShardedIndex:
     """Index documents on a cluster and open the index in this process.
 
-    The documents are read and checked in this process, once. Stopped at any moment, the same call goes on and encodes
-    no block again that is on the storage.
+    Documents are read and checked in this process, once; those of a RemoteCorpus are read by tasks. Stopped at any
+    moment, the same call goes on and encodes no block again that is on the storage.
 
     Args:
         folder: a folder on storage that all nodes see by the same path.

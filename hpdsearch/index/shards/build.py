@@ -8,20 +8,15 @@ import hashlib
 import json
 import shutil
 import time
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from hpdsearch.catalog import CLUSTER_FILE, FILE_NAME, Catalog
 from hpdsearch.common.files import PARTIAL
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.corpus import CorpusReader, OnError
-from hpdsearch.corpus.skipping import Skipped
+from hpdsearch.corpus import OnError
 from hpdsearch.dense import Codec, IndexSpec, IndexType, TrainedCodes, train_codes
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, IndexFolderError, ShapeError
@@ -34,15 +29,12 @@ from hpdsearch.index.shards.cluster_file import (
     read_cluster,
 )
 from hpdsearch.index.shards.jobs import BuildJob, CodesJob, EncoderChoice, join_reports, read_settings, report_values
+from hpdsearch.index.shards.reading import Corpus, DividesItself, Reading, read_documents
 from hpdsearch.index.shards.running import JobRunner, LocalRunner
-from hpdsearch.index.shards.spool import SPOOL, SpooledShard, remove_spool, write_spool
-from hpdsearch.index.shards.stored import AllShards
-from hpdsearch.indexer.incoming import N_STREAMS, IncomingDocuments
-from hpdsearch.indexer.ingest import IngestReport, split_in_blocks
+from hpdsearch.index.shards.spool import SPOOL, remove_spool
+from hpdsearch.indexer.ingest import IngestReport
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.transaction import LOCK_NAME, REFINE_LOCK, lock_folder
-from hpdsearch.lexical import detect_languages
-from hpdsearch.records import Document
 from hpdsearch.search.segment_files import open_vectors
 
 BLOCKS = "blocks"  # folder of encoded blocks, until the build ends
@@ -92,7 +84,7 @@ class ShardedBuild:
 
 def build_shards(
     folder: Path,
-    documents: Iterable[Document],
+    documents: Corpus,
     encoder: Encoder,
     build: ShardedBuild,
     *,
@@ -119,7 +111,7 @@ def build_shards(
     before = _prepare_folder(folder, overwrite)
     lock = lock_folder(folder, wait)
     try:
-        reading = _Reading(folder / SPOOL, documents, build, runner.block_documents)
+        reading = _read(folder / SPOOL, documents, build, runner.block_documents)
         number = before.number + 1 if before else 1
         names = name_shards(build.n_shards, number)
         jobs = _make_jobs(folder, names, reading, encoder, build)
@@ -148,68 +140,26 @@ def build_shards(
     return report
 
 
-class _Reading:
-    """Reads the documents once, checks them, and divides them.
-
-    Attributes:
-        shards: the documents of each shard.
-        n_documents: documents of all.
-        languages: of all shards.
-        n_streams: streams among the sources.
-        reading: as `CorpusReader.reading`; "": the documents come from no files.
-        started_ns: as `CorpusReader.started_ns`.
-        n_duplicates: documents with the title and text of another one, in whatever shard.
-        skipped: documents that cannot be stored.
-    """
-
-    def __init__(self, spool: Path, documents: Iterable[Document], build: ShardedBuild, block_documents: int) -> None:
-        corpus = documents if isinstance(documents, CorpusReader) else None
-        self.languages = list(build.languages)
-        self.reading = corpus.reading if corpus else ""
-        self.started_ns = corpus.started_ns if corpus else 0
-        self._strict = build.strict
-        self._texts = array("Q")
-        self._first: dict[int, str] = {}
-        self.skipped = Skipped()
-        index = AllShards()
-        incoming = IncomingDocuments(documents, index, self.skipped, on_error=build.on_error, streams_are_new=True)
-        sources = corpus.sources if corpus else {}
-        bar = build.progress.phase("reading", total=None, unit="doc")
-        with closing(bar):
-            self.shards: list[SpooledShard] = write_spool(
-                spool, self._each(incoming, bar.update), build.n_shards, sources, block_documents=block_documents
-            )
-        self.n_documents = sum(shard.n_documents for shard in self.shards)
-        self.n_streams = int(index.meta.get(N_STREAMS, 0))
-        n_distinct = len(np.unique(np.frombuffer(self._texts, np.uint64))) if self._texts else 0
-        self.n_duplicates = len(self._texts) - n_distinct
-
-    def _each(self, documents: Iterable[Document], count: Any) -> Iterator[Document]:
-        for block in split_in_blocks(documents):
-            self.languages = self.languages or list(detect_languages([document.text for document in block]))
-            for document in block:
-                self._count_text(document)
-                yield document
-            count(len(block))
-
-    def _count_text(self, document: Document) -> None:
-        """Remember a hash of title and text: the documents of equal ones may lie in different shards."""
-        if not document.text or document.text.isspace():
-            return
-        content = f"{len(document.title)} {document.title}{document.text}".encode()
-        text_hash = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
-        self._texts.append(text_hash)
-        if self._strict:
-            same = self._first.setdefault(text_hash, document.doc_id)
-            if same != document.doc_id:
-                where = document.source or f"document {document.doc_id!r}"
-                raise CorpusError(
-                    f"{where}: has the title and text of {same!r}; fix it, or leave out --strict (strict=False)"
-                )
+def _read(spool: Path, documents: Corpus, build: ShardedBuild, block_documents: int) -> Reading:
+    """Read the documents once and divide them, here or wherever they divide themselves."""
+    if isinstance(documents, DividesItself):
+        return documents.divide(spool, build.n_shards, build.languages, block_documents)
+    bar = build.progress.phase("reading", total=None, unit="doc")
+    with closing(bar):
+        return read_documents(
+            spool,
+            documents,
+            build.n_shards,
+            strict=build.strict,
+            on_error=build.on_error,
+            languages=build.languages,
+            block_documents=block_documents,
+            bar=bar,
+        )
 
 
 def _make_jobs(
-    folder: Path, names: Sequence[str], reading: _Reading, encoder: Encoder, build: ShardedBuild
+    folder: Path, names: Sequence[str], reading: Reading, encoder: Encoder, build: ShardedBuild
 ) -> list[BuildJob]:
     """Return the jobs that build the shards."""
     choice = EncoderChoice.of(encoder)

@@ -175,6 +175,17 @@ def read_block(path: Path, start: int, end: int) -> list[Document]:
     return [_read_document(json.loads(line)[0]) for line in lines]
 
 
+def write_shard(path: Path, documents: Iterable[Document], block_documents: int = BLOCK_DOCUMENTS) -> SpooledShard:
+    """Write the documents of one shard, which have no states of files; the rest is as in `write_spool`."""
+    shard = SpooledShard(path)
+    with ExitStack() as stack:
+        file = _ShardFile(shard, stack, block_documents)
+        for document in documents:
+            file.add(document, json.dumps(_describe_document(document)), None)
+        file.finish()
+    return shard
+
+
 def remove_spool(folder: Path) -> None:
     """Remove the folder of a spool, if there is one."""
     shutil.rmtree(folder, ignore_errors=True)
