@@ -77,7 +77,7 @@ SHOWN_LOOPS = 3
     show_default="one a core, at most N",
     help="Build the shards in P processes; each uses an equal share of the cores. With --ray, at most P encode.",
 )
-@ray_option("Build the shards on a Ray cluster whose nodes all see the folder.")
+@ray_option("Build the shards, without a draft, on a Ray cluster whose nodes all see the folder.")
 @wait_option
 @corpus_options
 def index(
@@ -115,8 +115,12 @@ def index(
       hpdsearch index articles.jsonl --shards 8 -o indexes/articles
       hpdsearch index articles.jsonl --shards 8 --ray auto -o /shared/articles
     """
+    from hpdsearch.corpus import CorpusReader
+
     if (processes is not None or ray is not None) and shards is None:
         raise click.UsageError(f"--{'processes' if ray is None else 'ray'} goes with --shards")
+    if update:
+        _refuse_settings()
     if ray is not None:
         require_ray()
     is_remote = ray is not None and any("://" in name for name in corpus)
@@ -126,11 +130,10 @@ def index(
     spec = take_spec(options)
     documents = _find_remote(corpus, **options) if is_remote else open_corpus(corpus, check=not update, **options)
     if update:
-        _refuse_settings()
-        assert not is_remote
+        assert isinstance(documents, CorpusReader)  # --ray is refused
         _update(folder, documents, encoder, draft, no_refine, device, wait)
         return
-    if not overwrite and _is_unfinished(folder, encoder):
+    if isinstance(documents, CorpusReader) and ray is None and not overwrite and _is_unfinished(folder, encoder):
         echo(f"{folder}: going on with the draft of an earlier run")
         _update(folder, documents, None, draft, no_refine, device, wait)
         return

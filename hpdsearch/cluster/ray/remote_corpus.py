@@ -47,7 +47,7 @@ class RemoteCorpus:
 
     @property
     def on_error(self) -> OnError:
-        """What a record that cannot be read does."""
+        """The effect of a record that cannot be read."""
         return self.options.on_error
 
     def divide(self, spool: Path, n_shards: int, languages: Sequence[str], block_documents: int) -> Reading:
