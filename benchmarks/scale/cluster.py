@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common.harness import argument_parser, positive, run_interleaved
-from benchmarks.common.results import Result, measurement, ratios, result, write_result
+from benchmarks.common.results import Result, measurement, ratios, result, target, write_result
 from benchmarks.scale.shards import make_texts, read_texts
 from hpdsearch import Index
 from hpdsearch.cluster.ray.build import build_on_ray
@@ -36,6 +36,8 @@ SHARDS = 4
 ACTORS = (1, 2)
 PLAIN = "hpdsearch index"
 SHARDED = f"hpdsearch index --shards {SHARDS}"
+MIN_GAIN = 1.7  # of a second actor
+MAX_OVERHEAD = 1.25  # of a build on a cluster
 STORE_BYTES = 200 * 2**20
 BATCH_DIFFERENCE = 2e-3  # of float16 components below 1, whose texts were encoded in other batches or threads
 
@@ -85,12 +87,14 @@ def main() -> None:
     encoding = {name: runner.encoding[-options.repeats :] for name, runner in runners.items()}
     measurements = [measurement(f"build, {name}", "s", each) for name, each in seconds.items()]
     measurements += [measurement(f"encoding, {name}", "s", each) for name, each in encoding.items()]
-    measurements.append(ratios("encoding, 1 actor / 2 actors", encoding[one], encoding[two]))
-    measurements += [ratios(f"build, {two} / {name}", seconds[two], seconds[name]) for name in (PLAIN, SHARDED)]
+    gain = ratios("encoding, 1 actor / 2 actors", encoding[one], encoding[two])
+    overhead = ratios(f"build, {two} / {PLAIN}", seconds[two], seconds[PLAIN])
+    measurements += [gain, overhead, ratios(f"build, {two} / {SHARDED}", seconds[two], seconds[SHARDED])]
     measurements += compare(folders[SHARDED], folders[two])
     settings = {name: getattr(options, name) for name in ("repeats", "n", "encoder")}
     settings |= {"texts": options.texts.name if options.texts else "random words", "shards": SHARDS}
-    write_result(result("cluster", settings, measurements, []), options.output)
+    targets = [target(gain, at_least=MIN_GAIN), target(overhead, at_most=MAX_OVERHEAD)]
+    write_result(result("cluster", settings, measurements, targets), options.output)
 
 
 @contextmanager
