@@ -12,7 +12,7 @@ from benchmarks.common.results import RESULTS, Result, markdown_table, number_te
 from benchmarks.report.show_results import machine_text, read_result
 from benchmarks.report.tables import NOT_MEASURED, all_quality, encoding, find_measurements
 from benchmarks.report.tables import parts as report_parts
-from hpdsearch.distillation.recipe import make_spec, read_recipe, recipe_names
+from hpdsearch.distillation.recipe import make_spec, read_recipe
 
 ENCODERS = ("base", "small", "static")
 
@@ -90,10 +90,10 @@ def missed(made: Result) -> str:
 
 
 def recipes() -> str:
-    """Return the table of the recipe settings that differ between encoders."""
+    """Return the table of the recipe settings that differ between the included encoders."""
     names = ("encoder", "teachers", "student", "layers", "texts", "teacher texts", "epochs", "learning rate")
     rows = [[*names, "ensemble weight", "interpolate init", "match variance"]]
-    for name in recipe_names():
+    for name in ENCODERS:
         recipe = read_recipe(name)
         spec = make_spec(recipe.spec)
         training = spec.resolve_training()

@@ -99,6 +99,13 @@ share = click.FloatRange(0, 1)
     metavar="RECIPE",
     help="Read the other settings from a recipe. TEXTS is then the folder of its sources.",
 )
+@click.option(
+    "--parallel",
+    type=UserPath(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Learn the translations in this file too: TEXT<TAB>TRANSLATION[<TAB>LANGUAGE], or JSON lines. Repeatable.",
+)
 @spec_option(
     "--layers",
     path="layers",
@@ -127,6 +134,13 @@ share = click.FloatRange(0, 1)
     type=click.FloatRange(0, 0.5),
     metavar="X",
     help="Scale the directions of a new space by variance ** -X: 0 not at all, 0.5 fully.",
+)
+@spec_option(
+    "--ridge",
+    path="ridge",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="Regularize the initial head this much.",
 )
 @spec_option(
     "--epochs",
@@ -169,6 +183,14 @@ share = click.FloatRange(0, 1)
     former=("--train-words",),
     is_flag=True,
     help="Train the word embeddings too.",
+)
+@spec_option(
+    "--trained-layers",
+    "n_trained_layers",
+    path="training.n_trained_layers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Train the head and only this many of the last layers, not all of them.",
 )
 @spec_option(
     "--word-embedding-rate",
@@ -268,6 +290,13 @@ share = click.FloatRange(0, 1)
     "--trim-vocabulary", path="trim_vocabulary", is_flag=True, help="Remove the tokens that no training text contains."
 )
 @spec_option(
+    "--vocabulary-size",
+    path="vocabulary_size",
+    type=positive,
+    metavar="N",
+    help="Keep only this many tokens: single characters, and the most frequent ones in the training texts.",
+)
+@spec_option(
     "--float32", "precision", path="precision", flag_value="float32", help="Store float32 weights instead of int8."
 )
 @spec_option(
@@ -287,6 +316,7 @@ share = click.FloatRange(0, 1)
 @corpus_options
 def distill(
     texts: tuple[str, ...],
+    parallel: tuple[Path, ...],
     teachers: tuple[str, ...],
     student: str | None,
     output: Path,
@@ -309,6 +339,9 @@ def distill(
     Several teachers are learned together: their unit vectors are multiplied by their weights (1 unless given) and
     concatenated. Each keeps its own cache.
 
+    With --parallel the encoder becomes multilingual: the vector of a translation is to be the teacher's vector of its
+    text. It needs a student with a multilingual vocabulary.
+
     \b
     Examples:
       hpdsearch distill notes/ --teacher sentence-transformers/all-mpnet-base-v2 \\
@@ -316,9 +349,12 @@ def distill(
       hpdsearch distill notes/ --teacher my-teacher/ --student my-encoder --layers 3 -o my-small
       hpdsearch distill notes/ --teacher my-teacher/ --teacher all-MiniLM-L6-v2/:0.7 \\
           --student all-MiniLM-L6-v2/ -o my-encoder
+      hpdsearch distill notes/ --parallel de.tsv.gz --parallel fr.tsv.gz --teacher my-teacher/ \\
+          --student multilingual-e5-small/ --vocabulary-size 45000 --space base -o my-multilingual
     """
     from hpdsearch import distill as run
     from hpdsearch.distillation import recipe as recipes
+    from hpdsearch.distillation.data.parallel import read_pairs
     from hpdsearch.distillation.export.model_card import Provenance
     from hpdsearch.distillation.spec import WeightedTeacher
 
@@ -326,10 +362,12 @@ def distill(
     changes = _take_changes(ctx, options)
     provenance = Provenance(command=_describe_command(ctx))
     corpus = None
+    pairs = read_pairs(parallel)
     if recipe:
         read = recipes.read_recipe(recipe)
         drawn = recipes.draw_texts(read, _require_sources(texts))
         corpus = drawn.texts
+        pairs = [*drawn.pairs, *pairs]
         provenance = recipes.describe_provenance(read, drawn, provenance.command)
         teachers = teachers or read.teachers
         student = student or read.student
@@ -340,6 +378,7 @@ def distill(
     try:
         made = run(
             open_corpus(texts, **options) if corpus is None else corpus,
+            parallel=pairs,
             teacher=[WeightedTeacher.parse(name) for name in teachers],
             student=student,
             output=output,
@@ -394,7 +433,7 @@ def _describe_command(ctx: click.Context) -> str:
     """Return the command line for the model card: the last part of each path, without options of no influence."""
     command = ["hpdsearch distill"]
     ignored = ("cache", "overwrite", "force", "device", "as_json")
-    paths = ("teachers", "student", "output", "recipe", "space", "teacher_assistant")
+    paths = ("parallel", "teachers", "student", "output", "recipe", "space", "teacher_assistant")
     for option in ctx.command.params:
         if not option.expose_value:  # -v and -q
             continue

@@ -319,6 +319,7 @@ def _export(
             max_tokens=max_tokens,
             layer_norm_eps=body.epsilon,
             precision=spec.precision,
+            int8_graph=True,
             pooling=body.pooling,
             head_bias=body.head_bias,
             n_prompt=n_prompt,

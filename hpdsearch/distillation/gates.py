@@ -11,6 +11,7 @@ from typing import Any
 
 from hpdsearch.common.vectors import Matrix, unit_rows
 from hpdsearch.distillation.spec import GateSpec
+from hpdsearch.distillation.translations import TranslationQuality
 from hpdsearch.errors import ShapeError
 from hpdsearch.evaluation import nearest_neighbors, neighbor_overlap, paired_bootstrap
 from hpdsearch.evaluation.metrics import Rows, Scores
@@ -44,6 +45,7 @@ class QualityReport:
         cosine: mean cosine between the encoder's vectors and the teacher's in the space.
         passed: whether every gate is passed.
         summary: the report as sentences, with one recommendation per failed gate.
+        translations: of held-out translations; None without any. No gate uses it.
     """
 
     n_texts: int
@@ -52,11 +54,12 @@ class QualityReport:
     cosine: float
     passed: bool
     summary: tuple[str, ...]
+    translations: TranslationQuality | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values. This is the content of quality.json."""
         agreements = self.agreements.items()
-        return {
+        quality: dict[str, Any] = {
             "n_texts": self.n_texts,
             "k": self.k,
             "agreement": {name: round(estimate.mean, 6) for name, estimate in agreements},
@@ -65,6 +68,14 @@ class QualityReport:
             "passed": self.passed,
             "summary": list(self.summary),
         }
+        if self.translations:
+            found = self.translations.found.items()
+            quality["translations"] = {
+                "n": dict(self.translations.counts),
+                "found": {name: round(share, 6) for name, share in found},
+                "mean": round(self.translations.mean, 6),
+            }
+        return quality
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,7 @@ def evaluate_gates(
     encoder: Matrix,
     spec: GateSpec,
     built_in: Matrix | None = None,
+    translations: TranslationQuality | None = None,
 ) -> QualityReport:
     """Compare the nearest neighbors of each stage with the teacher's.
 
@@ -119,6 +131,7 @@ def evaluate_gates(
         encoder: vectors of the exported encoder (n, dim).
         spec: the gates.
         built_in: vectors of the built-in base, of any width, (n, width); None to leave it out.
+        translations: of held-out translations, for the report.
 
     Raises:
         ShapeError: the shapes do not fit, or n <= k.
@@ -146,6 +159,8 @@ def evaluate_gates(
     cosine = float((unit_rows(encoder) * unit_rows(projected)).sum(axis=1).mean())
     gates = _build_gates(shares, spec)
     findings = _describe_findings(agreements, cosine, n_texts, dim, widths, spec)
+    if translations:
+        findings.append(_describe_translations(translations))
     return QualityReport(
         n_texts=n_texts,
         k=spec.k,
@@ -153,6 +168,7 @@ def evaluate_gates(
         cosine=cosine,
         passed=all(gate.passed for gate in gates),
         summary=(*findings, *(gate.describe(spec.seed) for gate in gates)),
+        translations=translations,
     )
 
 
@@ -224,6 +240,16 @@ def _describe_findings(
             "is fitted to texts like these, would reach more"
         )
     return lines
+
+
+def _describe_translations(translations: TranslationQuality) -> str:
+    by_language = ", ".join(
+        f"{name or 'no language'} {format_percent(share)}" for name, share in translations.found.items()
+    )
+    return (
+        f"translated: {format_percent(translations.mean)} % of {translations.n_pairs:,} held-out translations are "
+        f"nearest to their own text among {translations.n_texts:,}: {by_language}"
+    )
 
 
 def _describe_difference(one: Estimate, other: Estimate) -> str:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from hpdsearch.common.files import atomic_write
 from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.common.vectors import Matrix
+from hpdsearch.distillation.data.parallel import NO_LANGUAGE, Pair
 from hpdsearch.distillation.data.split import Split, split_texts
 from hpdsearch.distillation.data.texts import TrainingSet, read_texts
 from hpdsearch.distillation.export.model_card import (
@@ -34,6 +36,7 @@ from hpdsearch.distillation.targets import fit_space, prepare_student
 from hpdsearch.distillation.teacher.ensemble import EnsembleCache, TeacherEnsemble, TeacherName
 from hpdsearch.distillation.training.plot import plot_training
 from hpdsearch.distillation.training.trainer import LOG, train
+from hpdsearch.distillation.translations import TranslationQuality, measure_translations
 from hpdsearch.encoder import Device, Encoder, Space, write_space
 from hpdsearch.encoder.bert import WORD_EMBEDDINGS
 from hpdsearch.encoder.device import find_device
@@ -42,6 +45,7 @@ from hpdsearch.records import Document
 
 VARIANCE_TEXTS = 4096  # texts that match_variance is computed on
 BASE = "base"  # the built-in encoder that the report compares with
+ENGLISH = "en"  # the language of the texts, for the model card
 QUALITY, README, PLOT = "quality.json", "README.md", "loss.svg"
 
 T = TypeVar("T", str, Document)
@@ -76,6 +80,7 @@ class Distilled:
 def distill(
     texts: Iterable[str] | Iterable[Document],
     *,
+    parallel: Sequence[Pair] = (),
     teacher: TeacherName | Sequence[TeacherName],
     student: str | Path,
     output: str | Path,
@@ -97,6 +102,8 @@ def distill(
     Args:
         texts: strings, of which duplicates are dropped, or documents, which are split into passages of the student's
             window.
+        parallel: texts with translations, see `parallel.read_pairs`. The student learns the texts too, and for each
+            translation the vector of its text (Reimers & Gurevych 2020, arXiv:2004.09813).
         teacher: folder of a sentence-transformers or transformers model, or its name on the Hugging Face hub; or
             several of them, with weights (WeightedTeacher), whose concatenated vectors the student learns.
         student: the initial model: a built-in encoder, an encoder folder, a BERT folder or a name on the hub.
@@ -143,6 +150,7 @@ def distill(
         init_model,
         _collect_texts(texts, init_model),
         output,
+        parallel=parallel,
         spec=spec,
         cache=EnsembleCache(opened, cache),
         space=given_space,
@@ -159,6 +167,7 @@ def distill_from(
     texts: Sequence[str],
     output: Path,
     *,
+    parallel: Sequence[Pair] = (),
     spec: DistillSpec,
     cache: EnsembleCache,
     space: Space | None,
@@ -171,7 +180,7 @@ def distill_from(
 
     The student is trained on the teacher's device.
     """
-    split = split_texts(texts, spec)
+    split = split_texts(texts, spec, parallel)
     _check_settings(teacher, space, assistant, init_model, split, spec)
     cache.embed([*split.held_out, *split.by_teacher], progress=progress)
     with exclusive_lock(output):
@@ -181,8 +190,8 @@ def distill_from(
             space, explained_energy = fit_space(folder / SPACE, cache, split, spec)
         else:
             logger.info("training into the space %s of %s", space.id, space.teacher)
-        if spec.trim_vocabulary:
-            init_model = _trim(init_model, split.training)
+        if spec.trims:
+            init_model = _trim(init_model, split.training, spec.vocabulary_size)
         student = _train_student(
             space, cache, split, init_model, assistant, spec, folder, progress, device=teacher.device
         )
@@ -194,20 +203,24 @@ def distill_from(
             components=space.components,
         )
         name = output.resolve().name
-        encoder = export_student(student, staging, name=name, space=space.id, precision=spec.precision)
+        encoder = export_student(
+            student, staging, name=name, space=space.id, precision=spec.precision, int8_graph=spec.int8_graph
+        )
         embeddings = cache.embeddings(split.held_out)
         window_ids = tokenize(init_model, split.held_out, max_tokens=init_model.max_tokens)
+        vectors = encoder.encode(split.held_out)
         quality = evaluate_gates(
             split.held_out,
             teacher=embeddings,
             projected=space.project(embeddings),
             student=embed_ids(student, window_ids),
-            encoder=encoder.encode(split.held_out),
+            encoder=vectors,
             built_in=Encoder.load(BASE).encode(split.held_out) if BASE in Encoder.names() else None,
             spec=spec.resolve_gates(),
+            translations=_measure_translations(encoder, split, vectors),
         )
         has_plot = plot_training(folder / LOG, folder / PLOT)
-        card = _render_card(encoder, teacher, init_model, quality, provenance, n_texts=len(split.training))
+        card = _render_card(encoder, teacher, init_model, quality, provenance, split)
         report = json.dumps(quality.as_dict(), indent=2) + "\n"
         for file_name, content in ((QUALITY, report), (README, card)):
             with atomic_write(staging / file_name) as file:
@@ -249,9 +262,18 @@ def _train_student(
     )
     init_tensors = {name: tensor.clone() for name, tensor in student.tensors.items()}
     train(student, texts, held_out, training, folder, progress=progress)
-    taught = space.project(cache.embeddings(split.by_teacher[:VARIANCE_TEXTS]))
-    postprocess_student(student, init_tensors, TrainingSet(texts.token_ids[: len(taught)], taught), spec)
+    taught = split.by_teacher[:VARIANCE_TEXTS]
+    taught_ids = tokenize(init_model, taught, max_tokens=training.max_tokens)
+    postprocess_student(student, init_tensors, TrainingSet(taught_ids, space.project(cache.embeddings(taught))), spec)
     return student
+
+
+def _measure_translations(encoder: Encoder, split: Split, vectors: Matrix) -> TranslationQuality | None:
+    """Search the held-out translations, given the vectors of the held-out texts; return None if there are none."""
+    pairs = split.held_out_pairs
+    if not pairs:
+        return None
+    return measure_translations(pairs, split.held_out, vectors, encoder.encode([pair.translation for pair in pairs]))
 
 
 def _collect_texts(texts: Iterable[str] | Iterable[Document], init_model: InitialModel) -> list[str]:
@@ -308,8 +330,8 @@ def _check_settings(
         )
     if spec.layers is not None:
         select_layers(init_model, spec.layers)
-    if spec.trim_vocabulary:
-        trim_vocabulary(init_model.tokenizer, init_model.tensors[WORD_EMBEDDINGS], ())
+    if spec.trims:
+        _trim(init_model, (), spec.vocabulary_size)
     if not training.loss.mse_weight + training.loss.similarity_weight + training.loss.kl_weight:
         raise DistillError(
             "loss: expected a weight above 0 for --mse-weight, --similarity-weight or --kl-weight, got 0 for all"
@@ -331,9 +353,9 @@ def _check_settings(
         )
 
 
-def _trim(init_model: InitialModel, texts: Sequence[str]) -> InitialModel:
-    """Remove the tokens that no text contains from a model."""
-    tokenizer, rows, _ = trim_vocabulary(init_model.tokenizer, init_model.tensors[WORD_EMBEDDINGS], texts)
+def _trim(init_model: InitialModel, texts: Sequence[str], size: int | None) -> InitialModel:
+    """Remove from a model the tokens that no text contains, or all but the most frequent ones."""
+    tokenizer, rows, _ = trim_vocabulary(init_model.tokenizer, init_model.tensors[WORD_EMBEDDINGS], texts, size=size)
     return replace(init_model, tokenizer=tokenizer, tensors=init_model.tensors | {WORD_EMBEDDINGS: rows})
 
 
@@ -349,13 +371,13 @@ def _describe_run(
     digest = hashlib.sha256(init_model.tokenizer.to_str().encode())
     for name in sorted(init_model.tensors):
         digest.update(init_model.tensors[name].tobytes())
-    for texts in (split.held_out, split.by_teacher, split.by_assistant):
+    for texts in (split.held_out, split.by_teacher, split.by_assistant, *split.pairs):
         digest.update(len(texts).to_bytes(8, "little"))
         for text in texts:
             digest.update(json.dumps(text).encode())
     settings: dict[str, Any] = asdict(replace(spec, training=spec.resolve_training()))
     # These settings are used only after the training, so that they may be changed without training again.
-    for name in ("gates", "precision", "interpolate_init", "match_variance"):
+    for name in ("gates", "precision", "int8_graph", "interpolate_init", "match_variance"):
         del settings[name]
     return {
         "teacher": {"name": teacher.name, "hash": teacher.sha256},
@@ -374,14 +396,20 @@ def _render_card(
     init_model: InitialModel,
     quality: QualityReport,
     provenance: Provenance,
-    *,
-    n_texts: int,
+    split: Split,
 ) -> str:
     measure = f"% of the teacher's {quality.k} nearest neighbors among {quality.n_texts:,} held-out texts"
     results = {
         f"{measure}, {'BM25' if name == 'bm25' else name}": format_percent(estimate.mean)
         for name, estimate in quality.agreements.items()
     }
+    if quality.translations:
+        found = quality.translations
+        measure = f"% of held-out translations nearest to their own text among {found.n_texts:,}"
+        results |= {
+            f"{measure}, {name or 'no language'} ({found.counts[name]})": format_percent(share)
+            for name, share in found.found.items()
+        }
     known_licenses = {**teacher.licenses, init_model.name: init_model.license}
     return render_model_card(
         CardFields(
@@ -394,8 +422,9 @@ def _render_card(
             space=encoder.space,
             dim=encoder.dim,
             max_tokens=encoder.max_tokens,
-            sources=provenance.sources or [TextSource("texts", n_texts, UNKNOWN_LICENSE)],
+            sources=provenance.sources or [TextSource("texts", len(split.training), UNKNOWN_LICENSE)],
             results={**results, "mean cosine to the teacher in the space": f"{quality.cosine:.3f}"},
+            languages=[ENGLISH, *sorted({pair.language for pair in split.pairs} - {ENGLISH, NO_LANGUAGE})],
             command=provenance.command,
         )
     )

@@ -6,6 +6,7 @@
      "license": "Apache-2.0", "licenses": {"news": "CC-BY-4.0"}}
 
 `spec` contains only the fields that differ from the defaults. A source is a file SOURCE.txt.gz with one text per line.
+With "parallel": ["talks"] the encoder learns the translations of talks.tsv.gz too (see data/parallel.py).
 """
 
 import gzip
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdsearch.common.files import parse_json
+from hpdsearch.distillation.data.parallel import Pair, read_pairs
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, Provenance, TextSource
 from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.encoder.folder import BUILT_IN
@@ -25,8 +27,10 @@ from hpdsearch.errors import DistillError
 
 RECIPES = BUILT_IN / "recipes"
 SOURCE = "{}.txt.gz"
+PARALLEL_SOURCE = "{}.tsv.gz"
 FIELD_TYPES = {"name": str, "teacher": str, "student": str, "mix": dict, "n_texts": int, "seed": int}
 FIELD_TYPES |= {"teacher_assistant": str, "space": str, "spec": dict, "license": str, "licenses": dict}
+FIELD_TYPES |= {"parallel": list}
 REQUIRED = ("name", "teacher", "student", "mix", "n_texts")
 Changes = Mapping[str, Any]  # the fields that differ from a spec's defaults, nested as the spec is
 # The keys and values of hpdsearch 0.1, which this release still reads.
@@ -65,6 +69,7 @@ class Recipe:
         teacher_assistant: see pipeline.distill.
         space: see pipeline.distill.
         spec: fields that differ from the defaults of DistillSpec.
+        parallel: sources of parallel texts, all of which are used.
         license: of the encoder.
         licenses: of sources, teacher and student, by name.
     """
@@ -78,6 +83,7 @@ class Recipe:
     teacher_assistant: str | None = None
     space: str | None = None
     spec: Changes = field(default_factory=dict)
+    parallel: Sequence[str] = ()
     license: str = "other"
     licenses: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,10 +95,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipeTexts:
-    """The distinct texts of a recipe in the order of the draw, and their number by source."""
+    """The distinct texts of a recipe in the order of the draw, its parallel texts, and their number by source."""
 
     texts: list[str]
     counts: Mapping[str, int]
+    pairs: list[Pair] = field(default_factory=list)
 
 
 def recipe_names() -> list[str]:
@@ -134,6 +141,8 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         raise DistillError(f"{path}: n_texts: expected at least 1, got {content['n_texts']}")
     if not mix or not all(_is_number(weight) and weight > 0 for weight in mix.values()):
         raise DistillError(f"{path}: mix: expected a positive weight for each source, got {mix}")
+    if not all(isinstance(name, str) for name in content.get("parallel") or ()):
+        raise DistillError(f"{path}: expected 'parallel' to be a list of sources, got {content['parallel']!r:.80}")
     content["spec"] = rename_keys(content.get("spec") or {})
     recipe = Recipe(**{key: value for key, value in content.items() if value is not None})
     try:
@@ -199,7 +208,7 @@ def draw_texts(recipe: Recipe, folder: Path) -> RecipeTexts:
 
     Args:
         recipe: its mix, n_texts and seed are used.
-        folder: it contains SOURCE.txt.gz for each source of the mix.
+        folder: it contains SOURCE.txt.gz for each source of the mix, and SOURCE.tsv.gz for each parallel one.
 
     Raises:
         DistillError: a source is missing or cannot be read, or the sources have fewer texts than n_texts.
@@ -221,7 +230,12 @@ def draw_texts(recipe: Recipe, folder: Path) -> RecipeTexts:
             drawn.setdefault(pools[name].pop(), name)
             n_drawn += 1
     counts = Counter(name for text, name in drawn.items() if text.strip())
-    return RecipeTexts([text for text in drawn if text.strip()], counts)
+    pairs: list[Pair] = []
+    for name in recipe.parallel:
+        of_source = read_pairs([folder / PARALLEL_SOURCE.format(name)])
+        counts[name] = len(of_source)
+        pairs += of_source
+    return RecipeTexts([text for text in drawn if text.strip()], counts, list(dict.fromkeys(pairs)))
 
 
 def describe_provenance(recipe: Recipe, texts: RecipeTexts, command: str) -> Provenance:
@@ -232,7 +246,7 @@ def describe_provenance(recipe: Recipe, texts: RecipeTexts, command: str) -> Pro
             for name in sorted(texts.counts)
         ],
         license=recipe.license,
-        licenses={Path(name).name: license for name, license in recipe.licenses.items() if name not in recipe.mix},
+        licenses={Path(name).name: license for name, license in recipe.licenses.items() if name not in texts.counts},
         command=command,
     )
 

@@ -136,6 +136,8 @@ class TrainingSpec:
         group_size: a batch consists of groups of this many texts that are near in the space (hard in-batch neighbors);
             1 for random batches.
         train_word_embeddings: whether the word-embedding table is trained too.
+        n_trained_layers: train the head and only so many of the last layers; None for all layers. The others keep what
+            the initial model has learned, and a step is faster.
         word_embedding_rate: its learning rate, as a share of that of the other tensors.
         ema_decay: the student is the exponential moving average of the weights over the steps with this decay a step
             (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv:1703.01780), 0..1; 0 for the weights themselves.
@@ -156,6 +158,7 @@ class TrainingSpec:
     max_tokens: int = 128
     group_size: int = 8
     train_word_embeddings: bool = False
+    n_trained_layers: int | None = None
     word_embedding_rate: float = 1.0
     ema_decay: float = 0.0
     n_measurements: int | None = None
@@ -258,6 +261,8 @@ class DistillSpec:
         projection: of a new space. With None, the student keeps the space that its head maps into if that space belongs
             to this teacher; otherwise a new space is made with the defaults of ProjectionSpec.
         head_init: initial head, unless the student already maps into the space.
+        ridge: regularization of the initial head, see `student.fit_head`. A student whose vectors all point in nearly
+            one direction, as those of multilingual-e5 do, needs a smaller one.
         training: settings of the training loop; None for the defaults of the student's type. Its seed is ignored.
         gates: quality gates; None for the defaults of the student's type.
         n_held_out: texts that are not trained on, at most a tenth of all. They select the checkpoint and the report
@@ -273,7 +278,12 @@ class DistillSpec:
             fully. Regression shrinks the dimensions that it predicts badly.
         shuffle: shuffle the training texts; otherwise the teacher embeds the first n_teacher_texts.
         trim_vocabulary: remove the tokens that no training text contains.
+        vocabulary_size: keep only so many tokens: the special ones, the single characters, and those that are most
+            frequent in the training texts; None for no limit. It trims the vocabulary as trim_vocabulary does.
         precision: storage type of the weights.
+        int8_graph: whether an encoder with int8 weights has the graph model.int8.onnx too, which is faster on many
+            processors. It holds the matrices of the layers again, half of the bytes of model.safetensors without the
+            word embeddings.
         seed: of the split, the order, the augmentation and the training.
     """
 
@@ -281,6 +291,7 @@ class DistillSpec:
     static: bool = False
     projection: ProjectionSpec | None = None
     head_init: HeadInit = HeadInit.RIDGE_TO_PROCRUSTES
+    ridge: float = 0.02
     training: TrainingSpec | None = None
     gates: GateSpec | None = None
     n_held_out: int = 20_000
@@ -291,8 +302,15 @@ class DistillSpec:
     match_variance: float = 0.0
     shuffle: bool = True
     trim_vocabulary: bool = False
+    vocabulary_size: int | None = None
     precision: Precision = Precision.INT8
+    int8_graph: bool = True
     seed: int = 0
+
+    @property
+    def trims(self) -> bool:
+        """Whether the vocabulary is trimmed."""
+        return self.trim_vocabulary or self.vocabulary_size is not None
 
     def resolve_training(self) -> TrainingSpec:
         """Return the training settings with the defaults of the student's type and with this spec's seed."""

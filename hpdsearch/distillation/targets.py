@@ -6,6 +6,7 @@ Results that take long to compute are stored in the folder of the training, and 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix, unit_rows
@@ -62,9 +63,9 @@ def prepare_student(
 ) -> tuple[Student, TrainingSet]:
     """Build the untrained student and its training set.
 
-    The target of a text is the teacher's vector or, beyond n_teacher_texts, that of the teacher assistant. A positive
-    ensemble_weight adds a second vector to each target: that of the assistant or of the untrained student. Targets are
-    computed block by block and stay on disk.
+    The target of a text is the teacher's vector or, beyond n_teacher_texts, that of the teacher assistant; the target
+    of a translation is that of its text. A positive ensemble_weight adds a second vector to each target: that of the
+    assistant or of the untrained student. Targets are computed block by block and stay on disk.
 
     Args:
         space: to train into.
@@ -77,9 +78,8 @@ def prepare_student(
         progress: counts the targets.
         device: of torch, for the student.
     """
-    texts = split.training
-    n_taught = len(texts) - len(split.by_assistant)
-    ids = tokenize(init_model, texts, max_tokens=spec.resolve_training().max_tokens)
+    texts = split.embedded
+    n_taught = len(split.by_teacher)
 
     def compute_targets(rows: slice) -> Matrix:
         taught, other = texts[rows.start : min(rows.stop, n_taught)], texts[max(rows.start, n_taught) : rows.stop]
@@ -94,6 +94,16 @@ def prepare_student(
 
     shape = (len(texts), space.dim)
     targets = store_rows(folder / TARGETS / "targets.f16", shape, compute_targets, progress=progress)
+    if split.pairs:
+        texts, rows = mix_translations(split, spec.seed)
+        shape = (len(texts), space.dim)
+        of_texts = targets
+
+        def copy_targets(block: slice) -> Matrix:
+            return of_texts[rows[block]].astype(np.float32)
+
+        targets = store_rows(folder / TARGETS / "translations.f16", shape, copy_targets, progress=progress)
+    ids = tokenize(init_model, texts, max_tokens=spec.resolve_training().max_tokens)
     student = init_student(init_model, ids, targets, space, spec, folder, device=device)
     if spec.ensemble_weight and not assistant:
 
@@ -103,3 +113,22 @@ def prepare_student(
         mixed = store_rows(folder / TARGETS / "ensemble.f16", shape, add_student, name="ensemble", progress=progress)
         return student, TrainingSet(ids, mixed)
     return student, TrainingSet(ids, targets)
+
+
+def mix_translations(split: Split, seed: int) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the texts and their translations in random order, and for each the row of its target.
+
+    The head is fitted to the first of them, and so to all languages.
+
+    Args:
+        split: its embedded texts, of which each has a target, and its pairs.
+        seed: of the order.
+
+    Returns:
+        The texts (n), and the positions (n,) in split.embedded of the texts whose targets they have.
+    """
+    row_of = {text: row for row, text in enumerate(split.embedded)}
+    rows = np.array([*row_of.values(), *(row_of[pair.text] for pair in split.pairs)])
+    order = np.random.default_rng(seed).permutation(len(rows))
+    training = split.training
+    return [training[position] for position in order], rows[order]

@@ -201,3 +201,30 @@ def test_former_options_set_the_same_fields_and_help_hides_them(folder):
     assert options["teacher_assistant"] == "base"
     text = CliRunner().invoke(main, ["distill", "--help"]).output
     assert not {*renamed, "--assistant"} & {*text.replace(",", " ").split()}
+
+
+def test_parallel_texts_are_learned_and_their_quality_is_reported(folder):
+    with gzip.open(folder / "pairs.tsv.gz", "wt", encoding="utf-8") as file:
+        file.writelines(f"{text}\t{text[::-1]}\txx\n" for text in make_texts(n=300, seed=3))
+    options = (*OPTIONS, *FEW, "--parallel", folder / "pairs.tsv.gz", "--vocabulary-size", 100, "--force")
+    result = distill(folder, folder / "texts.txt", *options, "-o", folder / "translating")
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.output.splitlines() if line.startswith("translated: ")]
+    assert "held-out translations are nearest to their own text among 5" in line
+    card = (folder / "translating" / "README.md").read_text()
+    assert "--parallel pairs.tsv.gz" in card
+    assert str(folder) not in card
+    wrong = distill(folder, folder / "texts.txt", "--parallel", folder / "texts.txt", "-o", folder / "wrong")
+    assert wrong.exit_code == 1
+    assert "texts.txt: expected parallel texts in a file .tsv" in wrong.output
+
+
+def test_a_recipe_with_parallel_texts_learns_them(folder):
+    with gzip.open(folder / "sources" / "talks.tsv.gz", "wt", encoding="utf-8") as file:
+        file.writelines(f"{text}\t{text[::-1]}\txx\n" for text in make_texts(n=300, seed=4))
+    recipe = {"name": "r", "teacher": "x", "student": "x", "mix": {"one": 1}, "n_texts": 150, "parallel": ["talks"]}
+    (folder / "parallel.json").write_text(json.dumps(recipe))
+    options = (*OPTIONS, *FEW, "--force", "--recipe", folder / "parallel.json", "-o", folder / "talking")
+    result = distill(folder, folder / "sources", *options)
+    assert result.exit_code == 0, result.output
+    assert "| talks | 300 | not stated |" in (folder / "talking" / "README.md").read_text()

@@ -1,25 +1,51 @@
 """Every command on an index in shards: it does what it does on an index without shards, or says what to use."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from cli_documents import DOCUMENTS
+from click.testing import CliRunner
 from tiny_encoder import make_tiny_static
 from watching import wait_until, watching
 
 from hpdsearch import Index
+from hpdsearch.cli import main
 
 QUERY = "a morbid fear of earthquakes"
 
 
-@pytest.fixture
-def sharded(run, corpus, tmp_path):
-    """Return the function that runs commands, with indexes/words built in 3 shards and indexes/single without."""
-    encoder = make_tiny_static(tmp_path / "static", max_tokens=120)
-    for options in (("-o", "indexes/words", "--shards", 3, "--processes", 1), ("-o", "indexes/single")):
+def build_both(run, corpus, folder) -> None:
+    """Build indexes/words in 3 shards and indexes/single without, in a folder."""
+    encoder = make_tiny_static(folder / "static", max_tokens=120)
+    indexes = folder / "indexes"
+    for options in (("-o", indexes / "words", "--shards", 3, "--processes", 1), ("-o", indexes / "single")):
         built = run("index", corpus, "--encoder", encoder, "--index-type", "flat", "--codec", "f32", *options)
         assert built.exit_code == 0, built.output
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Return a folder with both indexes, which are built once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("both")
+    corpus = folder / "words.jsonl"
+    corpus.write_text("".join(json.dumps(document) + "\n" for document in DOCUMENTS))
+    build_both(lambda *arguments: CliRunner().invoke(main, [str(each) for each in arguments]), corpus, folder)
+    return folder / "indexes"
+
+
+@pytest.fixture
+def sharded(run, both, tmp_path):
+    """Return the function that runs commands, with indexes/words in 3 shards and indexes/single without."""
+    shutil.copytree(both, tmp_path / "indexes")
+    return run
+
+
+@pytest.fixture
+def sharded_here(run, corpus, tmp_path):
+    """Return the same function, with indexes that were built from the corpus in the working directory."""
+    build_both(run, corpus, tmp_path)
     return run
 
 
@@ -71,17 +97,17 @@ def test_a_shard_is_an_index_of_its_own(sharded) -> None:
     assert "intact" in succeed(sharded, "verify", "indexes/words/shard-00001")
 
 
-def test_add_delete_and_update_change_the_shards(sharded, tmp_path, corpus) -> None:
+def test_add_delete_and_update_change_the_shards(sharded_here, tmp_path, corpus) -> None:
     (tmp_path / "more.jsonl").write_text('{"id": "new", "text": "a red ship of gold"}\n')
-    assert "indexed 1 document" in succeed(sharded, "add", "words", "more.jsonl")
-    assert "1 document deleted" in succeed(sharded, "delete", "words", "new")
-    assert "up to date" in succeed(sharded, "index", corpus, "--update", "-o", "indexes/words")
+    assert "indexed 1 document" in succeed(sharded_here, "add", "words", "more.jsonl")
+    assert "1 document deleted" in succeed(sharded_here, "delete", "words", "new")
+    assert "up to date" in succeed(sharded_here, "index", corpus, "--update", "-o", "indexes/words")
     lines = corpus.read_text().splitlines()
     corpus.write_text("\n".join(lines[1:]) + '\n{"id": "last", "text": "the moon and the wind"}\n')
-    output = succeed(sharded, "index", corpus, "--update", "-o", "indexes/words")
+    output = succeed(sharded_here, "index", corpus, "--update", "-o", "indexes/words")
     assert "indexed 1 document" in output
     assert "1 documents deleted" in output
-    assert "intact" in succeed(sharded, "verify", "words")
+    assert "intact" in succeed(sharded_here, "verify", "words")
 
 
 def test_delete_of_an_unknown_id_deletes_nothing(sharded) -> None:
@@ -115,14 +141,14 @@ def test_export_writes_the_records_of_one_index(sharded, to) -> None:
     assert lines[0] == lines[1]
 
 
-def test_import_and_a_build_without_shards_do_not_replace_shards(sharded, corpus, tmp_path) -> None:
-    (tmp_path / "out.jsonl").write_text(succeed(sharded, "export", "words", "-", "--to", "jsonl"))
+def test_import_and_a_build_without_shards_do_not_replace_shards(sharded_here, corpus, tmp_path) -> None:
+    (tmp_path / "out.jsonl").write_text(succeed(sharded_here, "export", "words", "-", "--to", "jsonl"))
     commands = (
         ("import", "out.jsonl", "--encoder", tmp_path / "static"),
         ("index", corpus, "--encoder", tmp_path / "static"),
     )
     for command in commands:
-        result = sharded(*command, "-o", "indexes/words", "--overwrite")
+        result = sharded_here(*command, "-o", "indexes/words", "--overwrite")
         assert result.exit_code == 1
         assert "holds an index in shards" in result.output
         assert "--shards N" in result.output
@@ -134,7 +160,7 @@ def test_shards_do_not_replace_an_index_without_shards(sharded, corpus) -> None:
     assert "holds an index without shards" in result.output
 
 
-def test_a_second_build_needs_overwrite(sharded, corpus, tmp_path) -> None:
+def test_a_second_build_needs_overwrite(sharded_here, corpus, tmp_path) -> None:
     options = (
         "index",
         corpus,
@@ -147,13 +173,13 @@ def test_a_second_build_needs_overwrite(sharded, corpus, tmp_path) -> None:
         "--encoder",
         tmp_path / "static",
     )
-    result = sharded(*options)
+    result = sharded_here(*options)
     assert result.exit_code == 1
     assert "holds an index already" in result.output
-    succeed(sharded, *options, "--overwrite")
+    succeed(sharded_here, *options, "--overwrite")
     names = sorted(path.name for path in Path("indexes/words").iterdir() if path.is_dir())
     assert names == ["shard-00000.2", "shard-00001.2"]
-    assert "intact" in succeed(sharded, "verify", "words")
+    assert "intact" in succeed(sharded_here, "verify", "words")
 
 
 def test_options_that_need_shards_say_so(sharded, corpus) -> None:

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import resource
 import shutil
@@ -12,7 +13,7 @@ import pytest
 import tiny_distillation
 from safetensors.numpy import load_file
 from tiny_distillation import DIM, MOMENTS, SPEC, TRAINING, make_models, make_texts, read_files, run
-from tiny_encoder import make_tiny_encoder, make_tiny_static, tiny_tokenizer
+from tiny_encoder import WORDS, make_tiny_encoder, make_tiny_static, tiny_tokenizer
 from tiny_teacher import make_plain_teacher, make_tiny_teacher
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -21,6 +22,7 @@ from tokenizers.processors import BertProcessing
 import hpdsearch
 from hpdsearch import Encoder, Index, WeightedTeacher
 from hpdsearch.common.files import file_sha256
+from hpdsearch.distillation.data.parallel import Pair
 from hpdsearch.distillation.data.split import split_texts
 from hpdsearch.distillation.pipeline import Distilled
 from hpdsearch.distillation.spec import DistillSpec, GateSpec, LossSpec, Precision, ProjectionSpec
@@ -333,6 +335,38 @@ def test_a_trimmed_vocabulary_holds_the_tokens_of_the_training_texts(models, dis
     assert sizes == [5, 1]  # split into pieces
 
 
+def test_a_vocabulary_size_keeps_the_most_frequent_tokens(models, distilled, work_folder):
+    texts = [*make_texts(), *(f"the king of {text}" for text in make_texts())]
+    n_words = len(Encoder.load(models / "student").token_spans([" ".join(WORDS)])[0])
+    small = run(models, work_folder, texts, spec=replace(QUICK, vocabulary_size=90), force=True)
+    encoder = Encoder.load(small.folder)
+    assert Tokenizer.from_file(str(small.folder / "tokenizer.json")).get_vocab_size() == 90
+    assert len(encoder.token_spans(["the king of"])[0]) == 3
+    assert len(encoder.token_spans([" ".join(WORDS)])[0]) > n_words
+
+
+def test_translations_get_the_vectors_of_their_texts(models, distilled, work_folder):
+    half = len(WORDS) // 2
+    foreign = dict(zip(WORDS[:half], WORDS[half : 2 * half], strict=True))
+    rng = np.random.default_rng(1)
+    texts = list(dict.fromkeys(" ".join(rng.choice(WORDS[:half], rng.integers(2, 6))) for _ in range(500)))
+    pairs = [Pair(text, " ".join(foreign[word] for word in text.split()), "xx") for text in texts[100:]]
+    made = run(models, work_folder, texts[:200], parallel=pairs, force=True)
+    n_held_out_pairs = made.quality.translations.n_pairs
+    assert made.n_texts + made.n_held_out + n_held_out_pairs == len(texts) + len(pairs)
+    space, encoder = read_space(made.folder / "space"), Encoder.load(made.folder)
+    new = [" ".join(rng.choice(WORDS[:half], 4)) for _ in range(80)]
+    translations = [" ".join(foreign[word] for word in text.split()) for text in new]
+    wanted = space.project(Teacher.load(models / "teacher").encode(new))
+    assert (encoder.encode(new) * wanted).sum(axis=1).mean() > 0.8
+    assert (encoder.encode(translations) * wanted).sum(axis=1).mean() > 0.8
+    assert made.quality.translations.found["xx"] > 0.7
+    assert json.loads((made.folder / "quality.json").read_text())["translations"]["mean"] > 0.7
+    card = (made.folder / "README.md").read_text()
+    assert "\n- xx\n" in card
+    assert "% of held-out translations nearest to their own text among" in card
+
+
 def test_documents_are_split_into_passages_and_strings_are_not(models, distilled, work_folder):
     documents = [Document(str(number), " ".join([text] * 5)) for number, text in enumerate(make_texts())]
     cut = run(models, work_folder, documents, spec=QUICK, force=True)
@@ -388,7 +422,7 @@ def test_an_impossible_distillation_is_an_error_before_any_work(
             replace(SPEC, training=replace(TRAINING, loss=LossSpec(mse_weight=0, similarity_weight=0))),
             "loss: expected a weight above",
         ),
-        (replace(SPEC, trim_vocabulary=True), "only a WordPiece tokenizer can be trimmed, got WordLevel"),
+        (replace(SPEC, trim_vocabulary=True), "only a WordPiece or Unigram tokenizer can be trimmed, got WordLevel"),
     ],
 )
 def test_an_impossible_training_is_an_error_before_the_teacher_embeds_texts(models, tmp_path, spec, message):

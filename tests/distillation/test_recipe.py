@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hpdsearch.distillation.data.parallel import Pair
 from hpdsearch.distillation.recipe import (
     Recipe,
     describe_provenance,
@@ -66,6 +67,24 @@ def test_the_draw_equals_that_of_earlier_recipes(sources):
     assert found.counts["b"] in (4, 5)
     assert draw_texts(replace(recipe, n_texts=20), sources).texts == [t for t in dict.fromkeys(drawn[:20]) if t != " "]
     assert draw_texts(replace(recipe, seed=8), sources).texts != expected
+
+
+def test_all_parallel_texts_of_a_recipe_are_used_and_counted(sources):
+    for name, lines in (("talks", ["a 1\tein a\tde", "zwei\tdeux\tfr"]), ("help", ["zwei\tdeux\tfr"])):
+        with gzip.open(sources / f"{name}.tsv.gz", "wt", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    recipe = Recipe(**RECIPE, parallel=["talks", "help"], licenses={"talks": "MIT", "hub/big": "Apache-2.0"})
+    drawn = draw_texts(recipe, sources)
+    assert drawn.texts == draw_texts(Recipe(**RECIPE), sources).texts
+    assert drawn.pairs == [Pair("a 1", "ein a", "de"), Pair("zwei", "deux", "fr")]
+    provenance = describe_provenance(recipe, drawn, "")
+    assert [(s.name, s.n_texts, s.license) for s in provenance.sources[2:]] == [
+        ("help", 1, "not stated"),
+        ("talks", 2, "MIT"),
+    ]
+    assert provenance.licenses == {"big": "Apache-2.0"}
+    with pytest.raises(DistillError, match=r"films\.tsv\.gz: cannot be read"):
+        draw_texts(replace(recipe, parallel=["films"]), sources)
 
 
 def test_missing_damaged_and_too_short_sources_are_errors(sources):
@@ -168,6 +187,8 @@ def test_defaults_of_a_static_recipe_suit_static_students():
         ({"teacher": ["a", 1]}, r"expected 'teacher' to be str, got \['a', 1\]"),
         ({"seed": "now"}, "expected 'seed' to be int, got 'now'"),
         ({"assistant": 1}, "expected 'teacher_assistant' to be str, got 1"),
+        ({"parallel": "talks"}, "expected 'parallel' to be list, got 'talks'"),
+        ({"parallel": ["talks", 1]}, r"expected 'parallel' to be a list of sources, got \['talks', 1\]"),
         ({"licenses": ["MIT"]}, "expected 'licenses' to be dict"),
         ({"mix": {}}, "mix: expected a positive weight"),
         ({"mix": {"a": 0}}, "mix: expected a positive weight"),
@@ -191,7 +212,9 @@ def test_errors_name_unknown_and_wrong_fields(tmp_path, change, message):
 
 
 def test_a_missing_recipe_is_an_error(tmp_path):
-    with pytest.raises(DistillError, match=r"recipe bese: expected a JSON file or .* \(base, small, static\)"):
+    with pytest.raises(
+        DistillError, match=r"recipe bese: expected a JSON file or .* \(base, multilingual, small, static\)"
+    ):
         read_recipe("bese")
     (tmp_path / "r.json").write_text("{")
     with pytest.raises(DistillError, match=r"r\.json: expected a recipe in JSON"):
@@ -202,7 +225,7 @@ def test_a_missing_recipe_is_an_error(tmp_path):
 
 
 def test_the_recipes_of_the_family_can_be_read():
-    assert recipe_names() == ["base", "small", "static"]
+    assert recipe_names() == ["base", "multilingual", "small", "static"]
     recipes = {name: read_recipe(name) for name in recipe_names()}
     assert all(recipe.name == name for name, recipe in recipes.items())
     assert len({recipe.teacher for recipe in recipes.values()}) == 1

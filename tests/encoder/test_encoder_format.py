@@ -93,8 +93,15 @@ def test_tensors_are_those_of_the_page(name: str) -> None:
     assert found == documented_tensors(kind, sizes)
 
 
-@pytest.mark.parametrize("file", ["model.onnx", "model.int8.onnx"])
-@pytest.mark.parametrize("name", [name for name in built_in_names() if (find_folder(name) / "model.onnx").exists()])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (name, file)
+        for name in built_in_names()
+        for file in ("model.onnx", "model.int8.onnx")
+        if (find_folder(name) / file).exists()
+    ],
+)
 def test_the_onnx_graphs_are_those_of_the_page(name: str, file: str) -> None:
     model = onnx.load(find_folder(name) / file, load_external_data=False)
     text = section("A Transformer")

@@ -1,11 +1,12 @@
 """The split of the texts: held out, embedded by the teacher, or embedded by the teacher assistant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hpdsearch.distillation.data.augmentation import augment_texts
+from hpdsearch.distillation.data.parallel import Pair
 from hpdsearch.distillation.spec import DistillSpec
 from hpdsearch.errors import DistillError
 
@@ -22,12 +23,16 @@ class Split:
         fitted: training texts that the teacher embeds. A new space is fitted to them.
         augmented: augmented texts made of `fitted`, embedded by the teacher. None of them is a held-out text.
         by_assistant: training texts that the teacher assistant embeds.
+        pairs: parallel texts of training texts; the translations are trained on too.
+        held_out_pairs: parallel texts of held-out texts.
     """
 
     held_out: list[str]
     fitted: list[str]
     augmented: list[str]
     by_assistant: list[str]
+    pairs: list[Pair] = field(default_factory=list)
+    held_out_pairs: list[Pair] = field(default_factory=list)
 
     @property
     def by_teacher(self) -> list[str]:
@@ -35,33 +40,45 @@ class Split:
         return [*self.fitted, *self.augmented]
 
     @property
-    def training(self) -> list[str]:
-        """All training texts."""
+    def embedded(self) -> list[str]:
+        """The training texts that the teacher or the assistant embeds: all but the translations."""
         return [*self.by_teacher, *self.by_assistant]
 
+    @property
+    def training(self) -> list[str]:
+        """All training texts."""
+        return [*self.embedded, *(pair.translation for pair in self.pairs)]
 
-def split_texts(texts: Sequence[str], spec: DistillSpec) -> Split:
+
+def split_texts(texts: Sequence[str], spec: DistillSpec, pairs: Sequence[Pair] = ()) -> Split:
     """Split texts by their use. Equal texts and seeds give equal splits.
 
     Args:
         texts: distinct.
         spec: its n_held_out, shuffle, n_teacher_texts, n_augmented and seed are used.
+        pairs: parallel texts. Their first texts come behind `texts`. A translation is held out with its text, and left
+            out if it equals a held-out text.
 
     Raises:
         DistillError: there are too few texts.
     """
+    if pairs:
+        texts = list(dict.fromkeys([*texts, *(pair.text for pair in pairs)]))
     training, held_out = hold_out(texts, spec.n_held_out, spec.seed)
     if spec.shuffle:
         training = [training[position] for position in np.random.default_rng(spec.seed).permutation(len(training))]
     fitted = training[: spec.n_teacher_texts]
     # An augmented text may equal another text, which may be held out.
     known = set(texts)
+    held = set(held_out)
     augmented = dict.fromkeys(augment_texts(fitted, spec.n_augmented, spec.seed))
     return Split(
         held_out=held_out,
         fitted=fitted,
         augmented=[text for text in augmented if text not in known],
         by_assistant=training[len(fitted) :],
+        pairs=[pair for pair in pairs if pair.text not in held and pair.translation not in held],
+        held_out_pairs=[pair for pair in pairs if pair.text in held],
     )
 
 

@@ -11,7 +11,9 @@ from hpdsearch.encoder.bert import HEAD
 from hpdsearch.encoder.static_backend import TABLE
 
 
-def export_student(student: Student, folder: Path, *, name: str, space: str, precision: Precision) -> Encoder:
+def export_student(
+    student: Student, folder: Path, *, name: str, space: str, precision: Precision, int8_graph: bool = True
+) -> Encoder:
     """Write the encoder folder of a student and load the encoder.
 
     Args:
@@ -20,6 +22,7 @@ def export_student(student: Student, folder: Path, *, name: str, space: str, pre
         name: of the encoder.
         space: id of the space that the student was trained into.
         precision: storage type of the large matrices.
+        int8_graph: see DistillSpec.
     """
     tensors = {key: tensor.detach().cpu().numpy() for key, tensor in student.tensors.items()}
     init_model = student.init_model
@@ -45,5 +48,6 @@ def export_student(student: Student, folder: Path, *, name: str, space: str, pre
             max_tokens=init_model.max_tokens,
             layer_norm_eps=init_model.epsilon,
             precision=precision,
+            int8_graph=int8_graph,
         )
     return Encoder.load(folder, backend=Backend.ONNX)

@@ -40,6 +40,7 @@ def export_encoder(
     max_tokens: int = 256,
     layer_norm_eps: float = 1e-12,
     precision: Precision = Precision.INT8,
+    int8_graph: bool = True,
     pooling: Pooling = Pooling.MEAN,
     head_bias: np.ndarray | None = None,
     n_prompt: int = 0,
@@ -60,6 +61,7 @@ def export_encoder(
         max_tokens: tokens of text in a window, without special tokens.
         layer_norm_eps: epsilon of every layer normalization.
         precision: storage type of the word embeddings and of the layers' matrices.
+        int8_graph: whether an encoder with int8 weights has model.int8.onnx too.
         pooling: of the token vectors.
         head_bias: (dim), added after the head; None for none.
         n_prompt: tokens of the longer prompt.
@@ -104,7 +106,7 @@ def export_encoder(
     stored = save(tensors)
     contents = {
         WEIGHTS: stored,
-        **_build_graphs(stored, config, max_tokens=max_tokens, precision=precision),
+        **_build_graphs(stored, config, max_tokens=max_tokens, int8_graph=int8_graph and precision is Precision.INT8),
         CONFIG: (json.dumps(config, indent=2) + "\n").encode(),
         TOKENIZER: tokenizer.to_str().encode(),
     }
@@ -121,10 +123,8 @@ def export_encoder(
     )
 
 
-def _build_graphs(
-    stored: bytes, config: Mapping[str, Any], *, max_tokens: int, precision: Precision
-) -> dict[str, bytes]:
-    """Return the graphs of an encoder by file name: float32, and int8 for int8 weights."""
+def _build_graphs(stored: bytes, config: Mapping[str, Any], *, max_tokens: int, int8_graph: bool) -> dict[str, bytes]:
+    """Return the graphs of an encoder by file name: that of float32, and that of int8 if it is wanted."""
     settings = {
         "n_layers": config["num_hidden_layers"],
         "n_heads": config["num_attention_heads"],
@@ -132,7 +132,7 @@ def _build_graphs(
         "pooling": Pooling(config.get("pooling", Pooling.MEAN.value)),
     }
     model = onnx_model(stored, **settings)
-    if precision is not Precision.INT8:
+    if not int8_graph:
         return {MODEL: model}
     peaks = measure_peaks(model, stored, n_tokens=config["vocab_size"], longest=max_tokens + 2)
     return {MODEL: model, INT8_MODEL: onnx_int8_model(stored, **settings, peaks=peaks)}

@@ -80,7 +80,7 @@ def _fit_head(student: TransformerStudent, ids: TokenIds, targets: np.ndarray, s
             block = positions[first : first + HEAD_BLOCK]
             yield pool_ids(student, [ids[row] for row in block]), targets[block]
 
-    return fit_head(read_blocks(), spec.head_init)
+    return fit_head(read_blocks(), spec.head_init, ridge=spec.ridge)
 
 
 def sample_lengths(lengths: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.intp]:

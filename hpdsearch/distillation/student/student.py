@@ -132,8 +132,8 @@ def fit_head(
             held in memory. pooled: means over the tokens (rows, hidden), which are scaled to unit length here; targets:
             unit vectors in the space (rows, dim); dim <= hidden unless head_init is RIDGE.
         head_init: the kind of fit.
-        ridge: strength of the regularization, relative to the mean square of one pooled dimension. Without it training
-            diverged.
+        ridge: strength of the regularization, relative to the mean square of a pooled vector, which is 1. Without it
+            training diverged.
 
     Raises:
         ShapeError: dim > hidden for a Procrustes map.

@@ -3,9 +3,10 @@
 import csv
 import hashlib
 import math
+import re
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -26,7 +27,8 @@ from hpdsearch.distillation.training.batches import group_near_texts
 from hpdsearch.distillation.training.losses import distillation_losses
 from hpdsearch.distillation.training.schedule import Schedule
 from hpdsearch.distillation.workers import Workers
-from hpdsearch.encoder.bert import WORD_EMBEDDINGS
+from hpdsearch.encoder.bert import HEAD, WORD_EMBEDDINGS, count_layers
+from hpdsearch.encoder.static_backend import TABLE
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import nearest_neighbors, neighbor_overlap
 
@@ -34,6 +36,7 @@ LOG = "log.csv"
 CHECKPOINT = "checkpoint.bin"
 # Below this share of the best agreement a training has diverged. The loss of unit vectors is bounded, so it shows less.
 DIVERGENCE_RATIO = 0.5
+LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 LOG_WINDOW = 50  # steps; their mean loss is logged
 
 
@@ -96,6 +99,22 @@ def _train_loop(trainer: "_Trainer", checkpoint_minutes: float, progress: Progre
         bar.close()
 
 
+def trained_names(tensors: Mapping[str, Tensor], spec: TrainingSpec) -> list[str]:
+    """Return the names of the tensors that are trained, sorted.
+
+    Args:
+        tensors: of the student.
+        spec: its train_word_embeddings and n_trained_layers are used.
+    """
+    names = [name for name in sorted(tensors) if spec.train_word_embeddings or name != WORD_EMBEDDINGS]
+    if spec.n_trained_layers is None:
+        return names
+    first = count_layers(tensors) - spec.n_trained_layers
+    always = (HEAD, TABLE, WORD_EMBEDDINGS)
+    layers = {name: LAYER.match(name) for name in names}
+    return [name for name, found in layers.items() if name in always or (found and int(found[1]) >= first)]
+
+
 class _Trainer:
     """The state of a training, which a checkpoint holds, and its steps."""
 
@@ -118,7 +137,7 @@ class _Trainer:
         self.schedule = Schedule(spec, n_texts=len(texts.token_ids), n_held_out=len(held_out.token_ids))
         self.has_ended = False
         self.nearest = nearest_neighbors(held_out.targets)
-        names = [name for name in sorted(student.tensors) if spec.train_word_embeddings or name != WORD_EMBEDDINGS]
+        names = trained_names(student.tensors, spec)
         self.trained = {name: student.tensors[name].requires_grad_() for name in names}
         groups = [
             {"params": [tensor], "share": spec.word_embedding_rate if name == WORD_EMBEDDINGS else 1.0}

@@ -99,7 +99,7 @@ def test_the_rates_of_a_device_are_figures_of_two_lengths(tiny_encoder) -> None:
 
 def test_a_small_run_writes_a_result_a_picture_and_figures_that_can_be_read(tmp_path: Path, monkeypatch) -> None:
     output = tmp_path / "plan.json"
-    options = ["--n", "8000", "--texts", "600", "--shards", "2", "--repeats", "1", "--output", str(output)]
+    options = ["--n", "3000", "--texts", "200", "--shards", "2", "--repeats", "1", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["plan", *options])
     plan.main()
     made = json.loads(output.read_text())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_distillation import SPEC, make_texts
 
+from hpdsearch.distillation.data.parallel import Pair
 from hpdsearch.distillation.data.split import hold_out, split_texts
 from hpdsearch.errors import DistillError
 
@@ -49,3 +50,20 @@ def test_too_few_texts_are_an_error_that_says_how_many_are_needed():
         hold_out(texts[:199], 1000, seed=0)
     with pytest.raises(DistillError, match="expected at least 20, got 19"):
         hold_out(texts, 19, seed=0)
+
+
+def test_a_translation_is_held_out_with_its_text():
+    texts = [f"text {number}" for number in range(300)]
+    others = [f"other {number}" for number in range(100)]
+    pairs = [Pair(text, f"{language} {text}", language) for text in (*texts[:50], *others) for language in ("de", "fr")]
+    pairs.append(Pair("text 299", "text 0", "copied"))
+    split = split_texts(texts, replace(SPEC, n_held_out=40, n_teacher_texts=100, n_augmented=0), pairs)
+    held_out = {*split.held_out}
+    assert held_out | {*split.embedded} == {*texts, *others}
+    assert {pair.text for pair in split.held_out_pairs} == held_out & {pair.text for pair in pairs}
+    assert not {pair.text for pair in split.pairs} & held_out
+    assert not {pair.translation for pair in split.pairs} & held_out
+    assert len(split.training) == len(split.embedded) + len(split.pairs)
+    n_copies = int("text 0" in held_out and "text 299" not in held_out)
+    assert len(split.pairs) + len(split.held_out_pairs) == len(pairs) - n_copies
+    assert split_texts(texts, SPEC, []) == split_texts(texts, SPEC)

@@ -6,6 +6,7 @@ import pytest
 from safetensors.numpy import load_file
 from tiny_encoder import HIDDEN, MAX_TOKENS, N_HEADS, make_tiny_encoder, tiny_bert, tiny_tokenizer
 
+from hpdsearch import Encoder
 from hpdsearch.distillation.export.quantize import quantize_rows
 from hpdsearch.distillation.export.transformer import export_encoder
 from hpdsearch.distillation.spec import Precision
@@ -77,3 +78,13 @@ def test_inconsistent_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="n_heads: expected a divisor of 32"):
         export(tmp_path, n_heads=5)
     assert not any(tmp_path.iterdir())
+
+
+def test_the_int8_graph_may_be_left_out(tmp_path: Path) -> None:
+    small, whole = (export(tmp_path / str(with_graph), int8_graph=with_graph) for with_graph in (False, True))
+    names = {path.name for path in small.iterdir()}
+    assert {path.name for path in whole.iterdir()} - names == {"model.int8.onnx"}
+    for name in names - {"encoder.json"}:
+        assert (small / name).read_bytes() == (whole / name).read_bytes()
+    with_graph, without = (Encoder.load(folder, backend="onnx").encode(["the cat runs"]) for folder in (whole, small))
+    np.testing.assert_array_equal(with_graph, without)

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoder import SPECIAL, tiny_tokenizer
 from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import BPE
-from tokenizers.processors import BertProcessing, Sequence
+from tokenizers.models import BPE, Unigram
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.processors import BertProcessing, Sequence, TemplateProcessing
 
 from hpdsearch.distillation.student.vocabulary import trim_vocabulary
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.errors import DistillError
 
 CORPUS = ["The cat runs to the river.", "a ship on the sea, xylophone 42!", "", "snow snow [SEP] snow ü"]
+UNIGRAM_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 OTHERS = ["dogs sing of old gold", "unseen §§ words: antidisestablishmentarianism", "a" * 150, "Ünïcode 漢字"]
 
 
@@ -114,8 +117,77 @@ def test_ids_are_renumbered_in_added_tokens_and_every_kind_of_post_processor():
 
 def test_other_tokenizers_and_too_few_rows_are_refused():
     other = Tokenizer(BPE({"a": 0, "b": 1}, []))
-    with pytest.raises(DistillError, match="only a WordPiece tokenizer can be trimmed, got BPE"):
+    with pytest.raises(DistillError, match="only a WordPiece or Unigram tokenizer can be trimmed, got BPE"):
         trim_vocabulary(other, table(other), CORPUS)
     old = tiny_tokenizer()
     with pytest.raises(DistillError, match=r"a row for each of \d+ pieces, got 5"):
         trim_vocabulary(old, table(old)[:5], CORPUS)
+
+
+UNIGRAM_TEXTS = ["der Fluss fließt", "la rivière coule", "река течёт", "川が流れる", "the river flows to the sea"]
+
+
+def unigram_tokenizer() -> Tokenizer:
+    """Return a tokenizer as XLM-RoBERTa has it: special tokens first, words and parts of them, single characters."""
+    words = sorted({f"▁{word}" for text in UNIGRAM_TEXTS for word in text.split()})
+    parts = sorted({word[first : first + 3] for word in words for first in range(1, len(word) - 2)} - {*words})
+    letters = sorted({letter for word in words for letter in word})
+    pieces = [*UNIGRAM_SPECIAL, *words, *parts, *letters]
+    scores = [0.0] * 4 + [-5.0 - len(words) * 0.01] * len(words) + [-8.0] * len(parts) + [-10.0] * len(letters)
+    tokenizer = Tokenizer(Unigram(list(zip(pieces, scores, strict=True)), unk_id=3))
+    tokenizer.pre_tokenizer = Metaspace()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in UNIGRAM_SPECIAL])
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    return tokenizer
+
+
+def test_a_unigram_tokenizer_keeps_the_pieces_of_the_corpus_with_their_rows():
+    old = unigram_tokenizer()
+    words = table(old, spare_rows=35)
+    new, rows, kept = trim_vocabulary(old, words, UNIGRAM_TEXTS[:3])
+    assert new.get_vocab_size() == len(rows) == len(kept) < old.get_vocab_size()
+    np.testing.assert_array_equal(rows, words[kept])
+    assert new.encode("").tokens == ["<s>", "</s>"]
+    for text in UNIGRAM_TEXTS[:3]:
+        before, after = old.encode(text), new.encode(text)
+        assert after.tokens == before.tokens
+        np.testing.assert_array_equal(rows[after.ids], words[before.ids])
+    for text in (*UNIGRAM_TEXTS[3:], "☃ snowman"):
+        before, after = old.encode(text), new.encode(text)
+        assert len(after) >= len(before)
+        # A run of unknown characters is one token.
+        assert after.tokens.count("<unk>") == before.tokens.count("<unk>")
+        assert "".join(after.tokens) == "".join(before.tokens)
+    again, _, every = trim_vocabulary(new, rows, UNIGRAM_TEXTS[:3])
+    assert again.to_str() == new.to_str()
+    assert every == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("make", [tiny_tokenizer, unigram_tokenizer])
+def test_a_size_keeps_the_most_frequent_pieces(make):
+    old = make()
+    texts = UNIGRAM_TEXTS if make is unigram_tokenizer else ["the cat runs to the river", "the river", "a ship to sea"]
+    texts = [*texts, texts[-1]]
+    _, _, required = trim_vocabulary(old, table(old), [])
+    _, _, used = trim_vocabulary(old, table(old), texts)
+    counts = Counter(number for text in texts for number in old.encode(text, add_special_tokens=False).ids)
+    for n_more in (0, 1, 3, len(used) - len(required), 1000):
+        new, rows, kept = trim_vocabulary(old, table(old), texts, size=len(required) + n_more)
+        assert new.get_vocab_size() == len(rows) == len(kept) == min(len(required) + n_more, len(used))
+        chosen = {*kept} - {*required}
+        left_out = {*used} - {*kept}
+        assert min([counts[number] for number in chosen], default=99) >= max(
+            [counts[number] for number in left_out], default=0
+        )
+    with pytest.raises(DistillError, match=rf"expected at least {len(required)} tokens, .*--vocabulary-size"):
+        trim_vocabulary(old, table(old), texts, size=len(required) - 1)
+
+
+def test_the_bytes_of_a_unigram_tokenizer_with_byte_fallback_stay():
+    pieces = [*UNIGRAM_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), "▁a", "bc", "b", "c", "a", "▁"]
+    old = Tokenizer(Unigram([(piece, -1.0) for piece in pieces], unk_id=3, byte_fallback=True))
+    old.pre_tokenizer = Metaspace()
+    old.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    new, _, _ = trim_vocabulary(old, table(old), ["a"])
+    assert {*pieces} - {*new.get_vocab()} == {"bc", "<pad>"}
+    assert new.encode("☃").tokens == old.encode("☃").tokens == ["<s>", "▁", "<0xE2>", "<0x98>", "<0x83>", "</s>"]

@@ -25,7 +25,7 @@ from hpdsearch.distillation.training.batches import group_near_texts
 from hpdsearch.distillation.training.schedule import learning_rate_factor
 from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, _Trainer, train
 from hpdsearch.distillation.workers import Workers
-from hpdsearch.encoder.bert import WORD_EMBEDDINGS
+from hpdsearch.encoder.bert import HEAD, WORD_EMBEDDINGS
 from hpdsearch.errors import DistillError
 from hpdsearch.evaluation import neighbor_agreement
 
@@ -353,3 +353,27 @@ def test_groups_of_memory_mapped_targets_are_made_part_by_part(tmp_path):
     wide = targets.astype(np.float32)
     cosines = np.mean([wide[one] @ wide[other] for one, other in pairwise(order)])
     assert cosines > 0.3
+
+
+def list_trained(encoder: Path, folder: Path, **changes: object) -> set[str]:
+    """Train a step or two; return the names of the tensors whose last values differ from the initial ones."""
+    student, _ = run(encoder, folder, replace(SPEC, epochs=0.2, **changes))
+    before = make_student(encoder).tensors
+    last, _ = read_checkpoint(folder / CHECKPOINT)
+    assert all(name in last or torch.equal(tensor, before[name]) for name, tensor in student.tensors.items())
+    return {name for name in before if name in last and not torch.equal(last[name], before[name])}
+
+
+def test_only_the_last_layers_and_the_head_are_trained(encoder, tmp_path):
+    assert list_trained(encoder, tmp_path / "head", n_trained_layers=0) == {HEAD}
+    last = list_trained(encoder, tmp_path / "last", n_trained_layers=1)
+    assert {name.removeprefix("encoder.").split(".")[1] for name in last - {HEAD}} == {"1"}
+    assert HEAD in last
+    every = list_trained(encoder, tmp_path / "all", n_trained_layers=9)
+    assert every >= last
+    assert any(name.startswith("encoder.layer.0.") for name in every)
+
+
+def test_the_word_embeddings_are_trained_beside_the_last_layers_if_wanted(encoder, tmp_path):
+    trained = list_trained(encoder, tmp_path, n_trained_layers=0, train_word_embeddings=True)
+    assert trained == {HEAD, WORD_EMBEDDINGS}
