@@ -1,6 +1,7 @@
 # make demo         install what searching needs, index the sample corpus, ask a question
 # make test         install everything; check style, imports and types; run all tests
 # make test-fast    run the tests that are not marked slow
+# make test-cluster install Ray and run the tests that need it
 # make dist         build the wheel and the source distribution, and check both
 # make bench-quick  run every comparison on small data
 # make bench        run all comparisons (benchmarks/README.md)
@@ -19,6 +20,7 @@ LIGHT_INSTALLED := .venv/installed-light
 BENCH_INSTALLED := .venv/installed-bench
 DOCS_INSTALLED := .venv/installed-docs
 DEV_INSTALLED := .venv/installed-dev
+CLUSTER_INSTALLED := .venv/installed-cluster
 RELEASE_INSTALLED := .venv/installed-release
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
@@ -28,9 +30,10 @@ DATA ?= data
 TEXTS ?= $(wildcard $(DATA)/train/*.txt.gz)
 TEACHER ?= $(MODELS)/all-mpnet-base-v2
 STUDENT ?= $(MODELS)/all-MiniLM-L6-v2
+CLUSTER_TESTS ?= tests/cluster
 QUESTION := machine that measures earthquakes
 
-.PHONY: demo install test test-fast lint types unit dist bench bench-quick pages docs clean
+.PHONY: demo install test test-fast test-cluster lint types unit dist bench bench-quick pages docs clean
 
 demo: install $(SAMPLE)/catalog.sqlite
 	$(BIN)/hpdsearch query "$(QUESTION)" --index $(SAMPLE) -k 5
@@ -58,6 +61,10 @@ unit: $(DEV_INSTALLED)
 
 test-fast: $(DEV_INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal
+
+# Without Ray, `make test` skips them: they take minutes.
+test-cluster: $(CLUSTER_INSTALLED)
+	$(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 dist: $(RELEASE_INSTALLED)
 	rm -rf dist
@@ -94,6 +101,10 @@ $(RELEASE_INSTALLED): $(REQUIREMENTS) | $(VENV)
 
 $(DEV_INSTALLED): $(REQUIREMENTS) | $(VENV)
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+$(CLUSTER_INSTALLED): $(REQUIREMENTS) | $(DEV_INSTALLED)
+	$(INSTALL) --editable '.[dev,cluster]'
 	touch $@
 
 # The figures of `hpdsearch plan`, and the generated parts of README.md, docs/ and benchmarks/REPORT.md; tests compare them.

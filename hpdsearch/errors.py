@@ -70,6 +70,10 @@ class ServeError(HpdsearchError, ValueError):
     """The HTTP service has invalid settings, or cannot listen on its address."""
 
 
+class ClusterError(HpdsearchError, RuntimeError):
+    """A Ray cluster cannot be reached, lost a job again and again, or gave no answer in time."""
+
+
 class PlanError(HpdsearchError, ValueError):
     """A capacity plan has invalid settings, or needs a figure that was not measured."""
 

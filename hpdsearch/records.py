@@ -1,9 +1,9 @@
 """The records that pass between the folders: documents, passages, hits."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,6 +153,31 @@ class Hit:
     location: str = ""
 
 
+class Hits(list[Hit]):
+    """The hits of a search on a cluster, best first.
+
+    Attributes:
+        missing_shards: shards that did not answer in time; if there is one, the hits are those of the others.
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), missing_shards: Sequence[str] = ()) -> None:
+        """Take hits, and the names of the missing shards."""
+        super().__init__(hits)
+        self.missing_shards = tuple(missing_shards)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Hit: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Hits": ...
+    def __getitem__(self, place: SupportsIndex | slice) -> "Hit | Hits":
+        """Return a hit, or some of them with the missing shards."""
+        return (
+            Hits(super().__getitem__(place), self.missing_shards)
+            if isinstance(place, slice)
+            else super().__getitem__(place)
+        )
+
+
 def describe_hit(rank: int, hit: Hit, *, full: bool = False) -> dict[str, Any]:
     """Return one hit as JSON values, with the full text of the document only if it is asked for."""
     described = {
@@ -187,7 +212,13 @@ def describe_answer(
         offset: better hits that are left out.
     """
     ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=offset + 1)]
-    return {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
+    described = {"query_id": query_id, "query": text, "milliseconds": round(milliseconds, 3), "hits": ranked}
+    return described | _describe_missing(hits)
+
+
+def _describe_missing(hits: Sequence[Hit]) -> dict[str, Any]:
+    """Return the shards that did not answer; nothing for an index that is not on a cluster."""
+    return {"missing_shards": list(hits.missing_shards)} if isinstance(hits, Hits) else {}
 
 
 def describe_like(
@@ -195,4 +226,4 @@ def describe_like(
 ) -> dict[str, Any]:
     """Return the documents like one of the index as JSON values; the rest is as in `describe_answer`."""
     ranked = [describe_hit(rank, hit, full=full) for rank, hit in enumerate(hits, start=offset + 1)]
-    return {"like": doc_id, "milliseconds": round(milliseconds, 3), "hits": ranked}
+    return {"like": doc_id, "milliseconds": round(milliseconds, 3), "hits": ranked} | _describe_missing(hits)

@@ -154,7 +154,7 @@ def stage_clock(encoder: Encoder) -> Iterator[dict[str, float]]:
     # The package has no clocks. These two calls are the boundaries of the stages.
     with (
         mock.patch.object(encoder, "encode_queries", time_stage("encode", encoder.encode_queries)),
-        mock.patch.object(searcher, "_make_hits", time_stage("fetch", searcher._make_hits)),
+        mock.patch.object(searcher, "make_hits", time_stage("fetch", searcher.make_hits)),
     ):
         yield clock
 

@@ -207,6 +207,29 @@ def catalog(results: Path) -> str:
     return f"A document of 120 words takes {cells[0]} bytes in the catalog and {cells[1]} in the lexical index."
 
 
+def cluster(results: Path) -> str:
+    """Return the seconds of builds with and without Ray, and the comparison of the indexes."""
+    path = results / "cluster.json"
+    if not path.exists():
+        return NOT_MEASURED
+    made = read_result(path)
+    median = {one["name"]: one["median"] for one in made["measurements"]}
+    rows = [["build", "seconds", "encoding alone", "seconds / hpdsearch index"]]
+    for name, seconds in median.items():
+        kind, _, system = name.partition(", ")
+        if kind == "build" and "/" not in system:
+            encoding = median.get(f"encoding, {system}")
+            cells = [number_text(seconds), "" if encoding is None else number_text(encoding)]
+            rows.append([system, *cells, number_text(seconds / median["build, hpdsearch index"])])
+    settings = made["settings"]
+    return (
+        f"{markdown_table(rows)}\n\n{settings['n']:,} texts, encoder `{settings['encoder']}`, {settings['shards']} "
+        f"shards. Two actors of one core encode {number_text(median['encoding, 1 actor / 2 actors'])} times as fast as "
+        f"one. {number_text(100 * median['documents with equal bits'])} % of the documents have the same bits as "
+        f"without Ray. {environment(made)}"
+    )
+
+
 TABLES: dict[str, Callable[[Path], str]] = {
     "code sizes": code_sizes,
     "memory": memory_check,
@@ -217,4 +240,5 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "hours": hours,
     "fan-out": fan_out,
     "merging": merging,
+    "cluster": cluster,
 }

@@ -14,7 +14,7 @@ from hpdsearch.catalog.schema import (
     StoredDocument,
     WithdrawnDocument,
 )
-from hpdsearch.catalog.sharded import CLUSTER_FILE, SHARD_STEP, ShardedCatalog, holds_index
+from hpdsearch.catalog.sharded import CLUSTER_FILE, SHARD_STEP, OneShardCatalog, ShardedCatalog, holds_index
 from hpdsearch.catalog.writer import CatalogWriter
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Catalog",
     "CatalogWriter",
     "FileState",
+    "OneShardCatalog",
     "SegmentEntry",
     "ShardedCatalog",
     "StoredDocument",

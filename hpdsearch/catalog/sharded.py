@@ -218,3 +218,24 @@ class ShardedCatalog(Catalog):
         for shard, own in self._split_docs(docs):
             found.update((shard * SHARD_STEP + doc, value) for doc, value in read(self.shards[shard], own).items())
         return found
+
+
+class OneShardCatalog(ShardedCatalog):
+    """The catalogs of all shards, of which one is searched: filters are checked against all, and match its rows.
+
+    Attributes:
+        number: of the searched shard.
+    """
+
+    def __init__(self, path: Path, shards: Sequence[Catalog], number: int) -> None:
+        """Take the open catalogs of all shards, the file that names them, and the number of one."""
+        super().__init__(path, shards)
+        self.number = number
+
+    def rows_where(self, where: str) -> Rows:
+        """Return the rows of the shard's documents that match a filter; see `ShardedCatalog.rows_where`."""
+        return self.shards[self.number].rows_meeting(*compile_filter(where, self._select))
+
+    def tombstones(self, first_row: int = 0, end_row: int = 2**63 - 1) -> Rows:
+        """Return the deleted rows of the shard that a segment still holds: (n,), ascending."""
+        return self.shards[self.number].tombstones(first_row, end_row)

@@ -19,7 +19,7 @@ from hpdsearch.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from hpdsearch.corpus import CorpusReader, Skipped
+    from hpdsearch.corpus import CorpusReader, ReadOptions, Skipped
 
 SHOWN_REASONS = 20
 
@@ -134,18 +134,25 @@ def open_corpus(
         shows_skipped: print what was skipped when the command ends.
         reading: the other options of `corpus_options`.
     """
-    from hpdsearch.corpus import Fields, OnError, ReadOptions, ReadStats, read_corpus
+    from hpdsearch.corpus import OnError, ReadStats, read_corpus
 
-    if strict and reading["on_error"] is OnError.SKIP:
-        raise click.UsageError("--strict and --on-error skip contradict each other")
-    fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
+    options = take_read_options(strict, reading)
     stats = ReadStats()
     if shows_skipped:
         was_asked = reading["on_error"] is OnError.SKIP
         click.get_current_context().call_on_close(lambda: print_skipped(stats.skipped, was_asked))
     names = tuple(map(expand_home, paths))
-    options = ReadOptions(fields, **reading)
     return read_corpus(names, options, strict=strict, keep_empty=keep_empty, stats=stats, check=check)
+
+
+def take_read_options(strict: bool, reading: dict[str, Any]) -> "ReadOptions":
+    """Return the options of `corpus_options` as one value."""
+    from hpdsearch.corpus import Fields, OnError, ReadOptions
+
+    if strict and reading["on_error"] is OnError.SKIP:
+        raise click.UsageError("--strict and --on-error skip contradict each other")
+    fields = Fields(**{name: reading.pop(name) for name in ("id_field", "text_field", "title_field")})
+    return ReadOptions(fields, **reading)
 
 
 def print_skipped(skipped: "Skipped", was_asked: bool = True) -> None:

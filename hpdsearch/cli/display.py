@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from hpdsearch.cli.output import Line, Styled, echo, escape_controls, format_count
-from hpdsearch.records import Explanation, Hit
+from hpdsearch.records import Explanation, Hit, Hits
 
 SHOWN_CHARACTERS = 320
 MATCH_CHARACTERS = 240  # of the excerpt, from the first matching word on
@@ -86,6 +86,13 @@ def show_hits(
         for line in format_hit(rank, hit, full=full, details=details):
             echo(*line)
     echo(f"{format_count(len(hits), 'hit')} in {milliseconds:.1f} ms" if hits else f"no hits ({milliseconds:.1f} ms)")
+    if isinstance(hits, Hits) and hits.missing_shards:
+        echo(describe_missing(hits))
+
+
+def describe_missing(hits: Hits) -> str:
+    """Return the line that names the shards that did not answer."""
+    return f"partial answer: {', '.join(hits.missing_shards)} did not answer in time"
 
 
 def show_document(hit: Hit) -> None:

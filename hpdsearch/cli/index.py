@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped
+from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped, take_read_options
 from hpdsearch.cli.index_argument import find_index, index_option, index_parameters, split_index, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
@@ -24,9 +24,13 @@ from hpdsearch.cli.options import (
 )
 from hpdsearch.cli.output import echo, format_count, make_progress
 from hpdsearch.cli.parameters import UserPath
+from hpdsearch.cli.ray_options import ray_option
+from hpdsearch.cluster.ray.connection import require_ray
 
 if TYPE_CHECKING:
+    from hpdsearch.cluster.ray.remote_corpus import RemoteCorpus
     from hpdsearch.corpus import CorpusReader
+    from hpdsearch.dense import IndexSpec
     from hpdsearch.encoder import Device
     from hpdsearch.index import Index
     from hpdsearch.indexer.ingest import IngestReport
@@ -71,8 +75,9 @@ SHOWN_LOOPS = 3
     type=click.IntRange(min=1),
     metavar="P",
     show_default="one a core, at most N",
-    help="Build the shards in P processes; each uses an equal share of the cores.",
+    help="Build the shards in P processes; each uses an equal share of the cores. With --ray, at most P encode.",
 )
+@ray_option("Build the shards, without a draft, on a Ray cluster whose nodes all see the folder.")
 @wait_option
 @corpus_options
 def index(
@@ -88,6 +93,7 @@ def index(
     language: str,
     shards: int | None,
     processes: int | None,
+    ray: str | None,
     wait: float,
     **options: Any,
 ) -> None:
@@ -107,40 +113,45 @@ def index(
       hpdsearch index ~/notes --dim 64
       hpdsearch index ~/notes --update
       hpdsearch index articles.jsonl --shards 8 -o indexes/articles
+      hpdsearch index articles.jsonl --shards 8 --ray auto -o /shared/articles
     """
-    from hpdsearch.encoder import DEFAULT_ENCODER
-    from hpdsearch.index import Index
+    from hpdsearch.corpus import CorpusReader
 
-    if processes is not None and shards is None:
-        raise click.UsageError("--processes goes with --shards")
-    folder = output or choose_folder(corpus[0])
-    spec = take_spec(options)
-    documents = open_corpus(corpus, check=not update, **options)
+    if (processes is not None or ray is not None) and shards is None:
+        raise click.UsageError(f"--{'processes' if ray is None else 'ray'} goes with --shards")
     if update:
         _refuse_settings()
+    if ray is not None:
+        require_ray()
+    is_remote = ray is not None and any("://" in name for name in corpus)
+    if is_remote and output is None:
+        raise click.UsageError("a corpus at a URL needs --output")
+    folder = output or choose_folder(corpus[0])
+    spec = take_spec(options)
+    documents = _find_remote(corpus, **options) if is_remote else open_corpus(corpus, check=not update, **options)
+    if update:
+        assert isinstance(documents, CorpusReader)  # --ray is refused
         _update(folder, documents, encoder, draft, no_refine, device, wait)
         return
-    if not overwrite and _is_unfinished(folder, encoder):
+    if isinstance(documents, CorpusReader) and ray is None and not overwrite and _is_unfinished(folder, encoder):
         echo(f"{folder}: going on with the draft of an earlier run")
         _update(folder, documents, None, draft, no_refine, device, wait)
         return
     try:
-        with Index.build(
+        with _build(
+            ray,
             folder,
             documents,
-            encoder=encoder or DEFAULT_ENCODER,
+            encoder=encoder,
             dim=dim,
             spec=spec,
             overwrite=overwrite,
             wait=wait,
-            strict=documents.strict,
-            on_error=documents.on_error,
             draft=draft,
             device=device,
             language=language,
             shards=shards or 0,
             processes=processes or 0,
-            progress=make_progress(),
         ) as built:
             assert built.report is not None
             _print_report(built.report, documents, folder)
@@ -155,13 +166,74 @@ def index(
     echo(f"search it:  hpdsearch query -i {folder}")
 
 
+def _find_remote(names: tuple[str, ...], *, strict: bool, **reading: Any) -> "RemoteCorpus":
+    """Return the files at the URLs of a command line."""
+    from hpdsearch.cluster.ray.remote_corpus import find_files, is_url
+
+    if local := [name for name in names if not is_url(name)]:
+        raise click.UsageError(f"expected URLs only, got {local[0]} too; write file:///folder for storage of all nodes")
+    return find_files(names, take_read_options(strict, reading), strict)
+
+
+def _build(
+    ray: str | None,
+    folder: Path,
+    documents: "CorpusReader | RemoteCorpus",
+    *,
+    encoder: str | None,
+    spec: "IndexSpec | None",
+    draft: bool,
+    language: str,
+    shards: int,
+    processes: int,
+    **settings: Any,
+) -> "Index":
+    """Build an index in this process, or on a cluster."""
+    from hpdsearch.encoder import DEFAULT_ENCODER
+
+    settings |= {"encoder": encoder or DEFAULT_ENCODER}
+    if ray is None:
+        from hpdsearch.corpus import CorpusReader
+        from hpdsearch.index import Index
+
+        assert isinstance(documents, CorpusReader)
+        return Index.build(
+            folder,
+            documents,
+            spec=spec,
+            strict=documents.strict,
+            on_error=documents.on_error,
+            draft=draft,
+            language=language,
+            shards=shards,
+            processes=processes,
+            progress=make_progress(),
+            **settings,
+        )
+    from hpdsearch.cluster.ray.build import build_on_ray
+    from hpdsearch.dense import IndexSpec
+    from hpdsearch.index.shards.build import ShardedBuild
+    from hpdsearch.lexical import parse_languages
+
+    build = ShardedBuild(
+        shards,
+        processes,
+        spec or IndexSpec(),
+        strict=documents.strict,
+        on_error=documents.on_error,
+        languages=parse_languages(language),
+        progress=make_progress(),
+    )
+    return build_on_ray(folder, documents, build, address=ray, **settings)
+
+
 def _refuse_settings() -> None:
     """Raise click.UsageError for options that --update would ignore, since an index keeps its encoder and its spec."""
     context = click.get_current_context()
     for option in context.command.params:
         if context.get_parameter_source(str(option.name)) is not ParameterSource.COMMANDLINE:
             continue
-        if option.name in ("dim", "language", "overwrite", "shards", "processes"):
+        if option.name in ("dim", "language", "overwrite", "shards", "processes", "ray"):
             advice = "index again with --overwrite"
         elif option.name in SPEC_FIELDS:
             advice = "use hpdsearch reindex"
@@ -368,7 +440,7 @@ def _read_ids(path: str) -> list[str]:
         return [line.rstrip("\r\n") for line in read_text_lines(file, location) if line.strip()]
 
 
-def _print_report(report: "IngestReport", corpus: "CorpusReader", folder: Path) -> None:
+def _print_report(report: "IngestReport", corpus: "CorpusReader | RemoteCorpus", folder: Path) -> None:
     documents = f"{format_count(report.n_documents, 'document')}, {format_count(report.n_passages, 'passage')}"
     seconds = max(report.seconds, 1e-9)
     rate = f"{report.n_documents / seconds:,.0f} documents/s, {report.n_passages / seconds:,.0f} passages/s"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.display import show_hits
+from hpdsearch.cli.display import describe_missing, show_hits
 from hpdsearch.cli.index_argument import find_index, index_option
 from hpdsearch.cli.output import echo, echo_json
 from hpdsearch.cli.output_file import open_output_file, overwrite_option, uses_stdout
 from hpdsearch.cli.parameters import EnumChoice, OutputPath, RenamedOption, UserPath, expand_home
+from hpdsearch.cli.ray_options import check_ray_options, ray_search_options
 from hpdsearch.errors import QueryError
-from hpdsearch.records import describe_answer, describe_like
+from hpdsearch.records import Hits, describe_answer, describe_like
 
 if TYPE_CHECKING:
     from hpdsearch.index import Index
@@ -99,6 +100,7 @@ Query = tuple[str, str]  # id and text
     show_default="the encoder of the index",
     help="Encode queries with this encoder of the same space.",
 )
+@ray_search_options
 def query(
     words: tuple[str, ...],
     index_option: str | None,
@@ -111,6 +113,9 @@ def query(
     as_json: bool,
     full: bool,
     like: str | None,
+    ray: str | None,
+    replicas: int | None,
+    deadline: float | None,
     **search: Any,
 ) -> None:
     """Search an index, once or interactively.
@@ -124,10 +129,10 @@ def query(
       hpdsearch query "tax reform" -i indexes/news --where 'year >= 2020'
       hpdsearch query --batch queries.jsonl --run-file run.txt
       hpdsearch query --like n04159545 --where 'pos = "noun"'
+      hpdsearch query "tax reform" -i /shared/news --ray auto --replicas 2
       hpdsearch query
     """
-    from hpdsearch.index import Index
-
+    check_ray_options(ray, replicas, deadline)
     _check_usage(words, batch, run_file, id_field, text_field, as_json)
     if like is not None:
         _check_like(words, batch, run_file)
@@ -137,7 +142,7 @@ def query(
         if run_file is not None:
             inputs = [folder, *([Path(batch)] if batch is not None else [])]
             run = stack.enter_context(open_output_file(run_file, overwrite=overwrite, inputs=inputs))
-        index = stack.enter_context(Index.open(folder, encoder=query_encoder))
+        index = stack.enter_context(_open(folder, query_encoder, ray, replicas, deadline))
         if like is not None:
             _show_like(index, like, as_json=as_json, full=full, **search)
             return
@@ -154,14 +159,28 @@ def query(
                 n_blank += hits is None
                 if run is not None:
                     _write_run(run, query_id, hits or [])
+                answer = [] if hits is None else hits
                 if as_json:
-                    echo_json(describe_answer(query_id, text, hits or [], milliseconds, full=full))
+                    echo_json(describe_answer(query_id, text, answer, milliseconds, full=full))
                 elif run is None:
                     if batch is not None:
                         echo(f"{query_id}: {text}")
-                    show_hits(hits or [], milliseconds, full=full)
+                    show_hits(answer, milliseconds, full=full)
+                elif isinstance(answer, Hits) and answer.missing_shards:
+                    echo(f"{query_id}: {describe_missing(answer)}", err=True)
         if n_blank:
             echo(f"{batch}: {n_blank:,} of the queries blank, answered without hits", err=True)
+
+
+def _open(folder: Path, encoder: str | None, ray: str | None, replicas: int | None, deadline: float | None) -> "Index":
+    """Open an index in this process, or in shards on a cluster."""
+    if ray is None:
+        from hpdsearch.index import Index
+
+        return Index.open(folder, encoder=encoder)
+    from hpdsearch.cluster.ray.ray_index import DEADLINE_SECONDS, RayIndex
+
+    return RayIndex(folder, address=ray, replicas=replicas or 1, deadline=deadline or DEADLINE_SECONDS, encoder=encoder)
 
 
 def _check_usage(

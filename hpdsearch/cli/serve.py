@@ -8,6 +8,7 @@ import click
 from hpdsearch.cli.index_argument import INDEXES, find_indexes, find_named_index
 from hpdsearch.cli.output import echo
 from hpdsearch.cli.parameters import UserPath, expand_home
+from hpdsearch.cli.ray_options import check_ray_options, ray_search_options
 from hpdsearch.errors import ServeError, require_extra
 
 
@@ -29,6 +30,7 @@ from hpdsearch.errors import ServeError, require_extra
     help="Read the token from the first line of this file.",
 )
 @click.option("--read-only", is_flag=True, help="Refuse changes.")
+@ray_search_options
 @click.option(
     "--cors",
     multiple=True,
@@ -43,6 +45,9 @@ def serve(
     token_file: Path | None,
     read_only: bool,
     cors: tuple[str, ...],
+    ray: str | None,
+    replicas: int | None,
+    deadline: float | None,
 ) -> None:
     """Serve indexes over HTTP, for programs and people.
 
@@ -54,7 +59,9 @@ def serve(
       hpdsearch serve
       hpdsearch serve news --port 9000 --read-only
       hpdsearch serve news --host 0.0.0.0 --token-file token.txt
+      hpdsearch serve /shared/news --ray auto --replicas 2
     """
+    check_ray_options(ray, replicas, deadline)
     require_extra("fastapi", "uvicorn", "prometheus_client", extra="serve", feature="serve")
 
     # Read when faiss is loaded: its idle threads would spin, and take the processor from other searches.
@@ -70,7 +77,18 @@ def serve(
     found = [find_named_index(expand_home(name)) for name in folders] or find_indexes()
     if not found:
         raise ServeError(f"{INDEXES}/: holds no index; make one with: hpdsearch index CORPUS")
-    run(found, settings, port, lambda address: echo(f"serving {', '.join(path.name for path in found)} on {address}"))
+
+    def announce(address: str) -> None:
+        echo(f"serving {', '.join(path.name for path in found)} on {address}")
+
+    if ray is None:
+        run(found, settings, port, announce)
+        return
+    from hpdsearch.cluster.ray.ray_index import DEADLINE_SECONDS
+    from hpdsearch.cluster.ray.serving import run_on_ray
+
+    seconds = deadline or DEADLINE_SECONDS
+    run_on_ray(found, settings, port, announce, address=ray, replicas=replicas or 1, deadline=seconds)
 
 
 def read_token(path: Path) -> str:

@@ -302,7 +302,7 @@ class Index:
             partial(self._encoders.encode_queries, snapshot),
             partial(self._encoders.encode_sentences, snapshot),
             k=k,
-            mode=_parse_mode(mode),
+            mode=parse_mode(mode),
             where=where,
             ann_recall=ann_recall,
             min_score=min_score,
@@ -724,7 +724,8 @@ def stored_spec(txn: Transaction) -> IndexSpec:
     return IndexSpec.from_dict(txn.meta["spec"])
 
 
-def _parse_mode(mode: str | Mode) -> Mode:
+def parse_mode(mode: str | Mode) -> Mode:
+    """Return the mode of a name; raise QueryError for another one."""
     try:
         return Mode(mode)
     except ValueError:

@@ -4,6 +4,7 @@ import numpy as np
 
 from hpdsearch.common.vectors import Stored, unit_rows
 from hpdsearch.errors import CorpusError
+from hpdsearch.indexer.prepared import PreparedDocument
 from hpdsearch.records import EncodedDocument, Passage
 
 # Of the length from 1. float16 rounds each component by at most 2^-12 of it; other programs may add their own rounding.
@@ -55,4 +56,6 @@ def _require_passage(passage: Passage, text: str, where: str) -> None:
 
 def to_stored(document: EncodedDocument) -> Stored:
     """Return the vectors (n_passages, dim) as the vectors file holds them."""
+    if isinstance(document, PreparedDocument):  # a unit length once more could change the last bits
+        return np.asarray(document.vectors, "<f2")
     return unit_rows(np.asarray(document.vectors)).astype("<f2")

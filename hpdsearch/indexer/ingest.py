@@ -21,6 +21,7 @@ from hpdsearch.indexer.encoded_blocks import EncodedBlocks
 from hpdsearch.indexer.file_states import FileStates
 from hpdsearch.indexer.given_vectors import require_vectors, to_stored
 from hpdsearch.indexer.incoming import IncomingDocuments, has_generated_id, is_same_file
+from hpdsearch.indexer.prepared import PreparedDocument
 from hpdsearch.indexer.transaction import ENCODED, Transaction
 from hpdsearch.indexer.vector_buffer import NewVectors
 from hpdsearch.indexer.vector_reuse import VectorReuse
@@ -160,19 +161,44 @@ def ingest_incoming(
     run.set_draft()
 
 
+@dataclass
+class BlockSizes:
+    """The sizes of a block that is being filled.
+
+    Attributes:
+        max_documents: a block has no more documents.
+        n_documents: documents.
+        n_characters: characters of their texts.
+    """
+
+    max_documents: int = BLOCK_DOCUMENTS
+    n_documents: int = 0
+    n_characters: int = 0
+
+    def add(self, document: Document) -> bool:
+        """Count a document; return whether the block is full with it."""
+        self.n_documents += 1
+        self.n_characters += len(document.text)
+        return self.n_documents >= self.max_documents or self.n_characters >= BLOCK_CHARACTERS
+
+
 def split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Yield the documents in blocks of at most BLOCK_DOCUMENTS documents and about BLOCK_CHARACTERS characters."""
     block: list[Document] = []
-    characters = 0
+    sizes = BlockSizes()
     for document in documents:
         block.append(document)
-        characters += len(document.text)
-        if len(block) >= BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
+        if sizes.add(document):
             yield block
             block = []
-            characters = 0
+            sizes = BlockSizes()
     if block:
         yield block
+
+
+def _given_split(document: EncodedDocument) -> SplitDocument:
+    is_truncated = isinstance(document, PreparedDocument) and document.title_is_truncated
+    return SplitDocument(document.passages, (), is_truncated)
 
 
 def _append_in_order(
@@ -248,7 +274,10 @@ class _IngestRun:
             found[1] if found and found[0] == list(split.passages) else None
             for found, split in zip(reusable, splits, strict=True)
         ]
-        self.report.n_reused += sum(stored is not None for stored in reused)
+        self.report.n_reused += sum(
+            stored is not None and not isinstance(document, PreparedDocument)
+            for document, stored in zip(documents, reused, strict=True)
+        )
         encoded = self._encode(reused, splits, bar, n_documents)
         _append_in_order(vectors, encoded, reused, [len(split.passages) for split in splits])
         self._insert(documents, splits)
@@ -259,7 +288,7 @@ class _IngestRun:
         Raises:
             CorpusError: they are not, and errors stop.
         """
-        if not isinstance(document, EncodedDocument):
+        if not isinstance(document, EncodedDocument) or isinstance(document, PreparedDocument):
             return True
         try:
             require_vectors(document, self.encoder.dim, self.encoder.space)
@@ -279,8 +308,7 @@ class _IngestRun:
         without = [document for document in documents if not isinstance(document, EncodedDocument)]
         split = iter(split_documents(without, self.encoder.token_spans, max_tokens=self.encoder.max_tokens))
         return [
-            SplitDocument(document.passages, ()) if isinstance(document, EncodedDocument) else next(split)
-            for document in documents
+            _given_split(document) if isinstance(document, EncodedDocument) else next(split) for document in documents
         ]
 
     def _encode(

@@ -26,7 +26,7 @@ from hpdsearch.lexical.integrity import (
 )
 from hpdsearch.lexical.languages import AUTO, ENGLISH, LANGUAGES, detect_languages, parse_languages
 from hpdsearch.lexical.reader import LexicalReader
-from hpdsearch.lexical.sharded import ShardedLexicalReader
+from hpdsearch.lexical.sharded import OneShardLexicalReader, ShardedLexicalReader
 from hpdsearch.lexical.temporary import temporary_bm25_index
 from hpdsearch.lexical.writer import LexicalWriter
 
@@ -39,6 +39,7 @@ __all__ = [
     "AnalysisVersion",
     "LexicalReader",
     "LexicalWriter",
+    "OneShardLexicalReader",
     "ShardedLexicalReader",
     "Word",
     "clean_lexical_folder",

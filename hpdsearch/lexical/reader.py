@@ -159,7 +159,7 @@ class LexicalReader:
             (tantivy.Occur.Should, tantivy.Query.const_score_query(self._term(stem, 1), float(2**number)))
             for number, stem in enumerate(stems)
         ]
-        query = _restrict(tantivy.Query.boolean_query(terms), self._any_row(rows))
+        query = restrict(tantivy.Query.boolean_query(terms), self._any_row(rows))
         found, scores = self._collect(query, min(len(rows), self._searcher.num_docs))
         bits = dict(zip(found.tolist(), scores.astype(np.int64).tolist(), strict=True))
         for number, stem in enumerate(stems):
@@ -227,11 +227,15 @@ class LexicalReader:
         return np.sort(np.array([*(row for row, _ in hits), *buffered], np.int64))
 
     def _search_committed(self, stems: Counter[str], n: int, only: Sequence[int] | None) -> tuple[Rows, Scores]:
-        terms = [(tantivy.Occur.Should, self._term(stem, count)) for stem, count in sorted(stems.items())]
-        query = tantivy.Query.boolean_query(terms)
+        query = self._any_stem_of(stems)
         if only is not None:
-            query = _restrict(query, self._any_row(only))
+            query = restrict(query, self._any_row(only))
         return self._collect(query, min(n, self._searcher.num_docs))
+
+    def _any_stem_of(self, stems: Counter[str]) -> tantivy.Query:
+        """Return the query whose score is the BM25 of these stems, by their frequencies."""
+        terms = [(tantivy.Occur.Should, self._term(stem, count)) for stem, count in sorted(stems.items())]
+        return tantivy.Query.boolean_query(terms)
 
     def _any_row(self, rows: Sequence[int]) -> tantivy.Query:
         """Return the query that matches these rows.
@@ -281,7 +285,7 @@ class LexicalReader:
             return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
 
 
-def _restrict(query: tantivy.Query, allowed: tantivy.Query) -> tantivy.Query:
+def restrict(query: tantivy.Query, allowed: tantivy.Query) -> tantivy.Query:
     """Return the query that matches what both match, with the scores of the first."""
     unscored = tantivy.Query.const_score_query(allowed, 0.0)
     return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, unscored)])

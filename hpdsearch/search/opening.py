@@ -16,12 +16,13 @@ from hpdsearch.search.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 
-def open_snapshot(folder: Path, previous: Snapshot | None = None) -> Snapshot:
+def open_snapshot(folder: Path, previous: Snapshot | None = None, *, with_vectors: bool = True) -> Snapshot:
     """Open the committed snapshot; if a writer commits meanwhile and removes files, open the next one.
 
     Args:
         folder: an index folder.
         previous: a snapshot of the same folder; its segments that are still active are reused.
+        with_vectors: open the vectors and their codes too; without them, the snapshot has no segments.
 
     Raises:
         IndexFolderError: the folder holds no committed index, one of another format, or changes all the time.
@@ -30,7 +31,7 @@ def open_snapshot(folder: Path, previous: Snapshot | None = None) -> Snapshot:
     with file_errors(folder):
         for _ in range(MAX_READ_ATTEMPTS):
             with suppress(ChangedIndexError):
-                if (snapshot := _open_unless_changed(folder, previous)) is not None:
+                if (snapshot := _open_unless_changed(folder, previous, with_vectors)) is not None:
                     return snapshot
     raise IndexFolderError(
         f"{folder}: changed {MAX_READ_ATTEMPTS} times while it was opened; try again when writers are done"
@@ -53,12 +54,12 @@ def file_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _open_unless_changed(folder: Path, previous: Snapshot | None) -> Snapshot | None:
+def _open_unless_changed(folder: Path, previous: Snapshot | None, with_vectors: bool) -> Snapshot | None:
     """Open the committed snapshot; return None if a writer commits meanwhile."""
     catalog = Catalog.open(folder)
     generation = catalog.meta()["generation"]
     try:
-        snapshot = _assemble(folder, catalog, previous)
+        snapshot = _assemble(folder, catalog, previous, with_vectors)
     except (CorruptIndexError, FileNotFoundError, RuntimeError):  # faiss raises RuntimeError for a removed file
         catalog.close()
         if read_generation(folder) == generation:
@@ -87,7 +88,7 @@ def read_generation(folder: Path) -> int:
         catalog.close()
 
 
-def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snapshot:
+def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None, with_vectors: bool) -> Snapshot:
     """Open the files that a catalog names."""
     meta = catalog.meta()
     reusable = {}
@@ -100,10 +101,10 @@ def _assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snap
     entries = catalog.segments()
     segments: list[Segment | BufferedVectors] = [
         reusable.get((entry.index_file, entry.index_sha256)) or open_segment(folder, entry, meta["dim"])
-        for entry in entries
+        for entry in (entries if with_vectors else ())
     ]
     rows, stored = catalog.buffered_vectors()
-    if len(rows):
+    if len(rows) and with_vectors:
         segments.append(BufferedVectors(rows, stored))
     reader = open_lexical(folder, catalog, previous=lexical)
     return Snapshot(catalog, segments, reader, entries, catalog.tombstones())

@@ -86,16 +86,16 @@ def search(
         FilterError: the filter cannot be parsed.
         CorruptIndexError: a file is missing or altered.
     """
-    k = _require_integer(k)
+    k = require_integer(k)
     check_queries(texts)
-    _check_limits(k, ann_recall, min_score)
+    check_limits(k, ann_recall, min_score)
     parsed = [ParsedQuery(text) if mode is Mode.DENSE else parse_query(text) for text in texts]
     queries = [_Query(query.text, Restriction(where, query.conditions)) for query in parsed]
     depth = max(FUSION_DEPTH, k)
     if mode is Mode.LEXICAL:
         if explain:
             _encode(queries, encode)
-        rankings = [_rank_lexical(snapshot, query.text, k, query.restriction) for query in queries]
+        rankings = [rank_lexical(snapshot, query.text, k, query.restriction) for query in queries]
     elif mode is Mode.DENSE:
         _encode(queries, encode)
         rankings = _rank_groups(snapshot, queries, k, ann_recall)
@@ -106,7 +106,7 @@ def search(
             each = zip(queries, nearest, by_words(), strict=True)
         rankings = [_rank_by_both(snapshot, *one, depth, k) for one in each]
     rankings = [[one for one in ranking[:k] if min_score is None or one.score >= min_score] for ranking in rankings]
-    results = [_make_hits(snapshot, query.text, ranking) for query, ranking in zip(queries, rankings, strict=True)]
+    results = [make_hits(snapshot, query.text, ranking) for query, ranking in zip(queries, rankings, strict=True)]
     if not explain:
         return results
     nearest = _rank_groups(snapshot, queries, depth, ann_recall)
@@ -150,7 +150,7 @@ def _rank_groups(snapshot: Snapshot, queries: Sequence[_Query], k: int, ann_reca
         groups.setdefault(query.restriction, []).append(number)
     for restriction, numbers in groups.items():
         vectors = np.stack([queries[number].vector for number in numbers])
-        found = _rank_dense(snapshot, vectors, k, restriction, ann_recall=ann_recall)
+        found = rank_dense(snapshot, vectors, k, restriction, ann_recall=ann_recall)
         rankings |= dict(zip(numbers, found, strict=True))
     return [rankings[number] for number in range(len(queries))]
 
@@ -167,8 +167,9 @@ def _rank_words_meanwhile(
     def rank() -> list[Ranking]:
         rankings = []
         for query in queries:
-            query.bonuses = _allowed_bonuses(snapshot, query)
-            ranking = _rank_lexical(snapshot, query.text, depth, query.restriction)[:depth]
+            bonuses = catalog_bonuses(snapshot.catalog, snapshot.lexical, query.text)
+            query.bonuses = keep_allowed(snapshot, bonuses, query.restriction)
+            ranking = rank_lexical(snapshot, query.text, depth, query.restriction)[:depth]
             query.coverage = cover_documents(snapshot, query.text, ranking)
             rankings.append(ranking)
         return rankings
@@ -195,21 +196,20 @@ def _rank_by_both(snapshot: Snapshot, query: _Query, dense: Ranking, lexical: Ra
     return order_with_ties(snapshot, fuse(cosines, bm25, coverage, query.bonuses), k)
 
 
-def _allowed_bonuses(snapshot: Snapshot, query: _Query) -> Mapping[int, float]:
-    """Return the bonuses of the documents that the restriction of a query lets pass."""
-    bonuses = catalog_bonuses(snapshot.catalog, snapshot.lexical, query.text)
-    if not bonuses or query.restriction == Restriction():
+def keep_allowed(snapshot: Snapshot, bonuses: Mapping[int, float], restriction: Restriction) -> Mapping[int, float]:
+    """Return the bonuses of the documents that a restriction lets pass."""
+    if not bonuses or restriction == Restriction():
         return bonuses
     rows = np.array(sorted(snapshot.catalog.docs_by_row(list(bonuses))), np.int64)
-    allowed = snapshot.allowed_rows(query.restriction)
+    allowed = snapshot.allowed_rows(restriction)
     if allowed is not None:
         rows = np.intersect1d(rows, allowed)
-    passing = set(snapshot.docs_of_rows(rows, query.restriction).values())
+    passing = set(snapshot.docs_of_rows(rows, restriction).values())
     return {doc: bonus for doc, bonus in bonuses.items() if doc in passing}
 
 
 def _explained(snapshot: Snapshot, query: _Query, dense: Ranking, depth: int) -> Query:
-    lexical = _rank_lexical(snapshot, query.text, depth, query.restriction)
+    lexical = rank_lexical(snapshot, query.text, depth, query.restriction)
     return Query(query.text, query.vector, dense[:depth], lexical[:depth], query.bonuses)
 
 
@@ -236,26 +236,27 @@ def search_like(
         QueryError: the index holds no such document; or as in `search`.
         FilterError, CorruptIndexError: as in `search`.
     """
-    k = _require_integer(k)
-    _check_limits(k, ann_recall, min_score)
+    k = require_integer(k)
+    check_limits(k, ann_recall, min_score)
     doc = snapshot.catalog.doc_numbers([doc_id]).get(doc_id)
     if doc is None:
         raise QueryError(f"{snapshot.catalog.path.parent}: doc_id {doc_id!r} is not in the index")
     rows = np.array(sorted(snapshot.catalog.docs_by_row([doc])), np.int64)
     mean = unit_rows(read_vectors(snapshot, rows).mean(axis=0, keepdims=True))
-    (ranking,) = _rank_dense(snapshot, mean, k + 1, Restriction(where), ann_recall=ann_recall)
+    (ranking,) = rank_dense(snapshot, mean, k + 1, Restriction(where), ann_recall=ann_recall)
     others = [one for one in ranking[: k + 1] if one.doc != doc and (min_score is None or one.score >= min_score)]
-    return _make_hits(snapshot, "", others[:k])
+    return make_hits(snapshot, "", others[:k])
 
 
-def _require_integer(k: int) -> int:
+def require_integer(k: int) -> int:
+    """Return k as an int; raise QueryError if it is none."""
     try:
         return index(k)
     except TypeError:
         raise QueryError(f"k: expected an integer, got {k!r}") from None
 
 
-def _check_limits(k: int, ann_recall: float | None, min_score: float | None) -> None:
+def check_limits(k: int, ann_recall: float | None, min_score: float | None) -> None:
     """Raise QueryError for a value outside of its range."""
     if k < 1:
         raise QueryError(f"k: expected at least 1, got {k}")
@@ -283,7 +284,7 @@ def check_queries(texts: Sequence[str]) -> None:
             raise QueryError(f"query {position}: expected Unicode text, got {reason}") from None
 
 
-def _rank_dense(
+def rank_dense(
     snapshot: Snapshot, vectors: Matrix, k: int, restriction: Restriction, *, ann_recall: float | None
 ) -> list[Ranking]:
     """Return for each query vector (dim,) a ranking by cosine whose first k are final for its candidates."""
@@ -349,7 +350,7 @@ def _find_candidates(
     return np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1), max_unseen
 
 
-def _rank_lexical(snapshot: Snapshot, text: str, k: int, restriction: Restriction) -> Ranking:
+def rank_lexical(snapshot: Snapshot, text: str, k: int, restriction: Restriction) -> Ranking:
     """Return a ranking by BM25 whose first k are final."""
     allowed = snapshot.allowed_rows(restriction)
     only = allowed.tolist() if allowed is not None and len(allowed) <= MAX_ROWS_IN_QUERY else None
@@ -373,7 +374,12 @@ def isin_sorted(rows: Rows, allowed: Rows) -> Mask:
     return mask
 
 
-def _make_hits(snapshot: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
+def make_hits(snapshot: Snapshot, text: str, ranking: Ranking) -> list[Hit]:
+    """Return the hits of a ranking for a query without its marks.
+
+    Raises:
+        CorruptIndexError: a row of the ranking belongs to no document.
+    """
     stored = snapshot.catalog.documents([ranked.doc for ranked in ranking])
     analysis = snapshot.lexical.analysis
     stems = frozenset(query_stems(text, analysis))

@@ -3,7 +3,7 @@
 A search asks the segments of all shards at the same time, in threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,13 +40,20 @@ class ShardedSnapshot(Snapshot):
         return map(search, segments) if count_cores() == 1 else _threads.get().map(search, segments)
 
 
-def open_sharded_snapshot(path: Path, folders: Sequence[Path], previous: Snapshot | None = None) -> ShardedSnapshot:
+def open_sharded_snapshot(
+    path: Path,
+    folders: Sequence[Path],
+    previous: Snapshot | None = None,
+    *,
+    with_vectors: Collection[int] | None = None,
+) -> ShardedSnapshot:
     """Open the committed snapshots of all shards.
 
     Args:
         path: the file that names the shards.
         folders: the folders of the shards, in their order.
         previous: an earlier snapshot of the same shards; what is still active is reused.
+        with_vectors: open the vectors and codes of these shards only; None: of all.
 
     Raises:
         IndexFolderError: a shard holds no committed index, one of another format, or changes all the time.
@@ -57,8 +64,9 @@ def open_sharded_snapshot(path: Path, folders: Sequence[Path], previous: Snapsho
     for _ in range(MAX_READ_ATTEMPTS):
         shards: list[Snapshot] = []
         try:
-            for folder, old in zip(folders, older, strict=True):
-                shards.append(open_snapshot(folder, old))
+            for number, (folder, old) in enumerate(zip(folders, older, strict=True)):
+                is_wanted = with_vectors is None or number in with_vectors
+                shards.append(open_snapshot(folder, old, with_vectors=is_wanted))
             return _join(path, shards)
         except BaseException as error:
             generations = [shard.catalog.generation() for shard in shards]

@@ -45,8 +45,9 @@ class ServedIndex:
         encoders: LoadedEncoders,
         limits: Limits,
         on_batch: Callable[[int], object] | None = None,
+        open_index: Callable[..., Index] = Index.open,
     ) -> None:
-        """Open the index and load its encoder.
+        """Open the index and load its encoder; `open_index` opens it with an encoder.
 
         Raises:
             HpdsearchError: the index cannot be opened, or its encoder not be loaded.
@@ -55,6 +56,7 @@ class ServedIndex:
         self.folder = folder
         self._limits = limits
         self._encoders = encoders
+        self._open_index = open_index
         self._index = self._open()
         self._retry_at = 0.0
         self.is_current = True
@@ -143,9 +145,9 @@ class ServedIndex:
         return translate(error, self.name, [str(self.folder), str(self.folder.absolute()), str(self.folder.resolve())])
 
     def _open(self) -> Index:
-        with Index.open(self.folder) as opened:
+        with self._open_index(self.folder) as opened:
             encoder = self._encoders.load(opened.stored_encoder[0])
-        index = Index.open(self.folder, encoder=encoder)
+        index = self._open_index(self.folder, encoder=encoder)
         index.wait = self._limits.write_seconds
         return index
 
@@ -223,9 +225,13 @@ class Indexes:
     """The indexes of the service by name. A request names one of them; it never names a folder."""
 
     def __init__(
-        self, folders: Sequence[Path], limits: Limits, on_batch: Callable[[int], object] | None = None
+        self,
+        folders: Sequence[Path],
+        limits: Limits,
+        on_batch: Callable[[int], object] | None = None,
+        open_index: Callable[..., Index] = Index.open,
     ) -> None:
-        """Open all indexes.
+        """Open all indexes, each by `open_index`.
 
         Raises:
             ServeError: there is none, or two have one name.
@@ -240,7 +246,7 @@ class Indexes:
                 name = folder.resolve().name
                 if name in self._by_name:
                     raise ServeError(f"{folder}: another index has the name {name!r} too; rename one of the folders")
-                self._by_name[name] = ServedIndex(folder, self.encoders, limits, on_batch)
+                self._by_name[name] = ServedIndex(folder, self.encoders, limits, on_batch, open_index)
         except BaseException:
             self.close()
             raise

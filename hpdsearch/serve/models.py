@@ -65,6 +65,11 @@ class SearchParameters(Strict):
     ann_recall: Annotated[float | None, Field(gt=0, le=1, description="Share of the nearest passages to find.")] = None
 
 
+MissingShards = Annotated[
+    list[str] | None, Field(description="On a cluster: the shards that have not answered in time.")
+]
+
+
 class HitJson(BaseModel):
     """One hit; `text` with `full`, `explanation` with `explain`."""
 
@@ -92,6 +97,7 @@ class AnswerJson(BaseModel):
     milliseconds: float
     encode_milliseconds: float
     hits: list[HitJson]
+    missing_shards: MissingShards = None
 
 
 class LikeJson(BaseModel):
@@ -100,6 +106,7 @@ class LikeJson(BaseModel):
     like: str
     milliseconds: float
     hits: list[HitJson]
+    missing_shards: MissingShards = None
 
 
 class AnswersJson(BaseModel):

@@ -102,7 +102,7 @@ NO_PATHS = {  # the parameters of commands that hold text and are no paths
     *("encoding", "delimiter", "columns", "exclude_columns", "subset", "layers", "dim", "memory", "kind", "codec"),
     *("query_prompt", "document_prompt", "precision", "documents", "shards", "shard_passages"),
     *("device", "distractor_files"),  # the latter is FILE:N: test_evaluate.py
-    *("host", "token", "cors", "to", "space_id", "language"),
+    *("host", "token", "cors", "to", "space_id", "language", "ray"),
     *(
         "index_argument",
         "index_option",

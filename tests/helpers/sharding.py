@@ -2,10 +2,12 @@
 
 import random
 
+import numpy as np
 from tiny_encoder import WORDS
 
+from hpdsearch import Index
 from hpdsearch.dense import Codec, IndexSpec, Kind
-from hpdsearch.records import Document
+from hpdsearch.records import Document, EncodedDocument
 
 EXACT = IndexSpec(Kind.FLAT, Codec.F32)
 IDENTIFIERS = ["E1234-77", "v2.7.1", "CVE-2021-44228"]
@@ -37,3 +39,12 @@ def make_mixed_corpus() -> list[Document]:
     return [
         Document(f"m{number}", f"{text} {number % 4}", metadata={"year": number}) for number, text in enumerate(texts)
     ]
+
+
+def stored_values(index: Index) -> dict[str, tuple[EncodedDocument, bytes]]:
+    """Return all that an index holds by doc_id, the bits of the vectors too."""
+    found = {}
+    for document in index.documents():
+        assert document.doc_id not in found
+        found[document.doc_id] = (document, np.asarray(document.vectors).tobytes())
+    return found

@@ -8,20 +8,15 @@ import hashlib
 import json
 import shutil
 import time
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from hpdsearch.catalog import CLUSTER_FILE, FILE_NAME, Catalog
 from hpdsearch.common.files import PARTIAL
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.corpus import CorpusReader, OnError
-from hpdsearch.corpus.skipping import Skipped
+from hpdsearch.corpus import OnError
 from hpdsearch.dense import Codec, IndexSpec, IndexType, TrainedCodes, train_codes
 from hpdsearch.encoder import Encoder
 from hpdsearch.errors import CorpusError, IndexFolderError, ShapeError
@@ -33,18 +28,16 @@ from hpdsearch.index.shards.cluster_file import (
     name_shards,
     read_cluster,
 )
-from hpdsearch.index.shards.jobs import BuildJob, CodesJob, EncoderChoice, join_reports, read_settings
-from hpdsearch.index.shards.processes import count_processes, run_jobs
-from hpdsearch.index.shards.spool import SPOOL, SpooledShard, remove_spool, write_spool
-from hpdsearch.index.shards.stored import AllShards
-from hpdsearch.indexer.incoming import N_STREAMS, IncomingDocuments
-from hpdsearch.indexer.ingest import IngestReport, split_in_blocks
+from hpdsearch.index.shards.jobs import BuildJob, CodesJob, EncoderChoice, join_reports, read_settings, report_values
+from hpdsearch.index.shards.reading import Corpus, DividesItself, Reading, read_documents
+from hpdsearch.index.shards.running import JobRunner, LocalRunner
+from hpdsearch.index.shards.spool import SPOOL, remove_spool
+from hpdsearch.indexer.ingest import IngestReport
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY, MergePolicy
 from hpdsearch.indexer.transaction import LOCK_NAME, REFINE_LOCK, lock_folder
-from hpdsearch.lexical import detect_languages
-from hpdsearch.records import Document
 from hpdsearch.search.segment_files import open_vectors
 
+BLOCKS = "blocks"  # folder of encoded blocks, until the build ends
 CODES = "codes.faiss"  # the trained codes without rows, while the shards get theirs
 PLAIN_CODES = IndexSpec(
     IndexType.FLAT, Codec.F32
@@ -90,7 +83,14 @@ class ShardedBuild:
 
 
 def build_shards(
-    folder: Path, documents: Iterable[Document], encoder: Encoder, build: ShardedBuild, *, overwrite: bool, wait: float
+    folder: Path,
+    documents: Corpus,
+    encoder: Encoder,
+    build: ShardedBuild,
+    *,
+    overwrite: bool,
+    wait: float,
+    runner: JobRunner | None = None,
 ) -> IngestReport:
     """Build the shards of an index and commit them as one.
 
@@ -101,27 +101,31 @@ def build_shards(
         build: how they are built.
         overwrite: replace an index in shards, which can be searched until the new one is committed.
         wait: seconds to wait for another writer.
+        runner: runs the jobs; None: `build.n_processes` processes.
 
     Raises:
         CorpusError, IndexFolderError, EncoderError, LockedError: as in `Index.build`.
     """
     start = time.perf_counter()
+    runner = runner or LocalRunner(build.n_processes)
     before = _prepare_folder(folder, overwrite)
     lock = lock_folder(folder, wait)
     try:
-        reading = _Reading(folder / SPOOL, documents, build)
+        reading = _read(folder / SPOOL, documents, build, runner.block_documents)
         number = before.number + 1 if before else 1
         names = name_shards(build.n_shards, number)
         jobs = _make_jobs(folder, names, reading, encoder, build)
         bar = build.progress.phase("encoding", total=reading.n_documents, unit="doc")
+        own = IngestReport(skipped=reading.skipped)
         with closing(bar):
-            reports = run_jobs(jobs, build.n_processes, bar)
-        report = join_reports([*reports, asdict(IngestReport(skipped=reading.skipped))])
+            jobs = runner.prepare(folder / BLOCKS, jobs, reading.shards, bar, own)
+            reports = runner.run(jobs, bar)
+        report = join_reports([*reports, report_values(own)])
         if not sum(_count_documents(Path(job.folder)) for job in jobs):
             got = f"none ({report.n_empty} empty ones, {report.skipped.count} skipped ones)"
             raise CorpusError(f"expected at least one document with text, got {got}")
         folders = [Path(job.folder) for job in jobs]
-        share_codes(folder, folders, build.spec, build.n_processes, build.progress)
+        share_codes(folder, folders, build.spec, runner, build.progress)
         spec = build.spec.as_dict()
         ClusterFile(number, names, encoder.space, encoder.dim, tuple(reading.languages), spec).write(folder)
         remove_leftovers(folder, names)
@@ -132,72 +136,30 @@ def build_shards(
         lock.release()
     report.n_duplicates = reading.n_duplicates
     report.seconds = time.perf_counter() - start
-    report.encode_seconds /= count_processes(build.n_processes, build.n_shards)
+    report.encode_seconds /= runner.count_workers(build.n_shards)
     return report
 
 
-class _Reading:
-    """Reads the documents once, checks them, and divides them.
-
-    Attributes:
-        shards: the documents of each shard.
-        n_documents: documents of all.
-        languages: of all shards.
-        n_streams: streams among the sources.
-        reading: as `CorpusReader.reading`; "": the documents come from no files.
-        started_ns: as `CorpusReader.started_ns`.
-        n_duplicates: documents with the title and text of another one, in whatever shard.
-        skipped: documents that cannot be stored.
-    """
-
-    def __init__(self, spool: Path, documents: Iterable[Document], build: ShardedBuild) -> None:
-        corpus = documents if isinstance(documents, CorpusReader) else None
-        self.languages = list(build.languages)
-        self.reading = corpus.reading if corpus else ""
-        self.started_ns = corpus.started_ns if corpus else 0
-        self._strict = build.strict
-        self._texts = array("Q")
-        self._first: dict[int, str] = {}
-        self.skipped = Skipped()
-        index = AllShards()
-        incoming = IncomingDocuments(documents, index, self.skipped, on_error=build.on_error, streams_are_new=True)
-        sources = corpus.sources if corpus else {}
-        bar = build.progress.phase("reading", total=None, unit="doc")
-        with closing(bar):
-            self.shards: list[SpooledShard] = write_spool(
-                spool, self._each(incoming, bar.update), build.n_shards, sources
-            )
-        self.n_documents = sum(shard.n_documents for shard in self.shards)
-        self.n_streams = int(index.meta.get(N_STREAMS, 0))
-        n_distinct = len(np.unique(np.frombuffer(self._texts, np.uint64))) if self._texts else 0
-        self.n_duplicates = len(self._texts) - n_distinct
-
-    def _each(self, documents: Iterable[Document], count: Any) -> Iterator[Document]:
-        for block in split_in_blocks(documents):
-            self.languages = self.languages or list(detect_languages([document.text for document in block]))
-            for document in block:
-                self._count_text(document)
-                yield document
-            count(len(block))
-
-    def _count_text(self, document: Document) -> None:
-        """Remember a hash of title and text: the documents of equal ones may lie in different shards."""
-        if not document.text or document.text.isspace():
-            return
-        content = f"{len(document.title)} {document.title}{document.text}".encode()
-        text_hash = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
-        self._texts.append(text_hash)
-        if self._strict:
-            same = self._first.setdefault(text_hash, document.doc_id)
-            if same != document.doc_id:
-                where = document.source or f"document {document.doc_id!r}"
-                raise CorpusError(
-                    f"{where}: has the title and text of {same!r}; fix it, or leave out --strict (strict=False)"
-                )
+def _read(spool: Path, documents: Corpus, build: ShardedBuild, block_documents: int) -> Reading:
+    """Read the documents once and divide them, here or wherever they divide themselves."""
+    if isinstance(documents, DividesItself):
+        return documents.divide(spool, build.n_shards, build.languages, block_documents)
+    bar = build.progress.phase("reading", total=None, unit="doc")
+    with closing(bar):
+        return read_documents(
+            spool,
+            documents,
+            build.n_shards,
+            strict=build.strict,
+            on_error=build.on_error,
+            languages=build.languages,
+            block_documents=block_documents,
+            bar=bar,
+        )
 
 
 def _make_jobs(
-    folder: Path, names: Sequence[str], reading: _Reading, encoder: Encoder, build: ShardedBuild
+    folder: Path, names: Sequence[str], reading: Reading, encoder: Encoder, build: ShardedBuild
 ) -> list[BuildJob]:
     """Return the jobs that build the shards."""
     choice = EncoderChoice.of(encoder)
@@ -233,7 +195,7 @@ def share_codes(
     folder: Path,
     shards: Sequence[Path],
     spec: IndexSpec,
-    n_processes: int,
+    runner: JobRunner,
     progress: Progress = SILENT,
     *,
     again: bool = False,
@@ -244,7 +206,7 @@ def share_codes(
         folder: the folder of the index.
         shards: the folders of its shards.
         spec: index of the vectors of all shards together; a memory budget is divided among them.
-        n_processes: processes that build the codes.
+        runner: runs the jobs that build the codes.
         progress: shows a bar.
         again: also of shards that have codes of this spec.
 
@@ -267,7 +229,7 @@ def share_codes(
         ]
         bar = progress.phase("indexing", total=None, unit="shard")
         with closing(bar):
-            run_jobs(jobs, n_processes)
+            runner.run(jobs)
             bar.update(len(jobs))
     finally:
         (folder / CODES).unlink(missing_ok=True)
@@ -315,13 +277,14 @@ def _prepare_folder(folder: Path, overwrite: bool) -> ClusterFile | None:
 
 
 def _is_own(path: Path) -> bool:
-    names = (LOCK_NAME, REFINE_LOCK, SPOOL, CODES, CLUSTER_FILE)
+    names = (LOCK_NAME, REFINE_LOCK, SPOOL, BLOCKS, CODES, CLUSTER_FILE)
     return path.name.removesuffix(PARTIAL) in names or SHARD_NAME.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path, names: Sequence[str]) -> None:
     """Remove what a build has left in the folder of an index, and shards of earlier builds."""
     remove_spool(folder / SPOOL)
+    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
     for path in folder.iterdir():
         if SHARD_NAME.fullmatch(path.name) and path.name not in names:
             shutil.rmtree(path, ignore_errors=True)

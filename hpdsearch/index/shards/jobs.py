@@ -92,6 +92,7 @@ class BuildJob:
         reading: as `CorpusReader.reading`.
         started_ns: as `CorpusReader.started_ns`.
         policy: fields of the merge policy.
+        prepared: the file and the number of documents of each encoded block; none: this job encodes the documents.
     """
 
     folder: str
@@ -109,14 +110,20 @@ class BuildJob:
     reading: str = ""
     started_ns: int = 0
     policy: dict[str, int] = field(default_factory=lambda: asdict(MergePolicy()))
+    prepared: list[tuple[str, int]] = field(default_factory=list)
+
+    def is_done(self) -> bool:
+        """Return whether the shard is committed."""
+        settings = read_settings(Path(self.folder))
+        return settings is not None and settings.get(SHARD) == self.made_of
 
     def run(self, progress: Progress) -> dict[str, Any]:
         """Build the shard unless it is built; return the report as JSON values."""
         folder = Path(self.folder)
-        if (settings := read_settings(folder)) and settings.get(SHARD) == self.made_of:
+        if self.is_done():
             return report_values(_count_stored(folder))
         encoder = self.encoder.load()
-        documents = SpooledDocuments(Path(self.documents), self.n_documents)
+        documents = SpooledDocuments(Path(self.documents), self.n_documents, {}, self.prepared, encoder.space)
         policy = MergePolicy(**self.policy)
         first_row = self.number * SHARD_STEP
         with Transaction(

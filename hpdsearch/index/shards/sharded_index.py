@@ -1,7 +1,7 @@
 """ShardedIndex: the shards of a folder, opened in one process and searched as one index."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
 from hpdsearch.index.shards.info import describe_shards
 from hpdsearch.index.shards.jobs import EncoderChoice, RefineJob
 from hpdsearch.index.shards.processes import run_jobs
+from hpdsearch.index.shards.running import LocalRunner
 from hpdsearch.indexer.draft import Draft
 from hpdsearch.indexer.ingest import IngestOptions, IngestReport
 from hpdsearch.indexer.merge_policy import MergePolicy
@@ -43,6 +44,8 @@ class ShardedIndex(Index):
         processes: that refine and rebuild shards; 0: one a core.
     """
 
+    _with_vectors: Collection[int] | None = None  # the shards whose vectors this process searches; None: all
+
     def __init__(
         self,
         folder: Path,
@@ -60,7 +63,7 @@ class ShardedIndex(Index):
         self.processes = 0
         self._file = folder / CLUSTER_FILE
         self._read_file(folder)
-        snapshot = open_sharded_snapshot(self._file, self.shards)
+        snapshot = open_sharded_snapshot(self._file, self.shards, with_vectors=self._with_vectors)
         self._require_equal(snapshot)
         self._states = [_state(shard) for shard in snapshot.shards]
         super().__init__(folder, snapshot, encoder, merge_policy, document_encoder, device)
@@ -182,7 +185,7 @@ class ShardedIndex(Index):
             self._share_codes(spec, progress)
 
     def _share_codes(self, spec: IndexSpec, progress: Progress) -> None:
-        share_codes(self.folder, self.shards, spec, self.processes, progress, again=True)
+        share_codes(self.folder, self.shards, spec, LocalRunner(self.processes), progress, again=True)
 
     def frequent_values(self, field: str, n: int = 20) -> list[tuple[str, int]]:
         """Return the n most frequent values of a metadata field with their numbers of documents, the largest first."""
@@ -202,7 +205,7 @@ class ShardedIndex(Index):
             self._opened.catalog.close()
 
     def _open_snapshot(self, previous: Snapshot) -> ShardedSnapshot:
-        return open_sharded_snapshot(self._file, self.shards, previous)
+        return open_sharded_snapshot(self._file, self.shards, previous, with_vectors=self._with_vectors)
 
     def _open_newest(self) -> bool:
         """Open the last commits of all shards if they are not the opened ones; return whether they were opened."""

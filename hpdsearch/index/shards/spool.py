@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,28 @@ import numpy as np
 
 from hpdsearch.corpus.sources import Source, SourceType
 from hpdsearch.index.shards.cluster_file import choose_shard
+from hpdsearch.indexer.ingest import BLOCK_DOCUMENTS, BlockSizes
+from hpdsearch.indexer.prepared import join_prepared
 from hpdsearch.records import Document, EncodedDocument, Passage
 
 SPOOL = "spool"  # folder inside that of the index
+
+
+@dataclass
+class SpooledBlock:
+    """Documents of a shard that ingestion takes as one block.
+
+    Attributes:
+        start: first byte in the file of the shard.
+        end: byte behind the last one.
+        n_documents: documents.
+        digest: of the documents in their order, in hexadecimal.
+    """
+
+    start: int
+    end: int
+    n_documents: int
+    digest: str
 
 
 @dataclass
@@ -30,11 +50,13 @@ class SpooledShard:
         path: the file.
         n_documents: documents in it.
         digest: of the documents in their order, in hexadecimal.
+        blocks: its documents in blocks, in their order.
     """
 
     path: Path
     n_documents: int = 0
     digest: str = ""
+    blocks: list[SpooledBlock] = field(default_factory=list)
 
 
 @dataclass
@@ -45,16 +67,26 @@ class SpooledDocuments:
         path: the file.
         n_documents: documents in it.
         sources: the files that are one document, by location, as far as their documents were read.
+        prepared: the file and the number of documents of each encoded block, in their order; none: none is encoded.
+        space: id of the space of the encoded blocks.
     """
 
     path: Path
     n_documents: int
     sources: dict[str, Source] = field(default_factory=dict)
+    prepared: Sequence[tuple[str, int]] = ()
+    space: str = ""
 
     def __length_hint__(self) -> int:
         return self.n_documents
 
     def __iter__(self) -> Iterator[Document]:
+        lines = self._read_lines()
+        for path, n_documents in self.prepared:
+            yield from join_prepared(list(islice(lines, n_documents)), Path(path), self.space)
+        yield from lines
+
+    def _read_lines(self) -> Iterator[Document]:
         with self.path.open("rb") as file:
             for line in file:
                 values, state = json.loads(line)
@@ -65,7 +97,12 @@ class SpooledDocuments:
 
 
 def write_spool(
-    folder: Path, documents: Iterable[Document], n_shards: int, sources: Mapping[str, Source]
+    folder: Path,
+    documents: Iterable[Document],
+    n_shards: int,
+    sources: Mapping[str, Source],
+    *,
+    block_documents: int = BLOCK_DOCUMENTS,
 ) -> list[SpooledShard]:
     """Write documents to the files of their shards.
 
@@ -74,6 +111,7 @@ def write_spool(
         documents: with their final doc_ids; consumed once.
         n_shards: number of shards.
         sources: the files that documents were read from, by location; their states go with the documents.
+        block_documents: most documents of a block.
 
     Raises:
         OSError: the disk is full.
@@ -81,21 +119,71 @@ def write_spool(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shards = [SpooledShard(folder / f"documents-{number:05d}.jsonl") for number in range(n_shards)]
-    digests = [hashlib.sha256() for _ in shards]
     with ExitStack() as stack:
-        files = [stack.enter_context(shard.path.open("wb")) for shard in shards]
+        files = [_ShardFile(shard, stack, block_documents) for shard in shards]
         for document in documents:
             number = choose_shard(document.doc_id, n_shards)
             values = json.dumps(_describe_document(document))
             source = sources.get(document.source)
             is_file = source is not None and source.is_one_document
             state = [source.size, source.modified_ns, source.content] if source is not None and is_file else None
-            files[number].write(f"[{values}, {json.dumps(state)}]\n".encode())
-            digests[number].update(values.encode())
-            shards[number].n_documents += 1
-    for shard, digest in zip(shards, digests, strict=True):
-        shard.digest = digest.hexdigest()
+            files[number].add(document, values, state)
+        for file in files:
+            file.finish()
     return shards
+
+
+class _ShardFile:
+    """Writes the documents of one shard, and notes where its blocks are."""
+
+    def __init__(self, shard: SpooledShard, stack: ExitStack, block_documents: int) -> None:
+        self._shard = shard
+        self._block_documents = block_documents
+        self._file = stack.enter_context(shard.path.open("wb"))
+        self._digest = hashlib.sha256()
+        self._block = hashlib.sha256()
+        self._sizes = BlockSizes(self._block_documents)
+        self._start = 0
+
+    def add(self, document: Document, values: str, state: Sequence[int | None] | None) -> None:
+        encoded = values.encode()
+        self._file.write(b"[" + encoded + f", {json.dumps(state)}]\n".encode())
+        self._digest.update(encoded)
+        self._block.update(encoded)
+        self._shard.n_documents += 1
+        if self._sizes.add(document):
+            self._end_block()
+
+    def _end_block(self) -> None:
+        end = self._file.tell()
+        self._shard.blocks.append(SpooledBlock(self._start, end, self._sizes.n_documents, self._block.hexdigest()))
+        self._start = end
+        self._block = hashlib.sha256()
+        self._sizes = BlockSizes(self._block_documents)
+
+    def finish(self) -> None:
+        if self._sizes.n_documents:
+            self._end_block()
+        self._shard.digest = self._digest.hexdigest()
+
+
+def read_block(path: Path, start: int, end: int) -> list[Document]:
+    """Return the documents in these bytes of the file of a shard."""
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = file.read(end - start).splitlines()
+    return [_read_document(json.loads(line)[0]) for line in lines]
+
+
+def write_shard(path: Path, documents: Iterable[Document], block_documents: int = BLOCK_DOCUMENTS) -> SpooledShard:
+    """Write the documents of one shard, which have no states of files; the rest is as in `write_spool`."""
+    shard = SpooledShard(path)
+    with ExitStack() as stack:
+        file = _ShardFile(shard, stack, block_documents)
+        for document in documents:
+            file.add(document, json.dumps(_describe_document(document)), None)
+        file.finish()
+    return shard
 
 
 def remove_spool(folder: Path) -> None:
