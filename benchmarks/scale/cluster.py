@@ -76,14 +76,14 @@ def main() -> None:
     corpus = (options.work / "texts.txt").absolute()
     corpus.write_text("".join(f"{text}\n" for text in texts))
     folders = {name: (options.work / place).absolute() for name, place in ((PLAIN, "plain"), (SHARDED, "shards"))}
-    runners = {f"Ray, {n} actors": TimedRunner(n) for n in ACTORS}
+    runners = {name_case(n): TimedRunner(n) for n in ACTORS}
     with start_nodes(max(ACTORS)):
         builds = {name: partial(build, corpus, folder, options.encoder) for name, folder in folders.items()}
         for name, runner in runners.items():
             folders[name] = (options.work / f"ray-{runner.n_actors}").absolute()
             builds[name] = partial(build_cluster, corpus, folders[name], options.encoder, runner)
-        seconds = run_interleaved(builds, options.repeats)
-    one, two = (f"Ray, {n} actors" for n in ACTORS)
+        seconds = run_interleaved(builds, options.repeats, warm_up=False)  # each takes minutes
+    one, two = map(name_case, ACTORS)
     encoding = {name: runner.encoding[-options.repeats :] for name, runner in runners.items()}
     measurements = [measurement(f"build, {name}", "s", each) for name, each in seconds.items()]
     measurements += [measurement(f"encoding, {name}", "s", each) for name, each in encoding.items()]
@@ -95,6 +95,11 @@ def main() -> None:
     settings |= {"texts": options.texts.name if options.texts else "random words", "shards": SHARDS}
     targets = [target(gain, at_least=MIN_GAIN), target(overhead, at_most=MAX_OVERHEAD)]
     write_result(result("cluster", settings, measurements, targets), options.output)
+
+
+def name_case(n_actors: int) -> str:
+    """Return the name of a build on Ray."""
+    return f"Ray, {n_actors} actor{'s' if n_actors > 1 else ''}"
 
 
 @contextmanager
