@@ -185,13 +185,13 @@ class BlockSizes:
 def split_in_blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Yield the documents in blocks of at most BLOCK_DOCUMENTS documents and about BLOCK_CHARACTERS characters."""
     block: list[Document] = []
-    sizes = BlockSizes()
+    sizes = BlockSizes(BLOCK_DOCUMENTS)
     for document in documents:
         block.append(document)
         if sizes.add(document):
             yield block
             block = []
-            sizes = BlockSizes()
+            sizes = BlockSizes(BLOCK_DOCUMENTS)
     if block:
         yield block
 

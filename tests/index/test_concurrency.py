@@ -54,7 +54,7 @@ def test_an_open_during_which_the_index_changes_starts_again(
     n_changes = 1
     is_changing = False
 
-    def change_and_assemble(folder: Path, catalog: Catalog, previous: Snapshot | None) -> Snapshot:
+    def change_and_assemble(folder: Path, catalog: Catalog, previous: Snapshot | None, with_vectors: bool) -> Snapshot:
         nonlocal n_changes, is_changing
         if n_changes and not is_changing:  # the writer itself opens its commit, too
             n_changes -= 1
@@ -68,7 +68,7 @@ def test_an_open_during_which_the_index_changes_starts_again(
             else:
                 writer.add(new)
             is_changing = False
-        return assemble(folder, catalog, previous)
+        return assemble(folder, catalog, previous, with_vectors)
 
     monkeypatch.setattr(opening, "_assemble", change_and_assemble)
     with Index.open(folder, encoder=tiny_encoder) as index:
