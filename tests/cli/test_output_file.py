@@ -71,7 +71,7 @@ def test_every_output_file_of_every_command_is_tried_here() -> None:
         for option in command.params
         if isinstance(option, click.Option) and option.metavar == "FILE" and not isinstance(option.type, OutputPath)
     }
-    assert named_file == {"--batch", "--ids-file", "--token-file", "--figures"}
+    assert named_file == {"--batch", "--ids-file", "--token-file", "--figures", "--parallel"}
 
 
 @pytest.mark.parametrize("writer", WRITERS)
