@@ -10,7 +10,7 @@ from benchmarks.common.results import RESULTS, Result, Rows, markdown_table, num
 from benchmarks.report.encoders_page import environment
 from benchmarks.report.show_results import read_result
 from benchmarks.report.tables import NOT_MEASURED, find_measurements
-from benchmarks.scale.fanout import MERGED_K, PERCENTILES, SHARDS, K
+from benchmarks.scale.fanout import MODES, PERCENTILES, SHARDS
 from benchmarks.scale.figures import find_measurement
 from benchmarks.scale.plan_texts import WORDS
 from hpdsearch.cluster.capacity import (
@@ -22,7 +22,6 @@ from hpdsearch.cluster.capacity import (
     vector_bytes,
 )
 from hpdsearch.cluster.figures import Figures, read_figures
-from hpdsearch.cluster.latency import K as HITS
 from hpdsearch.cluster.latency import query_latency, segment_milliseconds
 from hpdsearch.dense import Codec, IndexType
 
@@ -189,14 +188,15 @@ def fan_out(results: Path) -> str:
 
 
 def merging(results: Path) -> str:
-    """Return the microseconds of merging by shards and hits."""
+    """Return the milliseconds of merging by shards and mode."""
     made = read_result(results / "plan.json")
-    found = {(one["n_shards"], one["k"]): one["median"] for one in made["measurements"] if one.get("what") == "merge"}
+    found = {
+        (one["n_shards"], one["merged"]): one["median"] for one in made["measurements"] if one.get("what") == "merge"
+    }
     if not found:
         return NOT_MEASURED
-    assert K == HITS
-    rows = [["shards", *(f"{k} hits, microseconds" for k in MERGED_K)]]
-    rows += [[str(n), *(number_text(1000 * found[n, k]) for k in MERGED_K)] for n in SHARDS]
+    rows = [["shards", *(f"{mode}, ms" for mode in MODES)]]
+    rows += [[str(n), *(number_text(found[n, mode]) for mode in MODES)] for n in SHARDS]
     return markdown_table(rows)
 
 

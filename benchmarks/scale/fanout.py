@@ -7,7 +7,6 @@ compared with the maximum of as many independent draws from all latencies, which
 hpdsearch/cluster/fanout.py; more shards are computed by the formula alone.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,17 +19,18 @@ import numpy.typing as npt
 from benchmarks.common.results import Result, measurement, six_digits
 from benchmarks.common.waiting import waited_milliseconds
 from hpdsearch import Document, Encoder, Index
+from hpdsearch.catalog import SHARD_STEP
 from hpdsearch.cluster.fanout import SAMPLES_BEYOND, LatencyShape
-from hpdsearch.cluster.merging import merge_hits
+from hpdsearch.cluster.latency import K
 from hpdsearch.common.plotting import BLUE, ORANGE, VERMILION, save_figure
-from hpdsearch.records import Hit
+from hpdsearch.index.shards.cluster_file import choose_shard
+from hpdsearch.search import Mode
+from hpdsearch.search.one_shard import Candidate, PartOptions, merge_parts
 
 Latencies = npt.NDArray[np.float64]  # (queries, shards), milliseconds; NaN: left out
 SHARDS = (8, 16, 32, 64, 128, 256)
-MERGED_K = (10, 100)
 MODES = ("dense", "hybrid")
 PERCENTILES = (50, 95, 99)
-K = 10
 MAX_WAITED = 0.02  # of a search's time; a search that waited longer for a core is left out
 ATTEMPTS = 6  # at a search that does not wait for a core
 LEAST_ROWS = 100  # queries of which no search was left out, for percentiles of the slowest shard
@@ -38,16 +38,11 @@ SEED = 6
 PROBABILITIES = (0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
 
-def shard_of(doc_id: str, n_shards: int) -> int:
-    """Return the shard of a document in this benchmark, by a hash of its doc_id."""
-    return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little") % n_shards
-
-
 def build_shards(documents: Sequence[Document], n_shards: int, encoder: Encoder, work: Path) -> list[Path]:
     """Build the index folder of each shard and return their paths; existing folders are kept."""
     parts: list[list[Document]] = [[] for _ in range(n_shards)]
     for document in documents:
-        parts[shard_of(document.doc_id, n_shards)].append(document)
+        parts[choose_shard(document.doc_id, n_shards)].append(document)
     folders = [work / f"shard-{number}-of-{n_shards}" for number in range(n_shards)]
     for folder, part in zip(folders, parts, strict=True):
         if not folder.exists():
@@ -130,40 +125,61 @@ def latency_results(mode: str, latencies: Latencies) -> Iterator[Result]:
 
 
 def measure_merging(repeats: int) -> Iterator[Result]:
-    """Yield the milliseconds of merging the k best hits of n shards, sorted as a shard returns them."""
-    for k in MERGED_K:
+    """Yield the milliseconds of merging the candidates of n shards, as a search of K hits gets them from each."""
+    for mode in MODES:
+        options = PartOptions(K, Mode(mode))
         for n_shards in SHARDS:
-            rankings = make_rankings(n_shards, k)
-            merge_hits(rankings, k)
-            times = [time_merge(rankings, k) for _ in range(max(repeats, 3))]
-            about = {"what": "merge", "n_shards": n_shards, "k": k}
-            yield measurement(f"merging {k} hits of {n_shards} shards", "ms", times) | about
+            parts = make_parts(n_shards, options)
+            merge_parts(parts, options)
+            times = [time_merge(parts, options) for _ in range(max(repeats, 3))]
+            about = {"what": "merge", "n_shards": n_shards, "merged": mode}
+            yield measurement(f"merging the candidates of {n_shards} shards, {mode}", "ms", times) | about
 
 
-def make_rankings(n_shards: int, k: int) -> list[list[Hit]]:
-    """Return k hits of each shard with random scores, best first."""
-    scores = np.sort(np.random.default_rng([SEED, n_shards, k]).random((n_shards, k)))[:, ::-1]
-    return [
-        [Hit(f"d{shard}-{place}", float(score), "", "", "") for place, score in enumerate(row)]
-        for shard, row in enumerate(scores)
-    ]
+def make_parts(n_shards: int, options: PartOptions) -> list[list[Candidate]]:
+    """Return the candidates of each shard with random scores.
+
+    In mode hybrid the two rankings of a shard have no document in common, which makes the most candidates.
+    """
+    random = np.random.default_rng([SEED, n_shards])
+    is_hybrid = options.mode is Mode.HYBRID
+    parts = []
+    for shard in range(n_shards):
+        scores = np.sort(random.random((1 + is_hybrid) * options.depth))[::-1].tolist()
+        parts.append(
+            [
+                Candidate(
+                    shard * SHARD_STEP + place,
+                    f"d{shard}-{place}",
+                    score,
+                    shard * SHARD_STEP + place,
+                    bm25=10 * float(random.random()) if is_hybrid else None,
+                    coverage=float(random.random()),
+                    is_near=place < options.depth,
+                    is_lexical=place >= options.depth,
+                )
+                for place, score in enumerate(scores)
+            ]
+        )
+    return parts
 
 
-def time_merge(rankings: Sequence[Sequence[Hit]], k: int, calls: int = 50) -> float:
+def time_merge(parts: Sequence[Sequence[Candidate]], options: PartOptions, calls: int = 50) -> float:
     """Return the milliseconds of a merge, the median of some calls."""
     times = []
     for _ in range(calls):
         start = time.perf_counter()
-        merge_hits(rankings, k)
+        merge_parts(parts, options)
         times.append((time.perf_counter() - start) * 1000)
     return median(times)
 
 
 def plot_fanout(measurements: Sequence[Result], path: Path) -> None:
     """Draw p50, p95 and p99 of the slowest shard and of merging, against the number of shards."""
-    merging = {one["n_shards"]: one["median"] for one in measurements if one.get("what") == "merge" and one["k"] == K}
     with save_figure(path, width=11, height=4.5) as figure:
         for axes, mode in zip(figure.subplots(1, len(MODES), sharey=True), MODES, strict=True):
+            merged = [one for one in measurements if one.get("merged") == mode]
+            merging = {one["n_shards"]: one["median"] for one in merged}
             shown = [one for one in measurements if one.get("mode") == mode and one.get("n_shards") in merging]
             for percent, color, marker in zip(PERCENTILES, (BLUE, ORANGE, VERMILION), "os^", strict=True):
                 _draw_percentile(axes, [one for one in shown if one["percent"] == percent], merging, color, marker)

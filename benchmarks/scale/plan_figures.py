@@ -39,7 +39,7 @@ def make_figures(results: Mapping[str, Result]) -> Values:
         "process_bytes": process_bytes(results["serve"]),
         "shapes": plan["shapes"],
         "merging": [
-            {"n_shards": one["n_shards"], "k": one["k"], "milliseconds": one["median"]}
+            {"mode": one["merged"], "n_shards": one["n_shards"], "milliseconds": one["median"]}
             for one in plan["measurements"]
             if one.get("what") == "merge"
         ],

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped, take_read_options
+from hpdsearch.cli.building import build_index, find_remote
+from hpdsearch.cli.corpus import choose_folder, corpus_options, open_corpus, print_skipped
 from hpdsearch.cli.index_argument import find_index, index_option, index_parameters, split_index, wait_option
 from hpdsearch.cli.info import print_segments
 from hpdsearch.cli.options import (
@@ -30,7 +31,6 @@ from hpdsearch.cluster.ray.connection import require_ray
 if TYPE_CHECKING:
     from hpdsearch.cluster.ray.remote_corpus import RemoteCorpus
     from hpdsearch.corpus import CorpusReader
-    from hpdsearch.dense import IndexSpec
     from hpdsearch.encoder import Device
     from hpdsearch.index import Index
     from hpdsearch.indexer.ingest import IngestReport
@@ -128,7 +128,7 @@ def index(
         raise click.UsageError("a corpus at a URL needs --output")
     folder = output or choose_folder(corpus[0])
     spec = take_spec(options)
-    documents = _find_remote(corpus, **options) if is_remote else open_corpus(corpus, check=not update, **options)
+    documents = find_remote(corpus, **options) if is_remote else open_corpus(corpus, check=not update, **options)
     if update:
         assert isinstance(documents, CorpusReader)  # --ray is refused
         _update(folder, documents, encoder, draft, no_refine, device, wait)
@@ -138,7 +138,7 @@ def index(
         _update(folder, documents, None, draft, no_refine, device, wait)
         return
     try:
-        with _build(
+        with build_index(
             ray,
             folder,
             documents,
@@ -164,67 +164,6 @@ def index(
         state = "the old index is unchanged" if overwrite and folder.exists() else "no index was made"
         raise _stopped(folder, state, is_sharded=shards is not None) from None
     echo(f"search it:  hpdsearch query -i {folder}")
-
-
-def _find_remote(names: tuple[str, ...], *, strict: bool, **reading: Any) -> "RemoteCorpus":
-    """Return the files at the URLs of a command line."""
-    from hpdsearch.cluster.ray.remote_corpus import find_files, is_url
-
-    if local := [name for name in names if not is_url(name)]:
-        raise click.UsageError(f"expected URLs only, got {local[0]} too; write file:///folder for storage of all nodes")
-    return find_files(names, take_read_options(strict, reading), strict)
-
-
-def _build(
-    ray: str | None,
-    folder: Path,
-    documents: "CorpusReader | RemoteCorpus",
-    *,
-    encoder: str | None,
-    spec: "IndexSpec | None",
-    draft: bool,
-    language: str,
-    shards: int,
-    processes: int,
-    **settings: Any,
-) -> "Index":
-    """Build an index in this process, or on a cluster."""
-    from hpdsearch.encoder import DEFAULT_ENCODER
-
-    settings |= {"encoder": encoder or DEFAULT_ENCODER}
-    if ray is None:
-        from hpdsearch.corpus import CorpusReader
-        from hpdsearch.index import Index
-
-        assert isinstance(documents, CorpusReader)
-        return Index.build(
-            folder,
-            documents,
-            spec=spec,
-            strict=documents.strict,
-            on_error=documents.on_error,
-            draft=draft,
-            language=language,
-            shards=shards,
-            processes=processes,
-            progress=make_progress(),
-            **settings,
-        )
-    from hpdsearch.cluster.ray.build import build_on_ray
-    from hpdsearch.dense import IndexSpec
-    from hpdsearch.index.shards.build import ShardedBuild
-    from hpdsearch.lexical import parse_languages
-
-    build = ShardedBuild(
-        shards,
-        processes,
-        spec or IndexSpec(),
-        strict=documents.strict,
-        on_error=documents.on_error,
-        languages=parse_languages(language),
-        progress=make_progress(),
-    )
-    return build_on_ray(folder, documents, build, address=ray, **settings)
 
 
 def _refuse_settings() -> None:

@@ -1,1 +1,1 @@
-"""Several index folders that are one: how many are needed (plan), and how their hits are merged."""
+"""A corpus on many machines: how many are needed (plan), and building, searching and serving its shards on Ray."""

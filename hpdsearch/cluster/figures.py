@@ -93,10 +93,16 @@ class StageFigure:
 
 @dataclass(frozen=True)
 class MergeFigure:
-    """Milliseconds of merging the k best hits of each shard."""
+    """Milliseconds of merging the candidates of all shards into the hits of a query.
 
+    Attributes:
+        mode: "dense" or "hybrid", whose shards return more candidates.
+        n_shards: shards.
+        milliseconds: median.
+    """
+
+    mode: str
     n_shards: int
-    k: int
     milliseconds: float
 
 
@@ -114,7 +120,7 @@ class Figures:
         stages: further parts of a search, ascending in passages.
         process_bytes: memory of a serving process without its codes.
         shapes: distribution of the latencies of a shard, by mode: "dense", "hybrid".
-        merging: merging of hits.
+        merging: merging of candidates.
     """
 
     machine: str

@@ -136,15 +136,18 @@ def query_latency(
     encode = tuple(Estimate(ms, Basis.MEASURED) for ms in figures.single_text[encoder])
     one_shard = tuple(median * shape.quantile(p) for p in PERCENTILES)
     slowest = tuple(median * shape.maximum_quantile(p, n_shards) for p in PERCENTILES)
-    merge = Estimate(0) if n_shards == 1 else merge_milliseconds(figures, n_shards)
+    merge = Estimate(0) if n_shards == 1 else merge_milliseconds(figures, n_shards, hybrid=hybrid)
     total = tuple(a + b + merge for a, b in zip(encode, slowest, strict=True))
     core = encode[0] + median * (n_shards * shape.mean) + merge
     return QueryLatency(encode, one_shard, slowest, merge, total, core)
 
 
-def merge_milliseconds(figures: Figures, n_shards: int) -> Estimate:
-    """Return the time of merging the K best hits of each of n shards."""
-    return interpolate(sorted((one.n_shards, one.milliseconds) for one in figures.merging if one.k == K), n_shards)
+def merge_milliseconds(figures: Figures, n_shards: int, *, hybrid: bool) -> Estimate:
+    """Return the time of merging the candidates of n shards into K hits."""
+    mode = "hybrid" if hybrid else "dense"
+    return interpolate(
+        sorted((one.n_shards, one.milliseconds) for one in figures.merging if one.mode == mode), n_shards
+    )
 
 
 def cores_for_rate(core_milliseconds: Estimate, queries_per_second: float) -> Estimate:

@@ -369,8 +369,7 @@ class Index:
             LockedError: another writer is at work.
             IndexFolderError: the folder cannot be written; nothing was changed.
         """
-        options = IngestOptions(strict, parse_on_error(on_error, strict), progress)
-        return self._write(partial(ingest, documents), options, draft)
+        return self._add(documents, IngestOptions(strict, parse_on_error(on_error, strict), progress), draft)
 
     def update(
         self,
@@ -432,6 +431,9 @@ class Index:
             lock.release()
         self._reopen()
         return n_encoded
+
+    def _add(self, documents: Iterable[Document], options: IngestOptions, draft: bool) -> IngestReport:
+        return self._write(partial(ingest, documents), options, draft)
 
     def _update(
         self, documents: Iterable[Document], scope: CorpusScope, options: IngestOptions, draft: bool

@@ -39,5 +39,5 @@ def figures() -> Figures:
         stages=(StageFigure(10_000, 1.0, 2.0), StageFigure(1_000_000, 1.0, 2.0)),
         process_bytes=1_000_000_000,
         shapes={"dense": SHAPE, "hybrid": SHAPE},
-        merging=(MergeFigure(8, 10, 0.01), MergeFigure(128, 10, 0.16)),
+        merging=tuple(MergeFigure(mode, n, 0.00125 * n) for mode in ("dense", "hybrid") for n in (8, 128)),
     )

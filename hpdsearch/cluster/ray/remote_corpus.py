@@ -75,7 +75,7 @@ class RemoteCorpus:
         for part in parts:
             if part["message"]:
                 raise make_error(part["error"], part["message"])
-        merge = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(merge_parts)
+        merge = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(join_parts)
         names = [str(part_folder(spool.absolute(), number)) for number in range(len(rows))]
         merged = ray.get(
             [merge.remote(names, str(spool.absolute()), shard, block_documents) for shard in range(n_shards)]
@@ -177,7 +177,7 @@ def _place(document: Document, local: str, url: str) -> Document:
     return replace(document, source=source, doc_id=source if has_generated_id(document) else document.doc_id)
 
 
-def merge_parts(parts: Sequence[str], spool: str, shard: int, block_documents: int) -> dict[str, Any]:
+def join_parts(parts: Sequence[str], spool: str, shard: int, block_documents: int) -> dict[str, Any]:
     """Join the documents of one shard in the order of the files, and return them as a SpooledShard in JSON values."""
     name = f"documents-{shard:05d}.jsonl"
     paths = [Path(part) / name for part in parts]

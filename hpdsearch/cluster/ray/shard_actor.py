@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hpdsearch.catalog import CLUSTER_FILE, SHARD_STEP
+from hpdsearch.catalog import CLUSTER_FILE
 from hpdsearch.common.vectors import Matrix
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
@@ -66,7 +66,7 @@ class ShardActor:
 
     def prepare(self, state: State) -> dict[str, Any]:
         """Open the files."""
-        return self._answer(state, lambda _: SHARD_STEP * self._number)
+        return self._answer(state, lambda _: True)
 
     def _answer(self, state: State, run: Callable[[ShardedSnapshot], Any]) -> dict[str, Any]:
         try:

@@ -39,9 +39,8 @@ from hpdsearch.search.segment_files import open_vectors
 
 BLOCKS = "blocks"  # folder of encoded blocks, until the build ends
 CODES = "codes.faiss"  # the trained codes without rows, while the shards get theirs
-PLAIN_CODES = IndexSpec(
-    IndexType.FLAT, Codec.F32
-)  # of shards until the codes of all are trained: they need no training
+# Of shards until the codes of all are trained: they need no training.
+PLAIN_CODES = IndexSpec(IndexType.FLAT, Codec.F32)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Change an index in shards: documents get their doc_ids among all shards, then each shard commits its own."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,6 @@ from hpdsearch.indexer.merge_policy import MergePolicy
 from hpdsearch.indexer.transaction import Transaction
 from hpdsearch.indexer.update import update_incoming
 from hpdsearch.records import Document
-
-# folder, folders of the shards, encoder, options, merge policy, the encoder's new place
-Change = Callable[[Path, Sequence[Path], Encoder, IngestOptions, MergePolicy, str | None], IngestReport]
 
 
 @dataclass
@@ -47,8 +44,9 @@ class _Routed(SpooledDocuments):
         return self.left_out
 
 
-def add_to_shards(
+def change_shards(
     documents: Iterable[Document],
+    scope: CorpusScope | None,
     folder: Path,
     shards: Sequence[Path],
     encoder: Encoder,
@@ -56,10 +54,11 @@ def add_to_shards(
     policy: MergePolicy,
     location: str | None,
 ) -> IngestReport:
-    """Add documents to their shards; each shard commits on its own.
+    """Add documents to their shards, or make the shards hold exactly these; each shard commits on its own.
 
     Args:
         documents: consumed once.
+        scope: the files of which the shards hold exactly these documents; None: add them.
         folder: of the index, which is locked.
         shards: the folders of the shards.
         encoder: of the documents.
@@ -73,30 +72,13 @@ def add_to_shards(
     with ExitStack() as stack:
         transactions = [stack.enter_context(Transaction(shard, policy=policy)) for shard in shards]
         reports: list[IngestReport] = []
-        for txn, routed in _route(folder, documents, transactions, options, reports, streams_are_new=True):
+        for txn, routed in _route(folder, documents, transactions, options, reports, streams_are_new=scope is None):
             report = IngestReport()
-            ingest_incoming(routed, report, txn, encoder, stored_spec(txn), options, routed.files)
-            reports.append(_commit(txn, report, location))
-    return join_reports([report_values(report) for report in reports])
-
-
-def update_shards(
-    documents: Iterable[Document],
-    scope: CorpusScope,
-    folder: Path,
-    shards: Sequence[Path],
-    encoder: Encoder,
-    options: IngestOptions,
-    policy: MergePolicy,
-    location: str | None,
-) -> IngestReport:
-    """Make the shards hold exactly these documents of the files of `scope`; the rest is as in `add_to_shards`."""
-    with ExitStack() as stack:
-        transactions = [stack.enter_context(Transaction(shard, policy=policy)) for shard in shards]
-        reports: list[IngestReport] = []
-        for txn, routed in _route(folder, documents, transactions, options, reports, streams_are_new=False):
-            report = IngestReport()
-            update_incoming(routed, report, scope, txn, encoder, stored_spec(txn), options)
+            spec = stored_spec(txn)
+            if scope is None:
+                ingest_incoming(routed, report, txn, encoder, spec, options, routed.files)
+            else:
+                update_incoming(routed, report, scope, txn, encoder, spec, options)
             reports.append(_commit(txn, report, location))
     return join_reports([report_values(report) for report in reports])
 

@@ -4,21 +4,19 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from hpdsearch.catalog import CLUSTER_FILE, Catalog, ShardedCatalog
 from hpdsearch.common.progress import SILENT, Progress
-from hpdsearch.corpus import OnError
 from hpdsearch.corpus.scope import CorpusScope
 from hpdsearch.dense import IndexSpec
 from hpdsearch.encoder import Device
 from hpdsearch.errors import IndexFolderError
 from hpdsearch.index.encoders import EncoderLike, find_draft_encoder
-from hpdsearch.index.index import Index, parse_on_error
+from hpdsearch.index.index import Index
 from hpdsearch.index.info import IndexInfo
 from hpdsearch.index.shards.build import needs_no_training, remove_leftovers, share_codes
-from hpdsearch.index.shards.change import Change, add_to_shards, delete_from_shards, update_shards
+from hpdsearch.index.shards.change import change_shards, delete_from_shards
 from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
 from hpdsearch.index.shards.info import describe_shards
 from hpdsearch.index.shards.jobs import EncoderChoice, RefineJob
@@ -86,26 +84,18 @@ class ShardedIndex(Index):
                     "--overwrite"
                 )
 
-    def add(
-        self,
-        documents: Iterable[Document],
-        *,
-        strict: bool = False,
-        on_error: str | OnError = OnError.STOP,
-        draft: bool = False,
-        progress: Progress = SILENT,
-    ) -> IngestReport:
-        """Add documents, each to its shard; see `Index.add`."""
-        options = IngestOptions(strict, parse_on_error(on_error, strict), progress)
-        return self._change(partial(add_to_shards, documents), options, draft)
+    def _add(self, documents: Iterable[Document], options: IngestOptions, draft: bool) -> IngestReport:
+        return self._change(documents, None, options, draft)
 
     def _update(
         self, documents: Iterable[Document], scope: CorpusScope, options: IngestOptions, draft: bool
     ) -> IngestReport:
-        return self._change(partial(update_shards, documents, scope), options, draft)
+        return self._change(documents, scope, options, draft)
 
-    def _change(self, change: Change, options: IngestOptions, draft: bool) -> IngestReport:
-        """Change all shards under the lock of the folder."""
+    def _change(
+        self, documents: Iterable[Document], scope: CorpusScope | None, options: IngestOptions, draft: bool
+    ) -> IngestReport:
+        """Change all shards under the lock of the folder; see `change_shards`."""
         start = time.perf_counter()
         lock = lock_folder(self.folder, self.wait)
         try:
@@ -115,7 +105,9 @@ class ShardedIndex(Index):
                 options = replace(options, draft_encoder=find_draft_encoder(encoder))
             is_moved = self._encoders.finds_documents_encoder and encoder.location != meta["encoder"]
             location = encoder.location if is_moved else None
-            report = change(self.folder, self.shards, encoder, options, self.merge_policy, location)
+            report = change_shards(
+                documents, scope, self.folder, self.shards, encoder, options, self.merge_policy, location
+            )
             remove_leftovers(self.folder, self.cluster.shards)
         finally:
             lock.release()

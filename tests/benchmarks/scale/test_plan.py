@@ -10,19 +10,16 @@ import pytest
 
 from hpdsearch import Document
 from hpdsearch.cluster.figures import read_figures
+from hpdsearch.index.shards.cluster_file import choose_shard
+from hpdsearch.search import Mode
+from hpdsearch.search.fusion import FUSION_DEPTH
+from hpdsearch.search.one_shard import PartOptions, merge_parts
 
 pytestmark = pytest.mark.slow
 
 fanout = importlib.import_module("benchmarks.scale.fanout")
 plan = importlib.import_module("benchmarks.scale.plan")
 plan_texts = importlib.import_module("benchmarks.scale.plan_texts")
-
-
-def test_each_document_is_in_one_shard_and_shards_are_about_equal() -> None:
-    shards = [fanout.shard_of(f"d{number}", 8) for number in range(8_000)]
-    counts = np.bincount(shards, minlength=8)
-    assert counts.sum() == 8_000
-    assert counts.min() > 850  # 1,000 less five standard deviations
 
 
 def test_joined_texts_have_at_least_the_words_and_hold_each_text_once() -> None:
@@ -84,9 +81,13 @@ def test_what_was_left_out_is_in_no_quantile() -> None:
     assert found["dense: slowest of 2, p95"] == pytest.approx(np.quantile(latencies.max(axis=1), 0.95), rel=1e-4)
 
 
-def test_rankings_for_merging_are_sorted() -> None:
-    for row in fanout.make_rankings(3, 10):
-        assert [hit.score for hit in row] == sorted((hit.score for hit in row), reverse=True)
+@pytest.mark.parametrize(("mode", "n_candidates"), [("dense", 10), ("hybrid", 2 * FUSION_DEPTH)])
+def test_candidates_for_merging_are_as_many_as_a_shard_may_return(mode, n_candidates) -> None:
+    options = PartOptions(10, Mode(mode))
+    parts = fanout.make_parts(3, options)
+    assert [len(part) for part in parts] == [n_candidates] * 3
+    assert len({one.doc for part in parts for one in part}) == 3 * n_candidates
+    assert len(merge_parts(parts, options)) == 10
 
 
 def test_the_rates_of_a_device_are_figures_of_two_lengths(tiny_encoder) -> None:
@@ -123,6 +124,6 @@ def test_documents_of_a_shard_are_those_of_its_hash(tmp_path: Path, tiny_encoder
     for number, folder in enumerate(folders):
         with Index.open(folder, encoder=tiny_encoder) as index:
             ids = [hit.doc_id for hit in index.search("cat", 40)]
-        assert all(fanout.shard_of(doc_id, 2) == number for doc_id in ids)
+        assert all(choose_shard(doc_id, 2) == number for doc_id in ids)
         found += ids
     assert sorted(found) == sorted(one.doc_id for one in documents)

@@ -34,6 +34,12 @@ def test_the_shard_of_a_document_never_changes() -> None:
     assert [choose_shard(doc_id, 7) for doc_id in ("a", "doc-1", "ü")] == [_shard(i, 7) for i in ("a", "doc-1", "ü")]
 
 
+def test_shards_are_about_equal() -> None:
+    counts = np.bincount([choose_shard(f"d{number}", 8) for number in range(8_000)], minlength=8)
+    assert counts.sum() == 8_000
+    assert counts.min() > 850  # 1,000 less five standard deviations
+
+
 def _shard(doc_id: str, n: int) -> int:
     output = subprocess.run(["b2sum", "-l", "64"], input=doc_id.encode(), capture_output=True, check=True).stdout
     return sum(byte << 8 * position for position, byte in enumerate(bytes.fromhex(output.split()[0].decode()))) % n
