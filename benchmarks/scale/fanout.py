@@ -3,8 +3,7 @@
 A corpus is split by the hash of its doc_ids into shards, each a complete index folder. Every query is sent to every
 shard in turn. A search that waited for a core, because other programs used it, is repeated, and left out if it always
 waited. Hybrid is dense and lexical search one after another, as on one core. The slowest shard of each query is
-compared with the maximum of as many independent draws from all latencies, which is the formula of
-hpdsearch/cluster/fanout.py; more shards are computed by the formula alone.
+compared with the formula of hpdsearch/cluster/fanout.py; more shards are computed by the formula alone.
 """
 
 import time
@@ -35,6 +34,7 @@ MAX_WAITED = 0.02  # of a search's time; a search that waited longer for a core 
 ATTEMPTS = 6  # at a search that does not wait for a core
 LEAST_ROWS = 100  # queries of which no search was left out, for percentiles of the slowest shard
 SEED = 6
+QUERY_KINDS = 50  # equally frequent, of the medians of all queries
 PROBABILITIES = (0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
 
@@ -87,22 +87,40 @@ def time_search(index: Index, text: str, mode: str) -> float:
     return np.nan
 
 
-def fit_shape(latencies: Latencies) -> LatencyShape:
-    """Return the distribution of all latencies relative to their median.
+def fit_shape(latencies: Latencies, n_queries: int = 1) -> LatencyShape:
+    """Return the distribution of all latencies relative to their median, and of its two parts.
 
     It ends with the last of PROBABILITIES above which enough latencies were measured: the largest ones are chance.
+
+    Args:
+        latencies: (rounds * queries, shards); the queries of each round in the same order.
+        n_queries: queries of a round.
     """
-    pooled = np.sort(latencies[np.isfinite(latencies)])
-    middle = float(np.median(pooled))
-    known = [p for p in PROBABILITIES if (1 - p) * len(pooled) >= SAMPLES_BEYOND]
-    quantiles = [(p, six_digits(np.quantile(pooled, p) / middle)) for p in known]
-    return LatencyShape(len(pooled), six_digits(pooled.mean() / middle), tuple(quantiles))
+    middle = float(np.nanmedian(latencies))
+    of_queries = latencies.reshape(-1, n_queries, latencies.shape[1])
+    medians = np.nanmedian(of_queries, axis=(0, 2))  # (queries,)
+    residuals = of_queries / medians[:, np.newaxis]
+    known = medians[np.isfinite(medians)] / middle
+    kinds = np.quantile(known, (np.arange(QUERY_KINDS) + 0.5) / QUERY_KINDS) if len(known) > 1 else known
+    pooled = latencies[np.isfinite(latencies)]
+    return LatencyShape(
+        len(pooled),
+        six_digits(pooled.mean() / middle),
+        _quantiles(pooled / middle),
+        tuple(map(six_digits, kinds)),
+        _quantiles(residuals[np.isfinite(residuals)]),
+    )
 
 
-def latency_results(mode: str, latencies: Latencies) -> Iterator[Result]:
+def _quantiles(ratios: npt.NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    known = [p for p in PROBABILITIES if (1 - p) * len(ratios) >= SAMPLES_BEYOND]
+    return tuple((p, six_digits(np.quantile(ratios, p))) for p in known)
+
+
+def latency_results(mode: str, latencies: Latencies, n_queries: int = 1) -> Iterator[Result]:
     """Yield a shard's latency, and the slowest shard of each query as measured and by the formula."""
     n_shards = latencies.shape[1]
-    shape = fit_shape(latencies)
+    shape = fit_shape(latencies, n_queries)
     middle = float(np.nanmedian(latencies))
     slowest = latencies.max(axis=1)
     slowest = slowest[np.isfinite(slowest)]
@@ -190,7 +208,7 @@ def plot_fanout(measurements: Sequence[Result], path: Path) -> None:
         first = figure.axes[0]  # both share its scale, which is fixed when all is drawn
         first.set_ylim(bottom=0)
         first.set_ylabel("slowest shard and merging (ms)")
-        figure.axes[-1].legend(ncols=3, fontsize="small", loc="lower right")
+        first.legend(ncols=2, fontsize="small", loc="upper left")
 
 
 def _draw_percentile(

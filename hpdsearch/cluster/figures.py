@@ -167,7 +167,13 @@ def _make_figures(values: dict[str, Any]) -> Figures:
         stages=tuple(StageFigure(**one) for one in values["stages"]),
         process_bytes=values["process_bytes"],
         shapes={
-            mode: LatencyShape(shape["n_samples"], shape["mean"], tuple(map(_pair, shape["quantiles"])))
+            mode: LatencyShape(
+                shape["n_samples"],
+                shape["mean"],
+                tuple(map(_pair, shape["quantiles"])),
+                tuple(shape["queries"]),
+                tuple(map(_pair, shape["residuals"])),
+            )
             for mode, shape in values["shapes"].items()
         },
         merging=tuple(MergeFigure(**one) for one in values["merging"]),

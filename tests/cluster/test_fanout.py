@@ -48,3 +48,12 @@ def test_a_quantile_with_few_latencies_above_it_is_extrapolated() -> None:
 def test_a_probability_of_one_is_an_error() -> None:
     with pytest.raises(PlanError, match="probability"):
         EXPONENTIAL.quantile(1.0)
+
+
+@pytest.mark.parametrize("n", [1, 8, 64])
+def test_the_maximum_of_slow_and_fast_queries_is_that_of_drawn_latencies(n) -> None:
+    shape = LatencyShape(10_000_000, 2.0, EXPONENTIAL.quantiles, (0.5, 1.0, 3.0), EXPONENTIAL.quantiles)
+    rng = np.random.default_rng(4)
+    drawn = rng.choice(shape.queries, 40_000) * (1 + rng.exponential(size=(40_000, n)).max(axis=1))
+    for p in (0.5, 0.95, 0.99):
+        assert shape.maximum_quantile(p, n).value == pytest.approx(np.quantile(drawn, p), rel=0.03)

@@ -46,6 +46,18 @@ def test_the_shape_has_the_quantiles_of_all_latencies() -> None:
     assert shape.maximum_quantile(0.95, 4).value == pytest.approx(slowest, rel=0.05)
 
 
+def test_queries_that_are_slow_in_all_shards_are_no_independent_draws() -> None:
+    rng = np.random.default_rng(5)
+    queries = rng.gamma(4, size=200) + 1
+    latencies = (queries[:, np.newaxis] * (1 + 0.3 * rng.gamma(2, size=(40, 200, 8)))).reshape(-1, 8)
+    slowest = latencies.max(axis=1) / np.median(latencies)
+    shape = fanout.fit_shape(latencies, 200)
+    for p in (0.5, 0.95, 0.99):
+        assert shape.maximum_quantile(p, 8).value == pytest.approx(np.quantile(slowest, p), rel=0.05)
+    independent = fanout.fit_shape(latencies)
+    assert independent.maximum_quantile(0.5, 8).value > 1.2 * np.quantile(slowest, 0.5)
+
+
 class WaitingIndex:
     """An index whose searches wait for a core as often as told."""
 
