@@ -19,7 +19,7 @@ from benchmarks.common.results import Result, measurement, six_digits
 from benchmarks.common.waiting import waited_milliseconds
 from hpdsearch import Document, Encoder, Index
 from hpdsearch.catalog import SHARD_STEP
-from hpdsearch.cluster.fanout import SAMPLES_BEYOND, LatencyShape
+from hpdsearch.cluster.fanout import NORMAL, SAMPLES_BEYOND, LatencyShape
 from hpdsearch.cluster.latency import K
 from hpdsearch.common.plotting import BLUE, ORANGE, VERMILION, save_figure
 from hpdsearch.index.shards.cluster_file import choose_shard
@@ -34,7 +34,6 @@ MAX_WAITED = 0.02  # of a search's time; a search that waited longer for a core 
 ATTEMPTS = 6  # at a search that does not wait for a core
 LEAST_ROWS = 100  # queries of which no search was left out, for percentiles of the slowest shard
 SEED = 6
-QUERY_KINDS = 50  # equally frequent, of the medians of all queries
 PROBABILITIES = (0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
 
@@ -87,40 +86,43 @@ def time_search(index: Index, text: str, mode: str) -> float:
     return np.nan
 
 
-def fit_shape(latencies: Latencies, n_queries: int = 1) -> LatencyShape:
-    """Return the distribution of all latencies relative to their median, and of its two parts.
+def fit_shape(latencies: Latencies) -> LatencyShape:
+    """Return the distribution of all latencies relative to their median, and their correlation.
 
     It ends with the last of PROBABILITIES above which enough latencies were measured: the largest ones are chance.
-
-    Args:
-        latencies: (rounds * queries, shards); the queries of each round in the same order.
-        n_queries: queries of a round.
     """
-    middle = float(np.nanmedian(latencies))
-    of_queries = latencies.reshape(-1, n_queries, latencies.shape[1])
-    medians = np.nanmedian(of_queries, axis=(0, 2))  # (queries,)
-    residuals = of_queries / medians[:, np.newaxis]
-    known = medians[np.isfinite(medians)] / middle
-    kinds = np.quantile(known, (np.arange(QUERY_KINDS) + 0.5) / QUERY_KINDS) if len(known) > 1 else known
-    pooled = latencies[np.isfinite(latencies)]
+    known = np.isfinite(latencies)
+    pooled = latencies[known]
+    middle = float(np.median(pooled))
+    quantiles = [p for p in PROBABILITIES if (1 - p) * len(pooled) >= SAMPLES_BEYOND]
     return LatencyShape(
         len(pooled),
         six_digits(pooled.mean() / middle),
-        _quantiles(pooled / middle),
-        tuple(map(six_digits, kinds)),
-        _quantiles(residuals[np.isfinite(residuals)]),
+        tuple((p, six_digits(np.quantile(pooled, p) / middle)) for p in quantiles),
+        six_digits(correlation(latencies[known.all(axis=1)])),
     )
 
 
-def _quantiles(ratios: npt.NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    known = [p for p in PROBABILITIES if (1 - p) * len(ratios) >= SAMPLES_BEYOND]
-    return tuple((p, six_digits(np.quantile(ratios, p))) for p in known)
+def correlation(latencies: Latencies) -> float:
+    """Return the correlation of the normal scores of two shards' latencies of a query, 0 to 1.
+
+    It is the share of the variance that is between queries (analysis of variance with one random effect). One shard
+    tells nothing of it: 0.
+    """
+    n_queries, n_shards = latencies.shape
+    if n_shards == 1 or n_queries < 2:
+        return 0.0
+    ranks = latencies.ravel().argsort().argsort().reshape(latencies.shape)
+    scores = np.vectorize(NORMAL.inv_cdf)((ranks + 0.5) / ranks.size)
+    within = float(scores.var(axis=1, ddof=1).mean())
+    between = max(float(scores.mean(axis=1).var(ddof=1)) - within / n_shards, 0.0)
+    return float(between / (between + within))
 
 
-def latency_results(mode: str, latencies: Latencies, n_queries: int = 1) -> Iterator[Result]:
+def latency_results(mode: str, latencies: Latencies) -> Iterator[Result]:
     """Yield a shard's latency, and the slowest shard of each query as measured and by the formula."""
     n_shards = latencies.shape[1]
-    shape = fit_shape(latencies, n_queries)
+    shape = fit_shape(latencies)
     middle = float(np.nanmedian(latencies))
     slowest = latencies.max(axis=1)
     slowest = slowest[np.isfinite(slowest)]

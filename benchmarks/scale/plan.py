@@ -106,8 +106,8 @@ def measure(
     folders = build_shards(documents, options.shards, encoder, work)
     shapes = {}
     for mode, latencies in measure_modes(folders, encoder, queries, options.repeats).items():
-        measurements += latency_results(mode, latencies, len(queries))
-        shapes[mode] = asdict(fit_shape(latencies, len(queries)))
+        measurements += latency_results(mode, latencies)
+        shapes[mode] = asdict(fit_shape(latencies))
     measurements += measure_merging(options.repeats)
     settings = {name: getattr(options, name) for name in ("repeats", "encoder", "shards", "texts")}
     settings |= {"corpus": file_identity(options.corpus), "n_documents": len(documents)}

@@ -171,8 +171,7 @@ def _make_figures(values: dict[str, Any]) -> Figures:
                 shape["n_samples"],
                 shape["mean"],
                 tuple(map(_pair, shape["quantiles"])),
-                tuple(shape["queries"]),
-                tuple(map(_pair, shape["residuals"])),
+                shape["correlation"],
             )
             for mode, shape in values["shapes"].items()
         },

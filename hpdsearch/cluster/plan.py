@@ -147,7 +147,8 @@ NOTES = (
     "Documents are taken to be equally long. Long and short ones mixed give more passages.",
     "Latencies are those of one query at a time on idle cores, with files in the page cache; the network between "
     "machines and Ray are not in them.",
-    "The slowest shard is computed for independent latencies. Total latencies add the percentiles of their parts.",
+    "The shards of a query are taken to be slow together as often as the measured ones. Total latencies add the "
+    "percentiles of their parts.",
 )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpdsearch.cluster.estimates import Basis
-from hpdsearch.cluster.fanout import LatencyShape
+from hpdsearch.cluster.fanout import NORMAL, LatencyShape
 from hpdsearch.errors import PlanError
 
 # An exponential distribution above 1: its quantiles are straight in -log(1 - p).
@@ -22,11 +22,17 @@ def test_the_maximum_of_exponential_latencies_is_that_of_the_closed_form(n, p) -
     assert EXPONENTIAL.maximum_quantile(p, n).value == pytest.approx(1 - math.log(1 - p ** (1 / n)), rel=1e-6)
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.4, 0.9])
 @pytest.mark.parametrize("n", [1, 8, 64])
-def test_the_maximum_is_that_of_drawn_latencies(n) -> None:
-    drawn = 1 + np.random.default_rng(3).exponential(size=(40_000, n)).max(axis=1)
+def test_the_maximum_of_dependent_latencies_is_that_of_drawn_ones(n, correlation) -> None:
+    shape = LatencyShape(10_000_000, 2.0, EXPONENTIAL.quantiles, correlation)
+    rng = np.random.default_rng(4)
+    common, own = rng.normal(size=(40_000, 1)), rng.normal(size=(40_000, n))
+    scores = math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own
+    largest = np.vectorize(NORMAL.cdf)(scores.max(axis=1))
     for p in (0.5, 0.95, 0.99):
-        assert EXPONENTIAL.maximum_quantile(p, n).value == pytest.approx(np.quantile(drawn, p), rel=0.03)
+        drawn = shape.quantile(float(np.quantile(largest, p))).value
+        assert shape.maximum_quantile(p, n).value == pytest.approx(drawn, rel=0.03)
 
 
 @given(st.floats(0.01, 0.99), st.integers(1, 1000), st.integers(0, 1000))
@@ -48,12 +54,3 @@ def test_a_quantile_with_few_latencies_above_it_is_extrapolated() -> None:
 def test_a_probability_of_one_is_an_error() -> None:
     with pytest.raises(PlanError, match="probability"):
         EXPONENTIAL.quantile(1.0)
-
-
-@pytest.mark.parametrize("n", [1, 8, 64])
-def test_the_maximum_of_slow_and_fast_queries_is_that_of_drawn_latencies(n) -> None:
-    shape = LatencyShape(10_000_000, 2.0, EXPONENTIAL.quantiles, (0.5, 1.0, 3.0), EXPONENTIAL.quantiles)
-    rng = np.random.default_rng(4)
-    drawn = rng.choice(shape.queries, 40_000) * (1 + rng.exponential(size=(40_000, n)).max(axis=1))
-    for p in (0.5, 0.95, 0.99):
-        assert shape.maximum_quantile(p, n).value == pytest.approx(np.quantile(drawn, p), rel=0.03)
