@@ -95,6 +95,20 @@ def test_typing_shows_hits_with_marked_words_and_times(page):
     assert "cosine" in page.locator("#hits .why").first.inner_text()
 
 
+def test_a_search_given_up_while_its_map_and_reasons_are_made_is_no_error(page):
+    waiting: list[Any] = []  # requests that are never answered: map, and hits with reasons
+    page.route(re.compile("/map"), lambda route: waiting.append(route))
+    page.route(
+        re.compile("/search"),
+        lambda route: waiting.append(route) if "explain" in (route.request.post_data or "") else route.continue_(),
+    )
+    ask(page, "fear")
+    page.wait_for_timeout(1000)  # until both are asked for
+    assert len(waiting) == 2
+    ask(page, "cat")  # the fixture fails if the page reports an error
+    page.wait_for_timeout(100)
+
+
 def test_a_hit_and_its_document_name_the_place(page):
     ask(page, "closed places")
     hit = page.locator("#hits .hit").first

@@ -146,16 +146,17 @@ async function complete(signal) {
     const docIds = hits.map((hit) => hit.doc_id);
     const asked = { index: indexName(), doc_ids: docIds, ...(state.q && !state.like ? { query: state.q } : {}) };
     const placing = hits.length > 2 ? placeOnMap(asked, signal) : null;
-    if (!state.like) {
-      const explained = await search({ ...request(), explain: true }, signal);
-      const items = new Map([...byId("hits").children].map((item) => [item.dataset.docId, item]));
-      for (const hit of explained.hits) if (items.has(hit.doc_id)) explain(items.get(hit.doc_id), hit);
-    }
-    const places = await placing;
+    const [places] = await Promise.all([placing, state.like ? null : explainHits(signal)]); // handles that both are aborted
     if (places && !signal.aborted) showMap(hits, places, (hit) => openDocument(hit.doc_id));
   } catch (error) {
     if (error.name !== "AbortError") console.warn(error); // the hits stand without them
   }
+}
+
+async function explainHits(signal) {
+  const explained = await search({ ...request(), explain: true }, signal);
+  const items = new Map([...byId("hits").children].map((item) => [item.dataset.docId, item]));
+  for (const hit of explained.hits) if (items.has(hit.doc_id)) explain(items.get(hit.doc_id), hit);
 }
 
 async function showMore() {
