@@ -20,7 +20,7 @@ from hpdsearch.distillation.student.initial_model import load_initial_model
 from hpdsearch.distillation.student.student import StaticStudent, TransformerStudent, tokenize
 from hpdsearch.distillation.training.trainer import CHECKPOINT, LOG, train
 
-SPEC = TrainingSpec(epochs=2.5, batch_size=16, learning_rate=3e-3, group_size=4, bfloat16=False, n_measurements=20)
+SPEC = TrainingSpec(epochs=2.5, batch_size=16, learning_rate=3e-3, group_size=4, bfloat16=False, n_measurements=30)
 DIM = 16
 WORDS = np.array(["cat", "dog", "bird", "fish", "sun", "rain", "snow", "wind", "song", "war"])
 

@@ -32,6 +32,7 @@ class Schedule:
             clock: returns seconds.
         """
         self.spec = spec
+        self.n_held_out = n_held_out
         self.n_done = 0
         self.measured_at = 0.0
         self.measuring = 0.0
@@ -75,14 +76,29 @@ class Schedule:
     def is_measurement_due(self) -> bool:
         """Return whether to measure after the step that was just made; the end has a measurement in any case."""
         if self.n_steps:
-            return self.n_done % max(1, self.n_steps // self.n_measurements) == 0
+            return self._count_measurements(self.n_done) > self._count_measurements(self.n_done - 1)
         pause = max(60 * self.spec.minutes / self.n_measurements, self.measuring / MEASURED_SHARE)
         return self.seconds - self.measured_at >= pause
 
-    def count_texts(self) -> int:
-        """Return the number of texts that all steps together train on, in a training by time an estimate."""
-        n_steps = self.n_steps or self.n_done / max(self.share, 1e-9)
-        return round(n_steps * self.spec.batch_size)
+    def done_texts(self) -> float:
+        """Return the work that is done, in texts that are trained on.
+
+        In a training by steps a held-out text of a measurement counts as FORWARD_SHARE of a text. In a training by time
+        the measurements are in the time by which the work of the whole is estimated.
+        """
+        return self._work(self.n_done)
+
+    def all_texts(self) -> float:
+        """Return the work of the whole training, as in `done_texts`; in a training by time an estimate."""
+        return self._work(self.n_steps) if self.n_steps else self.done_texts() / max(self.share, 1e-9)
+
+    def _work(self, n_steps: int) -> float:
+        measured = FORWARD_SHARE * self.n_held_out * self._count_measurements(n_steps) if self.n_steps else 0.0
+        return n_steps * self.spec.batch_size + measured
+
+    def _count_measurements(self, n_steps: int) -> int:
+        """Return how many measurements a training by steps has made after so many; the last one is at its end."""
+        return n_steps * min(self.n_measurements, self.n_steps or 1) // (self.n_steps or 1)
 
 
 def learning_rate_factor(step: int, n_steps: int, *, warmup: float) -> float:

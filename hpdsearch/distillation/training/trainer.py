@@ -63,7 +63,7 @@ def train(
         spec: settings.
         folder: of this training alone. It holds the checkpoint and log.csv.
         checkpoint_minutes: time between checkpoints.
-        progress: counts the texts.
+        progress: counts the texts, those of measurements by their share of the time.
 
     Returns:
         The best agreement, 0..1.
@@ -83,15 +83,17 @@ def train(
 
 def _train_loop(trainer: "_Trainer", checkpoint_minutes: float, progress: Progress) -> None:
     """Run the remaining steps."""
-    batch_size = trainer.spec.batch_size
-    bar = progress.phase("train", total=trainer.schedule.count_texts(), unit="text")
-    skip(bar, trainer.schedule.n_done * batch_size)
+    schedule = trainer.schedule
+    done = schedule.done_texts()
+    bar = progress.phase("train", total=round(schedule.all_texts()), unit="text")
+    skip(bar, round(done))
     saved_at = time.monotonic()
     try:
         while not trainer.has_ended:
             trainer.step()
-            bar.total = trainer.schedule.count_texts()
-            bar.update(batch_size)
+            bar.total = round(schedule.all_texts())
+            bar.update(round(schedule.done_texts()) - round(done))
+            done = schedule.done_texts()
             if trainer.has_ended or time.monotonic() - saved_at > 60 * checkpoint_minutes:
                 trainer.save()
                 saved_at = time.monotonic()
