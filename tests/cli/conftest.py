@@ -9,6 +9,7 @@ from cli_documents import DOCUMENTS
 from click.testing import CliRunner, Result
 from tiny_encoder import make_tiny_encoder
 
+from hpdsearch import Encoder
 from hpdsearch.cli import main
 
 Run = Callable[..., Result]
@@ -18,6 +19,12 @@ Run = Callable[..., Result]
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an encoder whose window holds each document, although it splits words into letters."""
     return make_tiny_encoder(tmp_path_factory.mktemp("encoders") / "tiny", max_tokens=120)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_folder: Path) -> Encoder:
+    """Return this encoder, loaded. The fixture of all tests would keep the encoder of the test that needs it first."""
+    return Encoder.load(tiny_folder)
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_queries_are_measured_with_their_prompt_and_documents_with_theirs(run, b
     from tiny_teacher import make_tiny_teacher
 
     prompts = {"query_prompt": "song: ", "document_prompt": "book: "}
-    encoder = make_tiny_encoder(tmp_path / "prompted", **prompts)
+    encoder = make_tiny_encoder(tmp_path / "prompted", max_tokens=120, **prompts)  # as tiny_encoder
     teacher = make_tiny_teacher(tmp_path / "teacher")
     settings = {"prompts": {"query": "song: ", "document": "book: "}}
     (teacher / "config_sentence_transformers.json").write_text(json.dumps(settings))
