@@ -23,12 +23,20 @@ class LatencyShape:
         mean: their mean, divided by the median.
         quantiles: (probability in 0..1, latency / median), ascending in both; at least two.
         correlation: of the latencies of a query in two shards, as normal scores; 0 if they are independent, below 1.
+
+    Raises:
+        ValueError: the correlation is outside of 0..1, or 1.
     """
 
     n_samples: int
     mean: float
     quantiles: tuple[tuple[float, float], ...]
     correlation: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the correlation."""
+        if not 0 <= self.correlation < 1:
+            raise ValueError(f"correlation {self.correlation}; expected 0..1, less than 1")
 
     def quantile(self, probability: float) -> Estimate:
         """Return the latency / median that this share of the latencies does not exceed, 0 <= probability < 1.
@@ -54,6 +62,8 @@ class LatencyShape:
             probability: 0 < probability < 1, 0.99 for the p99.
             n_shards: latencies that are waited for, at least 1.
         """
+        if n_shards == 1:
+            return self.quantile(probability)  # exactly: COMMON_PARTS are a sample of z
         low, high = -SCORE_LIMIT, SCORE_LIMIT
         while low < (middle := (low + high) / 2) < high:  # until both are neighbors among the floats
             if self._share_below(middle, n_shards) < probability:

@@ -51,6 +51,18 @@ def test_a_quantile_with_few_latencies_above_it_is_extrapolated() -> None:
     assert shape.quantile(0.995).basis is Basis.EXTRAPOLATED
 
 
+@pytest.mark.parametrize("p", [0.5, 0.95, 0.99])
+def test_the_largest_of_one_latency_is_that_latency(p) -> None:
+    shape = LatencyShape(10_000_000, 2.0, EXPONENTIAL.quantiles, 0.7)
+    assert shape.maximum_quantile(p, 1) == shape.quantile(p)
+
+
+@pytest.mark.parametrize("correlation", [-0.1, 1.0, math.nan])
+def test_a_correlation_outside_of_its_range_is_an_error(correlation) -> None:
+    with pytest.raises(ValueError, match="correlation"):
+        LatencyShape(10, 1.0, EXPONENTIAL.quantiles, correlation)
+
+
 def test_a_probability_of_one_is_an_error() -> None:
     with pytest.raises(PlanError, match="probability"):
         EXPONENTIAL.quantile(1.0)

@@ -80,25 +80,25 @@ class Schedule:
         pause = max(60 * self.spec.minutes / self.n_measurements, self.measuring / MEASURED_SHARE)
         return self.seconds - self.measured_at >= pause
 
-    def done_texts(self) -> float:
+    def done_texts(self) -> int:
         """Return the work that is done, in texts that are trained on.
 
         In a training by steps a held-out text of a measurement counts as FORWARD_SHARE of a text. In a training by time
         the measurements are in the time by which the work of the whole is estimated.
         """
-        return self._work(self.n_done)
+        return self._count_texts(self.n_done)
 
-    def all_texts(self) -> float:
+    def all_texts(self) -> int:
         """Return the work of the whole training, as in `done_texts`; in a training by time an estimate."""
-        return self._work(self.n_steps) if self.n_steps else self.done_texts() / max(self.share, 1e-9)
+        return self._count_texts(self.n_steps) if self.n_steps else round(self.done_texts() / max(self.share, 1e-9))
 
-    def _work(self, n_steps: int) -> float:
-        measured = FORWARD_SHARE * self.n_held_out * self._count_measurements(n_steps) if self.n_steps else 0.0
-        return n_steps * self.spec.batch_size + measured
+    def _count_texts(self, n_steps: int) -> int:
+        measured = self.n_held_out * self._count_measurements(n_steps)
+        return n_steps * self.spec.batch_size + round(FORWARD_SHARE * measured)
 
     def _count_measurements(self, n_steps: int) -> int:
-        """Return how many measurements a training by steps has made after so many; the last one is at its end."""
-        return n_steps * min(self.n_measurements, self.n_steps or 1) // (self.n_steps or 1)
+        """Return how many measurements a training by steps has made after n_steps; the last one is at its end."""
+        return n_steps * min(self.n_measurements, self.n_steps) // self.n_steps if self.n_steps else 0
 
 
 def learning_rate_factor(step: int, n_steps: int, *, warmup: float) -> float:

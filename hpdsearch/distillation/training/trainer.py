@@ -85,14 +85,14 @@ def _train_loop(trainer: "_Trainer", checkpoint_minutes: float, progress: Progre
     """Run the remaining steps."""
     schedule = trainer.schedule
     done = schedule.done_texts()
-    bar = progress.phase("train", total=round(schedule.all_texts()), unit="text")
-    skip(bar, round(done))
+    bar = progress.phase("train", total=schedule.all_texts(), unit="text")
+    skip(bar, done)
     saved_at = time.monotonic()
     try:
         while not trainer.has_ended:
             trainer.step()
-            bar.total = round(schedule.all_texts())
-            bar.update(round(schedule.done_texts()) - round(done))
+            bar.total = schedule.all_texts()
+            bar.update(schedule.done_texts() - done)
             done = schedule.done_texts()
             if trainer.has_ended or time.monotonic() - saved_at > 60 * checkpoint_minutes:
                 trainer.save()
