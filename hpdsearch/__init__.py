@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpdsearch.dense import Codec, IndexSpec, Kind
     from hpdsearch.distillation.adoption import adopt as adopt
     from hpdsearch.distillation.pipeline import distill as distill
+    from hpdsearch.distillation.queries import fit_queries
     from hpdsearch.distillation.spec import WeightedTeacher
     from hpdsearch.encoder import Encoder
     from hpdsearch.index import Index
@@ -34,6 +35,7 @@ __all__ = [
     "Mode",
     "WeightedTeacher",
     "__version__",
+    "fit_queries",
     "read_encoded",
 ]
 __version__ = "0.2.0"
@@ -48,6 +50,7 @@ _LAZY = {
     "WeightedTeacher": "hpdsearch.distillation.spec",
     "adopt": "hpdsearch.distillation.adoption",
     "distill": "hpdsearch.distillation.pipeline",
+    "fit_queries": "hpdsearch.distillation.queries",
     "read_encoded": "hpdsearch.corpus.encoded",
 }
 

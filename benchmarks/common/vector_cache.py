@@ -5,7 +5,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,13 @@ class EncoderSource:
         name: label in the tables.
         key: folder of the vectors in the cache; it must differ for every change that changes vectors.
         encode: texts -> float32 vectors (n, dim) at full width.
+        adapt_queries: vectors of texts -> vectors (n, dim) of the same texts as queries.
     """
 
     name: str
     key: str
     encode: Encode
+    adapt_queries: Callable[[Matrix], Matrix] = lambda vectors: vectors
 
 
 def collect_texts(tasks: Sequence[StsTask], collections: Sequence[Collection]) -> dict[str, list[str]]:
@@ -68,8 +70,9 @@ def hash_texts(texts: Sequence[str]) -> str:
 
 
 def encoder_source(encoder: Encoder, name: str, backend: str) -> EncoderSource:
-    """Return a loaded encoder as a source of vectors at full width."""
-    return EncoderSource(name, f"{encoder.name}-{encoder.sha256[7:19]}-{backend}", encoder.encode)
+    """Return a loaded encoder, which has no prompts, as a source of vectors at full width."""
+    source = EncoderSource(name, f"{encoder.name}-{encoder.sha256[7:19]}-{backend}", encoder.encode)
+    return source if encoder.query_adapter is None else replace(source, adapt_queries=encoder.query_adapter)
 
 
 def teacher_source(folder: Path) -> EncoderSource:

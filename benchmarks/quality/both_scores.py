@@ -65,8 +65,8 @@ class Candidates:
 def score_candidates(
     documents: Mapping[str, str],
     queries: Mapping[str, str],
-    encode: Encode,
-    encode_documents: Encode | None = None,
+    encode_queries: Encode,
+    encode_documents: Encode,
     *,
     depth: int,
 ) -> Iterator[tuple[str, Candidates]]:
@@ -75,18 +75,18 @@ def score_candidates(
     Args:
         documents: texts by doc_id.
         queries: texts by query_id.
-        encode: texts -> vectors (n, dim).
-        encode_documents: the same for documents; None: as queries.
+        encode_queries: texts of queries -> vectors (n, dim).
+        encode_documents: the same for documents.
         depth: documents of each ranking.
     """
     documents = dict(sorted(documents.items()))  # equal scores are ordered by row, so by doc_id
-    vectors = unit_rows((encode_documents or encode)(list(documents.values())))
+    vectors = unit_rows(encode_documents(list(documents.values())))
     items = list(queries.items())
     with temporary_bm25_index(documents.values()) as reader:
         scorer = _Scorer(documents, reader, depth)
         for first in range(0, len(items), BLOCK):
             block = items[first : first + BLOCK]
-            lines = cosine_matrix(unit_rows(encode([text for _, text in block])), vectors)
+            lines = cosine_matrix(unit_rows(encode_queries([text for _, text in block])), vectors)
             for (query_id, text), line in zip(block, lines, strict=True):
                 yield query_id, scorer.score(query_id, text, line)
 

@@ -22,6 +22,7 @@ from benchmarks.common.vector_cache import Encode, cached_encoder, collect_texts
 from benchmarks.quality.both_scores import Candidates, Floats, score_candidates
 from benchmarks.quality.distractors import KINDS, sample_distractors
 from hpdsearch.common.files import file_sha256
+from hpdsearch.common.vectors import Matrix
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
 from hpdsearch.evaluation.distractors import SEED
@@ -58,10 +59,18 @@ def main() -> None:
     distractors = sample_distractors(options.distractors, collections, sizes) if options.distractors else {}
     encoder = Encoder.load(options.encoder, backend=options.backend)
     texts = collect_texts([], collections) | distractors
-    encode = cached_encoder(encoder_source(encoder, encoder.name, options.backend), texts, options.cache)
+    source = encoder_source(encoder, encoder.name, options.backend)
+    vectors = cached_encoder(source, texts, options.cache)
+
+    def encode(texts: list[str]) -> Matrix:
+        return vectors(texts)[:, : options.dim]
+
+    def encode_queries(texts: list[str]) -> Matrix:
+        return source.adapt_queries(vectors(texts))[:, : options.dim]
+
     counts = dict(zip(KINDS, (options.short_texts, options.passages), strict=True))
     mixtures = {f"{n:,} {kind}": texts[:n] for kind, texts in distractors.items() for n in counts[kind]}
-    table = score_methods(judge_settings(collections, mixtures, lambda texts: encode(texts)[:, : options.dim]))
+    table = score_methods(judge_settings(collections, mixtures, encode_queries, encode))
     chosen = choose_without(table)
     print(plain_table(summary(table, chosen)))
     settings = {
@@ -100,25 +109,30 @@ def parse_options() -> argparse.Namespace:
 
 
 def judge_settings(
-    collections: Sequence[Collection], mixtures: Mapping[str, Sequence[str]], encode: Encode
+    collections: Sequence[Collection],
+    mixtures: Mapping[str, Sequence[str]],
+    encode_queries: Encode,
+    encode_documents: Encode,
 ) -> Iterator[tuple[Setting, Judged]]:
     """Yield the judged queries of each collection: alone, and in all mixtures.
 
     Args:
         collections: judged collections.
         mixtures: texts to mix with the documents of all collections, by name.
-        encode: texts -> vectors (n, dim).
+        encode_queries: texts of queries -> vectors (n, dim).
+        encode_documents: the same for documents.
     """
+    encode = encode_queries, encode_documents
     for each in collections:
         print(each.name, file=sys.stderr)
-        scored = score_candidates(dict(each.documents()), each.queries, encode, depth=max(DEPTHS))
+        scored = score_candidates(dict(each.documents()), each.queries, *encode, depth=max(DEPTHS))
         yield (each.name, ALONE), [(candidates, each.qrels[query_id]) for query_id, candidates in scored]
     documents = {_place(each.name, doc_id): text for each in collections for doc_id, text in each.documents()}
     queries = {_place(each.name, query_id): text for each in collections for query_id, text in each.queries.items()}
     for mixture, texts in mixtures.items():
         print(mixture, file=sys.stderr)
         mixed = documents | {_place("text", str(number)): text for number, text in enumerate(texts)}
-        found = dict(score_candidates(mixed, queries, encode, depth=max(DEPTHS)))
+        found = dict(score_candidates(mixed, queries, *encode, depth=max(DEPTHS)))
         for each in collections:
             yield (
                 (each.name, mixture),

@@ -43,14 +43,14 @@ class System:
         name: name in results.
         dim: dimensions of the vectors.
         encode: texts -> vectors (n, dim).
-        encode_documents: the same for documents, if another system encodes them.
+        encode_queries: the same for queries, if they are encoded in another way or by another system.
     """
 
     kind: RowKind
     name: str
     dim: int
     encode: Encode
-    encode_documents: Encode | None = None
+    encode_queries: Encode | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,12 @@ def measure(system: System, tasks: Sequence[StsTask], collections: Sequence[Coll
     only_ranks = system.kind in (RowKind.HYBRID, RowKind.ASYMMETRIC)
     cosines = {} if only_ranks else {task.name: pair_cosines(task, system.encode) for task in tasks}
     values = {}
+    encode_queries = system.encode_queries or system.encode
     for each in collections:
         if system.kind is RowKind.HYBRID:
-            rankings = rank_hybrid(each, system.encode, system.encode_documents)
+            rankings = rank_hybrid(each, encode_queries, system.encode)
         else:
-            rankings, _ = rank_documents(each, system.encode, system.encode_documents)
+            rankings, _ = rank_documents(each, encode_queries, system.encode)
         values[each.name] = _evaluate(each, rankings)
     return SystemScores(system.kind, system.name, system.dim, cosines, values)
 
@@ -117,10 +118,10 @@ def _evaluate(collection: Collection, rankings: Rankings) -> dict[str, dict[str,
     return evaluate_run(collection.qrels, run)
 
 
-def rank_hybrid(collection: Collection, encode: Encode, encode_documents: Encode | None = None) -> Rankings:
+def rank_hybrid(collection: Collection, encode_queries: Encode, encode_documents: Encode) -> Rankings:
     """Rank the documents of each query as hybrid search does; the query itself is left out."""
     documents = dict(collection.documents())
-    scored = score_candidates(documents, collection.queries, encode, encode_documents, depth=DEPTH)
+    scored = score_candidates(documents, collection.queries, encode_queries, encode_documents, depth=DEPTH)
     return {query_id: candidates.rank_hybrid()[:DEPTH] for query_id, candidates in scored}
 
 

@@ -24,6 +24,7 @@ from benchmarks.common.model2vec import model2vec_source, model2vec_versions
 from benchmarks.common.results import RESULTS, plain_table, result, write_result
 from benchmarks.common.vector_cache import (
     Encode,
+    EncoderSource,
     Texts,
     cached_encoder,
     collect_texts,
@@ -37,7 +38,9 @@ from benchmarks.quality.judge import RowKind, System, measure, measure_bm25, ran
 from hpdsearch.common.files import file_sha256
 from hpdsearch.distillation.space.projection import fit_projection
 from hpdsearch.distillation.spec import ProjectionSpec
-from hpdsearch.encoder import Encoder, Space, read_space
+from hpdsearch.encoder import Backend, Encoder, Space, read_card, read_space
+from hpdsearch.encoder.backend_choice import encoder_trial, time_sessions
+from hpdsearch.encoder.backends import open_session
 from hpdsearch.encoder.folder import BUILT_IN, INT8_MODEL, find_folder
 from hpdsearch.evaluation import Collection, StsTask, read_collections, read_sts
 
@@ -70,7 +73,8 @@ def main() -> None:
         "collections": [f"{each.name} ({len(each.queries)} queries)" for each in collections],
         "corpora": [{"name": each.name} | {"sha256": file_sha256(each.corpus)} for each in collections],
         "encoders": [f"{one.name} {one.sha256}" for one in loaded],
-        "backends": f"{INT8} where the encoder has it, {FLOAT32} for the rows of float32",
+        "backends": f"{INT8} where the encoder has it and the processor computes it exactly, else {FLOAT32}; {FLOAT32} "
+        "for the rows of float32",
         "fit_texts": [file_identity(path) for path in options.fit_texts],
         "n_fit": options.n_fit,
         "seed": options.seed,
@@ -162,26 +166,42 @@ def encoder_systems(
 ) -> Iterator[System]:
     """Yield an encoder at every width, in asymmetric search with the teacher's documents, and in hybrid search.
 
-    An encoder with integer products also computes in float32 at every width.
+    Where the processor computes integer products exactly, it yields the encoder in float32 at every width too.
     """
-    has_int8 = (find_folder(location) / INT8_MODEL).is_file()
-    encoder = Encoder.load(location, backend=INT8 if has_int8 else FLOAT32)
+    runs_int8 = has_exact_int8(find_folder(location))
+    backend = INT8 if runs_int8 else FLOAT32
+    encoder = Encoder.load(location, backend=backend)
     name = encoder.name
-    vectors = cached_encoder(encoder_source(encoder, name, INT8 if has_int8 else FLOAT32), texts, options.cache)
+    source = encoder_source(encoder, name, backend)
+    vectors = cached_encoder(source, texts, options.cache)
     for dim in valid_dims(encoder.dim, options.dims):
-        yield System(RowKind.ENCODER, name, dim, truncate(vectors, dim))
+        yield System(RowKind.ENCODER, name, dim, truncate(vectors, dim), of_queries(source, vectors, dim))
     if teacher and space and space.id == encoder.space:
         documents = project(teacher[1], space.components)
         for dim in valid_dims(encoder.dim, options.peer_dims):
-            both = truncate(vectors, dim), truncate(documents, dim)
-            yield System(RowKind.ASYMMETRIC, f"{name} asks {teacher[0]} projected", dim, *both)  # stored
-    yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors)
-    if has_int8:
+            queries = of_queries(source, vectors, dim)
+            asked = f"{name} asks {teacher[0]} projected"  # stored
+            yield System(RowKind.ASYMMETRIC, asked, dim, truncate(documents, dim), queries)
+    yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors, of_queries(source, vectors, encoder.dim))
+    if runs_int8:
         in_float = f"{name} float32"
         source = encoder_source(Encoder.load(location, backend=FLOAT32), in_float, FLOAT32)
         vectors = cached_encoder(source, texts, options.cache)
         for dim in valid_dims(encoder.dim, options.dims):
-            yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim))
+            yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim), of_queries(source, vectors, dim))
+
+
+def has_exact_int8(folder: Path) -> bool:
+    """Return whether an encoder has integer products, and none of them overflows on this processor."""
+    if not (folder / INT8_MODEL).is_file():
+        return False
+    sessions = {one.value: open_session(folder, one) for one in (Backend.ONNX, Backend.ONNX_INT8)}
+    return INT8 in time_sessions(sessions, encoder_trial(read_card(folder).max_tokens))
+
+
+def of_queries(source: EncoderSource, vectors: Encode, dim: int) -> Encode:
+    """Return an encoder of texts as queries, with `dim` dimensions, from their vectors as documents."""
+    return lambda texts: source.adapt_queries(vectors(texts))[:, :dim]
 
 
 def student_systems(name: str, encode: Encode, texts: Texts, lines: list[str], dims: Sequence[int]) -> Iterator[System]:

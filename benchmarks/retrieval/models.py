@@ -114,7 +114,7 @@ class Models:
             encode = partial(_encode_text, encoder.truncate(dim))
             paths.append(EndToEnd(name, encode, self.vectors.query_vectors(dim), systems[index]))
         query_encoder = self.query_encoder.truncate(self.narrow)
-        vectors = query_encoder.encode(self.texts.query_texts)
+        vectors = query_encoder.encode_queries(self.texts.query_texts)
         return [*paths, EndToEnd(query_encoder.name, partial(_encode_text, query_encoder), vectors, systems[ivf])]
 
     def settings(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Models:
 
 
 def _encode_text(encoder: EncoderSource | Encoder, text: str) -> Matrix:
-    return encoder.encode([text])
+    return encoder.encode_queries([text]) if isinstance(encoder, Encoder) else encoder.encode([text])
 
 
 def _limit_torch_threads() -> Any:

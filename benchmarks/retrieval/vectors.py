@@ -57,7 +57,8 @@ class EncodedTexts(VectorFolder):
 
     def query_vectors(self, dim: int | None = None) -> Matrix:
         """Return the vectors (m, dim) of the query texts, unit length."""
-        return unit_rows(self._vectors("queries", self._texts.query_texts)[:, :dim])
+        vectors = self._source.adapt_queries(self._vectors("queries", self._texts.query_texts))
+        return unit_rows(vectors[:, :dim])
 
     def blocks(self, n: int, dim: int | None = None) -> Iterator[Matrix]:
         """Yield the vectors of the first n documents in blocks (rows, dim), unit length."""

@@ -17,6 +17,7 @@ from hpdsearch.cli.adopt import adopt
 from hpdsearch.cli.distill import distill
 from hpdsearch.cli.encode import encode, encoders
 from hpdsearch.cli.evaluate import evaluate
+from hpdsearch.cli.fit_queries import fit_queries
 from hpdsearch.cli.index import add, delete, index, refine
 from hpdsearch.cli.info import info
 from hpdsearch.cli.maintain import compact, reindex, verify
@@ -36,7 +37,7 @@ SECTIONS = {
     "Change documents": (add, delete, watch),
     "Inspect and maintain": (info, refine, reindex, compact, verify, plan),
     "Other programs": (mcp, export, import_vectors),
-    "Encoders": (encoders, encode, distill, adopt, evaluate),
+    "Encoders": (encoders, encode, distill, adopt, fit_queries, evaluate),
 }
 FORMER_NAMES = {"tune": "reindex"}
 

@@ -363,10 +363,11 @@ def distill(
     provenance = Provenance(command=_describe_command(ctx))
     corpus = None
     pairs = read_pairs(parallel)
+    queries: list[str] = []
     if recipe:
         read = recipes.read_recipe(recipe)
         drawn = recipes.draw_texts(read, _require_sources(texts))
-        corpus = drawn.texts
+        corpus, queries = drawn.texts, drawn.queries
         pairs = [*drawn.pairs, *pairs]
         provenance = recipes.describe_provenance(read, drawn, provenance.command)
         teachers = teachers or read.teachers
@@ -379,6 +380,7 @@ def distill(
         made = run(
             open_corpus(texts, **options) if corpus is None else corpus,
             parallel=pairs,
+            queries=queries,
             teacher=[WeightedTeacher.parse(name) for name in teachers],
             student=student,
             output=output,

@@ -25,6 +25,7 @@ from hpdsearch.distillation.export.model_card import (
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 from hpdsearch.distillation.export.student import export_student
 from hpdsearch.distillation.gates import QualityReport, evaluate_gates, format_percent
+from hpdsearch.distillation.queries import add_query_adapter
 from hpdsearch.distillation.space.lookup import SPACE, load_space, space_of_encoder
 from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.distillation.staging import check_output, create_staging, exclusive_lock, prepare_run, promote
@@ -81,6 +82,7 @@ def distill(
     texts: Iterable[str] | Iterable[Document],
     *,
     parallel: Sequence[Pair] = (),
+    queries: Sequence[str] = (),
     teacher: TeacherName | Sequence[TeacherName],
     student: str | Path,
     output: str | Path,
@@ -104,6 +106,8 @@ def distill(
             window.
         parallel: texts with translations, see `parallel.read_pairs`. The student learns the texts too, and for each
             translation the vector of its text (Reimers & Gurevych 2020, arXiv:2004.09813).
+        queries: typical queries; the encoder gets a query adapter that is fitted to them and to the texts, see
+            `queries.fit_queries`. They are not trained on unless they are among the texts.
         teacher: folder of a sentence-transformers or transformers model, or its name on the Hugging Face hub; or
             several of them, with weights (WeightedTeacher), whose concatenated vectors the student learns.
         student: the initial model: a built-in encoder, an encoder folder, a BERT folder or a name on the hub.
@@ -151,6 +155,7 @@ def distill(
         _collect_texts(texts, init_model),
         output,
         parallel=parallel,
+        queries=queries,
         spec=spec,
         cache=EnsembleCache(opened, cache),
         space=given_space,
@@ -168,6 +173,7 @@ def distill_from(
     output: Path,
     *,
     parallel: Sequence[Pair] = (),
+    queries: Sequence[str] = (),
     spec: DistillSpec,
     cache: EnsembleCache,
     space: Space | None,
@@ -219,6 +225,8 @@ def distill_from(
             spec=spec.resolve_gates(),
             translations=_measure_translations(encoder, split, vectors),
         )
+        if queries:
+            add_query_adapter(staging, queries, split.training)
         has_plot = plot_training(folder / LOG, folder / PLOT)
         card = _render_card(encoder, teacher, init_model, quality, provenance, split)
         report = json.dumps(quality.as_dict(), indent=2) + "\n"

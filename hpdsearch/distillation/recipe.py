@@ -7,6 +7,8 @@
 
 `spec` contains only the fields that differ from the defaults. A source is a file SOURCE.txt.gz with one text per line.
 With "parallel": ["talks"] the encoder learns the translations of talks.tsv.gz too (see data/parallel.py).
+With "queries": ["asked"] it gets a query adapter that is fitted to the lines of asked.txt.gz, and with "query_pattern"
+to those alone in which this regular expression matches at the beginning (see queries.py).
 """
 
 import gzip
@@ -21,6 +23,7 @@ from typing import Any
 from hpdsearch.common.files import parse_json
 from hpdsearch.distillation.data.parallel import Pair, read_pairs
 from hpdsearch.distillation.export.model_card import UNKNOWN_LICENSE, Provenance, TextSource
+from hpdsearch.distillation.queries import select_queries
 from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.encoder.folder import BUILT_IN
 from hpdsearch.errors import DistillError
@@ -30,7 +33,7 @@ SOURCE = "{}.txt.gz"
 PARALLEL_SOURCE = "{}.tsv.gz"
 FIELD_TYPES = {"name": str, "teacher": str, "student": str, "mix": dict, "n_texts": int, "seed": int}
 FIELD_TYPES |= {"teacher_assistant": str, "space": str, "spec": dict, "license": str, "licenses": dict}
-FIELD_TYPES |= {"parallel": list}
+FIELD_TYPES |= {"parallel": list, "queries": list, "query_pattern": str}
 REQUIRED = ("name", "teacher", "student", "mix", "n_texts")
 Changes = Mapping[str, Any]  # the fields that differ from a spec's defaults, nested as the spec is
 # The keys and values of hpdsearch 0.1, which this release still reads.
@@ -70,6 +73,8 @@ class Recipe:
         space: see pipeline.distill.
         spec: fields that differ from the defaults of DistillSpec.
         parallel: sources of parallel texts, all of which are used.
+        queries: sources of queries that the query adapter is fitted to; without any the encoder has none.
+        query_pattern: regular expression that selects among the queries.
         license: of the encoder.
         licenses: of sources, teacher and student, by name.
     """
@@ -84,6 +89,8 @@ class Recipe:
     space: str | None = None
     spec: Changes = field(default_factory=dict)
     parallel: Sequence[str] = ()
+    queries: Sequence[str] = ()
+    query_pattern: str = ""
     license: str = "other"
     licenses: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,11 +102,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipeTexts:
-    """The distinct texts of a recipe in the order of the draw, its parallel texts, and their number by source."""
+    """The distinct texts of a recipe in the order of the draw, their number by source, its parallel texts and queries.
+
+    A query that stands in a source is among the queries whether or not it was drawn as a text.
+    """
 
     texts: list[str]
     counts: Mapping[str, int]
     pairs: list[Pair] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
 
 
 def recipe_names() -> list[str]:
@@ -141,11 +152,13 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         raise DistillError(f"{path}: n_texts: expected at least 1, got {content['n_texts']}")
     if not mix or not all(_is_number(weight) and weight > 0 for weight in mix.values()):
         raise DistillError(f"{path}: mix: expected a positive weight for each source, got {mix}")
-    if not all(isinstance(name, str) for name in content.get("parallel") or ()):
-        raise DistillError(f"{path}: expected 'parallel' to be a list of sources, got {content['parallel']!r:.80}")
+    for key in ("parallel", "queries"):
+        if not all(isinstance(name, str) for name in content.get(key) or ()):
+            raise DistillError(f"{path}: expected {key!r} to be a list of sources, got {content[key]!r:.80}")
     content["spec"] = rename_keys(content.get("spec") or {})
     recipe = Recipe(**{key: value for key, value in content.items() if value is not None})
     try:
+        select_queries((), recipe.query_pattern)
         make_spec(recipe.spec)
     except DistillError as error:
         raise DistillError(f"{path}: {error}") from None
@@ -220,6 +233,8 @@ def draw_texts(recipe: Recipe, folder: Path) -> RecipeTexts:
             f"{folder}: expected sources with {recipe.n_texts:,} texts (n_texts of recipe {recipe.name}), got "
             f"{n_lines:,}; give a smaller n_texts"
         )
+    queries = [query for name in recipe.queries for query in _read_source(folder, name)]
+    queries = select_queries(queries, recipe.query_pattern)
     weights = [recipe.mix[name] for name in names]
     chance = random.Random(recipe.seed)
     drawn: dict[str, str] = {}  # text -> source of its first draw
@@ -235,7 +250,7 @@ def draw_texts(recipe: Recipe, folder: Path) -> RecipeTexts:
         of_source = read_pairs([folder / PARALLEL_SOURCE.format(name)])
         counts[name] = len(of_source)
         pairs += of_source
-    return RecipeTexts([text for text in drawn if text.strip()], counts, list(dict.fromkeys(pairs)))
+    return RecipeTexts([text for text in drawn if text.strip()], counts, list(dict.fromkeys(pairs)), queries)
 
 
 def describe_provenance(recipe: Recipe, texts: RecipeTexts, command: str) -> Provenance:

@@ -24,6 +24,7 @@ from hpdsearch.encoder.folder import (
     read_card,
     verify_files,
 )
+from hpdsearch.encoder.query_adapter import QueryAdapter, read_query_adapter
 from hpdsearch.encoder.threads import usable_cores
 from hpdsearch.encoder.tokens import Span, TextTokenizer
 from hpdsearch.errors import EncoderError
@@ -50,6 +51,7 @@ class Encoder:
         device: where the model runs: "cpu", or torch's name of a GPU: "cuda" or "mps".
         query_prompt: set before each query, "" for none; see `encode_queries`.
         document_prompt: set before each passage, "" for none; see `encode`.
+        query_adapter: maps the vectors of queries, None for no map; see `encode_queries`.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Encoder:
         location: str,
         tokenizer: TextTokenizer,
         model: TextModel,
+        query_adapter: QueryAdapter | None = None,
     ) -> None:
         """Use `load`."""
         self.kind = kind
@@ -75,6 +78,7 @@ class Encoder:
         self.device = model.device
         self.query_prompt = card.query_prompt
         self.document_prompt = card.document_prompt
+        self.query_adapter = query_adapter
         self._tokenizer = tokenizer
         self._model = model
 
@@ -119,7 +123,10 @@ class Encoder:
         sha256 = f"sha256:{file_sha256(folder / CARD)}"
         threads = threads or usable_cores()
         model = open_model(folder, card, kind, chosen, tokenizer, device=wanted, sha256=sha256, threads=threads)
-        encoder = cls(card, kind, sha256=sha256, location=location, tokenizer=tokenizer, model=model)
+        adapter = read_query_adapter(folder)
+        encoder = cls(
+            card, kind, sha256=sha256, location=location, tokenizer=tokenizer, model=model, query_adapter=adapter
+        )
         milliseconds = (time.perf_counter() - start) * 1000
         runs = f"backend {model.backend}, device {model.device}"
         logger.info("encoder %s loaded in %.0f ms, %s", location, milliseconds, runs)
@@ -168,8 +175,8 @@ class Encoder:
     def encode_queries(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Matrix:
         """Return the unit vectors of queries, float32 (n, dim), in the order of the texts.
 
-        The same as `encode`, but with the encoder's query prompt. Encoders without prompts, as those that ship, make no
-        difference between queries and documents.
+        The same as `encode`, but with the encoder's query prompt and its query adapter. An encoder that has neither
+        makes no difference between queries and documents.
 
         Args:
             texts: any number, of any length.
@@ -178,7 +185,11 @@ class Encoder:
         Raises:
             EncoderError: as in `encode`.
         """
-        return self._encode(texts, self.query_prompt, progress)
+        if self.query_adapter is None:
+            return self._encode(texts, self.query_prompt, progress)
+        whole = self.truncate(self.model_dim)._encode(texts, self.query_prompt, progress)
+        adapted = self.query_adapter(whole)
+        return adapted if self.dim == self.model_dim else unit_rows(adapted[:, : self.dim])
 
     def _encode(self, texts: Sequence[str], prompt: str, progress: Progress) -> Matrix:
         """Return the unit vectors of texts with the prompt before each. Subclasses override this."""

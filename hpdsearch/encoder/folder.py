@@ -14,13 +14,14 @@ from typing import Any
 from hpdsearch.common.files import atomic_write, file_sha256, parse_json
 from hpdsearch.errors import EncoderError
 
-FORMAT = 2  # the newest; an encoder that needs nothing of it is written in format 1, as distilled ones are
+FORMAT = 3  # the newest; an encoder is written in the first format that has all it needs
 CARD = "encoder.json"
 MODEL = "model.onnx"
 INT8_MODEL = "model.int8.onnx"  # may be missing: encoders with float32 weights and those of earlier versions have none
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+QUERY_ADAPTER = "query_adapter.safetensors"  # optional; format 3
 ADOPTED = "encoders"  # where `hpdsearch adopt` writes encoders if no folder is named
 BUILT_IN = Path(__file__).parent.parent / "encoders"  # the encoders that ship with the package
 
@@ -137,9 +138,28 @@ def write_encoder(
         "space": space,
     }
     fields |= {**(prompts if is_format_2 else {}), "sha256": checksums}
+    _write_card(folder, fields)
+    return folder
+
+
+def add_file(folder: Path, file_name: str, content: bytes) -> None:
+    """Add a file of format 3 to a complete encoder folder, or replace it. The encoder gets another checksum.
+
+    Raises:
+        EncoderError: the folder holds no encoder.
+    """
+    card = read_card(folder)
+    (folder / CARD).unlink()
+    with atomic_write(folder / file_name) as file:
+        file.write(content)
+    checksums = {**card.sha256, file_name: file_sha256(folder / file_name)}
+    fields = {key: getattr(card, key) for key in _FIELDS[FORMAT]}
+    _write_card(folder, {"format": FORMAT, **fields, "sha256": dict(sorted(checksums.items()))})
+
+
+def _write_card(folder: Path, fields: Mapping[str, Any]) -> None:
     with atomic_write(folder / CARD) as file:
         file.write((json.dumps(fields, indent=2) + "\n").encode())
-    return folder
 
 
 def read_card(folder: Path) -> EncoderCard:
@@ -160,7 +180,7 @@ def read_card(folder: Path) -> EncoderCard:
     found = fields.get("format") if isinstance(fields, dict) else None
     if found not in _FIELDS:
         advice = "upgrade hpdsearch" if isinstance(found, int) and found > FORMAT else "make the folder again"
-        raise EncoderError(f"{path}: expected format 1 or {FORMAT}, got {found!r}; {advice}")
+        raise EncoderError(f"{path}: expected format 1 to {FORMAT}, got {found!r}; {advice}")
     for key, kind in _FIELDS[found].items():
         if not isinstance(fields.get(key), kind):
             raise EncoderError(
@@ -170,7 +190,8 @@ def read_card(folder: Path) -> EncoderCard:
 
 
 _FIRST_FIELDS: dict[str, type[Any]] = {"name": str, "dim": int, "max_tokens": int, "space": str, "sha256": dict}
-_FIELDS = {1: _FIRST_FIELDS, 2: _FIRST_FIELDS | {"query_prompt": str, "document_prompt": str}}
+_SECOND_FIELDS = _FIRST_FIELDS | {"query_prompt": str, "document_prompt": str}
+_FIELDS = {1: _FIRST_FIELDS, 2: _SECOND_FIELDS, 3: _SECOND_FIELDS}
 
 
 def read_encoder_type(folder: Path) -> EncoderType:

@@ -30,6 +30,7 @@ from hpdsearch.distillation.staging import RESUMABLE
 from hpdsearch.distillation.teacher.ensemble import TeacherEnsemble
 from hpdsearch.distillation.teacher.teacher import Teacher
 from hpdsearch.encoder import read_space
+from hpdsearch.encoder.query_adapter import fit_query_adapter
 from hpdsearch.errors import DistillError, EncoderError
 from hpdsearch.records import Document
 
@@ -365,6 +366,16 @@ def test_translations_get_the_vectors_of_their_texts(models, distilled, work_fol
     card = (made.folder / "README.md").read_text()
     assert "\n- xx\n" in card
     assert "% of held-out translations nearest to their own text among" in card
+
+
+def test_queries_give_the_encoder_an_adapter_and_change_nothing_else(models, distilled, work_folder):
+    queries = [f"{one} {other} {one}" for one in WORDS[:10] for other in WORDS[10:20]]
+    made = run(models, work_folder, queries=queries)
+    encoder, plain = Encoder.load(made.folder), Encoder.load(distilled.folder)
+    np.testing.assert_array_equal(encoder.encode(queries), plain.encode(queries))
+    training = split_texts(make_texts(), SPEC, ()).training
+    expected = fit_query_adapter(plain.encode(queries), plain.encode([t for t in training if t not in queries]))
+    np.testing.assert_allclose(encoder.encode_queries(queries), expected(plain.encode(queries)), atol=1e-6)
 
 
 def test_documents_are_split_into_passages_and_strings_are_not(models, distilled, work_folder):

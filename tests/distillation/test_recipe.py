@@ -87,6 +87,18 @@ def test_all_parallel_texts_of_a_recipe_are_used_and_counted(sources):
         draw_texts(replace(recipe, parallel=["films"]), sources)
 
 
+def test_queries_of_a_recipe_are_those_of_its_pattern_and_change_no_draw(sources):
+    recipe = Recipe(**RECIPE, queries=["b", "a"], query_pattern=r".*[12]$")
+    drawn = draw_texts(recipe, sources)
+    plain = draw_texts(Recipe(**RECIPE), sources)
+    assert (drawn.texts, drawn.counts) == (plain.texts, plain.counts)
+    of_b, of_a = ["b 2", "a 1", "é 1"], [f"a {ten}{one}" for ten in ("", "1", "2", "3") for one in "12"]
+    assert sorted(drawn.queries) == sorted([*of_b, *of_a])
+    assert plain.queries == []
+    with pytest.raises(DistillError, match=r"asked\.txt\.gz: expected the texts of source 'asked'"):
+        draw_texts(replace(recipe, queries=["asked"]), sources)
+
+
 def test_missing_damaged_and_too_short_sources_are_errors(sources):
     recipe = Recipe(**RECIPE)
     with pytest.raises(DistillError, match=r"expected sources with 47 texts \(n_texts of recipe r\), got 46"):
@@ -188,6 +200,8 @@ def test_defaults_of_a_static_recipe_suit_static_students():
         ({"seed": "now"}, "expected 'seed' to be int, got 'now'"),
         ({"assistant": 1}, "expected 'teacher_assistant' to be str, got 1"),
         ({"parallel": "talks"}, "expected 'parallel' to be list, got 'talks'"),
+        ({"queries": ["asked", 1]}, r"expected 'queries' to be a list of sources, got \['asked', 1\]"),
+        ({"query_pattern": "("}, r"query_pattern: expected a regular expression, got '\('"),
         ({"parallel": ["talks", 1]}, r"expected 'parallel' to be a list of sources, got \['talks', 1\]"),
         ({"licenses": ["MIT"]}, "expected 'licenses' to be dict"),
         ({"mix": {}}, "mix: expected a positive weight"),

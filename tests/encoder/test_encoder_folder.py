@@ -40,8 +40,8 @@ def test_a_folder_without_a_card_is_no_encoder(tmp_path: Path) -> None:
 
 
 def test_the_error_for_a_newer_format_names_both_numbers(folder: Path) -> None:
-    change_card(folder, format=3)
-    with pytest.raises(EncoderError, match="expected format 1 or 2, got 3; upgrade hpdsearch"):
+    change_card(folder, format=4)
+    with pytest.raises(EncoderError, match="expected format 1 to 3, got 4; upgrade hpdsearch"):
         Encoder.load(folder)
 
 

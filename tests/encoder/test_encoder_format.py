@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from hpdsearch.encoder import Backend, EncoderType, built_in_names
 from hpdsearch.encoder.folder import BUILT_IN, FORMAT, find_folder, read_encoder_type
@@ -68,13 +69,30 @@ def test_files_and_keys_are_those_of_the_page(name: str) -> None:
     files = documented_files(kind)
     optional = {"model.int8.onnx"} if kind is EncoderType.BERT else set()
     assert files == {"encoder.json", *kind.files, *optional}
+    if has_adapter := (folder / "query_adapter.safetensors").is_file():
+        files.add("query_adapter.safetensors")
     assert files | {"README.md"} == {path.name for path in folder.iterdir()}
     card = json.loads((folder / "encoder.json").read_text())
-    assert list(card) == [code(cells[0])[0] for cells in rows(section("encoder.json"), "key")]
+    keys = [code(cells[0])[0] for cells in rows(section("encoder.json"), "key")]
+    keys[-1:-1] = [code(cells[0])[0] for cells in rows(section("Format 2"), "key of `encoder.json`")][: 2 * has_adapter]
+    assert list(card) == keys
+    assert card["format"] == (3 if has_adapter else 1)
     assert set(card["sha256"]) == files - {"encoder.json"}
     config = json.loads((folder / "config.json").read_text())
     assert set(config) == documented_config(kind)
     assert config["model_type"] == kind.value
+
+
+@pytest.mark.parametrize("name", built_in_names())
+def test_query_adapters_are_those_of_the_page(name: str) -> None:
+    path = find_folder(name) / "query_adapter.safetensors"
+    if not path.is_file():
+        return
+    card = json.loads((find_folder(name) / "encoder.json").read_text())
+    tensors = load_file(path)
+    assert list(tensors) == [code(cells[0])[0] for cells in rows(section("Format 3"), "tensor")]
+    assert {(tensor.dtype.name, tensor.shape) for tensor in tensors.values()} == {("float32", (card["dim"],))}
+    assert tensors["scale"].mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", built_in_names())
@@ -143,7 +161,7 @@ def test_the_space_is_that_of_the_page(folder: Path) -> None:
 
 
 def test_formats_and_backends_are_those_of_the_page() -> None:
-    for heading, header, formats in (("encoder.json", "key", [1, FORMAT]), ("Space", "key of `space.json`", [1])):
+    for heading, header, formats in (("encoder.json", "key", [1, 2, FORMAT]), ("Space", "key of `space.json`", [1])):
         (value,) = (cells[1] for cells in rows(section(heading), header) if cells[0] == "`format`")
         assert [int(number) for number in re.findall(r"\b\d\b", value.partition(" if ")[0])] == formats
     backends = [code(cells[0])[0] for cells in rows(section("Backends"), "`backend`")]

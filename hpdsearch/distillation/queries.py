@@ -1,0 +1,112 @@
+"""Fit the query adapter of an encoder to typical queries and texts. It takes a minute and needs no torch."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from hpdsearch.common.progress import SILENT, Progress
+from hpdsearch.encoder import Backend, Encoder
+from hpdsearch.encoder.folder import find_folder
+from hpdsearch.encoder.query_adapter import SCALING, copy_encoder, fit_query_adapter, write_query_adapter
+from hpdsearch.errors import DistillError
+
+N_FITTED = 10_000  # queries, and texts, that are encoded at most: the means of more would not differ
+N_LEAST = 50  # the mean of fewer would say more of what they are about than of queries
+
+
+@dataclass(frozen=True)
+class FittedQueries:
+    """The result of a fit.
+
+    Attributes:
+        folder: of the encoder.
+        n_queries: different queries that the adapter was fitted to.
+        n_texts: different texts that it was fitted to.
+        offset: length of its offset; the vectors have length 1.
+    """
+
+    folder: Path
+    n_queries: int
+    n_texts: int
+    offset: float
+
+
+def fit_queries(
+    encoder: str | Path,
+    output: str | Path,
+    *,
+    queries: Sequence[str],
+    texts: Sequence[str],
+    scaling: float = SCALING,
+    progress: Progress = SILENT,
+) -> FittedQueries:
+    """Write a copy of an encoder with a query adapter that is fitted to these queries and texts.
+
+    Documents get the same vectors from both encoders, so each can query the indexes of the other.
+
+    Args:
+        encoder: a built-in name or an encoder folder. Its own adapter, if it has one, is replaced.
+        output: a new or empty folder.
+        queries: typical queries; the first 10,000 are used.
+        texts: typical documents; the first 10,000 that are not among the queries are used.
+        scaling: see fit_query_adapter.
+        progress: counts the texts.
+
+    Raises:
+        EncoderError: there is no such encoder, or its files are corrupt.
+        DistillError: `output` holds something, or there are too few queries or texts.
+    """
+    output = Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DistillError(f"{output}: expected a new or empty folder; choose another one")
+    loaded = Encoder.load(encoder, backend=Backend.ONNX)
+    chosen = _choose(queries, texts)
+    vectors = [loaded.encode(each, progress=progress) for each in chosen]
+    copy_encoder(find_folder(encoder), output)
+    return _write(output, chosen, vectors, scaling)
+
+
+def add_query_adapter(
+    folder: Path, queries: Sequence[str], texts: Sequence[str], *, scaling: float = SCALING
+) -> FittedQueries:
+    """Fit the adapter of the encoder in a folder and write it into the folder; see fit_queries."""
+    loaded = Encoder.load(folder, backend=Backend.ONNX)
+    chosen = _choose(queries, texts)
+    return _write(folder, chosen, [loaded.encode(each) for each in chosen], scaling)
+
+
+def select_queries(texts: Sequence[str], pattern: str) -> list[str]:
+    """Return the texts in which a regular expression matches at the beginning, upper and lower case alike.
+
+    Raises:
+        DistillError: the pattern is no regular expression.
+    """
+    try:
+        matcher = re.compile(pattern, re.IGNORECASE)
+    except re.error as error:
+        raise DistillError(f"query_pattern: expected a regular expression, got {pattern!r}: {error}") from None
+    return [text for text in texts if matcher.match(text)]
+
+
+def _choose(queries: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the different queries and texts to encode."""
+    known = dict.fromkeys(query for query in queries if query.strip())
+    others = dict.fromkeys(text for text in texts if text.strip() and text not in known)
+    chosen = list(islice(known, N_FITTED)), list(islice(others, N_FITTED))
+    for name, found in zip(("queries", "texts that are not among the queries"), chosen, strict=True):
+        if len(found) < N_LEAST:
+            raise DistillError(f"expected at least {N_LEAST} different {name}, got {len(found)}; give more")
+    return chosen
+
+
+def _write(
+    folder: Path, chosen: tuple[list[str], list[str]], vectors: Sequence[np.ndarray], scaling: float
+) -> FittedQueries:
+    adapter = fit_query_adapter(*vectors, scaling=scaling)
+    write_query_adapter(folder, adapter)
+    queries, texts = chosen
+    return FittedQueries(folder, len(queries), len(texts), float(np.linalg.norm(adapter.offset)))
