@@ -89,8 +89,16 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     """Return the options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", "-o", type=Path, default=RESULTS / "quality.json", help="result file")
+    parser = option_parser(__doc__, RESULTS / "quality.json")
+    parser.add_argument("--subset", default="test", help="subset of the STS tasks")
+    parser.add_argument("--only", nargs="+", help="only these tasks and collections")
+    return parser.parse_args()
+
+
+def option_parser(description: str | None, output: Path) -> argparse.ArgumentParser:
+    """Return a parser of the options that name the systems, for iterate_systems, and the result file."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--output", "-o", type=Path, default=output, help="result file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds sts/ and retrieval/")
     parser.add_argument("--encoders", nargs="+", default=["base", "small", "static"], help="names or folders")
     parser.add_argument("--teacher", type=Path, help="teacher's folder; model2vec is distilled from it, too")
@@ -111,23 +119,20 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--model2vec", action="store_true", help="also measure model2vec, distilled from the teacher")
     parser.add_argument("--cache", type=Path, default=CACHE / "vectors", help="folder for vectors; they are kept")
-    parser.add_argument("--subset", default="test", help="subset of the STS tasks")
     parser.add_argument(
         "--dims", type=positive, nargs="+", default=DIMS, help="dimensions of the encoders and the teacher"
     )
     parser.add_argument(
         "--peer-dims", type=positive, nargs="+", default=BASELINE_DIMS, help="dimensions of the other systems"
     )
-    parser.add_argument("--only", nargs="+", help="only these tasks and collections")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and of the lines to fit on")
-    options = parser.parse_args()
-    if options.model2vec and not options.teacher:
-        parser.error("--model2vec needs --teacher: the folder that it distills")
-    return options
+    return parser
 
 
 def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
     """Yield the systems, the teacher first if there is one; each encodes its texts at its first use."""
+    if options.model2vec and not options.teacher:
+        raise SystemExit("--model2vec needs --teacher: the folder that it distills")
     teacher: tuple[str, Encode] | None = None
     if options.teacher_cache:
         teacher = open_teacher_cache(options.teacher_cache)

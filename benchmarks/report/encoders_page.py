@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.common.ir_metrics import NDCG
 from benchmarks.common.quality_names import STS
 from benchmarks.common.results import RESULTS, Result, markdown_table, number_text, target_rows
+from benchmarks.report.among_rows import among_rows
 from benchmarks.report.show_results import machine_text, read_result
 from benchmarks.report.tables import NOT_MEASURED, all_quality, encoding, find_measurements
 from benchmarks.report.tables import parts as report_parts
@@ -38,6 +39,11 @@ def means(made: Result) -> str:
 def parts(made: Result) -> str:
     """Return the table of every task and collection, and the environment."""
     return f"{report_parts({'quality': made})}\n\n{environment(made)}"
+
+
+def among(made: Result) -> str:
+    """Return the table of quality among many texts, and the environment."""
+    return f"{markdown_table(among_rows(made['systems']))}\n\n{environment(made)}"
 
 
 def exports(made: Result) -> str:
@@ -118,6 +124,8 @@ def environment(made: Result) -> str:
 
 
 TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
+    "among": ("among", among),
+    "among targets": ("among", targets),
     "choice": ("encoding", choice),
     "missed": ("quality", missed),
     "quality targets": ("quality", targets),

@@ -22,6 +22,7 @@ from hpdsearch.distillation.spec import Precision, ProjectionSpec, WeightedTeach
 from hpdsearch.distillation.teacher.ensemble import TeacherEnsemble
 from hpdsearch.distillation.teacher.teacher import Teacher, embed, open_cache
 from hpdsearch.encoder import write_space
+from hpdsearch.encoder.query_adapter import QueryAdapter, write_query_adapter
 from hpdsearch.errors import CacheError
 from hpdsearch.evaluation import evaluate_retrieval, evaluate_sts, ndcg_at_k, rank_doc_ids, read_collections, read_sts
 
@@ -63,6 +64,9 @@ def made(tmp_path_factory) -> SimpleNamespace:
         precision=Precision.FLOAT32,
     )  # fmt: skip
     tiny = make_tiny_encoder(root / "tiny", precision=Precision.INT8)
+    rng = np.random.default_rng(5)
+    offset, scale = rng.normal(size=16).astype(np.float32) / 10, rng.uniform(0.5, 1.5, 16).astype(np.float32)
+    write_query_adapter(tiny, QueryAdapter(offset, scale))
     words = ["quality.py", "--data", root / "data", "--teacher", teacher, "--space", root / "space"]
     words += [
         "--encoders",
@@ -76,6 +80,8 @@ def made(tmp_path_factory) -> SimpleNamespace:
     words += ["--dims", 16, 8, 4, "--peer-dims", 8, 4, "--cache", root / "vectors", "-o", root / "quality.json"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", list(map(str, words)))
+        # Whether integer products are exact depends on the processor.
+        patch.setattr(quality, "has_exact_int8", lambda folder: (folder / "model.int8.onnx").is_file())
         quality.main()
     result = json.loads((root / "quality.json").read_text())
     return SimpleNamespace(
@@ -134,9 +140,20 @@ def test_rows_have_their_kind_and_bytes_per_vector(made):
 def test_encoders_score_at_every_width_as_if_loaded_with_it(made):
     for dim in (8, 4):
         require_row(made, "static", dim, Encoder.load(made.static, dim=dim).encode)
-    for dim in (16, 8, 4):
-        require_row(made, "tiny", dim, Encoder.load(made.tiny, dim=dim, backend="onnx-int8").encode)
-        require_row(made, "tiny float32", dim, Encoder.load(made.tiny, dim=dim, backend="onnx").encode)
+    for name, backend in (("tiny", "onnx-int8"), ("tiny float32", "onnx")):
+        for dim in (16, 8, 4):
+            encoder = Encoder.load(made.tiny, dim=dim, backend=backend)
+            require_row(made, name, dim, encoder.encode_queries, encoder.encode)
+            sts = evaluate_sts(made.tasks, encoder.encode)
+            assert made.rows[name, dim]["sts"]["average"] == pytest.approx(sts.average, abs=1e-3)
+
+
+def test_integer_products_are_measured_only_where_they_are_exact(made, monkeypatch):
+    assert not quality.has_exact_int8(made.static)
+    monkeypatch.setattr(quality, "time_sessions", lambda sessions, trial: dict.fromkeys(["onnx"], 1.0))
+    assert not quality.has_exact_int8(made.tiny)
+    monkeypatch.setattr(quality, "time_sessions", lambda sessions, trial: dict.fromkeys(sessions, 1.0))
+    assert quality.has_exact_int8(made.tiny)
 
 
 def test_the_teacher_is_measured_at_full_width_and_projected(made):
@@ -177,7 +194,7 @@ def test_bm25_is_evaluated_like_vectors(made):
 
 def test_a_hybrid_ranks_like_an_index_of_the_same_texts(made, tmp_path):
     encoder = Encoder.load(made.tiny)
-    system = judge.System(judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode)
+    system = judge.System(judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode, encoder.encode_queries)
     found = judge.measure(system, made.tasks, made.collections)
     for collection in made.collections:
         documents = [Document(doc_id, text) for doc_id, text in collection.documents()]
@@ -200,7 +217,7 @@ def test_a_hybrid_row_by_brute_force(made):
         values = []
         for query_id, query in collection.queries.items():
             others = {doc_id: text for doc_id, text in documents.items() if (query_id, doc_id) != ("q2", "q2")}
-            cosines = encoder.encode(list(others.values())) @ encoder.encode([query])[0]
+            cosines = encoder.encode(list(others.values())) @ encoder.encode_queries([query])[0]
             bm25 = dict(rankings[query_id])
             best = max(bm25.values(), default=1)
             coverage = compute_coverage(query, documents)
