@@ -71,7 +71,7 @@ def fit_queries(
             }
         )
         return
-    echo(f"fitted:     {fitted.n_queries:,} queries, {fitted.n_texts:,} texts")
+    echo(f"fitted to:  {fitted}")
     echo(f"offset:     {fitted.offset:.3f} of a vector's length")
     echo(f"encoder:    {fitted.folder}")
     echo(f"use it:     hpdsearch query --query-encoder {fitted.folder}")

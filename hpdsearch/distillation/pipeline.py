@@ -25,7 +25,7 @@ from hpdsearch.distillation.export.model_card import (
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 from hpdsearch.distillation.export.student import export_student
 from hpdsearch.distillation.gates import QualityReport, evaluate_gates, format_percent
-from hpdsearch.distillation.queries import add_query_adapter
+from hpdsearch.distillation.queries import FittedQueries, add_query_adapter
 from hpdsearch.distillation.space.lookup import SPACE, load_space, space_of_encoder
 from hpdsearch.distillation.spec import DistillSpec, ProjectionSpec
 from hpdsearch.distillation.staging import check_output, create_staging, exclusive_lock, prepare_run, promote
@@ -225,10 +225,9 @@ def distill_from(
             spec=spec.resolve_gates(),
             translations=_measure_translations(encoder, split, vectors),
         )
-        if queries:
-            add_query_adapter(staging, queries, split.training)
+        fitted = add_query_adapter(staging, queries, split.training) if queries else None
         has_plot = plot_training(folder / LOG, folder / PLOT)
-        card = _render_card(encoder, teacher, init_model, quality, provenance, split)
+        card = _render_card(encoder, teacher, init_model, quality, provenance, split, fitted)
         report = json.dumps(quality.as_dict(), indent=2) + "\n"
         for file_name, content in ((QUALITY, report), (README, card)):
             with atomic_write(staging / file_name) as file:
@@ -405,6 +404,7 @@ def _render_card(
     quality: QualityReport,
     provenance: Provenance,
     split: Split,
+    fitted: FittedQueries | None,
 ) -> str:
     measure = f"% of the teacher's {quality.k} nearest neighbors among {quality.n_texts:,} held-out texts"
     results = {
@@ -434,5 +434,6 @@ def _render_card(
             results={**results, "mean cosine to the teacher in the space": f"{quality.cosine:.3f}"},
             languages=[ENGLISH, *sorted({pair.language for pair in split.pairs} - {ENGLISH, NO_LANGUAGE})],
             command=provenance.command,
+            query_adapter=str(fitted) if fitted else "",
         )
     )

@@ -34,6 +34,9 @@ class FittedQueries:
     n_texts: int
     offset: float
 
+    def __str__(self) -> str:
+        return f"{self.n_queries:,} queries and {self.n_texts:,} texts"
+
 
 def fit_queries(
     encoder: str | Path,

@@ -153,7 +153,7 @@ def add_file(folder: Path, file_name: str, content: bytes) -> None:
     with atomic_write(folder / file_name) as file:
         file.write(content)
     checksums = {**card.sha256, file_name: file_sha256(folder / file_name)}
-    fields = {key: getattr(card, key) for key in _FIELDS[FORMAT]}
+    fields = {key: getattr(card, key) for key in _FIELDS[FORMAT] if key != "sha256"}
     _write_card(folder, {"format": FORMAT, **fields, "sha256": dict(sorted(checksums.items()))})
 
 

@@ -27,7 +27,7 @@ def test_the_new_encoder_queries_an_index_of_the_old_one(indexed, files, tiny_fo
     adapter = Encoder.load(tmp_path / "mine").query_adapter
     length = float(adapter.offset @ adapter.offset) ** 0.5
     assert made.stdout.splitlines() == [
-        "fitted:     100 queries, 100 texts",
+        "fitted to:  100 queries and 100 texts",
         f"offset:     {length:.3f} of a vector's length",
         f"encoder:    {tmp_path / 'mine'}",
         f"use it:     hpdsearch query --query-encoder {tmp_path / 'mine'}",

@@ -376,6 +376,8 @@ def test_queries_give_the_encoder_an_adapter_and_change_nothing_else(models, dis
     training = split_texts(make_texts(), SPEC, ()).training
     expected = fit_query_adapter(plain.encode(queries), plain.encode([t for t in training if t not in queries]))
     np.testing.assert_allclose(encoder.encode_queries(queries), expected(plain.encode(queries)), atol=1e-6)
+    assert "| query adapter | fitted to 100 queries and" in (made.folder / "README.md").read_text()
+    assert "query adapter" not in (distilled.folder / "README.md").read_text()
 
 
 def test_documents_are_split_into_passages_and_strings_are_not(models, distilled, work_folder):

@@ -61,6 +61,7 @@ class CardFields:
         languages: of the texts, as two-letter codes.
         command: the command line that made the encoder; "" for none.
         teachers: names of several teachers without their weights; empty for `teacher` alone.
+        query_adapter: what the query adapter was fitted to; "" for none.
     """
 
     name: str
@@ -76,6 +77,7 @@ class CardFields:
     languages: Sequence[str] = ("en",)
     command: str = ""
     teachers: Sequence[str] = ()
+    query_adapter: str = ""
 
 
 def read_license(folder: Path) -> str:
