@@ -40,7 +40,7 @@ BLOCK_DOCUMENTS = 4096
 @overwrite_option
 @encoder_option
 @dim_option
-@click.option("--queries", is_flag=True, help="Encode the texts as queries, with the query prompt of the encoder.")
+@click.option("--queries", is_flag=True, help="Encode the texts as queries, with the query prompt and adapter.")
 @device_option
 @corpus_options
 def encode(

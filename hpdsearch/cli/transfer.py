@@ -35,7 +35,8 @@ def export(source: str, output: Path, to: str, dim: int | None, overwrite: bool)
     standard output. It gets ids, texts, metadata and vectors. hpdsearch import reads parquet and jsonl.
 
     Without --to SOURCE is a built-in encoder or an encoder folder, and OUTPUT is a new or empty folder, which
-    sentence-transformers reads without hpdsearch. It gives the same vectors. The weights are float32.
+    sentence-transformers reads without hpdsearch. It gives the same vectors of documents, and has no query adapter. The
+    weights are float32.
 
     \b
     Examples:
@@ -57,9 +58,12 @@ def export(source: str, output: Path, to: str, dim: int | None, overwrite: bool)
 
 def _export_encoder(encoder: str, output: Path, dim: int | None) -> None:
     from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
+    from hpdsearch.encoder.folder import QUERY_ADAPTER, find_folder, read_card
 
     write_sentence_transformers(encoder, output, dim=dim)
     echo(f'{output}: load it with sentence_transformers.SentenceTransformer("{output}")')
+    if QUERY_ADAPTER in read_card(find_folder(encoder)).sha256:
+        echo("note: it encodes queries as documents; hpdsearch encode --queries applies the query adapter", err=True)
 
 
 def _export_index(folder: Path, output: Path, to: str, overwrite: bool) -> None:

@@ -66,20 +66,16 @@ def fit_queries(
     output = Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DistillError(f"{output}: expected a new or empty folder; choose another one")
-    loaded = Encoder.load(encoder, backend=Backend.ONNX)
-    chosen = _choose(queries, texts)
-    vectors = [loaded.encode(each, progress=progress) for each in chosen]
+    fitted = _Fit(Encoder.load(encoder, backend=Backend.ONNX), queries, texts, scaling, progress)
     copy_encoder(find_folder(encoder), output)
-    return _write(output, chosen, vectors, scaling)
+    return fitted.write(output)
 
 
 def add_query_adapter(
     folder: Path, queries: Sequence[str], texts: Sequence[str], *, scaling: float = SCALING
 ) -> FittedQueries:
     """Fit the adapter of the encoder in a folder and write it into the folder; see fit_queries."""
-    loaded = Encoder.load(folder, backend=Backend.ONNX)
-    chosen = _choose(queries, texts)
-    return _write(folder, chosen, [loaded.encode(each) for each in chosen], scaling)
+    return _Fit(Encoder.load(folder, backend=Backend.ONNX), queries, texts, scaling, SILENT).write(folder)
 
 
 def select_queries(texts: Sequence[str], pattern: str) -> list[str]:
@@ -95,21 +91,25 @@ def select_queries(texts: Sequence[str], pattern: str) -> list[str]:
     return [text for text in texts if matcher.match(text)]
 
 
-def _choose(queries: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the different queries and texts to encode."""
-    known = dict.fromkeys(query for query in queries if query.strip())
-    others = dict.fromkeys(text for text in texts if text.strip() and text not in known)
-    chosen = list(islice(known, N_FITTED)), list(islice(others, N_FITTED))
-    for name, found in zip(("queries", "texts that are not among the queries"), chosen, strict=True):
-        if len(found) < N_LEAST:
-            raise DistillError(f"expected at least {N_LEAST} different {name}, got {len(found)}; give more")
-    return chosen
+class _Fit:
+    """An adapter, and what it is fitted to."""
 
+    def __init__(
+        self, encoder: Encoder, queries: Sequence[str], texts: Sequence[str], scaling: float, progress: Progress
+    ) -> None:
+        known = dict.fromkeys(query for query in queries if query.strip())
+        others = dict.fromkeys(text for text in texts if text.strip() and text not in known)
+        self.queries, self.texts = list(islice(known, N_FITTED)), list(islice(others, N_FITTED))
+        counts = {"queries": len(self.queries), "texts that are not among the queries": len(self.texts)}
+        for name, found in counts.items():
+            if found < N_LEAST:
+                raise DistillError(f"expected at least {N_LEAST} different {name}, got {found}; give more")
+        encoder.query_adapter = None  # the new one takes its place
+        vectors = encoder.encode_queries(self.queries, progress=progress), encoder.encode(self.texts, progress=progress)
+        self.adapter = fit_query_adapter(*vectors, scaling=scaling)
 
-def _write(
-    folder: Path, chosen: tuple[list[str], list[str]], vectors: Sequence[np.ndarray], scaling: float
-) -> FittedQueries:
-    adapter = fit_query_adapter(*vectors, scaling=scaling)
-    write_query_adapter(folder, adapter)
-    queries, texts = chosen
-    return FittedQueries(folder, len(queries), len(texts), float(np.linalg.norm(adapter.offset)))
+    def write(self, folder: Path) -> FittedQueries:
+        """Write the adapter into the folder of the encoder."""
+        write_query_adapter(folder, self.adapter)
+        offset = float(np.linalg.norm(self.adapter.offset))
+        return FittedQueries(folder, len(self.queries), len(self.texts), offset)

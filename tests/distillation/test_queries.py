@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_encoder import WORDS
+from tiny_encoder import WORDS, make_tiny_encoder
 
 from hpdsearch import Encoder, fit_queries
 from hpdsearch.distillation import queries as module
@@ -25,6 +25,17 @@ def test_the_copy_asks_as_fitted_and_encodes_documents_as_before(tiny_encoder: E
     np.testing.assert_array_equal(encoder.encode(TEXTS), tiny_encoder.encode(TEXTS))
     assert made.offset == pytest.approx(np.linalg.norm(expected.offset))
     assert encoder.space == tiny_encoder.space
+
+
+def test_queries_are_fitted_with_the_query_prompt_and_texts_with_that_of_documents(tmp_path: Path) -> None:
+    folder = make_tiny_encoder(tmp_path / "prompted", query_prompt="song: ", document_prompt="book of: ")
+    prompted = Encoder.load(folder)
+    expected = fit_query_adapter(prompted.encode_queries(QUERIES), prompted.encode(TEXTS))
+    made = fit_queries(folder, tmp_path / "mine", queries=QUERIES, texts=TEXTS)
+    encoder = Encoder.load(made.folder)
+    wanted = expected(prompted.encode_queries(QUERIES))
+    np.testing.assert_allclose(encoder.encode_queries(QUERIES), wanted, atol=1e-6)
+    assert (encoder.query_prompt, encoder.document_prompt) == ("song: ", "book of: ")
 
 
 def test_a_fitted_encoder_can_be_fitted_again(tiny_encoder: Encoder, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hpdsearch.cli import main
 from hpdsearch.distillation.export.sentence_transformers import write_sentence_transformers
 from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder
+from hpdsearch.encoder.query_adapter import QueryAdapter, write_query_adapter
 from hpdsearch.errors import EncoderError
 
 TEXTS = ["the cat sings on the old tree", "a star", "Fire, wind & rain: the king!", "zebra 42"]
@@ -89,11 +90,22 @@ def test_the_command_exports_into_a_new_folder_only(tmp_path: Path, folder: Path
     result = CliRunner().invoke(main, ["export", str(folder), str(output), "--dim", "4"])
     assert (result.exit_code, f'SentenceTransformer("{output}")' in result.stdout) == (0, True)
     assert vectors_by_modules(output, TEXTS).shape == (4, 4)
+    assert result.stderr == ""
     result = CliRunner().invoke(main, ["export", str(folder), str(output)])
     assert (result.exit_code, "expected a new or empty folder" in result.stderr) == (1, True)
     with pytest.raises(EncoderError, match=r"dim: expected 1\.\.16"):
         write_sentence_transformers(folder, tmp_path / "other", dim=17)
     assert not (tmp_path / "other").exists()
+
+
+def test_the_command_says_that_a_query_adapter_is_left_out(tmp_path: Path, folder: Path) -> None:
+    shutil.copytree(folder, tmp_path / "adapted")
+    write_query_adapter(tmp_path / "adapted", QueryAdapter(np.ones(16, np.float32), np.ones(16, np.float32)))
+    result = CliRunner().invoke(main, ["export", str(tmp_path / "adapted"), str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert result.stderr.startswith("note: it encodes queries as documents; hpdsearch encode --queries")
+    expected = Encoder.load(tmp_path / "adapted").encode(TEXTS)
+    np.testing.assert_allclose(vectors_by_modules(tmp_path / "out", TEXTS), expected, atol=1e-4)
 
 
 def test_the_default_encoder_exports_without_warnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
