@@ -34,7 +34,7 @@ def get_help(*words):
 
 def test_help_lists_every_command_with_one_sentence_on_one_line():
     lines = get_help().splitlines()
-    shown = dict(re.findall(r"^  (\w+) +(\S.*)$", "\n".join(lines), flags=re.MULTILINE))
+    shown = dict(re.findall(r"^  ([\w-]+) +(\S.*)$", "\n".join(lines), flags=re.MULTILINE))
     for name, command in main.commands.items():
         sentence = command.help.split("\n\n")[0].strip()
         assert shown[name] == sentence
@@ -83,7 +83,7 @@ def test_the_public_names_are_those_listed():
         "Mode",
         "WeightedTeacher",
     }
-    assert set(hpdsearch.__all__) == classes | {"__version__", "read_encoded"}
+    assert set(hpdsearch.__all__) == classes | {"__version__", "fit_queries", "read_encoded"}
     assert all(isinstance(getattr(hpdsearch, name), type) for name in classes)
     with pytest.raises(AttributeError, match="no attribute 'tune'"):
         _ = hpdsearch.tune
