@@ -31,12 +31,12 @@ from benchmarks.common.vector_cache import Texts
 from benchmarks.quality.judge import RowKind, System
 from benchmarks.quality.run import iterate_systems, option_parser
 from benchmarks.report.among_rows import among_rows
+from benchmarks.retrieval.vectors import BLOCK
 from hpdsearch.common.vectors import Matrix, cosine_matrix
 from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import read_collections
 from hpdsearch.evaluation.metrics import top_rows
 
-ENCODED = 10_000  # documents of a file in the cache, as in benchmarks.retrieval
 RANKED = 64  # queries that are ranked at once
 # Least nDCG@10 among the most documents, in percent of the teacher, and points above all-MiniLM-L6-v2.
 GOALS = {("base", 256): 93.0, ("base", 128): 87.0, ("small", 256): 82.0, ("static", 256): 65.0}
@@ -74,11 +74,11 @@ def main() -> None:
 
 
 def collect_blocks(mix: MixedCorpus) -> Texts:
-    """Return the texts of the queries, each once, and of each block of documents, by the name of their part."""
+    """Return the texts of the queries, each once, and of each block of documents, as benchmarks.retrieval does."""
     documents = list(mix.documents.values())
     parts = {"mixed-queries": list(dict.fromkeys(mix.queries.values()))}
-    for number, first in enumerate(range(0, len(documents), ENCODED)):
-        parts[f"mixed-{number:05d}"] = documents[first : first + ENCODED]
+    for number, first in enumerate(range(0, len(documents), BLOCK)):
+        parts[f"mixed-{number:05d}"] = documents[first : first + BLOCK]
     return parts
 
 
