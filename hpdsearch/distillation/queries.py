@@ -11,7 +11,7 @@ import numpy as np
 from hpdsearch.common.progress import SILENT, Progress
 from hpdsearch.encoder import Backend, Encoder
 from hpdsearch.encoder.folder import find_folder
-from hpdsearch.encoder.query_adapter import SCALING, copy_encoder, fit_query_adapter, write_query_adapter
+from hpdsearch.encoder.query_adapter import SCALING, fit_query_adapter, write_query_adapter
 from hpdsearch.errors import DistillError
 
 N_FITTED = 10_000  # queries, and texts, that are encoded at most: the means of more would not differ
@@ -67,14 +67,18 @@ def fit_queries(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DistillError(f"{output}: expected a new or empty folder; choose another one")
     fitted = _Fit(Encoder.load(encoder, backend=Backend.ONNX), queries, texts, scaling, progress)
-    copy_encoder(find_folder(encoder), output)
-    return fitted.write(output)
+    return fitted.write(find_folder(encoder), output)
 
 
 def add_query_adapter(
     folder: Path, queries: Sequence[str], texts: Sequence[str], *, scaling: float = SCALING
 ) -> FittedQueries:
-    """Fit the adapter of the encoder in a folder and write it into the folder; see fit_queries."""
+    """Fit the adapter of the encoder in a folder and write it into the folder; see fit_queries.
+
+    Raises:
+        EncoderError: the folder holds no encoder, or its files are corrupt.
+        DistillError: there are too few queries or texts.
+    """
     return _Fit(Encoder.load(folder, backend=Backend.ONNX), queries, texts, scaling, SILENT).write(folder)
 
 
@@ -108,8 +112,8 @@ class _Fit:
         vectors = encoder.encode_queries(self.queries, progress=progress), encoder.encode(self.texts, progress=progress)
         self.adapter = fit_query_adapter(*vectors, scaling=scaling)
 
-    def write(self, folder: Path) -> FittedQueries:
-        """Write the adapter into the folder of the encoder."""
-        write_query_adapter(folder, self.adapter)
+    def write(self, folder: Path, output: Path | None = None) -> FittedQueries:
+        """Write the adapter into the folder of the encoder, or into a copy."""
+        write_query_adapter(folder, self.adapter, output=output)
         offset = float(np.linalg.norm(self.adapter.offset))
-        return FittedQueries(folder, len(self.queries), len(self.texts), offset)
+        return FittedQueries(output or folder, len(self.queries), len(self.texts), offset)

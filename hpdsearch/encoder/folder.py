@@ -5,6 +5,7 @@ docs/encoder-format.md describes the format.
 
 import json
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -142,19 +143,30 @@ def write_encoder(
     return folder
 
 
-def add_file(folder: Path, file_name: str, content: bytes) -> None:
-    """Add a file of format 3 to a complete encoder folder, or replace it. The encoder gets another checksum.
+def add_file(folder: Path, file_name: str, content: bytes, *, output: Path | None = None) -> None:
+    """Add a file of format 3 to an encoder folder, or to a copy of it. encoder.json is written last.
+
+    Args:
+        folder: an encoder folder.
+        file_name: of the file, which may be there already.
+        content: of the file.
+        output: a new or empty folder for the copy, which is named after it; None changes the encoder itself.
 
     Raises:
         EncoderError: the folder holds no encoder.
     """
     card = read_card(folder)
-    (folder / CARD).unlink()
-    with atomic_write(folder / file_name) as file:
-        file.write(content)
-    checksums = {**card.sha256, file_name: file_sha256(folder / file_name)}
     fields = {key: getattr(card, key) for key in _FIELDS[FORMAT] if key != "sha256"}
-    _write_card(folder, {"format": FORMAT, **fields, "sha256": dict(sorted(checksums.items()))})
+    if output is None:
+        output = folder
+        (output / CARD).unlink()
+    else:
+        shutil.copytree(folder, output, ignore=shutil.ignore_patterns(CARD, "training"), dirs_exist_ok=True)
+        fields["name"] = output.resolve().name
+    with atomic_write(output / file_name) as file:
+        file.write(content)
+    checksums = {**card.sha256, file_name: file_sha256(output / file_name)}
+    _write_card(output, {"format": FORMAT, **fields, "sha256": dict(sorted(checksums.items()))})
 
 
 def _write_card(folder: Path, fields: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ they ask for, so the adapter moves the mean of queries onto the mean of texts. I
 in which texts vary little. Documents keep their vectors: another adapter needs no new index.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpdsearch.common.vectors import Matrix, require_matrix, unit_rows
-from hpdsearch.encoder.folder import CARD, QUERY_ADAPTER, add_file, read_card
+from hpdsearch.encoder.folder import QUERY_ADAPTER, add_file, read_card
 from hpdsearch.errors import EncoderError, ShapeError
 
 SCALING = 0.2  # dimensions are scaled by variance ** -SCALING, see decision 74
@@ -99,8 +98,13 @@ def read_query_adapter(folder: Path) -> QueryAdapter | None:
     return adapter
 
 
-def write_query_adapter(folder: Path, adapter: QueryAdapter) -> None:
-    """Add an adapter to an encoder folder, or replace its own. Documents get the same vectors as before.
+def write_query_adapter(folder: Path, adapter: QueryAdapter, *, output: Path | None = None) -> None:
+    """Give an encoder an adapter in place of its own, if it has one. Documents get the same vectors as before.
+
+    Args:
+        folder: the encoder folder.
+        adapter: of the encoder's width.
+        output: a new or empty folder for a copy with the adapter; None changes the encoder itself.
 
     Raises:
         EncoderError: the folder holds no encoder.
@@ -111,10 +115,4 @@ def write_query_adapter(folder: Path, adapter: QueryAdapter) -> None:
     dim = read_card(folder).dim
     if len(adapter.offset) != dim:
         raise ShapeError(f"query adapter: expected {dim} values (the encoder's dim), got {len(adapter.offset)}")
-    add_file(folder, QUERY_ADAPTER, save({"offset": adapter.offset, "scale": adapter.scale}))
-
-
-def copy_encoder(folder: Path, output: Path) -> None:
-    """Copy an encoder folder, with its README and its space, to a new or empty folder; the card comes last."""
-    shutil.copytree(folder, output, ignore=shutil.ignore_patterns(CARD, "training"), dirs_exist_ok=True)
-    shutil.copyfile(folder / CARD, output / CARD)
+    add_file(folder, QUERY_ADAPTER, save({"offset": adapter.offset, "scale": adapter.scale}), output=output)
