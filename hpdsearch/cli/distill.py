@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from hpdsearch.cli.corpus import corpus_options, open_corpus
-from hpdsearch.cli.options import device_option
+from hpdsearch.cli.options import device_option, encoder_output_option
 from hpdsearch.cli.output import echo, echo_json, format_bytes, make_progress
 from hpdsearch.cli.parameters import Command, RenamedOption, UserPath, expand_home
 from hpdsearch.errors import DistillError
@@ -85,14 +85,7 @@ share = click.FloatRange(0, 1)
     metavar="MODEL",
     help="Start from this model: a built-in encoder, a folder, or a BERT on the hub.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=UserPath(path_type=Path),
-    metavar="FOLDER",
-    required=True,
-    help="Write the encoder folder here.",
-)
+@encoder_output_option
 @click.option(
     "--recipe",
     type=expand_home,

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from hpdsearch.cli.corpus import corpus_options, open_corpus
+from hpdsearch.cli.options import encoder_output_option
 from hpdsearch.cli.output import echo, echo_json, make_progress
-from hpdsearch.cli.parameters import UserPath, expand_home
+from hpdsearch.cli.parameters import expand_home
 
 N_READ = 50_000  # documents of each corpus at most: some may be blank, or equal to others
 
@@ -31,14 +32,7 @@ N_READ = 50_000  # documents of each corpus at most: some may be blank, or equal
     metavar="CORPUS",
     help="Fit to the texts of these files or folders, as for hpdsearch index. Repeatable.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=UserPath(path_type=Path),
-    metavar="FOLDER",
-    required=True,
-    help="Write the encoder folder here.",
-)
+@encoder_output_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @corpus_options
 def fit_queries(

@@ -1,10 +1,11 @@
 """Options of an index spec and of an encoder, which several commands share."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdsearch.cli.parameters import Command, EnumChoice, RenamedOption, apply_options, expand_home, read_size
+from hpdsearch.cli.parameters import Command, EnumChoice, RenamedOption, UserPath, apply_options, expand_home, read_size
 
 if TYPE_CHECKING:
     from hpdsearch.dense import IndexSpec
@@ -140,4 +141,14 @@ document_encoder_option = click.option(
     metavar="ENCODER",
     show_default="as stored in the index",
     help="Find the encoder of the index here, if its folder has moved. The index stores the new place.",
+)
+
+
+encoder_output_option = click.option(
+    "-o",
+    "--output",
+    type=UserPath(path_type=Path),
+    metavar="FOLDER",
+    required=True,
+    help="Write the encoder folder here.",
 )
