@@ -18,7 +18,6 @@ from hpdsearch.lexical.languages import (
     script_of,
     stemmer_name,
     stemming_languages,
-    stop_words_name,
 )
 from hpdsearch.lexical.scripts import (
     is_changed,
@@ -28,6 +27,7 @@ from hpdsearch.lexical.scripts import (
     prepare_words,
     split_into_terms,
 )
+from hpdsearch.lexical.stop_words import stop_word_filters
 
 TOKENIZER = "hpdsearch_english"  # the name in Tantivy's schema on disk
 STEMS_TOKENIZER = "hpdsearch_stems"  # of folders in other languages: they get stems, separated by spaces
@@ -97,8 +97,7 @@ def analyzer(stop_words: bool = True, stems: bool = True, language: str = ENGLIS
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     builder = builder.filter(tantivy.Filter.remove_long(_MAX_TOKEN_BYTES)).filter(tantivy.Filter.lowercase())
     fold = tantivy.Filter.ascii_fold()
-    listed = None if stop_words else stop_words_name(language)
-    drop = [tantivy.Filter.stopword(listed)] if listed else []
+    drop = [] if stop_words else stop_word_filters(language)
     # Lists of other languages hold accents. In English, a word that becomes a stop word without its accents is dropped.
     for each in [fold, *drop] if language == ENGLISH else [*drop, fold]:
         builder = builder.filter(each)

@@ -41,6 +41,9 @@ def test_stop_words_count_only_if_a_query_has_no_other_words(tmp_path):
     assert sorted(reader.search("the lake", 10)[0].tolist()) == [1, 2]
     assert query_stems("the lakes of the north") == ["lake", "north"]
     assert query_stems("To be, or not to be?") == ["to", "be", "or", "not", "to", "be"]
+    assert query_stems("What is the name of the lake?") == ["name", "lake"]
+    assert query_stems("whose lakes are these, and how do I find them?") == ["lake", "find"]
+    assert query_stems("The Who") == ["the", "who"]
     assert query_stems("?! -- ") == query_stems("") == []
     assert len(reader.search("?!", 10)[0]) == 0
 

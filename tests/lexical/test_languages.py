@@ -119,6 +119,29 @@ def test_stop_words_are_those_of_all_languages_of_a_script():
     assert query_words("the books и книги", with_russian) == [("book", "books"), ("книги", "книг")]
 
 
+QUESTIONS = {
+    "da": "Hvem har skrevet bogen, og hvornår?",
+    "de": "Wer hat das Buch geschrieben, und wann?",
+    "en": "Who has written the book, and how?",
+    "es": "¿Quién y cuándo el libro?",
+    "fi": "Kuka ja milloin kirja?",
+    "fr": "Qui, et quand, dans le livre ?",
+    "hu": "Ki és hol a könyv?",
+    "it": "Chi e quando il libro?",
+    "nl": "Wie heeft het boek, en wanneer?",
+    "no": "Hvem har boken, og hvilket?",
+    "pt": "Quem e onde o livro?",
+    "ru": "Кто и почему в книге?",
+    "sv": "Vem har boken, och vems?",
+}
+
+
+@pytest.mark.parametrize("language", [code for code in LANGUAGES if stop_words_name(code)])
+def test_question_words_are_stop_words(language):
+    last = {"da": 2, "de": 2, "en": 2}.get(language, 1)  # words that say what is asked for: the verb and the book
+    assert len(query_words(QUESTIONS[language], Analysis.of_languages((language,)))) == last
+
+
 def test_english_is_analyzed_as_before(tmp_path):
     for languages in ((), ("en",), ("zh",), ("ja", "th"), ("en", "ko")):
         assert Analysis.of_languages(languages) == ENGLISH_ANALYSIS == Analysis(AnalysisVersion.SCRIPTS)

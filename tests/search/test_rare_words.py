@@ -22,11 +22,12 @@ HOLDERS = {
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Encoder) -> Iterator[Index]:
-    """Return an index of 1,500 texts, six of which hold an identifier or a name, and some that hold its parts."""
+    """Return an index of 1,500 texts: six hold an identifier or a name, some its parts, and one words of questions."""
     parts = [Document("parts", "E1234 is 77 and 2021 is CVE 44228"), Document("common", "cat 1-2")]
+    question = Document("question", "what she asked, and whose song it was")  # the only one with these words
     holders = [Document(word, text, metadata={"rare": True}) for word, text in HOLDERS.items()]
     folder = tmp_path_factory.mktemp("rare") / "index"
-    with Index.build(folder, [*make_documents(1500), *parts, *holders], encoder=tiny_encoder) as made:
+    with Index.build(folder, [*make_documents(1500), *parts, question, *holders], encoder=tiny_encoder) as made:
         yield made
 
 
@@ -62,6 +63,11 @@ def test_each_identifier_counts_its_share(index: Index) -> None:
 
 def test_words_that_many_documents_hold_add_nothing(index: Index) -> None:
     assert all(hit.score <= 1 for hit in index.search("cat 42 sings 1-2-3", 40))
+
+
+def test_a_rare_question_word_adds_nothing_and_a_required_one_is_found(index: Index) -> None:
+    assert all(hit.score <= 1 for hit in index.search("what floats on the sea", 40))
+    assert index.search("+whose song", 1)[0].doc_id == "question"
 
 
 def test_identifiers_by_their_form() -> None:
