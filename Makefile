@@ -24,6 +24,7 @@ CLUSTER_INSTALLED := .venv/installed-cluster
 RELEASE_INSTALLED := .venv/installed-release
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+CORPUS ?= examples/wordnet.jsonl.gz
 SAMPLE := indexes/wordnet
 MODELS := $(HOME)/.cache/hpdsearch-models
 DATA ?= data
@@ -82,7 +83,7 @@ bench: $(BENCH_INSTALLED)
 	$(MAKE) pages
 
 $(SAMPLE)/catalog.sqlite: | $(LIGHT_INSTALLED)
-	$(BIN)/hpdsearch index examples/wordnet.jsonl.gz --output $(SAMPLE) --no-refine
+	$(BIN)/hpdsearch index $(CORPUS) --output $(SAMPLE) --no-refine
 
 $(VENV):
 	$(PYTHON) -m venv .venv

@@ -96,7 +96,9 @@ def test_a_killed_direct_build_goes_on_and_ends_with_the_same_bytes(
     folder = tmp_path / "0"
     for turn in range(N_KILLS):
         folder.mkdir(exist_ok=True)
-        n_killed += kill_a_build(folder, encoder, rng.uniform(0, max_delay))
+        was_killed = kill_a_build(folder, encoder, rng.uniform(0, max_delay))
+        n_killed += was_killed
+        max_delay *= 1.05 if was_killed else 0.9  # about two of three builds are killed, however busy the machine is
         n_encoded = encoder.take_count()
         if not is_committed(folder):
             n_resumed += n_kept > 0

@@ -4,7 +4,8 @@ Commit 5e25eed wrote tests/data/index-format-2 (encoder static, truncated to 16 
 (ivf pq with operating points), 45 (flat pq, rewritten by a merge, so that its row map has gaps) and 6, five buffered
 passages, and tombstones of all three kinds. IVF_MINIMUM, MEASURED_ROWS and the sizes of a small segment and of the
 buffer were lowered for it. documents.json lists the 167 documents; expected.json holds query vectors and that commit's
-answers in dense and lexical mode. Hybrid scores may change between versions: their formula belongs to no format.
+answers in dense and lexical mode; lexical queries hold no words that later versions leave out as stop words. Hybrid
+scores may change between versions: their formula belongs to no format.
 """
 
 import json
