@@ -31,7 +31,9 @@ from hpdsearch.evaluation.metrics import ndcg_at_k
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
 BEFORE = "first 100 of each alone, dense 0.8"  # until decision 51
 WITHOUT_COVERAGE = "cosine + BM25/best + rare words, dense 0.8, depth 30"  # until decision 55
-CHOSEN = "cosine + coverage + BM25/best + rare words, dense 0.7, coverage 0.2, depth 30"  # as in hpdsearch.search
+BEFORE_ADAPTERS = "cosine + coverage + BM25/best + rare words, dense 0.7, coverage 0.2, depth 30"  # until decision 77
+CHOSEN = "cosine + coverage + BM25/best + rare words, dense 0.65, coverage 0.25, depth 30"  # as in hpdsearch.search
+FIXED = ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, BEFORE_ADAPTERS, CHOSEN)
 DEPTHS = (30, 100)
 CONSTANTS = (10, 20, 60)
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # weight of the dense score
@@ -85,7 +87,7 @@ def main() -> None:
         "seed": SEED,
         "order": "each collection alone, then all among the texts of one mixture after the other",
     }
-    shown = {name: table[name] for name in ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, CHOSEN)} | chosen
+    shown = {name: table[name] for name in FIXED} | chosen
     measurements = [measurement(name, "nDCG@10", values.values()) for name, values in shown.items()]
     made = result("fusion", settings, measurements, [])
     write_result(
@@ -315,7 +317,7 @@ def summary(table: Table, chosen: Table) -> list[list[str]]:
         for family in FAMILIES
         if (names := [n for n in table if n.startswith(family)])
     ]
-    fixed = [name for name in ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, CHOSEN) if name in table]
+    fixed = [name for name in FIXED if name in table]
     shown = {name: table[name] for name in dict.fromkeys([*fixed, *best])} | chosen
     by_mixture = {name: _by_mixture(values) for name, values in shown.items()}
     mixtures = list(by_mixture["dense"])

@@ -1,12 +1,12 @@
 """Hybrid scores: a convex combination of three scores of a document, each about 0 to 1.
 
-    score = 0.7 cosine + 0.2 coverage + 0.1 BM25 / best BM25 of the query + bonus
+    score = 0.65 cosine + 0.25 coverage + 0.1 BM25 / best BM25 of the query + bonus
 
 All are computed for every document that one of the rankings has among its first FUSION_DEPTH. Coverage is the part of
 the query that the document holds: the idf of the stems that both have, divided by that of all stems. It has the same
 meaning for every query, while BM25 divided by its maximum is 1 for the best document even if that holds one word of
 ten. The bonus puts documents that hold an identifier of the query first (hpdsearch.search.rare_words). The weights were
-chosen by nDCG@10 on judged collections, alone and among other documents (docs/decisions/0055-coverage.md).
+chosen by nDCG@10 on judged collections, alone and among other documents (docs/decisions/0077-weights.md).
 
 Source: Bruch, Gai and Ingber 2022, "An Analysis of Fusion Functions for Hybrid Retrieval", arXiv:2210.11934. They find
 that a convex combination beats reciprocal rank fusion and needs few examples to be tuned.
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from hpdsearch.search.ranking import Ranked, Ranking
 
-DENSE_WEIGHT, COVERAGE_WEIGHT, BM25_WEIGHT = 0.7, 0.2, 0.1
+DENSE_WEIGHT, COVERAGE_WEIGHT, BM25_WEIGHT = 0.65, 0.25, 0.1
 FUSION_DEPTH = 30  # documents of each ranking that are scored; 100 change nDCG@10 by 0.2
 
 

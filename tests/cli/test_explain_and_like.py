@@ -20,8 +20,8 @@ def test_explain_is_in_json(indexed):
     found = hit["explanation"]
     assert (found["dense_rank"], found["lexical_rank"]) == (2, 1)
     assert sum(word["weight"] for word in found["words"]) == pytest.approx(found["bm25"], abs=1e-3)
-    words = 0.2 * found["coverage"] + 0.1 * found["bm25"] / found["best_bm25"]
-    assert hit["score"] == pytest.approx(0.7 * found["cosine"] + words, abs=1e-4)
+    words = 0.25 * found["coverage"] + 0.1 * found["bm25"] / found["best_bm25"]
+    assert hit["score"] == pytest.approx(0.65 * found["cosine"] + words, abs=1e-4)
     assert "explanation" not in json.loads(indexed("query", "fear", "--json").stdout)["hits"][0]
 
 

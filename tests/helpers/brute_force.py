@@ -101,7 +101,7 @@ def stems_of_text(text: str) -> set[str]:
 def compute_hybrid_scores(
     dense: Sequence[Hit], lexical: Sequence[Hit], coverage: Mapping[str, float], depth: int
 ) -> dict[str, float]:
-    """Return 0.7 cosine + 0.2 coverage + 0.1 BM25 / best BM25 of the documents that are among the first of a ranking.
+    """Return 0.65 cosine + 0.25 coverage + 0.1 BM25 / best BM25 of the documents that are among the first of a ranking.
 
     Args:
         dense: every document, best first.
@@ -110,6 +110,6 @@ def compute_hybrid_scores(
         depth: this many documents of each ranking are candidates.
     """
     cosines = {hit.doc_id: hit.score for hit in dense}
-    words = {hit.doc_id: 0.2 * coverage[hit.doc_id] + 0.1 * hit.score / lexical[0].score for hit in lexical}
+    words = {hit.doc_id: 0.25 * coverage[hit.doc_id] + 0.1 * hit.score / lexical[0].score for hit in lexical}
     candidates = {hit.doc_id for hit in [*dense[:depth], *lexical[:depth]]}
-    return {doc_id: 0.7 * cosines[doc_id] + words.get(doc_id, 0.0) for doc_id in candidates}
+    return {doc_id: 0.65 * cosines[doc_id] + words.get(doc_id, 0.0) for doc_id in candidates}

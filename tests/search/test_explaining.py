@@ -80,7 +80,7 @@ def test_the_parts_make_the_score(index: Index, query: str, mode: str) -> None:
         assert sum(word.weight for word in found.words) == pytest.approx(found.bm25, abs=ROUNDED)
         assert [word.weight for word in found.words] == sorted((word.weight for word in found.words), reverse=True)
         share = found.bm25 / found.best_bm25 if found.best_bm25 else 0.0
-        hybrid = 0.7 * found.cosine + 0.2 * found.coverage + 0.1 * share
+        hybrid = 0.65 * found.cosine + 0.25 * found.coverage + 0.1 * share
         scores = {"dense": found.cosine, "lexical": found.bm25, "hybrid": hybrid}
         assert hit.score == pytest.approx(scores[mode], abs=ROUNDED)
 

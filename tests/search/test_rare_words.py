@@ -44,8 +44,8 @@ def test_the_document_that_holds_a_rare_word_comes_first(index: Index, word: str
     assert second.explanation is not None
     assert second.explanation.bonus == 0
     found = first.explanation
-    words = 0.2 * found.coverage + 0.1 * found.bm25 / found.best_bm25
-    assert first.score == pytest.approx(0.7 * found.cosine + words + 1, abs=1e-4)
+    words = 0.25 * found.coverage + 0.1 * found.bm25 / found.best_bm25
+    assert first.score == pytest.approx(0.65 * found.cosine + words + 1, abs=1e-4)
 
 
 def test_a_filter_keeps_documents_with_rare_words_out(index: Index) -> None:

@@ -177,8 +177,8 @@ def test_a_document_far_down_one_ranking_gets_that_score_too(tmp_path: Path, tin
         first = next(doc_id for doc_id in dense if doc_id not in list(lexical)[:30])
         hits = {hit.doc_id: hit.score for hit in index.search("cat sun", 200)}
     coverage = compute_coverage("cat sun", {document.doc_id: document.text for document in documents})
-    words = 0.2 * coverage[first] + 0.1 * lexical[first] / max(lexical.values())
-    assert hits[first] == pytest.approx(0.7 * dense[first] + words, abs=1e-4)
+    words = 0.25 * coverage[first] + 0.1 * lexical[first] / max(lexical.values())
+    assert hits[first] == pytest.approx(0.65 * dense[first] + words, abs=1e-4)
 
 
 def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encoder) -> None:
@@ -189,9 +189,9 @@ def test_hybrid_scores_equal_hand_arithmetic(tmp_path: Path, tiny_encoder: Encod
         hits = {hit.doc_id: hit.score for hit in index.search("cat dog")}
     assert sorted(lexical) == ["a", "b"]
     assert lexical["b"] > lexical["a"]  # this document holds cat twice
-    assert hits["c"] == pytest.approx(0.7 * dense["c"])
-    assert hits["b"] == pytest.approx(0.7 * dense["b"] + 0.2 + 0.1)
-    assert hits["a"] == pytest.approx(0.7 * dense["a"] + 0.2 + 0.1 * lexical["a"] / lexical["b"])
+    assert hits["c"] == pytest.approx(0.65 * dense["c"])
+    assert hits["b"] == pytest.approx(0.65 * dense["b"] + 0.25 + 0.1)
+    assert hits["a"] == pytest.approx(0.65 * dense["a"] + 0.25 + 0.1 * lexical["a"] / lexical["b"])
 
 
 @pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])

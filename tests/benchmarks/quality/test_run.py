@@ -223,7 +223,7 @@ def test_a_hybrid_row_by_brute_force(made):
             coverage = compute_coverage(query, documents)
             scores = {
                 doc_id: round(
-                    0.7 * round(float(cosine), 6) + 0.2 * coverage[doc_id] + 0.1 * bm25.get(doc_id, 0) / best, 6
+                    0.65 * round(float(cosine), 6) + 0.25 * coverage[doc_id] + 0.1 * bm25.get(doc_id, 0) / best, 6
                 )
                 for doc_id, cosine in zip(others, cosines, strict=True)
             }
