@@ -31,9 +31,9 @@ from hpdsearch.evaluation.metrics import ndcg_at_k
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
 BEFORE = "first 100 of each alone, dense 0.8"  # until decision 51
 WITHOUT_COVERAGE = "cosine + BM25/best + rare words, dense 0.8, depth 30"  # until decision 55
-BEFORE_ADAPTERS = "cosine + coverage + BM25/best + rare words, dense 0.7, coverage 0.2, depth 30"  # until decision 77
+LESS_COVERAGE = "cosine + coverage + BM25/best + rare words, dense 0.7, coverage 0.2, depth 30"  # until decision 77
 CHOSEN = "cosine + coverage + BM25/best + rare words, dense 0.65, coverage 0.25, depth 30"  # as in hpdsearch.search
-FIXED = ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, BEFORE_ADAPTERS, CHOSEN)
+FIXED = ("dense", "lexical", USUAL, BEFORE, WITHOUT_COVERAGE, LESS_COVERAGE, CHOSEN)
 DEPTHS = (30, 100)
 CONSTANTS = (10, 20, 60)
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # weight of the dense score

@@ -11,20 +11,17 @@ import tantivy
 
 from hpdsearch.lexical.languages import stop_words_name
 
-# Snowball's list, without contractions, which the tokenizer splits at the apostrophe.
-_ENGLISH = """
-i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers herself it its
-itself they them their theirs themselves what which who whom whose this that these those am is are was were be been
-being have has had having do does did doing would should could ought cannot a an the and but if or because as until
-while of at by for with about against between into through during before after above below to from up down in out on
-off over under again further then once here there when where why how all any both each few more most other some such no
-nor not only own same so than too very
-"""
+# Added to Tantivy's lists. English is Snowball's list without contractions, which the tokenizer splits.
 _ADDED = {
     "da": "hvad hvem hvor hvornår hvorfor hvordan hvilken hvilket hvilke",
     "de": """was wer wem wen wessen wo wohin woher wann warum weshalb wieso wie wieviel womit wofür welche welcher
         welches welchen welchem""",
-    "en": _ENGLISH,
+    "en": """i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers
+        herself it its itself they them their theirs themselves what which who whom whose this that these those am
+        is are was were be been being have has had having do does did doing would should could ought cannot a an the
+        and but if or because as until while of at by for with about against between into through during before
+        after above below to from up down in out on off over under again further then once here there when where why
+        how all any both each few more most other some such no nor not only own same so than too very""",
     "es": "qué quién quiénes cuál cuáles dónde cuándo cómo cuánto cuántos cuánta cuántas",
     "fi": "mikä mitä kuka ketä kenen missä mistä mihin milloin miksi miten kuinka kumpi mitkä ketkä",
     "fr": "que quoi qui quel quelle quels quelles où quand pourquoi comment combien lequel laquelle",
