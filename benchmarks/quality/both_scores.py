@@ -19,7 +19,7 @@ from hpdsearch.lexical.tantivy_formats import K1, idf
 from hpdsearch.records import Document
 from hpdsearch.search.fusion import fuse
 from hpdsearch.search.ranking import Ranked
-from hpdsearch.search.rare_words import bonuses
+from hpdsearch.search.rare_words import KnownWords, bonuses
 
 BLOCK = 64  # queries whose cosines with all documents are in memory
 BEYOND = 10**9  # rank of a document that is not in a ranking
@@ -67,6 +67,7 @@ def score_candidates(
     queries: Mapping[str, str],
     encode_queries: Encode,
     encode_documents: Encode,
+    known_words: KnownWords,
     *,
     depth: int,
 ) -> Iterator[tuple[str, Candidates]]:
@@ -77,13 +78,14 @@ def score_candidates(
         queries: texts by query_id.
         encode_queries: texts of queries -> vectors (n, dim).
         encode_documents: the same for documents.
+        known_words: query -> its words that the encoder has whole.
         depth: documents of each ranking.
     """
     documents = dict(sorted(documents.items()))  # equal scores are ordered by row, so by doc_id
     vectors = unit_rows(encode_documents(list(documents.values())))
     items = list(queries.items())
     with temporary_bm25_index(documents.values()) as reader:
-        scorer = _Scorer(documents, reader, depth)
+        scorer = _Scorer(documents, reader, known_words, depth)
         for first in range(0, len(items), BLOCK):
             block = items[first : first + BLOCK]
             lines = cosine_matrix(unit_rows(encode_queries([text for _, text in block])), vectors)
@@ -94,11 +96,14 @@ def score_candidates(
 class _Scorer:
     """Scores the candidates of one query after the other; row i is the i-th document."""
 
-    def __init__(self, documents: Mapping[str, str], reader: LexicalReader, depth: int) -> None:
+    def __init__(
+        self, documents: Mapping[str, str], reader: LexicalReader, known_words: KnownWords, depth: int
+    ) -> None:
         self._doc_ids = list(documents)
         self._texts = list(documents.values())
         self._documents = documents
         self._reader = reader
+        self._known_words = known_words
         self._depth = depth
 
     def score(self, query_id: str, text: str, line: Floats) -> Candidates:
@@ -110,7 +115,7 @@ class _Scorer:
         lexical = self._leave_out(itself, found[0].tolist())
         added = {
             row: bonus
-            for row, bonus in bonuses(self._reader, text, _identity, self._read).items()
+            for row, bonus in bonuses(self._reader, text, self._known_words, _identity, self._read).items()
             if self._doc_ids[row] != itself
         }
         rows = sorted({*dense, *lexical, *added})

@@ -27,6 +27,7 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.evaluation import Collection, read_collections
 from hpdsearch.evaluation.distractors import SEED
 from hpdsearch.evaluation.metrics import ndcg_at_k
+from hpdsearch.search.rare_words import KnownWords
 
 USUAL = "rrf 60, depth 100"  # Cormack, Clarke and Buettcher, SIGIR 2009
 BEFORE = "first 100 of each alone, dense 0.8"  # until decision 51
@@ -72,7 +73,7 @@ def main() -> None:
 
     counts = dict(zip(KINDS, (options.short_texts, options.passages), strict=True))
     mixtures = {f"{n:,} {kind}": texts[:n] for kind, texts in distractors.items() for n in counts[kind]}
-    table = score_methods(judge_settings(collections, mixtures, encode_queries, encode))
+    table = score_methods(judge_settings(collections, mixtures, encode_queries, encode, encoder.known_words))
     chosen = choose_without(table)
     print(plain_table(summary(table, chosen)))
     settings = {
@@ -115,6 +116,7 @@ def judge_settings(
     mixtures: Mapping[str, Sequence[str]],
     encode_queries: Encode,
     encode_documents: Encode,
+    known_words: KnownWords,
 ) -> Iterator[tuple[Setting, Judged]]:
     """Yield the judged queries of each collection: alone, and in all mixtures.
 
@@ -123,8 +125,9 @@ def judge_settings(
         mixtures: texts to mix with the documents of all collections, by name.
         encode_queries: texts of queries -> vectors (n, dim).
         encode_documents: the same for documents.
+        known_words: query -> its words that the encoder has whole.
     """
-    encode = encode_queries, encode_documents
+    encode = encode_queries, encode_documents, known_words
     for each in collections:
         print(each.name, file=sys.stderr)
         scored = score_candidates(dict(each.documents()), each.queries, *encode, depth=max(DEPTHS))

@@ -15,6 +15,7 @@ from benchmarks.quality.both_scores import score_candidates
 from benchmarks.quality.intervals import Floats, interval_over_pairs, interval_over_queries
 from hpdsearch.evaluation import Collection, StsTask, is_query_itself, pair_cosines, rank_documents, spearman
 from hpdsearch.lexical import temporary_bm25_index
+from hpdsearch.search.rare_words import KnownWords
 
 FLOAT_BYTES = 4  # one dimension as float32
 
@@ -44,6 +45,7 @@ class System:
         dim: dimensions of the vectors.
         encode: texts -> vectors (n, dim).
         encode_queries: the same for queries, if they are encoded in another way or by another system.
+        known_words: of a hybrid system, query -> its words that the encoder has whole.
     """
 
     kind: RowKind
@@ -51,6 +53,7 @@ class System:
     dim: int
     encode: Encode
     encode_queries: Encode | None = None
+    known_words: KnownWords | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def measure(system: System, tasks: Sequence[StsTask], collections: Sequence[Coll
     encode_queries = system.encode_queries or system.encode
     for each in collections:
         if system.kind is RowKind.HYBRID:
-            rankings = rank_hybrid(each, encode_queries, system.encode)
+            assert system.known_words
+            rankings = rank_hybrid(each, encode_queries, system.encode, system.known_words)
         else:
             rankings, _ = rank_documents(each, encode_queries, system.encode)
         values[each.name] = _evaluate(each, rankings)
@@ -118,10 +122,13 @@ def _evaluate(collection: Collection, rankings: Rankings) -> dict[str, dict[str,
     return evaluate_run(collection.qrels, run)
 
 
-def rank_hybrid(collection: Collection, encode_queries: Encode, encode_documents: Encode) -> Rankings:
+def rank_hybrid(
+    collection: Collection, encode_queries: Encode, encode_documents: Encode, known_words: KnownWords
+) -> Rankings:
     """Rank the documents of each query as hybrid search does; the query itself is left out."""
     documents = dict(collection.documents())
-    scored = score_candidates(documents, collection.queries, encode_queries, encode_documents, depth=DEPTH)
+    encode = encode_queries, encode_documents, known_words
+    scored = score_candidates(documents, collection.queries, *encode, depth=DEPTH)
     return {query_id: candidates.rank_hybrid()[:DEPTH] for query_id, candidates in scored}
 
 

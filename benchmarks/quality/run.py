@@ -187,7 +187,8 @@ def encoder_systems(
             queries = of_queries(source, vectors, dim)
             asked = f"{name} asks {teacher[0]} projected"  # stored
             yield System(RowKind.ASYMMETRIC, asked, dim, truncate(documents, dim), queries)
-    yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors, of_queries(source, vectors, encoder.dim))
+    queries = of_queries(source, vectors, encoder.dim)
+    yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors, queries, encoder.known_words)
     if runs_int8:
         in_float = f"{name} float32"
         source = encoder_source(Encoder.load(location, backend=FLOAT32), in_float, FLOAT32)

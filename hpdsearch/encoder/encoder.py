@@ -219,6 +219,11 @@ class Encoder:
         _require_strings(texts)
         return self._tokenizer.spans(list(texts))
 
+    def known_words(self, text: str) -> set[str]:
+        """Return the words of a text, runs of letters and digits, that the vocabulary has whole, not in pieces."""
+        _require_strings([text])
+        return self._tokenizer.known_words(text)
+
 
 def _require_strings(texts: Sequence[str]) -> None:
     if isinstance(texts, str):

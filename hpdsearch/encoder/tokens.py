@@ -1,6 +1,7 @@
 """Token ids and character spans of texts, by a tokenizer.json without truncation or padding."""
 
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Span = tuple[int, int]
+
+_WORD = re.compile(r"\w+")
+_UNKNOWN = ("[UNK]", "<unk>")  # the tokens of what a vocabulary does not have
 
 
 class TextTokenizer:
@@ -69,6 +73,19 @@ class TextTokenizer:
         """Return the (start, end) characters of each text's tokens, in their order, without special tokens."""
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         return [encoding.offsets for encoding in encodings]
+
+    def known_words(self, text: str) -> set[str]:
+        """Return the words of a text, runs of letters and digits, that are one token of the vocabulary."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        unknown = {self._tokenizer.token_to_id(name) for name in _UNKNOWN}
+        found = set()
+        for word in _WORD.finditer(text):
+            start, end = word.span()
+            offsets = zip(encoding.ids, encoding.offsets, strict=True)
+            tokens = [token for token, (first, last) in offsets if first < end and last > start]
+            if len(tokens) == 1 and tokens[0] not in unknown:
+                found.add(word[0])
+        return found
 
 
 @cache

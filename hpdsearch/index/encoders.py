@@ -165,6 +165,10 @@ class IndexEncoders:
         """Return the vectors (n, dim) of parts of documents, by the query encoder; see `encode_queries`."""
         return self._fitting_query_encoder(snapshot).encode(texts)
 
+    def known_words(self, snapshot: Snapshot, text: str) -> set[str]:
+        """Return the words of a query that the query encoder has whole; see `encode_queries` for the errors."""
+        return self._fitting_query_encoder(snapshot).known_words(text)
+
     def _fitting_query_encoder(self, snapshot: Snapshot) -> Encoder:
         meta = snapshot.catalog.meta()
         with self._loading.get():

@@ -301,6 +301,7 @@ class Index:
             texts,
             partial(self._encoders.encode_queries, snapshot),
             partial(self._encoders.encode_sentences, snapshot),
+            partial(self._encoders.known_words, snapshot),
             k=k,
             mode=parse_mode(mode),
             where=where,

@@ -4,7 +4,7 @@ Its process opens the catalogs and the lexical indexes of all shards, which stay
 of its own. The candidates of all shards are merged by `merge_parts`, exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,21 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class PartQuery:
+    """A query as each shard gets it.
+
+    Attributes:
+        text: the query, with its marks.
+        vector: its vector (dim,); None in mode lexical.
+        known_words: in mode hybrid, its words that the encoder has whole.
+    """
+
+    text: str
+    vector: np.ndarray | None = None
+    known_words: Set[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class PartOptions:
     """How the shards are searched.
 
@@ -92,39 +107,41 @@ def open_one_shard(
     return replace(whole, catalog=catalog, lexical=lexical, tombstones=catalog.tombstones())
 
 
-def search_part(snapshot: Snapshot, text: str, vector: np.ndarray | None, options: PartOptions) -> list[Candidate]:
+def search_part(snapshot: Snapshot, query: PartQuery, options: PartOptions) -> list[Candidate]:
     """Return the candidates of one shard for a query.
 
     Args:
         snapshot: of `open_one_shard`.
-        text: the query, with its marks.
-        vector: its vector (dim,); None in mode lexical.
+        query: the query.
         options: the options of the search.
 
     Raises:
         FilterError, CorruptIndexError: as in `search`.
     """
-    parsed = ParsedQuery(text) if options.mode is Mode.DENSE else parse_query(text)
+    parsed = ParsedQuery(query.text) if options.mode is Mode.DENSE else parse_query(query.text)
     restriction = Restriction(options.where, parsed.conditions)
     depth = options.depth
     dense: Ranking = []
     lexical: Ranking = []
-    if vector is not None:
-        (dense,) = rank_dense(snapshot, vector[np.newaxis], depth, restriction, ann_recall=options.ann_recall)
+    if query.vector is not None:
+        (dense,) = rank_dense(snapshot, query.vector[np.newaxis], depth, restriction, ann_recall=options.ann_recall)
     if options.mode is not Mode.DENSE:
         lexical = rank_lexical(snapshot, parsed.text, depth, restriction)
-    if vector is None or options.mode is Mode.DENSE:
+    if query.vector is None or options.mode is Mode.DENSE:
         return _name(snapshot, [Candidate(doc, "", score, row) for doc, score, row in (dense or lexical)[:depth]])
-    return _name(snapshot, _score_both(snapshot, parsed.text, vector, dense[:depth], lexical[:depth], restriction))
+    without_marks = replace(query, text=parsed.text)
+    return _name(
+        snapshot, _score_both(snapshot, without_marks, query.vector, dense[:depth], lexical[:depth], restriction)
+    )
 
 
 def _score_both(
-    snapshot: Snapshot, text: str, vector: np.ndarray, dense: Ranking, lexical: Ranking, restriction: Restriction
+    snapshot: Snapshot, query: PartQuery, vector: np.ndarray, dense: Ranking, lexical: Ranking, restriction: Restriction
 ) -> list[Candidate]:
     """Return the documents of both rankings, and those with a bonus, with all parts of the hybrid score."""
-    bonuses = keep_allowed(snapshot, _own_bonuses(snapshot, text), restriction)
-    cosines, bm25 = score_by_both(snapshot, text, vector, dense, lexical, bonuses)
-    coverage = cover_documents(snapshot, text, bm25)
+    bonuses = keep_allowed(snapshot, _own_bonuses(snapshot, query), restriction)
+    cosines, bm25 = score_by_both(snapshot, query.text, vector, dense, lexical, bonuses)
+    coverage = cover_documents(snapshot, query.text, bm25)
     by_bm25 = {ranked.doc: ranked.score for ranked in bm25}
     near = {ranked.doc for ranked in dense}
     found = {ranked.doc for ranked in lexical}
@@ -144,13 +161,13 @@ def _score_both(
     ]
 
 
-def _own_bonuses(snapshot: Snapshot, text: str) -> Mapping[int, float]:
+def _own_bonuses(snapshot: Snapshot, query: PartQuery) -> Mapping[int, float]:
     """Return the bonuses of the shard's documents; they depend on the identifiers that all shards hold."""
     catalog = snapshot.catalog
     lexical = snapshot.lexical
     assert isinstance(catalog, OneShardCatalog)
     assert isinstance(lexical, OneShardLexicalReader)
-    bonuses = catalog_bonuses(catalog, lexical.everything, text)
+    bonuses = catalog_bonuses(catalog, lexical.everything, query.text, lambda _: query.known_words)
     return {doc: bonus for doc, bonus in bonuses.items() if doc // SHARD_STEP == catalog.number}
 
 

@@ -1,7 +1,9 @@
 """Documents that hold an identifier of the query, or the rare words that make up much of it, come first.
 
 An identifier (E1234-77, CVE-2021-44228, v2.7.1, not 1960s or 3rd) has a digit beside a letter or a sign. Encoders split
-it into pieces that mean nothing, and among many words its BM25 decides little (docs/decisions/0054-identifiers.md).
+it into pieces that mean nothing, and among many words its BM25 decides little (docs/decisions/0054-identifiers.md). The
+same holds for a rare word that the encoder's vocabulary does not have whole. One that it has is an ordinary word, rare
+in this corpus by chance, and gets nothing (docs/decisions/0078-known-words.md).
 """
 
 import re
@@ -20,6 +22,9 @@ MAX_RARE_ROWS = 10  # as many passages hold a rare word at most,
 MAX_RARE_SHARE = 0.001  # and so many of all passages
 MIN_IDF_SHARE = 0.4  # of the query's idf must be that of the rare words that a document holds
 MAX_CHARACTERS = 80  # of an identifier; the time of the pattern grows with their square
+
+KnownWords = Callable[[str], Set[str]]
+
 _DIGIT = re.compile(r"\d")
 _IDENTIFIER = re.compile(r"(?!(?i:\d+(?:s|st|nd|rd|th))\Z)(?=\S*\d)(?:\w*[^\W\d_]\w*|\w+(?:[-./:]\w+)+)(?:[-./:]\w+)*")
 
@@ -27,6 +32,7 @@ _IDENTIFIER = re.compile(r"(?!(?i:\d+(?:s|st|nd|rd|th))\Z)(?=\S*\d)(?:\w*[^\W\d_
 def bonuses(
     lexical: LexicalReader,
     text: str,
+    known_words: KnownWords,
     docs_of_rows: Callable[[Rows], Mapping[int, int]],
     read_documents: Callable[[Set[int]], Mapping[int, Document]],
 ) -> dict[int, float]:
@@ -35,6 +41,7 @@ def bonuses(
     Args:
         lexical: the lexical index.
         text: the query.
+        known_words: text -> its words that the encoder has whole; only called if the query has rare words.
         docs_of_rows: rows -> the document of each that is live.
         read_documents: document numbers -> the documents.
 
@@ -45,18 +52,18 @@ def bonuses(
     held = [docs for word in find_identifiers(text) if (docs := _holders(lexical, word, docs_of_rows, read_documents))]
     for doc in set().union(*held):
         added[doc] = sum(doc in docs for docs in held) / len(held)
-    for doc in _holders_of_rare_words(lexical, text, docs_of_rows):
+    for doc in _holders_of_rare_words(lexical, text, known_words, docs_of_rows):
         added[doc] = 1.0
     return added
 
 
-def catalog_bonuses(catalog: Catalog, lexical: LexicalReader, text: str) -> dict[int, float]:
-    """Return the bonuses of the documents of a catalog."""
+def catalog_bonuses(catalog: Catalog, lexical: LexicalReader, text: str, known_words: KnownWords) -> dict[int, float]:
+    """Return the bonuses of the documents of a catalog; see `bonuses`."""
 
     def read_documents(docs: Set[int]) -> dict[int, Document]:
         return {doc: stored.document for doc, stored in catalog.documents(sorted(docs)).items()}
 
-    return bonuses(lexical, text, catalog.docs_of_rows, read_documents)
+    return bonuses(lexical, text, known_words, catalog.docs_of_rows, read_documents)
 
 
 def find_identifiers(text: str) -> list[str]:
@@ -82,7 +89,7 @@ def _holders(
 
 
 def _holders_of_rare_words(
-    lexical: LexicalReader, text: str, docs_of_rows: Callable[[Rows], Mapping[int, int]]
+    lexical: LexicalReader, text: str, known_words: KnownWords, docs_of_rows: Callable[[Rows], Mapping[int, int]]
 ) -> set[int]:
     """Return the documents whose rare words of the query have MIN_IDF_SHARE of its idf."""
     limit = min(MAX_RARE_ROWS, MAX_RARE_SHARE * lexical.n_rows)
@@ -92,6 +99,8 @@ def _holders_of_rare_words(
     rare = [word for word in weights if counts[word] <= limit]
     if not rare or sum(weights[word] for word in rare) < least:
         return set()
+    ordinary = {word for known in known_words(text) for word in query_words(known, lexical.analysis)}
+    rare = [word for word in rare if word not in ordinary]
     held: defaultdict[int, float] = defaultdict(float)
     for word in rare:
         for doc in set(docs_of_rows(lexical.rows_with(word)).values()):

@@ -35,7 +35,7 @@ from hpdsearch.search.ranking import (
     expand_until_final,
     order_with_ties,
 )
-from hpdsearch.search.rare_words import catalog_bonuses
+from hpdsearch.search.rare_words import KnownWords, catalog_bonuses
 from hpdsearch.search.snapshot import Restriction, RowFilter, Snapshot
 
 EXACT_ROWS = 10_000  # up to so many rows that pass a filter are all scored exactly, without the codes
@@ -54,7 +54,8 @@ def search(
     snapshot: Snapshot,
     texts: Sequence[str],
     encode: Callable[[Sequence[str]], Matrix],
-    encode_sentences: Callable[[Sequence[str]], Matrix] | None = None,
+    encode_sentences: Callable[[Sequence[str]], Matrix],
+    known_words: KnownWords,
     *,
     k: int = 10,
     mode: Mode = Mode.HYBRID,
@@ -69,7 +70,8 @@ def search(
         snapshot: the snapshot to search.
         texts: queries in natural language, in lexical and hybrid mode with marks (hpdsearch.search.query_syntax).
         encode: queries -> unit vectors (n, dim) of the index's space; not called in lexical mode without `explain`.
-        encode_sentences: the same for sentences of documents, which `explain` compares with queries; None: `encode`.
+        encode_sentences: the same for sentences of documents, which `explain` compares with queries.
+        known_words: query -> its words that the encoder has whole; only called in hybrid mode.
         k: hits for each text, k >= 1; fewer are returned only if fewer documents match.
         mode: dense ranks by cosine, lexical by BM25, hybrid by both (hpdsearch.search.fusion).
         where: a filter (docs/filters.md).
@@ -100,7 +102,7 @@ def search(
         _encode(queries, encode)
         rankings = _rank_groups(snapshot, queries, k, ann_recall)
     else:
-        with _rank_words_meanwhile(snapshot, queries, depth) as by_words:
+        with _rank_words_meanwhile(snapshot, queries, known_words, depth) as by_words:
             _encode(queries, encode)
             nearest = _rank_groups(snapshot, queries, depth, ann_recall)
             each = zip(queries, nearest, by_words(), strict=True)
@@ -111,7 +113,7 @@ def search(
         return results
     nearest = _rank_groups(snapshot, queries, depth, ann_recall)
     return [
-        explain_hits(snapshot, _explained(snapshot, query, dense, depth), hits, docs, encode_sentences or encode)
+        explain_hits(snapshot, _explained(snapshot, query, dense, depth), hits, docs, encode_sentences)
         for query, dense, hits, docs in zip(queries, nearest, results, rankings, strict=True)
     ]
 
@@ -157,7 +159,7 @@ def _rank_groups(snapshot: Snapshot, queries: Sequence[_Query], k: int, ann_reca
 
 @contextmanager
 def _rank_words_meanwhile(
-    snapshot: Snapshot, queries: Sequence[_Query], depth: int
+    snapshot: Snapshot, queries: Sequence[_Query], known_words: KnownWords, depth: int
 ) -> Iterator[Callable[[], list[Ranking]]]:
     """Rank by BM25 and find bonuses and coverage, for a single query in another thread while the block runs.
 
@@ -167,7 +169,7 @@ def _rank_words_meanwhile(
     def rank() -> list[Ranking]:
         rankings = []
         for query in queries:
-            bonuses = catalog_bonuses(snapshot.catalog, snapshot.lexical, query.text)
+            bonuses = catalog_bonuses(snapshot.catalog, snapshot.lexical, query.text, known_words)
             query.bonuses = keep_allowed(snapshot, bonuses, query.restriction)
             ranking = rank_lexical(snapshot, query.text, depth, query.restriction)[:depth]
             query.coverage = cover_documents(snapshot, query.text, ranking)

@@ -21,6 +21,9 @@ from tiny_encoder import (
     make_tiny_static,
     tiny_bert,
 )
+from tokenizers import Tokenizer
+from tokenizers.models import Model, Unigram, WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer, Metaspace
 
 from hpdsearch.common.progress import Progress
 from hpdsearch.common.vectors import Matrix
@@ -28,6 +31,7 @@ from hpdsearch.distillation.spec import Precision
 from hpdsearch.encoder import DEFAULT_ENCODER, Encoder, read_space
 from hpdsearch.encoder.encoder import BLOCK
 from hpdsearch.encoder.folder import BUILT_IN
+from hpdsearch.encoder.tokens import TextTokenizer
 from hpdsearch.errors import EncoderError
 
 TEXTS = [
@@ -189,6 +193,29 @@ def test_token_spans_count_characters_not_bytes(tiny_encoder: Encoder) -> None:
     text = "ünder 猫 cat"
     (spans,) = tiny_encoder.token_spans([text])
     assert [text[start:end] for start, end in spans] == [*"ünder", "猫", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        (WordPiece({"[UNK]": 0, "cat": 1, "s": 2, "##ings": 3}, unk_token="[UNK]"), {"cat"}),
+        (
+            Unigram([("<unk>", -9.0), ("\u2581cat", -1.0), ("\u2581s", -2.0), ("ings", -2.0), ("\u2581", -3.0)], 0),
+            {"cat"},
+        ),
+    ],
+)
+def test_known_words_are_those_that_the_vocabulary_has_whole(model: Model, known: set[str]) -> None:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = BertPreTokenizer() if isinstance(model, WordPiece) else Metaspace()
+    assert TextTokenizer.wrap(tokenizer).known_words("cat, sings 猫 cat") == known
+
+
+def test_known_words_of_the_built_in_encoder() -> None:
+    found = Encoder.load(DEFAULT_ENCODER).known_words("Is rain mixed with snow? Café über Przybylski 日本")
+    assert found == {"Is", "rain", "mixed", "with", "snow", "Café", "über"}
+    with pytest.raises(EncoderError, match="got int"):
+        Encoder.load("static").known_words(3)  # type: ignore[arg-type]
 
 
 def test_token_spans_are_not_truncated(tiny_encoder: Encoder) -> None:

@@ -15,7 +15,7 @@ from hpdsearch.index import Index
 from hpdsearch.index.shards.cluster_file import read_cluster
 from hpdsearch.records import Document
 from hpdsearch.search import Mode
-from hpdsearch.search.one_shard import PartOptions, merge_parts, open_one_shard, search_part
+from hpdsearch.search.one_shard import PartOptions, PartQuery, merge_parts, open_one_shard, search_part
 from hpdsearch.search.query_syntax import parse_query
 
 N_SHARDS = (1, 3, 7)
@@ -32,7 +32,8 @@ class Parts:
     def search(self, query: str, options: PartOptions) -> list[tuple[str, float]]:
         text = query if options.mode is Mode.DENSE else parse_query(query).text
         vector = None if options.mode is Mode.LEXICAL else self.encoder.encode_queries([text])[0]
-        parts = [search_part(shard, query, vector, options) for shard in self.shards]
+        asked = PartQuery(query, vector, self.encoder.known_words(text))
+        parts = [search_part(shard, asked, options) for shard in self.shards]
         names = {each.doc: each.doc_id for part in parts for each in part}
         return [(names[doc], score) for doc, score, _ in merge_parts(parts, options)]
 

@@ -1,6 +1,7 @@
 """Documents that hold an identifier or rare words of the query come first in hybrid search."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from brute_force import make_documents
@@ -68,6 +69,18 @@ def test_words_that_many_documents_hold_add_nothing(index: Index) -> None:
 def test_a_rare_question_word_adds_nothing_and_a_required_one_is_found(index: Index) -> None:
     assert all(hit.score <= 1 for hit in index.search("what floats on the sea", 40))
     assert index.search("+whose song", 1)[0].doc_id == "question"
+
+
+def test_an_ordinary_word_adds_nothing_though_few_documents_hold_it(tmp_path: Path, tiny_encoder: Encoder) -> None:
+    texts = [*["the cat of the house"] * 1200, "a new song of the ship", "the dog of Przybylski"]
+    documents = [Document(str(number), text) for number, text in enumerate(texts)]
+    with Index.build(tmp_path / "index", documents, encoder=tiny_encoder) as index:
+        assert tiny_encoder.known_words("ship of Przybylski") == {"ship", "of"}
+        (found,) = index.search("ship", 1, explain=True)
+        assert found.text == "a new song of the ship"
+        assert found.explanation is not None
+        assert found.explanation.bonus == 0
+        assert index.search("Przybylski", 1)[0].score > 1
 
 
 def test_identifiers_by_their_form() -> None:

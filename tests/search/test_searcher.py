@@ -293,14 +293,13 @@ def test_ann_recall_selects_another_operating_point(
     spec = IndexSpec(Kind.IVF, Codec.PQ, nlist=12, nprobe=3, rescore=2)
     Index.build(tmp_path / "index", make_documents(600), encoder=tiny_encoder, spec=spec).close()
     state = open_snapshot(tmp_path / "index")
+    encode = tiny_encoder.encode_queries, tiny_encoder.encode, tiny_encoder.known_words
     quick, thorough = OperatingPoint(1, 1, 0.6, 0.5, 0.01), OperatingPoint(12, 50, 1.0, 0.99, 0.1)
     measured = OperatingPoints((quick, thorough), recall_target=0.5, is_met=True, n_queries=100)
     state.segments[0].operating_points = measured
     for recall, point in [(None, None), (0.5, quick), (0.9, thorough), (1.0, thorough)]:
         points.clear()
-        (hits,) = search_module.search(
-            state, ["cat dog"], tiny_encoder.encode, k=10, mode=Mode.DENSE, ann_recall=recall
-        )
+        (hits,) = search_module.search(state, ["cat dog"], *encode, k=10, mode=Mode.DENSE, ann_recall=recall)
         assert len(hits) == 10
         assert set(points) == {point}
 

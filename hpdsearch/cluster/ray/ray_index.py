@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hpdsearch.index.shards.sharded_index import ShardedIndex
 from hpdsearch.indexer.merge_policy import DEFAULT_MERGE_POLICY
 from hpdsearch.records import EncodedDocument, Hit, Hits, integer_to_id
 from hpdsearch.search import Mode
-from hpdsearch.search.one_shard import Candidate, PartOptions, merge_parts
+from hpdsearch.search.one_shard import Candidate, PartOptions, PartQuery, merge_parts
 from hpdsearch.search.query_syntax import ParsedQuery, parse_query
 from hpdsearch.search.searcher import check_limits, check_queries, make_hits, require_integer
 from hpdsearch.search.sharded import ShardedSnapshot
@@ -107,10 +108,15 @@ class RayIndex(ShardedIndex):
         check_limits(k, ann_recall, min_score)
         options = PartOptions(k, parse_mode(mode), where, ann_recall)
         parsed = [ParsedQuery(text) if options.mode is Mode.DENSE else parse_query(text) for text in texts]
-        vectors = None
+        without_marks = [each.text for each in parsed]
+        queries = [PartQuery(text) for text in texts]
         if options.mode is not Mode.LEXICAL and texts:
-            vectors = self._encoders.encode_queries(self._snapshot, [each.text for each in parsed])
-        answers = self._search_shards(texts, [each.text for each in parsed], vectors, options, min_score)
+            vectors = self._encoders.encode_queries(self._snapshot, without_marks)
+            queries = [replace(query, vector=one) for query, one in zip(queries, vectors, strict=True)]
+        if options.mode is Mode.HYBRID:
+            known = [self._encoders.known_words(self._snapshot, text) for text in without_marks]
+            queries = [replace(query, known_words=words) for query, words in zip(queries, known, strict=True)]
+        answers = self._search_shards(queries, without_marks, options, min_score)
         return answers[0] if isinstance(query, str) else answers
 
     def like(
@@ -126,8 +132,9 @@ class RayIndex(ShardedIndex):
         k = require_integer(k)
         check_limits(k, ann_recall, min_score)
         wanted = integer_to_id(doc_id)
-        mean = unit_rows(self.vectors([wanted])[0].mean(axis=0, keepdims=True))
-        (hits,) = self._search_shards([""], [""], mean, PartOptions(k + 1, Mode.DENSE, where, ann_recall), min_score)
+        (mean,) = unit_rows(self.vectors([wanted])[0].mean(axis=0, keepdims=True))
+        options = PartOptions(k + 1, Mode.DENSE, where, ann_recall)
+        (hits,) = self._search_shards([PartQuery("", mean)], [""], options, min_score)
         return Hits([hit for hit in hits if hit.doc_id != wanted][:k], hits.missing_shards)
 
     def vectors(self, doc_ids: Sequence[str | int]) -> list[Matrix]:
@@ -176,19 +183,18 @@ class RayIndex(ShardedIndex):
 
     def _search_shards(
         self,
+        queries: Sequence[PartQuery],
         texts: Sequence[str],
-        parsed: Sequence[str],
-        vectors: Matrix | None,
         options: PartOptions,
         min_score: float | None,
     ) -> list[Hits]:
-        """Return the hits of queries, given with and without their marks, and with their vectors (n, dim)."""
-        if not texts:
+        """Return the hits of queries; `texts` are their texts without marks."""
+        if not queries:
             return []
-        snapshot, found = self._ask("search", lambda _: self._for_all(texts, vectors, options), self.deadline)
+        snapshot, found = self._ask("search", lambda _: self._for_all(queries, options), self.deadline)
         missing = self._missing(found, range(len(self.shards)))
         answers = []
-        for number, text in enumerate(parsed):
+        for number, text in enumerate(texts):
             parts: list[list[Candidate]] = [part[number] for _, part in sorted(found.items())]
             ranking = [one for one in merge_parts(parts, options) if min_score is None or one.score >= min_score]
             answers.append(Hits(make_hits(snapshot, text, ranking), missing))

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from hpdsearch.catalog import CLUSTER_FILE
-from hpdsearch.common.vectors import Matrix
 from hpdsearch.errors import HpdsearchError
 from hpdsearch.index.shards.cluster_file import ClusterFile, read_cluster
 from hpdsearch.search.exact_scores import read_document_vectors
-from hpdsearch.search.one_shard import Candidate, PartOptions, open_one_shard, search_part
+from hpdsearch.search.one_shard import Candidate, PartOptions, PartQuery, open_one_shard, search_part
 from hpdsearch.search.sharded import ShardedSnapshot
 
 State = tuple[int, tuple[int, ...]]  # number of the build, and the generation of each shard
@@ -38,21 +37,17 @@ class ShardActor:
         self._snapshot: ShardedSnapshot | None = None
         self._state: State = (0, ())
 
-    def search(
-        self, state: State, texts: Sequence[str], vectors: Matrix | None, options: PartOptions
-    ) -> dict[str, Any]:
+    def search(self, state: State, queries: Sequence[PartQuery], options: PartOptions) -> dict[str, Any]:
         """Return the candidates of the shard for each query.
 
         Args:
             state: the commits that the caller has opened.
-            texts: the queries with their marks.
-            vectors: of the queries (n, dim); None in mode lexical.
+            queries: the queries.
             options: the options of the search.
         """
 
         def run(snapshot: ShardedSnapshot) -> list[list[Candidate]]:
-            each = [None] * len(texts) if vectors is None else list(vectors)
-            return [search_part(snapshot, text, one, options) for text, one in zip(texts, each, strict=True)]
+            return [search_part(snapshot, query, options) for query in queries]
 
         return self._answer(state, run)
 

@@ -56,7 +56,7 @@ def test_candidates_are_ranked_as_an_index_ranks_them(tmp_path: Path, tiny_encod
     documents = {each.doc_id: each.text for each in [*make_documents(400), Document("code", "the cat has E1234-77")]}
     queries = {"q1": "cat dog", "q2": "old green war peace moon stone", "q3": "E1234-77 of the king", "q4": "zzz"}
     corpus = [Document(doc_id, text) for doc_id, text in documents.items()]
-    encode = tiny_encoder.encode_queries, tiny_encoder.encode
+    encode = tiny_encoder.encode_queries, tiny_encoder.encode, tiny_encoder.known_words
     with Index.build(tmp_path / "index", corpus, encoder=tiny_encoder) as index:
         for query_id, found in score_candidates(documents, queries, *encode, depth=depth):
             hits = {hit.doc_id: hit.score for hit in index.search(queries[query_id], depth)}

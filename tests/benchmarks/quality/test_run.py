@@ -194,7 +194,9 @@ def test_bm25_is_evaluated_like_vectors(made):
 
 def test_a_hybrid_ranks_like_an_index_of_the_same_texts(made, tmp_path):
     encoder = Encoder.load(made.tiny)
-    system = judge.System(judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode, encoder.encode_queries)
+    system = judge.System(
+        judge.RowKind.HYBRID, "tiny hybrid", 16, encoder.encode, encoder.encode_queries, encoder.known_words
+    )
     found = judge.measure(system, made.tasks, made.collections)
     for collection in made.collections:
         documents = [Document(doc_id, text) for doc_id, text in collection.documents()]
