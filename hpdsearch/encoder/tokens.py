@@ -2,6 +2,7 @@
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -78,14 +79,16 @@ class TextTokenizer:
         """Return the words of a text, runs of letters and digits, that are one token of the vocabulary."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         unknown = {self._tokenizer.token_to_id(name) for name in _UNKNOWN}
-        found = set()
-        for word in _WORD.finditer(text):
-            start, end = word.span()
-            offsets = zip(encoding.ids, encoding.offsets, strict=True)
-            tokens = [token for token, (first, last) in offsets if first < end and last > start]
-            if len(tokens) == 1 and tokens[0] not in unknown:
-                found.add(word[0])
-        return found
+        words = list(_WORD.finditer(text))
+        ends = [word.end() for word in words]
+        tokens: list[list[int]] = [[] for _ in words]
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            number = bisect_right(ends, start)  # of the first word that the token may be in
+            while number < len(words) and words[number].start() < end:
+                tokens[number].append(token)
+                number += 1
+        is_known = [len(of_word) == 1 and of_word[0] not in unknown for of_word in tokens]
+        return {word[0] for word, known in zip(words, is_known, strict=True) if known}
 
 
 @cache

@@ -214,6 +214,7 @@ def test_known_words_are_those_that_the_vocabulary_has_whole(model: Model, known
 def test_known_words_of_the_built_in_encoder() -> None:
     found = Encoder.load(DEFAULT_ENCODER).known_words("Is rain mixed with snow? Café über Przybylski 日本")
     assert found == {"Is", "rain", "mixed", "with", "snow", "Café", "über"}
+    assert Encoder.load("static").known_words("rain Przybylski " * 100_000) == {"rain"}  # seconds, not hours
     with pytest.raises(EncoderError, match="got int"):
         Encoder.load("static").known_words(3)  # type: ignore[arg-type]
 
