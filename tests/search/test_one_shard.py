@@ -14,7 +14,7 @@ from hpdsearch.encoder import Encoder
 from hpdsearch.index import Index
 from hpdsearch.index.shards.cluster_file import read_cluster
 from hpdsearch.records import Document
-from hpdsearch.search import Mode
+from hpdsearch.search import Mode, rare_words
 from hpdsearch.search.one_shard import PartOptions, PartQuery, merge_parts, open_one_shard, search_part
 from hpdsearch.search.query_syntax import parse_query
 
@@ -71,6 +71,18 @@ def test_merged_candidates_are_the_hits_of_one_index(pairs, query: str, mode: Mo
     for index, parts in pairs:
         expected = [(hit.doc_id, hit.score) for hit in index.search(query, k, mode=mode, where=where)]
         assert parts.search(query, PartOptions(k, mode, where)) == expected
+
+
+@pytest.mark.parametrize("query", ["cat Cat 44228", "2021"])
+def test_only_words_that_the_encoder_splits_are_rare_in_shards(pairs, query: str, monkeypatch) -> None:
+    monkeypatch.setattr(rare_words, "MAX_RARE_SHARE", 1.0)
+    monkeypatch.setattr(rare_words, "MAX_RARE_ROWS", 1000)
+    for index, parts in pairs:
+        expected = [(hit.doc_id, hit.score) for hit in index.search(query, 200)]
+        assert parts.search(query, PartOptions(200, Mode.HYBRID)) == expected
+        assert max(score for _, score in expected) > 1  # for the number
+        assert {hit.score > 1 for hit in index.search("king of the sea", 200)} == {False}
+        assert {score > 1 for _, score in parts.search("king of the sea", PartOptions(200, Mode.HYBRID))} == {False}
 
 
 def test_a_shard_holds_no_vectors_of_others(pairs) -> None:
