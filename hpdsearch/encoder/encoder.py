@@ -220,7 +220,11 @@ class Encoder:
         return self._tokenizer.spans(list(texts))
 
     def known_words(self, text: str) -> set[str]:
-        """Return the words of a text, runs of letters and digits, that the vocabulary has whole, not in pieces."""
+        """Return the words of a text, runs of letters and digits, that the vocabulary has whole, not in pieces.
+
+        Raises:
+            EncoderError: `text` is not a string.
+        """
         _require_strings([text])
         return self._tokenizer.known_words(text)
 

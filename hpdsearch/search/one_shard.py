@@ -130,17 +130,16 @@ def search_part(snapshot: Snapshot, query: PartQuery, options: PartOptions) -> l
     if query.vector is None or options.mode is Mode.DENSE:
         return _name(snapshot, [Candidate(doc, "", score, row) for doc, score, row in (dense or lexical)[:depth]])
     without_marks = replace(query, text=parsed.text)
-    return _name(
-        snapshot, _score_both(snapshot, without_marks, query.vector, dense[:depth], lexical[:depth], restriction)
-    )
+    return _name(snapshot, _score_both(snapshot, without_marks, dense[:depth], lexical[:depth], restriction))
 
 
 def _score_both(
-    snapshot: Snapshot, query: PartQuery, vector: np.ndarray, dense: Ranking, lexical: Ranking, restriction: Restriction
+    snapshot: Snapshot, query: PartQuery, dense: Ranking, lexical: Ranking, restriction: Restriction
 ) -> list[Candidate]:
     """Return the documents of both rankings, and those with a bonus, with all parts of the hybrid score."""
+    assert query.vector is not None
     bonuses = keep_allowed(snapshot, _own_bonuses(snapshot, query), restriction)
-    cosines, bm25 = score_by_both(snapshot, query.text, vector, dense, lexical, bonuses)
+    cosines, bm25 = score_by_both(snapshot, query.text, query.vector, dense, lexical, bonuses)
     coverage = cover_documents(snapshot, query.text, bm25)
     by_bm25 = {ranked.doc: ranked.score for ranked in bm25}
     near = {ranked.doc for ranked in dense}

@@ -91,7 +91,7 @@ def _holders(
 def _holders_of_rare_words(
     lexical: LexicalReader, text: str, known_words: KnownWords, docs_of_rows: Callable[[Rows], Mapping[int, int]]
 ) -> set[int]:
-    """Return the documents whose rare words of the query have MIN_IDF_SHARE of its idf."""
+    """Return the documents whose rare words of the query, those that the encoder splits, have enough of its idf."""
     limit = min(MAX_RARE_ROWS, MAX_RARE_SHARE * lexical.n_rows)
     counts = {word: lexical.count_rows(*word) for word in query_words(text, lexical.analysis)}
     weights = {word: idf(lexical.n_rows, n) for word, n in counts.items() if n}
