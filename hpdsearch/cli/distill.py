@@ -247,6 +247,13 @@ share = click.FloatRange(0, 1)
     metavar="N",
     help="Embed only this many texts with the teacher, the others with the teacher assistant.",
 )
+@spec_option(
+    "--min-teacher-words",
+    path="min_teacher_words",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Embed only texts of at least this many words with the teacher, the others with the teacher assistant.",
+)
 @click.option(
     "--teacher-assistant",
     cls=RenamedOption,

@@ -115,8 +115,8 @@ def distill(
         spec: settings; None for the defaults.
         space: a built-in space, a space folder or an encoder folder with one, of this teacher; None: see
             DistillSpec.projection.
-        teacher_assistant: an encoder of the same space. It embeds the texts beyond spec.n_teacher_texts and, with a
-            positive spec.ensemble_weight, all texts.
+        teacher_assistant: an encoder of the same space. It embeds the texts beyond spec.n_teacher_texts or shorter
+            than spec.min_teacher_words and, with a positive spec.ensemble_weight, all texts.
         cache: folder of the teachers' embeddings; None for the user's cache folder.
         overwrite: replace an encoder in `output`. It stays active until the new one is promoted.
         force: promote the encoder although a gate failed.
@@ -350,8 +350,8 @@ def _check_settings(
         )
     if split.by_assistant and not assistant:
         raise DistillError(
-            f"n_teacher_texts: expected a teacher assistant for the other {len(split.by_assistant)} texts, got none; "
-            "name one with --teacher-assistant, or omit --n-teacher-texts"
+            f"n_teacher_texts, min_teacher_words: expected a teacher assistant for the other {len(split.by_assistant)} "
+            "texts, got none; name one with --teacher-assistant, or omit --n-teacher-texts and --min-teacher-words"
         )
     if assistant and (space is None or assistant.space != space.id):
         raise DistillError(

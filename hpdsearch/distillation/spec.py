@@ -269,6 +269,9 @@ class DistillSpec:
             is computed on them. Among few texts, the nearest neighbors do not show fine differences.
         n_augmented: augmented texts per short training text (see augmentation.py).
         n_teacher_texts: training texts that the teacher embeds; None for all. The teacher assistant embeds the others.
+        min_teacher_words: the teacher embeds only training texts of at least so many words, separated by white space;
+            the teacher assistant embeds the others too. Where a good encoder is the assistant and the initial model, it
+            learns passages from the teacher and stays as it is for short texts.
         ensemble_weight: weight of a second vector in the training target (multi-teacher distillation), beside weight 1
             of the teacher's vector. The second vector is that of the teacher assistant or, without one, of the
             untrained student.
@@ -297,6 +300,7 @@ class DistillSpec:
     n_held_out: int = 20_000
     n_augmented: int = 0
     n_teacher_texts: int | None = None
+    min_teacher_words: int = 0
     ensemble_weight: float = 0.0
     interpolate_init: float = 0.0
     match_variance: float = 0.0

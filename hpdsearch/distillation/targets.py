@@ -63,9 +63,9 @@ def prepare_student(
 ) -> tuple[Student, TrainingSet]:
     """Build the untrained student and its training set.
 
-    The target of a text is the teacher's vector or, beyond n_teacher_texts, that of the teacher assistant; the target
-    of a translation is that of its text. A positive ensemble_weight adds a second vector to each target: that of the
-    assistant or of the untrained student. Targets are computed block by block and stay on disk.
+    The target of a text is the teacher's vector or, if split.by_assistant has it, that of the teacher assistant. The
+    target of a translation is that of its text. A positive ensemble_weight adds a second vector to each target: that of
+    the assistant or of the untrained student. Targets are computed block by block and stay on disk.
 
     Args:
         space: to train into.

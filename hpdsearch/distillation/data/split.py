@@ -55,7 +55,7 @@ def split_texts(texts: Sequence[str], spec: DistillSpec, pairs: Sequence[Pair] =
 
     Args:
         texts: distinct.
-        spec: its n_held_out, shuffle, n_teacher_texts, n_augmented and seed are used.
+        spec: its n_held_out, shuffle, n_teacher_texts, min_teacher_words, n_augmented and seed are used.
         pairs: parallel texts. Their first texts come behind `texts`. A translation is held out with its text, and left
             out if it equals a held-out text.
 
@@ -67,16 +67,18 @@ def split_texts(texts: Sequence[str], spec: DistillSpec, pairs: Sequence[Pair] =
     training, held_out = hold_out(texts, spec.n_held_out, spec.seed)
     if spec.shuffle:
         training = [training[position] for position in np.random.default_rng(spec.seed).permutation(len(training))]
-    fitted = training[: spec.n_teacher_texts]
+    long = [text for text in training if len(text.split()) >= spec.min_teacher_words]
+    fitted = long[: spec.n_teacher_texts]
     # An augmented text may equal another text, which may be held out.
     known = set(texts)
     held = set(held_out)
+    by_teacher = set(fitted)
     augmented = dict.fromkeys(augment_texts(fitted, spec.n_augmented, spec.seed))
     return Split(
         held_out=held_out,
         fitted=fitted,
         augmented=[text for text in augmented if text not in known],
-        by_assistant=training[len(fitted) :],
+        by_assistant=[text for text in training if text not in by_teacher],
         pairs=[pair for pair in pairs if pair.text not in held and pair.translation not in held],
         held_out_pairs=[pair for pair in pairs if pair.text in held],
     )

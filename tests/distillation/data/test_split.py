@@ -52,6 +52,17 @@ def test_too_few_texts_are_an_error_that_says_how_many_are_needed():
         hold_out(texts, 19, seed=0)
 
 
+def test_the_teacher_embeds_only_texts_of_enough_words():
+    texts = ["word " * (number % 7) + str(number) for number in range(400)]
+    split = split_texts(texts, replace(SPEC, n_held_out=40, min_teacher_words=5, n_augmented=0))
+    assert {len(text.split()) for text in split.fitted} == {5, 6, 7}
+    assert {len(text.split()) for text in split.by_assistant} == {1, 2, 3, 4}
+    assert len(split.embedded) == 360
+    fewer = split_texts(texts, replace(SPEC, n_held_out=40, min_teacher_words=5, n_teacher_texts=9, n_augmented=0))
+    assert fewer.fitted == split.fitted[:9]
+    assert {*fewer.by_assistant} == {*split.by_assistant, *split.fitted[9:]}
+
+
 def test_a_translation_is_held_out_with_its_text():
     texts = [f"text {number}" for number in range(300)]
     others = [f"other {number}" for number in range(100)]
