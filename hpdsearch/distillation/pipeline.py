@@ -348,6 +348,11 @@ def _check_settings(
             f"texts: expected at least {training.batch_size} (a batch) to train on, got {n_texts}; give more texts or "
             "a smaller --batch-size"
         )
+    if not split.fitted:
+        raise DistillError(
+            f"min_teacher_words: expected training texts of at least {spec.min_teacher_words} words for the teacher, got "
+            "only shorter ones; give a smaller --min-teacher-words"
+        )
     if split.by_assistant and not assistant:
         raise DistillError(
             f"n_teacher_texts, min_teacher_words: expected a teacher assistant for the other {len(split.by_assistant)} "

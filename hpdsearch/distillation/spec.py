@@ -270,8 +270,8 @@ class DistillSpec:
         n_augmented: augmented texts per short training text (see augmentation.py).
         n_teacher_texts: training texts that the teacher embeds; None for all. The teacher assistant embeds the others.
         min_teacher_words: the teacher embeds only training texts of at least so many words, separated by white space;
-            the teacher assistant embeds the others too. Where a good encoder is the assistant and the initial model, it
-            learns passages from the teacher and stays as it is for short texts.
+            the teacher assistant embeds the others. An encoder that is both the assistant and the initial model learns
+            passages from the teacher and stays as it is for short texts.
         ensemble_weight: weight of a second vector in the training target (multi-teacher distillation), beside weight 1
             of the teacher's vector. The second vector is that of the teacher assistant or, without one, of the
             untrained student.

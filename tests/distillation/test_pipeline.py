@@ -247,6 +247,9 @@ def test_the_teacher_assistant_embeds_the_remaining_texts(models, distilled, wor
         run(models, work_folder, spec=spec, space=distilled.folder)
     with pytest.raises(DistillError, match="teacher assistant: expected an encoder of the space"):
         run(models, work_folder, spec=spec, space=distilled.folder, teacher_assistant=models / "student")
+    shorter = replace(spec, min_teacher_words=1000)
+    with pytest.raises(DistillError, match="min_teacher_words: expected training texts of at least 1000 words"):
+        run(models, work_folder, spec=shorter, space=distilled.folder, teacher_assistant=distilled.folder)
     cache = work_folder / "empty"
     done = run(
         models,
