@@ -350,8 +350,8 @@ def _check_settings(
         )
     if not split.fitted:
         raise DistillError(
-            f"min_teacher_words: expected training texts of at least {spec.min_teacher_words} words for the teacher, got "
-            "only shorter ones; give a smaller --min-teacher-words"
+            f"min_teacher_words: expected training texts of at least {spec.min_teacher_words} words for the teacher, "
+            "got only shorter ones; give a smaller --min-teacher-words"
         )
     if split.by_assistant and not assistant:
         raise DistillError(
