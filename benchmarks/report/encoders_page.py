@@ -16,6 +16,7 @@ from benchmarks.report.tables import parts as report_parts
 from hpdsearch.distillation.recipe import make_spec, read_recipe
 
 ENCODERS = ("base", "small", "static")
+START = "base-first"  # the recipe of the encoder that the others start from
 
 
 def make_table(name: str, results: Path = RESULTS) -> str:
@@ -99,12 +100,14 @@ def recipes() -> str:
     """Return the table of the recipe settings that differ between the included encoders."""
     names = ("encoder", "teachers", "student", "layers", "texts", "teacher texts", "epochs", "learning rate")
     rows = [[*names, "ensemble weight", "interpolate init", "match variance"]]
-    for name in ENCODERS:
+    for name in (START, *ENCODERS):
         recipe = read_recipe(name)
         spec = make_spec(recipe.spec)
         training = spec.resolve_training()
         layers = ", ".join(map(str, spec.layers)) if isinstance(spec.layers, tuple) else spec.layers or "all"
         teacher_texts = "all" if spec.n_teacher_texts is None else f"{spec.n_teacher_texts:,}"
+        if spec.min_teacher_words:
+            teacher_texts += f" of at least {spec.min_teacher_words} words"
         cells = [
             name,
             ", ".join(Path(teacher).name for teacher in recipe.teachers),

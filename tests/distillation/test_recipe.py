@@ -227,7 +227,7 @@ def test_errors_name_unknown_and_wrong_fields(tmp_path, change, message):
 
 def test_a_missing_recipe_is_an_error(tmp_path):
     with pytest.raises(
-        DistillError, match=r"recipe bese: expected a JSON file or .* \(base, multilingual, small, static\)"
+        DistillError, match=r"recipe bese: expected a JSON file or .* \(base, base-first, multilingual, small, static\)"
     ):
         read_recipe("bese")
     (tmp_path / "r.json").write_text("{")
@@ -239,14 +239,15 @@ def test_a_missing_recipe_is_an_error(tmp_path):
 
 
 def test_the_recipes_of_the_family_can_be_read():
-    assert recipe_names() == ["base", "multilingual", "small", "static"]
+    assert recipe_names() == ["base", "base-first", "multilingual", "small", "static"]
     recipes = {name: read_recipe(name) for name in recipe_names()}
     assert all(recipe.name == name for name, recipe in recipes.items())
     assert len({recipe.teacher for recipe in recipes.values()}) == 1
     specs = {name: make_spec(recipe.spec) for name, recipe in recipes.items()}
     assert (specs["base"].static, specs["small"].static, specs["static"].static) == (False, False, True)
-    assert specs["base"].projection is not None, "base makes the space that the others are trained into"
-    assert {specs["small"].projection, specs["static"].projection} == {None}
+    assert specs["base-first"].projection is not None, "base-first makes the space that the others are trained into"
+    assert {specs[name].projection for name in ("base", "small", "static")} == {None}
+    assert {recipes[name].student for name in ("base", "small", "static")} == {"base-first"}
 
 
 def test_the_card_names_the_sources_with_their_licenses(sources):
