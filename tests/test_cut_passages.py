@@ -13,7 +13,7 @@ SENTENCES = [f"Sentence {number} of this text has exactly ten words inside it." 
 
 @pytest.fixture
 def sources(tmp_path):
-    """A folder with the sources: texts of 220 and 22 words, and one that is too short."""
+    """A folder with the sources: texts of some 220 and 24 words, and one that is too short."""
     for source in SCRIPT["WEIGHTS"]:
         long = [" ".join([f"About {source} {number}.", *SENTENCES]) for number in range(30)]
         lines = [*long, f"Short {source}: " + " ".join(SENTENCES[:2]), "Only three words."]
