@@ -1,4 +1,4 @@
-"""The script that cuts the passages on which the built-in encoder `base` is trained."""
+"""The script that cuts the passages on which the built-in encoders are trained."""
 
 import gzip
 import runpy
@@ -19,12 +19,16 @@ def sources(tmp_path):
         lines = [*long, f"Short {source}: " + " ".join(SENTENCES[:2]), "Only three words."]
         with gzip.open(tmp_path / f"{source}_passages.txt.gz", "wt") as file:
             file.writelines(f"{line}\n" for line in lines)
+    for source in SCRIPT["LONG_WEIGHTS"]:
+        with gzip.open(tmp_path / f"{source}.txt.gz", "wt") as file:
+            file.writelines(f"Line {number} of {source} has these eight words.\n" for number in range(400))
+            file.write(" ".join(["endless"] * 300) + "\n")
     return tmp_path
 
 
-def run(sources, n_texts):
+def run(sources, n_texts, *options):
     output = sources / "cut.txt.gz"
-    result = CliRunner().invoke(SCRIPT["main"], [str(sources), str(output), "--n-texts", str(n_texts)])
+    result = CliRunner().invoke(SCRIPT["main"], [str(sources), str(output), "--n-texts", str(n_texts), *options])
     assert result.exit_code == 0, result.output
     return gzip.open(output, "rt").read().splitlines()
 
@@ -48,6 +52,20 @@ def test_equal_sources_give_equal_passages_and_fewer_are_the_first_of_more(sourc
     assert len(set(passages)) == 400
     assert run(sources, 400) == passages
     assert run(sources, 50) == passages[:50]
+    assert run(sources, 50, "--skip", "120") == passages[120:170]
+
+
+def test_long_passages_are_consecutive_sentences_of_one_source(sources):
+    passages = SCRIPT["join_sentences"](sources)
+    assert len(passages) > 8 * len(SCRIPT["LONG_WEIGHTS"])
+    for passage in passages:
+        assert 130 <= len(passage.split()) <= 250
+        lines = [int(words.split()[0]) for words in passage.split("Line ")[1:]]
+        assert lines == list(range(lines[0], lines[0] + len(lines)))
+        assert len({words.split()[2] for words in passage.split("Line ")[1:]}) == 1
+        assert "endless" not in passage
+    assert run(sources, 20, "--long") == passages[:20]
+    assert run(sources, 5, "--long", "--skip", "3") == passages[3:8]
 
 
 def test_more_passages_than_there_are_is_an_error(sources):
@@ -55,3 +73,7 @@ def test_more_passages_than_there_are_is_an_error(sources):
     assert result.exit_code == 1
     assert "passages, got 100,000" in result.output
     assert not (sources / "cut").exists()
+    result = CliRunner().invoke(
+        SCRIPT["main"], [str(sources), str(sources / "cut"), "--n-texts", "9", "--skip", "9999"]
+    )
+    assert "passages, got 9,999 + 9" in result.output

@@ -5,8 +5,12 @@
 The options and systems are those of benchmarks.quality.run, the documents and queries those of the retrieval benchmark:
 queries are searched among the judged documents of all mixed collections and short texts, of which many are questions.
 Encoders with a query adapter are also measured without it. Search is exact, and vectors are kept.
+
+With --keep, the rows of the systems that are not measured now stay in the result file, if their texts are the same: a
+new encoder takes minutes, a teacher hours. The setting `kept` says when and on which machine those were measured.
 """
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -50,27 +54,82 @@ def main() -> None:
     parser.add_argument("--mix", nargs="+", default=["trecqa", "covid-faq"], help="judged collections to hide")
     parser.add_argument("--fill", type=Path, nargs="+", required=True, help="files of haystack texts, also .gz")
     parser.add_argument("--n", type=positive, nargs="+", default=[10_000, 100_000], help="numbers of documents")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the rows of the result file for the systems that are not measured now"
+    )
     options = parser.parse_args()
     found = select_collections(read_collections(options.data / "retrieval"), options.mix)
     mix = mix_corpus(found, options.fill, max(options.n))
+    task = {"n": options.n, "texts": mix.about}
+    earlier = read_earlier(options.output, task) if options.keep else None
     rows = []
     for system in with_and_without_adapter(iterate_systems(options, collect_blocks(mix))):
         print(f"{system.name}, {system.dim}", file=sys.stderr)
         scores = judge(system, mix, options.n)
         rows.append({"what": system.kind.value, "system": system.name, "dim": system.dim, "documents": scores})
-    print(plain_table(among_rows(rows)))
     loaded = [Encoder.load(location) for location in options.encoders]
-    settings = {
-        "n": options.n,
-        "texts": mix.about,
+    settings = task | {
         "encoders": [f"{one.name} {one.sha256}" for one in loaded],
         "n_fit": options.n_fit,
         "seed": options.seed,
     }
-    student = options.student.resolve().name if options.student else ""
-    measurements, targets = measure_goals(rows, student)
+    if earlier:
+        names = [one.name for one in loaded]
+        rows = merge_rows(earlier["systems"], rows, names)
+        settings["kept"] = describe_kept(earlier, names)
+    print(plain_table(among_rows(rows)))
+    measurements, targets = measure_goals(rows)
     made = result("among", settings, measurements, targets, versions=package_versions(["ir-measures"]))
     write_result(made | {"systems": rows}, options.output)
+
+
+def read_earlier(path: Path, task: Result) -> Result:
+    """Read an earlier result file.
+
+    Raises:
+        SystemExit: there is none, or it is that of other texts or numbers of documents.
+    """
+    if not path.is_file():
+        raise SystemExit(f"--keep: expected an earlier result file at {path}; there is none, so measure without --keep")
+    earlier: Result = json.loads(path.read_bytes())
+    for key, value in json.loads(json.dumps(task)).items():
+        if earlier["settings"].get(key) != value:
+            raise SystemExit(
+                f"--keep: {path} was measured with other {key} than asked for now, so its rows cannot be compared; "
+                "give the options and files of that run, or measure without --keep"
+            )
+    return earlier
+
+
+def merge_rows(earlier: Sequence[Result], rows: Sequence[Result], encoders: Sequence[str]) -> list[Result]:
+    """Return the measured rows in the places of the earlier rows of the same systems, and the other earlier rows.
+
+    Args:
+        earlier: rows of the earlier result.
+        rows: measured now.
+        encoders: measured now. All earlier rows of one of them go, also those with the teacher's documents.
+    """
+    new = {row_key(row): row for row in rows}
+    left = [row for row in earlier if row_key(row) in new or not is_of(row, encoders)]
+    return [new.pop(row_key(row), row) for row in left] + list(new.values())
+
+
+def row_key(row: Result) -> tuple[str, int]:
+    """Return the name and width of the system of a row."""
+    return row["system"], row["dim"]
+
+
+def is_of(row: Result, encoders: Sequence[str]) -> bool:
+    """Return whether a row is of one of the encoders: alone, without its adapter, or asking the teacher's documents."""
+    return any(f"{row['system']} ".startswith(f"{name} ") for name in encoders)
+
+
+def describe_kept(earlier: Result, encoders: Sequence[str]) -> list[Result]:
+    """Return when, where and from which encoders the rows of earlier results come, but for those measured now."""
+    settings = earlier["settings"]
+    of_others = [one for one in settings["encoders"] if one.split(" ")[0] not in encoders]
+    about = {key: earlier[key] for key in ("date", "commit", "machine")}
+    return [*settings.get("kept", []), about | {"encoders": of_others}]
 
 
 def collect_blocks(mix: MixedCorpus) -> Texts:
@@ -121,12 +180,17 @@ def nearest(queries: Matrix, documents: Matrix) -> Iterator[list[int]]:
         yield from top_rows(cosines, min(DEPTH, len(documents))).tolist()
 
 
-def measure_goals(rows: Sequence[Result], student: str) -> tuple[list[Result], list[Result]]:
-    """Return the measurements and targets among the most documents; without a teacher or student there are fewer."""
+def measure_goals(rows: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """Return the measurements and targets among the most documents; without a teacher or student there are fewer.
+
+    The student is the peer at its own width, which is neither projected nor model2vec.
+    """
     most = max(rows[0]["documents"], key=lambda n: int(n.replace(",", "")))
     values = {(row["system"], row["dim"]): row["documents"][most][NDCG] for row in rows}
     teacher = next((row for row in rows if row["what"] == RowKind.TEACHER.value), None)
     whole = values[teacher["system"], teacher["dim"]] if teacher else 0.0
+    peers = [row["system"] for row in rows if row["what"] == RowKind.PEER.value]
+    student = next((name for name in peers if name != "model2vec" and not name.endswith(" projected")), "")
     of_student = max((value for (name, _), value in values.items() if name == student), default=None)
     measurements, targets = [], []
     for (name, dim), limit in GOALS.items():

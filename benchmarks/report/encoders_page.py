@@ -43,8 +43,13 @@ def parts(made: Result) -> str:
 
 
 def among(made: Result) -> str:
-    """Return the table of quality among many texts, and the environment."""
-    return f"{markdown_table(among_rows(made['systems']))}\n\n{environment(made)}"
+    """Return the table of quality among many texts, and the environments of its rows."""
+    lines = [markdown_table(among_rows(made["systems"])), environment(made)]
+    if kept := made["settings"].get("kept"):
+        measured = ", ".join(one.split(" ")[0] for one in made["settings"]["encoders"])
+        lines[-1] = f"{measured}: {lines[-1]}"
+        lines.append("The other rows: " + " ".join(map(environment, kept)))
+    return "\n\n".join(lines)
 
 
 def exports(made: Result) -> str:

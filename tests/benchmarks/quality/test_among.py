@@ -87,3 +87,53 @@ def test_a_goal_is_a_percentage_of_the_teacher_among_the_most_documents(made):
     assert target["name"] == "tiny, 8: nDCG@10 among 100"
     assert target["measured"] == pytest.approx(100 * rows["tiny", 8] / rows["big", 32], rel=1e-4)
     assert not target["met"]
+
+
+def test_kept_rows_stay_beside_those_of_an_encoder_that_is_measured_again(made, tmp_path, monkeypatch):
+    root = made.root
+    output = tmp_path / "among.json"
+    earlier = json.loads(json.dumps(made.result))
+    asked = {"what": "asymmetric", "system": "tiny asks big projected", "dim": 16}
+    other = {"what": "encoder", "system": "tiny-other", "dim": 16}
+    scores = earlier["systems"][1]["documents"]
+    earlier["systems"] += [row | {"documents": scores} for row in (asked, other)]
+    output.write_text(json.dumps(earlier))
+    words = ["among.py", "--data", root / "data", "--mix", "alpha", "--fill", root / "fill.txt", "--n", 20, 100]
+    words += ["--encoders", root / "tiny", "--dims", 16, "--cache", root / "vectors", "-o", output, "--keep"]
+    monkeypatch.setattr(sys, "argv", list(map(str, words)))
+    monkeypatch.setattr(among, "GOALS", {("tiny", 16): 101.0})
+    among.main()
+    result = json.loads(output.read_text())
+    assert [(row["system"], row["dim"]) for row in result["systems"]] == [
+        ("big", 32),
+        ("tiny", 16),
+        ("tiny without query adapter", 16),
+        ("tiny-other", 16),
+    ]
+    assert result["systems"][:3] == made.result["systems"][:3]
+    assert result["targets"][0]["name"] == "tiny, 16: nDCG@10 among 100"
+    (kept,) = result["settings"]["kept"]
+    assert kept["date"] == made.result["date"]
+    assert kept["encoders"] == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"), [(["20"], "other n than"), (["20", "100", "--mix", "beta"], "other texts")]
+)
+def test_rows_of_other_texts_are_not_kept(made, tmp_path, monkeypatch, numbers, expected):
+    output = tmp_path / "among.json"
+    output.write_text(json.dumps(made.result))
+    words = ["among.py", "--data", made.root / "data", "--mix", "alpha", "--fill", made.root / "fill.txt", "--keep"]
+    words += ["--encoders", made.root / "tiny", "--cache", made.root / "vectors", "-o", output, "--n", *numbers]
+    monkeypatch.setattr(sys, "argv", list(map(str, words)))
+    with pytest.raises(SystemExit, match=expected):
+        among.main()
+    assert json.loads(output.read_text()) == made.result
+
+
+def test_there_must_be_rows_to_keep(made, tmp_path, monkeypatch):
+    words = ["among.py", "--data", made.root / "data", "--mix", "alpha", "--fill", made.root / "fill.txt", "--keep"]
+    words += ["--encoders", made.root / "tiny", "-o", tmp_path / "none.json", "--n", 20]
+    monkeypatch.setattr(sys, "argv", list(map(str, words)))
+    with pytest.raises(SystemExit, match="there is none"):
+        among.main()
