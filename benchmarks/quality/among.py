@@ -181,16 +181,12 @@ def nearest(queries: Matrix, documents: Matrix) -> Iterator[list[int]]:
 
 
 def measure_goals(rows: Sequence[Result]) -> tuple[list[Result], list[Result]]:
-    """Return the measurements and targets among the most documents; without a teacher or student there are fewer.
-
-    The student is the peer at its own width, which is neither projected nor model2vec.
-    """
-    most = max(rows[0]["documents"], key=lambda n: int(n.replace(",", "")))
+    """Return the measurements and targets among the most documents; without a teacher or student there are fewer."""
+    most = most_documents(rows)
     values = {(row["system"], row["dim"]): row["documents"][most][NDCG] for row in rows}
     teacher = next((row for row in rows if row["what"] == RowKind.TEACHER.value), None)
     whole = values[teacher["system"], teacher["dim"]] if teacher else 0.0
-    peers = [row["system"] for row in rows if row["what"] == RowKind.PEER.value]
-    student = next((name for name in peers if name != "model2vec" and not name.endswith(" projected")), "")
+    student = student_name(rows)
     of_student = max((value for (name, _), value in values.items() if name == student), default=None)
     measurements, targets = [], []
     for (name, dim), limit in GOALS.items():
@@ -203,6 +199,18 @@ def measure_goals(rows: Sequence[Result]) -> tuple[list[Result], list[Result]]:
         measurements.append(measurement(label, "points", [values["base", 256] - of_student]))
         targets.append(target(measurements[-1], at_least=ABOVE_STUDENT))
     return measurements, targets
+
+
+def most_documents(rows: Sequence[Result]) -> str:
+    """Return the largest number of documents, as the rows name it."""
+    sizes: list[str] = list(rows[0]["documents"])
+    return max(sizes, key=lambda n: int(n.replace(",", "")))
+
+
+def student_name(rows: Sequence[Result]) -> str:
+    """Return the name of the model that the students start from: the peer that is not projected and not model2vec."""
+    peers: list[str] = [row["system"] for row in rows if row["what"] == RowKind.PEER.value]
+    return next((name for name in peers if name != "model2vec" and not name.endswith(" projected")), "")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,16 @@ def among(made: Result) -> str:
     return "\n\n".join(lines)
 
 
+def training(made: Result) -> str:
+    """Return the table of quality against hours of training: a row for each encoder, in the order of the result."""
+    rows = [["encoder", "hours of training", f"{NDCG}, 256 dimensions", "128 dimensions"]]
+    points = {(item["system"], item["dim"]): item for item in made["measurements"] if "hours" in item}
+    for name in dict.fromkeys(name for name, _ in points):
+        values = [f"{points[name, dim]['median']:.2f}" for dim in (256, 128)]
+        rows.append([name, f"{points[name, 256]['hours']:g}", *values])
+    return markdown_table(rows)
+
+
 def exports(made: Result) -> str:
     """Return the table that compares integer products with float32, for the same encoders."""
     found = {(row["system"], row["dim"]): row for row in made["systems"]}
@@ -141,5 +151,6 @@ TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
     "systems": ("quality", means),
     "parts": ("quality", parts),
     "exports": ("quality", exports),
+    "training": ("training", training),
     "speed": ("encoding", speed),
 }
