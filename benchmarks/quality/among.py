@@ -63,7 +63,7 @@ def main() -> None:
     task = {"n": options.n, "texts": mix.about}
     earlier = read_earlier(options.output, task) if options.keep else None
     rows = []
-    for system in with_and_without_adapter(iterate_systems(options, collect_blocks(mix))):
+    for system in with_and_without_adapter(iterate_systems(options, collect_blocks(mix), in_float=False)):
         print(f"{system.name}, {system.dim}", file=sys.stderr)
         scores = judge(system, mix, options.n)
         rows.append({"what": system.kind.value, "system": system.name, "dim": system.dim, "documents": scores})
@@ -144,7 +144,7 @@ def collect_blocks(mix: MixedCorpus) -> Texts:
 def with_and_without_adapter(systems: Iterator[System]) -> Iterator[System]:
     """Yield the dense systems; one that encodes queries in another way than documents also without this."""
     for system in systems:
-        if system.kind in (RowKind.HYBRID, RowKind.FLOAT):
+        if system.kind is RowKind.HYBRID:
             continue
         yield system
         if system.kind is RowKind.ENCODER and system.encode_queries:

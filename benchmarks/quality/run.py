@@ -75,6 +75,7 @@ def main() -> None:
         "encoders": [f"{one.name} {one.sha256}" for one in loaded],
         "backends": f"{INT8} where the encoder has it and the processor computes it exactly, else {FLOAT32}; {FLOAT32} "
         "for the rows of float32",
+        "teacher": "read from a cache in float16" if options.teacher_cache else "computed in float32",
         "fit_texts": [file_identity(path) for path in options.fit_texts],
         "n_fit": options.n_fit,
         "seed": options.seed,
@@ -129,8 +130,14 @@ def option_parser(description: str | None, output: Path) -> argparse.ArgumentPar
     return parser
 
 
-def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[System]:
-    """Yield the systems, the teacher first if there is one; each encodes its texts at its first use."""
+def iterate_systems(options: argparse.Namespace, texts: Texts, *, in_float: bool = True) -> Iterator[System]:
+    """Yield the systems, the teacher first if there is one; each encodes its texts at its first use.
+
+    Args:
+        options: of option_parser.
+        texts: all texts that the systems will encode.
+        in_float: also yield encoders with integer products in float32.
+    """
     if options.model2vec and not options.teacher:
         raise SystemExit("--model2vec needs --teacher: the folder that it distills")
     teacher: tuple[str, Encode] | None = None
@@ -159,7 +166,7 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
     if student:
         yield from student_systems(*student, texts, lines, options.peer_dims)
     for location in options.encoders:
-        yield from encoder_systems(options, texts, location, teacher, space)
+        yield from encoder_systems(options, texts, location, teacher, space, in_float=in_float)
     if options.model2vec:
         vectors = cached_encoder(model2vec_source(options.teacher), texts, options.cache)
         for dim in valid_dims(MODEL2VEC_DIM, options.peer_dims):
@@ -167,7 +174,13 @@ def iterate_systems(options: argparse.Namespace, texts: Texts) -> Iterator[Syste
 
 
 def encoder_systems(
-    options: argparse.Namespace, texts: Texts, location: str, teacher: tuple[str, Encode] | None, space: Space | None
+    options: argparse.Namespace,
+    texts: Texts,
+    location: str,
+    teacher: tuple[str, Encode] | None,
+    space: Space | None,
+    *,
+    in_float: bool,
 ) -> Iterator[System]:
     """Yield an encoder at every width, in asymmetric search with the teacher's documents, and in hybrid search.
 
@@ -189,12 +202,12 @@ def encoder_systems(
             yield System(RowKind.ASYMMETRIC, asked, dim, truncate(documents, dim), queries)
     queries = of_queries(source, vectors, encoder.dim)
     yield System(RowKind.HYBRID, f"{name} hybrid", encoder.dim, vectors, queries, encoder.known_words)
-    if runs_int8:
-        in_float = f"{name} float32"
-        source = encoder_source(Encoder.load(location, backend=FLOAT32), in_float, FLOAT32)
+    if runs_int8 and in_float:
+        label = f"{name} float32"
+        source = encoder_source(Encoder.load(location, backend=FLOAT32), label, FLOAT32)
         vectors = cached_encoder(source, texts, options.cache)
         for dim in valid_dims(encoder.dim, options.dims):
-            yield System(RowKind.FLOAT, in_float, dim, truncate(vectors, dim), of_queries(source, vectors, dim))
+            yield System(RowKind.FLOAT, label, dim, truncate(vectors, dim), of_queries(source, vectors, dim))
 
 
 def has_exact_int8(folder: Path) -> bool:
