@@ -16,7 +16,7 @@ from benchmarks.report.tables import parts as report_parts
 from hpdsearch.distillation.recipe import make_spec, read_recipe
 
 ENCODERS = ("base", "small", "static")
-START = "base-first"  # the recipe of the encoder that the others start from
+STARTS = ("base-first", "small-first")  # recipes of encoders that others start from
 
 
 def make_table(name: str, results: Path = RESULTS) -> str:
@@ -115,7 +115,7 @@ def recipes() -> str:
     """Return the table of the recipe settings that differ between the included encoders."""
     names = ("encoder", "teachers", "student", "layers", "texts", "teacher texts", "epochs", "learning rate")
     rows = [[*names, "ensemble weight", "interpolate init", "match variance"]]
-    for name in (START, *ENCODERS):
+    for name in (*STARTS, *ENCODERS):
         recipe = read_recipe(name)
         spec = make_spec(recipe.spec)
         training = spec.resolve_training()

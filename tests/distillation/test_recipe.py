@@ -227,7 +227,7 @@ def test_errors_name_unknown_and_wrong_fields(tmp_path, change, message):
 
 def test_a_missing_recipe_is_an_error(tmp_path):
     with pytest.raises(
-        DistillError, match=r"recipe bese: expected a JSON file or .* \(base, base-first, multilingual, small, static\)"
+        DistillError, match=r"recipe bese: expected a JSON file or .* \(base, base-first, multilingual, small, small-first, static\)"
     ):
         read_recipe("bese")
     (tmp_path / "r.json").write_text("{")
@@ -239,7 +239,7 @@ def test_a_missing_recipe_is_an_error(tmp_path):
 
 
 def test_the_recipes_of_the_family_can_be_read():
-    assert recipe_names() == ["base", "base-first", "multilingual", "small", "static"]
+    assert recipe_names() == ["base", "base-first", "multilingual", "small", "small-first", "static"]
     recipes = {name: read_recipe(name) for name in recipe_names()}
     assert all(recipe.name == name for name, recipe in recipes.items())
     assert len({recipe.teacher for recipe in recipes.values()}) == 1
@@ -247,7 +247,8 @@ def test_the_recipes_of_the_family_can_be_read():
     assert (specs["base"].static, specs["small"].static, specs["static"].static) == (False, False, True)
     assert specs["base-first"].projection is not None, "base-first makes the space that the others are trained into"
     assert {specs[name].projection for name in ("base", "small", "static")} == {None}
-    assert {recipes[name].student for name in ("base", "small", "static")} == {"base-first"}
+    assert {recipes[name].student for name in ("base", "small-first", "static")} == {"base-first"}
+    assert (recipes["small"].student, recipes["small"].teacher_assistant) == ("small-first", "base")
 
 
 def test_the_card_names_the_sources_with_their_licenses(sources):
