@@ -98,14 +98,16 @@ def plot_curve(points: Sequence[Result], levels: Sequence[Result], path: Path) -
             axes.axhline(level["median"], linestyle=":", color=color(level["system"]), label=level["system"])
         for point in points:
             if point["dim"] == DIMS[0]:
-                axes.annotate(point["system"], (point["hours"], point["median"]), (0, 6), textcoords="offset points")
+                at = point["hours"], point["median"]
+                axes.annotate(point["system"], at, (0, 6), textcoords="offset points", ha="center")
         axes.set_xscale("log")
         ticks = sorted({point["hours"] for point in points})
         axes.set_xticks(ticks, [f"{hours:g}" for hours in ticks])
         axes.minorticks_off()
+        axes.margins(x=0.15)
         axes.set_xlabel("hours of training, 2 cores")
         axes.set_ylabel(f"{NDCG} x 100 among many texts")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        figure.legend(loc="outside lower center", ncols=2)
 
 
 if __name__ == "__main__":
