@@ -226,9 +226,8 @@ def test_errors_name_unknown_and_wrong_fields(tmp_path, change, message):
 
 
 def test_a_missing_recipe_is_an_error(tmp_path):
-    with pytest.raises(
-        DistillError, match=r"recipe bese: expected a JSON file or .* \(base, base-first, multilingual, small, small-first, static\)"
-    ):
+    names = r"\(base, base-first, multilingual, small, small-first, static\)"
+    with pytest.raises(DistillError, match=rf"recipe bese: expected a JSON file or .* {names}"):
         read_recipe("bese")
     (tmp_path / "r.json").write_text("{")
     with pytest.raises(DistillError, match=r"r\.json: expected a recipe in JSON"):
