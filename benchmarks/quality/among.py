@@ -74,9 +74,9 @@ def main() -> None:
         "seed": options.seed,
     }
     if earlier:
-        names = [one.name for one in loaded]
-        rows = merge_rows(earlier["systems"], rows, names)
-        settings["kept"] = describe_kept(earlier, names)
+        measured = rows
+        rows = merge_rows(earlier["systems"], measured, [one.name for one in loaded])
+        settings["kept"] = describe_kept(earlier, rows, measured)
     print(plain_table(among_rows(rows)))
     measurements, targets = measure_goals(rows)
     made = result("among", settings, measurements, targets, versions=package_versions(["ir-measures"]))
@@ -124,12 +124,27 @@ def is_of(row: Result, encoders: Sequence[str]) -> bool:
     return any(f"{row['system']} ".startswith(f"{name} ") for name in encoders)
 
 
-def describe_kept(earlier: Result, encoders: Sequence[str]) -> list[Result]:
-    """Return when, where and from which encoders the rows of earlier results come, but for those measured now."""
+def describe_kept(earlier: Result, rows: Sequence[Result], measured: Sequence[Result]) -> list[Result]:
+    """Return when, where and from which encoders the kept rows come: an entry for each run that measured some of them.
+
+    Args:
+        earlier: the earlier result.
+        rows: the merged rows.
+        measured: those of them that were measured now.
+    """
     settings = earlier["settings"]
-    of_others = [one for one in settings["encoders"] if one.split(" ")[0] not in encoders]
-    about = {key: earlier[key] for key in ("date", "commit", "machine")}
-    return [*settings.get("kept", []), about | {"encoders": of_others}]
+    older = settings.get("kept", [])
+    of_older = {name for run in older for name in run["systems"]}
+    own = {key: earlier[key] for key in ("date", "commit", "machine")} | {"encoders": settings["encoders"]}
+    own["systems"] = [row["system"] for row in earlier["systems"] if row["system"] not in of_older]
+    left = {row["system"] for row in rows} - {row["system"] for row in measured}
+    runs = []
+    for run in [*older, own]:
+        systems = [name for name in dict.fromkeys(run["systems"]) if name in left]
+        encoders = [one for one in run["encoders"] if one.split(" ")[0] in systems]
+        if systems:
+            runs.append(run | {"systems": systems, "encoders": encoders})
+    return runs
 
 
 def collect_blocks(mix: MixedCorpus) -> Texts:

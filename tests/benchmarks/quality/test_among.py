@@ -114,7 +114,11 @@ def test_kept_rows_stay_beside_those_of_an_encoder_that_is_measured_again(made, 
     assert result["targets"][0]["name"] == "tiny, 16: nDCG@10 among 100"
     (kept,) = result["settings"]["kept"]
     assert kept["date"] == made.result["date"]
-    assert kept["encoders"] == []
+    assert (kept["encoders"], kept["systems"]) == ([], ["big", "tiny-other"])
+    among.main()  # once more: nothing is left that only the second run had measured
+    again = json.loads(output.read_text())
+    assert again["systems"] == result["systems"]
+    assert again["settings"]["kept"] == [kept]
 
 
 @pytest.mark.parametrize(
