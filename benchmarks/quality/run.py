@@ -75,7 +75,7 @@ def main() -> None:
         "encoders": [f"{one.name} {one.sha256}" for one in loaded],
         "backends": f"{INT8} where the encoder has it and the processor computes it exactly, else {FLOAT32}; {FLOAT32} "
         "for the rows of float32",
-        "teacher": "read from a cache in float16" if options.teacher_cache else "computed in float32",
+        "teacher": describe_teacher(options),
         "fit_texts": [file_identity(path) for path in options.fit_texts],
         "n_fit": options.n_fit,
         "seed": options.seed,
@@ -86,6 +86,13 @@ def main() -> None:
     made = result("quality", settings, measurements, targets, versions=versions)
     print(plain_table([[system_label(row[0]), *row[1:]] for row in system_table(rows)]))
     write_result(made | {"systems": rows}, options.output)
+
+
+def describe_teacher(options: argparse.Namespace) -> str:
+    """Return where the teacher's embeddings come from, and their precision."""
+    if options.teacher_cache:
+        return "read from a cache in float16"
+    return "computed in float32" if options.teacher else "none"
 
 
 def parse_options() -> argparse.Namespace:

@@ -122,13 +122,13 @@ def test_kept_rows_stay_beside_those_of_an_encoder_that_is_measured_again(made, 
 
 
 @pytest.mark.parametrize(
-    ("numbers", "expected"), [(["20"], "other n than"), (["20", "100", "--mix", "beta"], "other texts")]
+    ("options", "expected"), [(["20"], "other n than"), (["20", "100", "--mix", "beta"], "other texts")]
 )
-def test_rows_of_other_texts_are_not_kept(made, tmp_path, monkeypatch, numbers, expected):
+def test_rows_of_other_texts_are_not_kept(made, tmp_path, monkeypatch, options, expected):
     output = tmp_path / "among.json"
     output.write_text(json.dumps(made.result))
     words = ["among.py", "--data", made.root / "data", "--mix", "alpha", "--fill", made.root / "fill.txt", "--keep"]
-    words += ["--encoders", made.root / "tiny", "--cache", made.root / "vectors", "-o", output, "--n", *numbers]
+    words += ["--encoders", made.root / "tiny", "--cache", made.root / "vectors", "-o", output, "--n", *options]
     monkeypatch.setattr(sys, "argv", list(map(str, words)))
     with pytest.raises(SystemExit, match=expected):
         among.main()
